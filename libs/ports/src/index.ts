@@ -1,0 +1,46 @@
+/**
+ * What the store asks of the world. Pure layers name these types and nothing else of it; drivers
+ * live in `host`, `shard-store`, `kms`, `ffi/datapath` and, simulated, in `sim`. Each port has a
+ * contract (`*.contract.ts`) that every driver runs.
+ */
+export type { Clock } from "./clock.ts";
+export type { Crypto } from "./crypto.ts";
+export type {
+  AppendJob,
+  Arena,
+  ArenaLease,
+  ArenaRange,
+  Datapath,
+  DeviceOpenOptions,
+  DeviceSlot,
+  FragmentFault,
+  FragmentReport,
+  FragmentSource,
+  HashAlgorithm,
+  HashState,
+  OpenJob,
+  OpenOutcome,
+  Profile,
+  RebuildJob,
+  RebuildOutcome,
+  SealedFragment,
+  SealIdentity,
+  SealJob,
+} from "./datapath.ts";
+export {
+  chunkSizeMax,
+  DatapathError,
+  fragmentSize,
+  fragmentStoredSize,
+  fragmentStride,
+  nonceSize,
+  sealedSize,
+  segmentOverhead,
+  segmentSize,
+  tagSize,
+} from "./datapath.ts";
+export type { Kms, KmsErrorCode } from "./kms.ts";
+export { KmsError } from "./kms.ts";
+export type { Metrics } from "./metrics.ts";
+export type { MapReader, MapWriter } from "./ordered-map.ts";
+export type { CommitOutcome, LogEntry, ShardHead, ShardStore, ShardTx } from "./shard-store.ts";
