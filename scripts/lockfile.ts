@@ -17,7 +17,8 @@ const addresses = [...text.matchAll(/https?:\/\/[\x21-\x7e]+?\.tgz/g)].map((matc
 }));
 
 if (process.argv.includes("--check")) {
-  if (addresses.length > 0) console.error("bun.lockb names a registry: run bun scripts/lockfile.ts");
+  if (addresses.length > 0)
+    console.error("bun.lockb names a registry: run bun scripts/lockfile.ts");
   process.exit(addresses.length > 0 ? 1 : 0);
 }
 
@@ -39,7 +40,8 @@ if (addresses.length > 0) {
     const others = bufferStarts(address);
     starts = new Set([...starts].filter((start) => others.has(start)));
   }
-  if (starts.size !== 1) throw new Error(`Cannot find the string buffer: ${starts.size} candidates`);
+  if (starts.size !== 1)
+    throw new Error(`Cannot find the string buffer: ${starts.size} candidates`);
   const [start] = [...starts];
   for (const address of addresses) {
     const offset = address.start - start!;

@@ -1,3 +1,9 @@
+/** A digest that grows; `digest` may be asked once, and ends it. */
+export interface RunningSha256 {
+  update(source: Uint8Array): void;
+  digest(): Uint8Array;
+}
+
 /**
  * Synchronous cryptography on small inputs, for layers that may not wait. Bulk bytes go through
  * `Datapath`. Every returned array is new and owned by the caller; sources are borrowed.
@@ -5,6 +11,8 @@
 export interface Crypto {
   /** SHA-256 (FIPS 180-4) of the parts one after another; 32 bytes. */
   sha256(...parts: readonly Uint8Array[]): Uint8Array;
+  /** SHA-256 of bytes that come in pieces. */
+  startSha256(): RunningSha256;
   /** HMAC-SHA-256 (FIPS 198-1); 32 bytes. */
   hmacSha256(key: Uint8Array, ...parts: readonly Uint8Array[]): Uint8Array;
   /** MD5 (RFC 1321), for ETag and Content-MD5 only; 16 bytes. */

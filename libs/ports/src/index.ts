@@ -4,7 +4,7 @@
  * contract (`*.contract.ts`) that every driver runs.
  */
 export type { Clock } from "./clock.ts";
-export type { Crypto } from "./crypto.ts";
+export type { Crypto, RunningSha256 } from "./crypto.ts";
 export type {
   AppendJob,
   Arena,
