@@ -1,1 +1,8 @@
-export {};
+/**
+ * The real world behind the ports: clocks, the secure source of chance, AWS-LC, and files that are
+ * replaced whole. No rules live here.
+ */
+export { systemClock } from "./clock.ts";
+export { nativeDirectory, openCrypto } from "./crypto.ts";
+export { makeDirectory, replaceFile } from "./files.ts";
+export { systemPrng } from "./prng.ts";

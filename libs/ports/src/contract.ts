@@ -1,1 +1,2 @@
-export {};
+/** What every driver of a port runs in its own tests. Never imported by a program. */
+export { cryptoContract } from "./crypto.contract.ts";
