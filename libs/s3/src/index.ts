@@ -1,1 +1,58 @@
-export {};
+/**
+ * S3, from requests to typed calls and from typed results to answers.
+ *
+ * Pure: knows no socket, no device, no clock. `parseCall` reads a head, the `parse…Body` functions
+ * read the three documents that requests carry, `toResponse` and `toFaultResponse` write answers.
+ * Invariants: a request is one call of a closed union or a fault of a closed set; keys have one
+ * canonical form wherever they arrive; every outside size is bounded before it is used.
+ * Refuses: what S3 has and this server lacks (501), bad UTF-8, DOCTYPE, forged list tokens.
+ * AWS's documented behaviour decides; where it is silent, the choice is said beside the code.
+ */
+export type {
+  BodyExpectation,
+  ByteRange,
+  Checksum,
+  ChecksumAlgorithm,
+  ChecksumType,
+  ContentHeaders,
+  EtagMatch,
+  ObjectAttributes,
+  ObjectChecksum,
+  ReadConditions,
+  ResponseOverrides,
+  WriteConditions,
+} from "./attributes.ts";
+export type {
+  AbortUploadCall,
+  BucketCall,
+  CompleteUploadCall,
+  CopyObjectCall,
+  CopySource,
+  CreateBucketCall,
+  CreateUploadCall,
+  DeleteObjectCall,
+  DeleteObjectsCall,
+  HeaderPair,
+  ListBucketsCall,
+  ListObjectsCall,
+  ListPartsCall,
+  ListUploadsCall,
+  ListVersionsCall,
+  PutObjectCall,
+  ReadObjectCall,
+  S3Addressing,
+  S3Call,
+  S3Request,
+  UploadPartCall,
+  UploadPartCopyCall,
+} from "./call.ts";
+export type { S3ErrorCode, S3Fault } from "./errors.ts";
+export { isFault, s3Fault } from "./errors.ts";
+export type {
+  ListedObject,
+  ObjectView,
+  Owner,
+  ResponseContext,
+  S3Response,
+  S3Result,
+} from "./result.ts";

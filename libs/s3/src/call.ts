@@ -1,0 +1,209 @@
+/** Every request this server understands, typed. A request that is none of these is refused, never guessed at. */
+import type {
+  BodyExpectation,
+  ByteRange,
+  ChecksumAlgorithm,
+  ChecksumType,
+  ObjectAttributes,
+  ReadConditions,
+  ResponseOverrides,
+  WriteConditions,
+} from "./attributes.ts";
+
+/** A bucket's name that passed S3's rules for names. */
+interface InBucket {
+  readonly bucket: string;
+}
+/** A key in the one canonical form: 1 to 1024 bytes of well-formed UTF-8, otherwise untouched. */
+interface OnKey extends InBucket {
+  readonly key: Uint8Array;
+}
+interface OnUpload extends OnKey {
+  /** As the client sent it, at most 256 characters; whether it exists is the store's to say. */
+  readonly uploadId: string;
+}
+/** A body that must be collected before the call can run; never more than `bodySizeMax`. */
+interface WithDocument {
+  readonly bodySizeMax: number;
+  /** What to check the collected bytes against, apart from the signature. */
+  readonly body: Omit<BodyExpectation, "size"> & { readonly size: number | undefined };
+}
+
+export interface ListBucketsCall {
+  readonly kind: "list_buckets";
+  readonly prefix: string;
+  /** In `[1, 10000]`. */
+  readonly maxBuckets: number;
+  readonly isPaged: boolean;
+  readonly continuationToken: string | undefined;
+}
+export interface CreateBucketCall extends InBucket, WithDocument {
+  readonly kind: "create_bucket";
+}
+export interface BucketCall extends InBucket {
+  readonly kind: "head_bucket" | "delete_bucket" | "get_bucket_location" | "get_bucket_versioning";
+}
+
+/** ListObjects version 1 and 2. */
+export interface ListObjectsCall extends InBucket {
+  readonly kind: "list_objects";
+  readonly version: 1 | 2;
+  readonly prefix: Uint8Array;
+  /** Empty: no grouping. */
+  readonly delimiter: Uint8Array;
+  /** `marker` or `start-after`: only what sorts behind it. Empty: from the start. */
+  readonly after: Uint8Array;
+  /** Version 2: opened by `openListToken`; wins over `after`. */
+  readonly continuationToken: string | undefined;
+  /** In `[0, 1000]`. */
+  readonly maxKeys: number;
+  readonly isUrlEncoded: boolean;
+  readonly isOwnerWanted: boolean;
+}
+export interface ListVersionsCall extends InBucket {
+  readonly kind: "list_object_versions";
+  readonly prefix: Uint8Array;
+  readonly delimiter: Uint8Array;
+  readonly keyMarker: Uint8Array;
+  readonly versionIdMarker: string | undefined;
+  readonly maxKeys: number;
+  readonly isUrlEncoded: boolean;
+}
+export interface ListUploadsCall extends InBucket {
+  readonly kind: "list_multipart_uploads";
+  readonly prefix: Uint8Array;
+  readonly delimiter: Uint8Array;
+  readonly keyMarker: Uint8Array;
+  /** Means nothing without `keyMarker`. */
+  readonly uploadIdMarker: string | undefined;
+  /** In `[0, 1000]`. */
+  readonly maxUploads: number;
+  readonly isUrlEncoded: boolean;
+}
+export interface ListPartsCall extends OnUpload {
+  readonly kind: "list_parts";
+  /** Only parts behind it; 0 is from the start. */
+  readonly partNumberMarker: number;
+  /** In `[0, 1000]`. */
+  readonly maxParts: number;
+  readonly isUrlEncoded: boolean;
+}
+export interface DeleteObjectsCall extends InBucket, WithDocument {
+  readonly kind: "delete_objects";
+}
+
+export interface PutObjectCall extends OnKey {
+  readonly kind: "put_object";
+  readonly attributes: ObjectAttributes;
+  readonly conditions: WriteConditions;
+  readonly body: BodyExpectation;
+}
+/** GetObject and HeadObject. */
+export interface ReadObjectCall extends OnKey {
+  readonly kind: "get_object" | "head_object";
+  /** Undefined: the whole object. */
+  readonly range: ByteRange | undefined;
+  /** In `[1, 10000]`; excludes `range`. */
+  readonly partNumber: number | undefined;
+  readonly conditions: ReadConditions;
+  readonly overrides: ResponseOverrides;
+  readonly isChecksumWanted: boolean;
+}
+export interface DeleteObjectCall extends OnKey {
+  readonly kind: "delete_object";
+  /** Undefined: unconditionally. */
+  readonly ifMatch: WriteConditions["ifMatch"];
+  /** The client named the version `null`; the answer repeats it. */
+  readonly isNullVersion: boolean;
+}
+
+/** Where a copy reads from. */
+export interface CopySource {
+  readonly bucket: string;
+  readonly key: Uint8Array;
+  readonly isNullVersion: boolean;
+  readonly conditions: ReadConditions;
+}
+export interface CopyObjectCall extends OnKey {
+  readonly kind: "copy_object";
+  readonly source: CopySource;
+  /** Undefined: the source's are kept. Storage class and SSE come from `attributes` in either case. */
+  readonly isMetadataReplaced: boolean;
+  readonly attributes: ObjectAttributes;
+  readonly conditions: WriteConditions;
+  /** Undefined: the algorithm of the source stays. */
+  readonly algorithm: ChecksumAlgorithm | undefined;
+}
+
+export interface CreateUploadCall extends OnKey {
+  readonly kind: "create_multipart_upload";
+  readonly attributes: ObjectAttributes;
+  /** What parts and the whole are checked by. Undefined: CRC-64/NVME over the whole, not said to the client. */
+  readonly checksum:
+    { readonly algorithm: ChecksumAlgorithm; readonly type: ChecksumType } | undefined;
+}
+export interface UploadPartCall extends OnUpload {
+  readonly kind: "upload_part";
+  /** In `[1, 10000]`. */
+  readonly partNumber: number;
+  readonly body: BodyExpectation;
+}
+export interface UploadPartCopyCall extends OnUpload {
+  readonly kind: "upload_part_copy";
+  readonly partNumber: number;
+  readonly source: CopySource;
+  /** Both ends inclusive. Undefined: the whole source. */
+  readonly range: { readonly first: number; readonly last: number } | undefined;
+}
+export interface CompleteUploadCall extends OnUpload, WithDocument {
+  readonly kind: "complete_multipart_upload";
+  readonly conditions: WriteConditions;
+  /** The whole object's checksum as the client knows it, and for composites its `-N`. */
+  readonly expected: { readonly value: Uint8Array; readonly partCount: number } | undefined;
+  readonly expectedAlgorithm: ChecksumAlgorithm | undefined;
+  readonly checksumType: ChecksumType | undefined;
+  /** `x-amz-mp-object-size`. */
+  readonly expectedSize: number | undefined;
+}
+export interface AbortUploadCall extends OnUpload {
+  readonly kind: "abort_multipart_upload";
+}
+
+export type S3Call =
+  | ListBucketsCall
+  | CreateBucketCall
+  | BucketCall
+  | ListObjectsCall
+  | ListVersionsCall
+  | ListUploadsCall
+  | ListPartsCall
+  | DeleteObjectsCall
+  | PutObjectCall
+  | ReadObjectCall
+  | DeleteObjectCall
+  | CopyObjectCall
+  | CreateUploadCall
+  | UploadPartCall
+  | UploadPartCopyCall
+  | CompleteUploadCall
+  | AbortUploadCall;
+
+/** One field of a head: name lower-case, value with one character per byte (0 to 255), ends trimmed. */
+export type HeaderPair = readonly [name: string, value: string];
+
+/** What a request's head must offer; `libs/http`'s head does after one small mapping. */
+export interface S3Request {
+  readonly method: string;
+  /** The request target as it arrived, `/path?query`, one character per byte; never normalised. */
+  readonly target: string;
+  /** In arrival order, repeats kept. */
+  readonly headers: readonly HeaderPair[];
+  /** False for an anonymous request, which may not ask for `response-*`. */
+  readonly isSigned: boolean;
+}
+
+/** How this server is addressed. */
+export interface S3Addressing {
+  /** Host names, lower-case, without port, below which a label is a bucket (`bucket.<name>`). */
+  readonly baseHosts: readonly string[];
+}

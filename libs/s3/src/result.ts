@@ -1,0 +1,207 @@
+/** What a call came to, typed; `toResponse` turns it into status, headers and document. */
+import type { WallTime } from "@kiseki/base";
+import type {
+  ChecksumAlgorithm,
+  ChecksumType,
+  ContentHeaders,
+  ObjectAttributes,
+  ObjectChecksum,
+  ResponseOverrides,
+} from "./attributes.ts";
+import type {
+  ListObjectsCall,
+  ListPartsCall,
+  ListUploadsCall,
+  ListVersionsCall,
+  ListBucketsCall,
+} from "./call.ts";
+import type { S3ErrorCode } from "./errors.ts";
+
+/** Whoever owns a bucket or an object: 64 hex digits in S3, any text here. */
+export interface Owner {
+  readonly id: string;
+  readonly displayName: string;
+}
+
+/** One object as a list shows it. `etag` without quotes. */
+export interface ListedObject {
+  readonly key: Uint8Array;
+  readonly lastModified: WallTime;
+  readonly etag: string;
+  readonly size: number;
+  readonly storageClass: string;
+  readonly owner: Owner;
+  readonly checksumAlgorithm: ChecksumAlgorithm | undefined;
+  readonly checksumType: ChecksumType | undefined;
+}
+
+/** The state of an object that a GET or HEAD shows. */
+export interface ObjectView {
+  readonly size: number;
+  /** Without quotes. */
+  readonly etag: string;
+  readonly lastModified: WallTime;
+  readonly content: ContentHeaders;
+  readonly metadata: ObjectAttributes["metadata"];
+  readonly storageClass: string;
+  readonly isSse: boolean;
+  readonly checksum: ObjectChecksum | undefined;
+}
+
+export type S3Result =
+  | {
+      readonly kind: "buckets";
+      readonly call: ListBucketsCall;
+      readonly owner: Owner;
+      readonly buckets: readonly {
+        readonly name: string;
+        readonly created: WallTime;
+        readonly region: string;
+      }[];
+      /** Sealed token; undefined at the end. */
+      readonly continuationToken: string | undefined;
+    }
+  | { readonly kind: "bucket_created"; readonly bucket: string }
+  | { readonly kind: "bucket_found"; readonly region: string }
+  | { readonly kind: "bucket_deleted" }
+  /** `us-east-1` is sent as the empty constraint, as S3 does. */
+  | { readonly kind: "bucket_location"; readonly region: string }
+  | { readonly kind: "bucket_versioning" }
+  | {
+      readonly kind: "objects";
+      readonly call: ListObjectsCall;
+      /** Objects and prefixes each in order; together at most `call.maxKeys`. */
+      readonly objects: readonly ListedObject[];
+      readonly commonPrefixes: readonly Uint8Array[];
+      readonly isTruncated: boolean;
+      /** Version 1: the last key or prefix shown, sent as NextMarker when truncated and a delimiter was given. */
+      readonly nextMarker: Uint8Array | undefined;
+      /** Version 2: sealed token, when truncated. */
+      readonly nextToken: string | undefined;
+    }
+  | {
+      readonly kind: "object_versions";
+      readonly call: ListVersionsCall;
+      /** Each is the latest and only one, version `null`. */
+      readonly versions: readonly ListedObject[];
+      readonly commonPrefixes: readonly Uint8Array[];
+      readonly isTruncated: boolean;
+      readonly nextKeyMarker: Uint8Array | undefined;
+      readonly nextVersionIdMarker: string | undefined;
+    }
+  | {
+      readonly kind: "uploads";
+      readonly call: ListUploadsCall;
+      readonly uploads: readonly {
+        readonly key: Uint8Array;
+        readonly uploadId: string;
+        readonly initiated: WallTime;
+        readonly storageClass: string;
+        readonly owner: Owner;
+        readonly checksumAlgorithm: ChecksumAlgorithm | undefined;
+        readonly checksumType: ChecksumType | undefined;
+      }[];
+      readonly commonPrefixes: readonly Uint8Array[];
+      readonly isTruncated: boolean;
+      readonly nextKeyMarker: Uint8Array | undefined;
+      readonly nextUploadIdMarker: string | undefined;
+    }
+  | {
+      readonly kind: "parts";
+      readonly call: ListPartsCall;
+      readonly parts: readonly {
+        readonly partNumber: number;
+        readonly lastModified: WallTime;
+        readonly etag: string;
+        readonly size: number;
+        readonly checksum: Uint8Array | undefined;
+      }[];
+      readonly isTruncated: boolean;
+      readonly storageClass: string;
+      readonly owner: Owner;
+      readonly checksumAlgorithm: ChecksumAlgorithm | undefined;
+      readonly checksumType: ChecksumType | undefined;
+    }
+  | {
+      readonly kind: "object_put";
+      readonly etag: string;
+      readonly checksum: ObjectChecksum | undefined;
+      readonly isSse: boolean;
+    }
+  | {
+      readonly kind: "object_read";
+      readonly view: ObjectView;
+      /** What is sent of it. Undefined: all. `length` ≥ 1. */
+      readonly range: { readonly offset: number; readonly length: number } | undefined;
+      /** Said only when the request named a part. */
+      readonly partCount: number | undefined;
+      readonly overrides: ResponseOverrides;
+      /** Whether the request asked for checksums. */
+      readonly isChecksumWanted: boolean;
+    }
+  | { readonly kind: "not_modified"; readonly etag: string; readonly lastModified: WallTime }
+  | { readonly kind: "object_deleted"; readonly isNullVersion: boolean }
+  | {
+      readonly kind: "objects_deleted";
+      readonly isQuiet: boolean;
+      /** In the order of the request. */
+      readonly outcomes: readonly {
+        readonly key: Uint8Array;
+        readonly isNullVersion: boolean;
+        readonly error:
+          { readonly code: S3ErrorCode; readonly message: string | undefined } | undefined;
+      }[];
+    }
+  | {
+      readonly kind: "object_copied" | "part_copied";
+      readonly etag: string;
+      readonly lastModified: WallTime;
+      readonly checksum: ObjectChecksum | undefined;
+      readonly isSse: boolean;
+    }
+  | {
+      readonly kind: "upload_created";
+      readonly bucket: string;
+      readonly key: Uint8Array;
+      readonly uploadId: string;
+      readonly checksum:
+        { readonly algorithm: ChecksumAlgorithm; readonly type: ChecksumType } | undefined;
+      readonly isSse: boolean;
+    }
+  | {
+      readonly kind: "part_uploaded";
+      readonly etag: string;
+      readonly checksum: ObjectChecksum | undefined;
+      readonly isSse: boolean;
+    }
+  | {
+      readonly kind: "upload_completed";
+      /** As the client reached it: `http(s)://host/bucket/key`. */
+      readonly location: string;
+      readonly bucket: string;
+      readonly key: Uint8Array;
+      readonly etag: string;
+      readonly checksum: ObjectChecksum | undefined;
+      readonly isSse: boolean;
+    }
+  | { readonly kind: "upload_aborted" };
+
+/** An answer's head, and its body where S3 and not the store makes it. */
+export interface S3Response {
+  readonly status: number;
+  /** Names as S3 writes them. Without Date, Server and Connection, which the front adds. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Undefined: none, or (`object_read` with GET) the object's bytes, as many as Content-Length says. */
+  readonly body: Uint8Array | undefined;
+}
+
+/** What every answer carries. */
+export interface ResponseContext {
+  /** 16 upper-case hex digits in S3. */
+  readonly requestId: string;
+  readonly hostId: string;
+  /** True for HEAD: the head of the answer without its document. */
+  readonly isHead: boolean;
+  /** The path as requested, for `Resource` in error documents. */
+  readonly resource: string;
+}
