@@ -1,0 +1,72 @@
+/** Every metric a node shows. `docs/operations.md` lists the same table; a name that is not here is a bug. */
+interface MetricRow {
+  readonly kind: "counter" | "gauge" | "histogram";
+  readonly help: string;
+  readonly labels?: readonly string[];
+  /** Upper bounds of a histogram's buckets, in its unit. */
+  readonly buckets?: readonly number[];
+}
+
+const seconds = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5];
+
+export const metricTable = {
+  kiseki_gateway_requests_total: {
+    kind: "counter",
+    help: "Requests answered",
+    labels: ["method", "status"],
+  },
+  kiseki_gateway_request_duration_seconds: {
+    kind: "histogram",
+    help: "From the request's head to the end of its answer",
+    labels: ["method"],
+    buckets: seconds,
+  },
+  kiseki_chunk_write_bytes_total: { kind: "counter", help: "Plaintext bytes stored in chunks" },
+  kiseki_chunk_read_bytes_total: { kind: "counter", help: "Plaintext bytes read from chunks" },
+  kiseki_shard_commit_seconds: {
+    kind: "histogram",
+    help: "COMMIT of one batch on all mirrors",
+    buckets: seconds,
+  },
+  kiseki_shard_batch_operations: {
+    kind: "histogram",
+    help: "Operations in one batch",
+    buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
+  },
+  kiseki_shard_delta_count: { kind: "counter", help: "Deltas committed" },
+  kiseki_pool_capacity_total_bytes: {
+    kind: "gauge",
+    help: "Size of the devices",
+    labels: ["pool"],
+  },
+  kiseki_pool_capacity_used_bytes: { kind: "gauge", help: "Bytes in use", labels: ["pool"] },
+  kiseki_device_state: {
+    kind: "gauge",
+    help: "1 for the state that the device is in",
+    labels: ["device", "state"],
+  },
+  kiseki_device_sync_seconds: {
+    kind: "histogram",
+    help: "Write and sync of one group on one device",
+    buckets: seconds,
+  },
+  kiseki_fragment_faults_total: {
+    kind: "counter",
+    help: "Fragments found bad: io, header, crc; tag: tampering",
+    labels: ["fault"],
+  },
+  kiseki_fragments_repaired_total: { kind: "counter", help: "Fragments rebuilt and written again" },
+  kiseki_chunks_collected_total: { kind: "counter", help: "Seals deleted by garbage collection" },
+  kiseki_scrub_records_total: { kind: "counter", help: "Records verified by scrub" },
+  kiseki_mirror_members: { kind: "gauge", help: "Members that hold every sealed file" },
+  kiseki_mirror_pages_healed_total: {
+    kind: "counter",
+    help: "Pages taken from another member because their tag was wrong",
+  },
+  kiseki_key_rotation_total: { kind: "counter", help: "Rotations of masters and KEKs" },
+  kiseki_crypto_shred_total: { kind: "counter", help: "KEKs destroyed" },
+  kiseki_connections: { kind: "gauge", help: "Open connections of the S3 listener" },
+  kiseki_auth_failures_total: { kind: "counter", help: "Requests refused", labels: ["code"] },
+} as const satisfies Record<string, MetricRow>;
+
+export type MetricName = keyof typeof metricTable;

@@ -1,0 +1,20 @@
+import { expect, test } from "bun:test";
+import { openMetrics } from "./metrics.ts";
+
+test("openMetrics() counts, sets, observes and exposes the text format", async () => {
+  const metrics = openMetrics();
+  metrics.add("kiseki_gateway_requests_total", 2, { method: "GET", status: "200" });
+  metrics.set("kiseki_pool_capacity_used_bytes", 7, { pool: "default" });
+  metrics.observe("kiseki_gateway_request_duration_seconds", 0.002, { method: "GET" });
+  const text = await metrics.expose();
+  expect(text).toContain('kiseki_gateway_requests_total{method="GET",status="200"} 2');
+  expect(text).toContain('kiseki_pool_capacity_used_bytes{pool="default"} 7');
+  expect(text).toContain(
+    'kiseki_gateway_request_duration_seconds_bucket{le="0.0025",method="GET"} 1',
+  );
+  expect((await metrics.read()).get("kiseki_pool_capacity_used_bytes{pool=default}")).toBe(7);
+});
+
+test("openMetrics() refuses a name that is not in the table", () => {
+  expect(() => openMetrics().add("kiseki_no_such_thing", 1)).toThrow("is in the metric table");
+});
