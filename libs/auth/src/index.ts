@@ -1,1 +1,18 @@
-export {};
+/**
+ * AWS Signature Version 4 for S3, always enforced, from parsed heads to a verdict. Pure; the Crypto
+ * port and a synchronous look-up of access keys come in. Two machines: `SignatureVerifier` (head →
+ * key and payload mode, or a fault with S3's code) and `AwsChunkedDecoder` (aws-chunked body →
+ * slices, chunk and trailer signatures checked).
+ * Invariants: signatures are compared in constant time, and an unknown key costs what a wrong
+ * secret does; the path is signed as decoded and escaped again, never normalised; decoded slices
+ * are views of what was fed; derived keys are kept in a bounded cache, never logged.
+ * Refuses: any `x-amz-*` header or `X-Amz-*` parameter that arrived unsigned, a host unsigned, both
+ * forms of signature at once, clocks 15 minutes apart, presigned queries over 7 days or expired.
+ */
+export type { ChunkedEvent } from "./aws-chunked.ts";
+export { AwsChunkedDecoder } from "./aws-chunked.ts";
+export type { AuthFault, AuthFaultCode } from "./fault.ts";
+export { authFaultStatus } from "./fault.ts";
+export type { ChunkSigning, PayloadMode, StreamedPayload } from "./payload-mode.ts";
+export type { AccessKey, AuthOutcome, SignatureOptions } from "./verify-request.ts";
+export { SignatureVerifier } from "./verify-request.ts";

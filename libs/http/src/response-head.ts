@@ -1,0 +1,81 @@
+import { assert } from "@kiseki/base";
+import { byteClass, isToken, isValue } from "./character-classes.ts";
+
+/** Name and value. Values hold one character per byte, as `HttpHeader.value` does. */
+export type ResponseHeader = readonly [name: string, value: string];
+
+const reasons: Readonly<Record<number, string>> = {
+  100: "Continue",
+  200: "OK",
+  202: "Accepted",
+  204: "No Content",
+  206: "Partial Content",
+  301: "Moved Permanently",
+  303: "See Other",
+  304: "Not Modified",
+  307: "Temporary Redirect",
+  400: "Bad Request",
+  401: "Unauthorized",
+  403: "Forbidden",
+  404: "Not Found",
+  405: "Method Not Allowed",
+  408: "Request Timeout",
+  409: "Conflict",
+  411: "Length Required",
+  412: "Precondition Failed",
+  413: "Content Too Large",
+  414: "URI Too Long",
+  416: "Range Not Satisfiable",
+  417: "Expectation Failed",
+  429: "Too Many Requests",
+  431: "Request Header Fields Too Large",
+  500: "Internal Server Error",
+  501: "Not Implemented",
+  503: "Service Unavailable",
+  505: "HTTP Version Not Supported",
+  507: "Insufficient Storage",
+};
+
+/** The reason phrase that goes with `status`; `Status` when it has none here. */
+export function statusReason(status: number): string {
+  return reasons[status] ?? "Status";
+}
+
+/** Bytes of the interim answer that asks for the body. Shared: never write into it. */
+export const continueResponse: Uint8Array = new TextEncoder().encode(
+  "HTTP/1.1 100 Continue\r\n\r\n",
+);
+
+function isEvery(text: string, bit: number): boolean {
+  for (let i = 0; i < text.length; i++) {
+    const code = text.charCodeAt(i);
+    if (code > 0xff || (byteClass[code]! & bit) === 0) return false;
+  }
+  return true;
+}
+
+/**
+ * Writes status line, headers and the empty line to `target` from `offset`.
+ *
+ * A name that is no token or a value with a line end, control byte or a character over 0xff is a
+ * bug of the caller (escape what users gave first) and asserts. Returns the offset after the head,
+ * or −1 when `target` has no room.
+ */
+export function encodeResponseHead(
+  status: number,
+  headers: readonly ResponseHeader[],
+  target: Uint8Array,
+  offset: number,
+): number {
+  assert(Number.isInteger(status) && status >= 100 && status <= 599, "a status has three digits");
+  let text = `HTTP/1.1 ${status} ${statusReason(status)}\r\n`;
+  for (const [name, value] of headers) {
+    assert(name !== "" && isEvery(name, isToken), "a header name is a token");
+    assert(isEvery(value, isValue), "a header value holds no line end");
+    text += `${name}: ${value}\r\n`;
+  }
+  text += "\r\n";
+  if (text.length > target.byteLength - offset) return -1;
+  for (let i = 0; i < text.length; i++) target[offset + i] = text.charCodeAt(i);
+  return offset + text.length;
+}
