@@ -1,0 +1,31 @@
+/** Classes of spec §2.12 as this program tells them apart. */
+export type DeviceClass = "nvme" | "ssd" | "hdd" | "custom";
+/** healthy → warning (logged) → critical (no new placements) → readonly (drain) → full. */
+export type CapacityState = "healthy" | "warning" | "critical" | "readonly" | "full";
+
+const order: readonly CapacityState[] = ["healthy", "warning", "critical", "readonly", "full"];
+/** Percent of the device used from which each state holds. */
+const thresholds: Record<DeviceClass, readonly [number, number, number, number]> = {
+  nvme: [75, 85, 92, 97],
+  ssd: [75, 85, 92, 97],
+  hdd: [85, 92, 97, 99],
+  custom: [80, 90, 95, 99],
+};
+
+/** The state of a device of `size` bytes with `used` of them taken. */
+export function capacityState(kind: DeviceClass, used: number, size: number): CapacityState {
+  const percent = size <= 0 ? 100 : (used / size) * 100;
+  const [warning, critical, readonly, full] = thresholds[kind];
+  if (percent >= full) return "full";
+  if (percent >= readonly) return "readonly";
+  if (percent >= critical) return "critical";
+  return percent >= warning ? "warning" : "healthy";
+}
+/** True while new chunks may be placed there. */
+export const acceptsFragments = (state: CapacityState): boolean =>
+  order.indexOf(state) < order.indexOf("critical");
+/** Repair and compaction may go on until the device is full. */
+export const acceptsRepair = (state: CapacityState): boolean => state !== "full";
+/** The worse of two states. */
+export const worstCapacity = (a: CapacityState, b: CapacityState): CapacityState =>
+  order.indexOf(a) >= order.indexOf(b) ? a : b;
