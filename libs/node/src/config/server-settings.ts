@@ -1,0 +1,128 @@
+import { GiB, KiB, MiB, TiB } from "@kiseki/base";
+import {
+  addressSetting,
+  choiceSetting,
+  integerSetting,
+  listSetting,
+  sizeSetting,
+  switchSetting,
+  textSetting,
+} from "./setting.ts";
+
+/** Every setting of `kiseki-server`. `docs/operations.md` has a row for each; tidy compares. */
+export const serverSettings = {
+  dataDir: textSetting("data-dir", undefined, {
+    help: "folder of shard, catalog and key-store files",
+  }),
+  configDir: textSetting("config-dir", undefined, {
+    help: "folder of the node secret and credentials; never inside the data directory",
+  }),
+  mirrors: listSetting("mirror", "", {
+    variable: "KISEKI_MIRRORS",
+    help: "further folders that hold every sealed file",
+  }),
+  devices: listSetting("devices", "", {
+    variable: "KISEKI_RAW_DEVICES",
+    help: "block devices or files that hold content",
+  }),
+  deviceSize: sizeSetting("device-size", "10GiB", [64 * MiB, 64 * TiB], {
+    help: "size of a device file that has to be made",
+  }),
+  force: switchSetting("force", { help: "format devices that carry an old Kiseki superblock" }),
+  allowSingleCopy: switchSetting("allow-single-copy", {
+    help: "go on writing when only one device is left",
+  }),
+  acceptLoss: switchSetting("accept-loss", {
+    help: "start from members older than the newest ever noted",
+  }),
+  s3Address: addressSetting("s3-addr", "127.0.0.1:9000", { help: "S3 listener" }),
+  dataAddress: addressSetting("data-addr", "127.0.0.1:9100", { help: "RPC listener" }),
+  metricsAddress: addressSetting("metrics-addr", "127.0.0.1:9090", {
+    help: "health, metrics and status page",
+  }),
+  metricsToken: textSetting("metrics-token-file", "", {
+    variable: "KISEKI_METRICS_TOKEN_FILE",
+    help: "file with the bearer token of the metrics listener; required beyond loopback",
+  }),
+  certificate: textSetting("cert-path", "", { help: "PEM certificate chain of the S3 listener" }),
+  certificateKey: textSetting("key-path", "", { help: "PEM key of the S3 listener" }),
+  clientAuthority: textSetting("ca-path", "", {
+    help: "PEM authority that RPC clients beyond loopback must be signed by",
+  }),
+  allowPlaintext: switchSetting("allow-plaintext-s3", {
+    help: "let the S3 listener go beyond loopback without TLS",
+  }),
+  region: textSetting("s3-region", "", {
+    help: "the one region that signatures may name; any when empty",
+  }),
+  domains: listSetting("s3-domains", "localhost", {
+    help: "host names under which a bucket may stand as a sub-domain",
+  }),
+  connectionsMax: integerSetting("s3-connections-max", "4096", [1, 100_000], {
+    help: "open S3 connections",
+  }),
+  arenaSize: sizeSetting("arena-size", "128MiB", [32 * MiB, 64 * GiB], {
+    help: "memory for content on its way",
+  }),
+  threads: integerSetting("datapath-threads", "2", [1, 256], {
+    help: "threads that hash, seal, code, read and write",
+  }),
+  smallSizeMax: sizeSetting("inline-threshold", "4KiB", [128, 64 * KiB], {
+    help: "objects up to this size are kept as copies instead of erasure-coded",
+  }),
+  collectSeconds: integerSetting("gc-interval-s", "5", [1, 3600], {
+    help: "pause between rounds of garbage collection",
+  }),
+  scrubHours: integerSetting("scrub-interval-h", "168", [24, 720], {
+    help: "every record is verified once in this time",
+  }),
+  kekSeconds: integerSetting("kek-ttl-s", "60", [5, 300], {
+    help: "how long a tenant's key may be used without asking its KMS",
+  }),
+  drainSeconds: integerSetting("drain-timeout-s", "30", [1, 600], {
+    help: "how long a stop waits for requests in flight",
+  }),
+  logLevel: choiceSetting("log-level", "info", ["debug", "info", "warn", "error"], {
+    help: "what is logged",
+  }),
+} as const;
+
+/** Variables of the specification (spec §12.2) that mean nothing on one node: accepted with a warning. */
+export const ignoredVariables: ReadonlySet<string> = new Set([
+  "KISEKI_ADVISORY_ADDR",
+  "KISEKI_ADVISORY_STREAM_ADDR",
+  "KISEKI_NFS_ADDR",
+  "KISEKI_PORTMAP_ADDR",
+  "KISEKI_RAFT_ADDR",
+  "KISEKI_NODE_ID",
+  "KISEKI_RAFT_PEERS",
+  "KISEKI_FABRIC_PEERS",
+  "KISEKI_BOOTSTRAP",
+  "KISEKI_CRL_PATH",
+  "KISEKI_META_SOFT_LIMIT_PCT",
+  "KISEKI_META_HARD_LIMIT_PCT",
+  "KISEKI_META_INLINE_FLOOR",
+  "KISEKI_RAFT_INLINE_MBPS",
+  "KISEKI_CHUNK_FLUSH_INTERVAL_MS",
+  "KISEKI_GATEWAY_READ_RETRY_BUDGET_MS",
+  "KISEKI_HYDRATOR_TRANSIENT_RETRIES",
+  "KISEKI_COMPOSITION_CACHE_ENTRIES",
+  "KISEKI_RAFT_THREADS",
+  "KISEKI_TRANSPORT",
+  "KISEKI_TRANSPORT_KEEPALIVE_MS",
+  "KISEKI_IB_DEVICE",
+  "KISEKI_LOG_FORMAT",
+]);
+
+/** Variables that other programs of the house read. */
+export const foreignVariables: ReadonlySet<string> = new Set([
+  "KISEKI_CACHE_DIR",
+  "KISEKI_CONFIG",
+  "KISEKI_ENDPOINT",
+  "KISEKI_FAILPOINT",
+  "KISEKI_NATIVE_DIR",
+  "KISEKI_SIM_SEED",
+  "KISEKI_FUZZ_SEED",
+  "KISEKI_FUZZ_EVENTS",
+  "KISEKI_TOKEN_FILE",
+]);
