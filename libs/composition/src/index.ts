@@ -1,1 +1,53 @@
-export {};
+/**
+ * The shard's state machine over the ordered map (STORE §3, §4): names, versions, multipart, content
+ * and chunk counts. Pure and synchronous.
+ *
+ * Writing: `decide` checks one operation against the map, which already holds what the batch did before,
+ * and answers a change, an answer or a refusal; a refused operation leaves no trace. `apply` puts a
+ * change into the map and asks for nothing else, so a replay gives the same rows. Reading: look-ups,
+ * listings and content, on any `MapReader`, every call bounded in rows.
+ *
+ * Invariants: a chunk's count is the number of extents that name it; a seal is named by exactly one of
+ * chunk row, drop row, small content; a directory's `live`, `total` and `hidden` are exact; an entry
+ * row exists if and only if the newest version is not a delete marker.
+ */
+export type {
+  Answer,
+  Change,
+  Conditions,
+  DecideContext,
+  Decision,
+  DirKeys,
+  Limits,
+  NewContent,
+  NewExtent,
+  ObjectName,
+  Operation,
+  Refusal,
+  RefusalCode,
+  RowChange,
+  VersionRef,
+} from "./operation.ts";
+export type {
+  ContentPage,
+  ContentPiece,
+  Drop,
+  Found,
+  FoundMarker,
+  FoundObject,
+  ListItem,
+  ListPage,
+  ListQuery,
+  LiveChunk,
+  LookupQuery,
+  PartListPage,
+  PartListQuery,
+  Reference,
+  ReferencePage,
+  UploadListItem,
+  UploadListPage,
+  UploadListQuery,
+  VersionListItem,
+  VersionListPage,
+  VersionListQuery,
+} from "./reading.ts";

@@ -40,3 +40,69 @@ export {
   logEntryHeadSize,
   logEntryMacSize,
 } from "./log-entry.ts";
+export type {
+  ClusterKeyFile,
+  ClusterKeyFileFault,
+  ClusterKeySlot,
+} from "./cluster-key.ts";
+export {
+  clusterKeyFileSize,
+  decodeClusterKeyFile,
+  encodeClusterKeyFile,
+  encodeClusterKeyHeader,
+} from "./cluster-key.ts";
+export type { KeyExport, KeyExportFault, KeyExportHeader, ScryptCost } from "./key-export.ts";
+export { decodeKeyExport, encodeKeyExport, encodeKeyExportHeader } from "./key-export.ts";
+export type { RecoveryCodeFault } from "./recovery.ts";
+export {
+  explainRecoveryCodeFault,
+  formatRecoveryCode,
+  parseRecoveryCode,
+  recoverySecretSize,
+  toRecoverySecret,
+} from "./recovery.ts";
+export type { SealedKey, SealedKeyFault, SealedKeyKind } from "./wrapped-share.ts";
+export {
+  decodeBoundShare,
+  decodeSealedKey,
+  encodeBoundShare,
+  encodeSealedKey,
+  encodeSealedKeyHeader,
+  sealedKeyOverhead,
+  sealedKeyPlaintextSizeMax,
+  shareSize,
+} from "./wrapped-share.ts";
+export type {
+  Checksum,
+  ChecksumAlgorithm,
+  ChunkAddress,
+  ChunkExtent,
+  ChunkRow,
+  ChunkSeal,
+  ColdRow,
+  Content,
+  CountersRow,
+  DirectoryEntry,
+  DoneRow,
+  DropRow,
+  EntryRow,
+  Etag,
+  Extent,
+  HeadRow,
+  InodeRow,
+  LeaseRow,
+  ManifestHead,
+  ManifestNode,
+  NamespaceRow,
+  ObjectAttributes,
+  ObjectEntry,
+  PartRow,
+  ReclaimRow,
+  RowProfile,
+  SmallExtent,
+  SmallRef,
+  UploadRow,
+  UsageRow,
+  Versioning,
+  VersionNumber,
+} from "./rows/types.ts";

@@ -1,0 +1,272 @@
+import type { ChunkId, InodeId, NamespaceId, OperationId, SealId, WallTime } from "@kiseki/base";
+import type {
+  Checksum,
+  ChecksumAlgorithm,
+  ChunkAddress,
+  ChunkRef,
+  ChunkSeal,
+  Etag,
+  NamespaceRow,
+  ObjectAttributes,
+  SmallRef,
+  Versioning,
+  VersionNumber,
+} from "@kiseki/format";
+
+/** Names of a tenant turned into keys; both are functions of the tenant's dirSecret alone. */
+export interface DirKeys {
+  /** AES-256(dirSecret, inode id): 16 bytes, not written to by anybody. Asked often: cache it (`dirKeysOf`). */
+  dirKey(inode: InodeId): Uint8Array;
+  /** Keyed hash of a name that POSIX cannot show, 16 bytes. */
+  hiddenName(dirKey: Uint8Array, name: Uint8Array): Uint8Array;
+}
+
+export interface Limits {
+  /** Longest key in bytes. */
+  readonly keySizeMax: number;
+  /** Smallest part but the last. */
+  readonly partSizeMin: number;
+  readonly partNumberMax: number;
+  /** Bytes of header and user metadata names and values together. */
+  readonly attributesSizeMax: number;
+  /** Extents that one operation may bring or copy. */
+  readonly extentsMax: number;
+  /** Largest object. */
+  readonly objectSizeMax: number;
+  /** How long the outcome of a complete is kept, in milliseconds. */
+  readonly doneMs: number;
+}
+
+/** What a decision needs besides the map; all of it ends up in the change, so replay asks for none of it. */
+export interface DecideContext {
+  readonly now: WallTime;
+  readonly operationId: OperationId;
+  readonly dirKeys: DirKeys;
+  /** MD5 of the parts one after another, for the ETag of multipart objects. */
+  readonly md5: (...parts: readonly Uint8Array[]) => Uint8Array;
+  readonly limits: Limits;
+}
+
+/** Entity tags without quotes, or `*`. Any of `ifMatch` must fit; none of `ifNoneMatch` may. */
+export interface Conditions {
+  readonly ifMatch?: readonly string[];
+  readonly ifNoneMatch?: readonly string[];
+}
+
+/**
+ * A range of new content. `seal` present: the caller sealed and synced the chunk under it just now.
+ * Absent: a dedup hit, whose chunk the caller has pinned; refused with `chunk_gone` if its row is not there.
+ */
+export interface NewExtent extends ChunkAddress {
+  readonly offset: number;
+  readonly length: number;
+  readonly chunkOffset: number;
+  readonly seal?: ChunkSeal;
+}
+/** Content that is synced on its devices. Extents are ordered and disjoint. */
+export type NewContent =
+  | { readonly kind: "empty" }
+  | { readonly kind: "small"; readonly ref: SmallRef }
+  | { readonly kind: "extents"; readonly extents: readonly NewExtent[] };
+
+/** Version named by a client: its number, or the one called `null`. */
+export type VersionRef = VersionNumber | "null";
+export interface ObjectName {
+  readonly namespace: NamespaceId;
+  readonly key: Uint8Array;
+}
+
+export type Operation =
+  | {
+      readonly kind: "create_namespace";
+      readonly id: NamespaceId;
+      /** A valid bucket name; the caller checked its form. */
+      readonly name: string;
+      readonly versioning?: Versioning;
+    }
+  /** Refused while objects, old versions or delete markers are there; open uploads are aborted. */
+  | { readonly kind: "delete_namespace"; readonly namespace: NamespaceId }
+  /** `off` is refused with `invalid_versioning` once versioning was set. */
+  | {
+      readonly kind: "set_versioning";
+      readonly namespace: NamespaceId;
+      readonly versioning: Versioning;
+    }
+  | (ObjectName & {
+      readonly kind: "put_object";
+      readonly content: NewContent;
+      readonly size: number;
+      readonly etag: Etag;
+      readonly attributes: ObjectAttributes;
+      readonly conditions?: Conditions;
+    })
+  /** Without `version`: what S3 DELETE does; a key that is not there is an answer, not a refusal. */
+  | (ObjectName & {
+      readonly kind: "delete_object";
+      readonly version?: VersionRef;
+      readonly conditions?: Conditions;
+    })
+  /**
+   * Copies by reference; moves no data. `attributes` present: they replace the source's, whose checksums the
+   * caller gives along. Refused with `source_is_small` when the content is small: read it and put it.
+   */
+  | (ObjectName & {
+      readonly kind: "copy_object";
+      readonly source: ObjectName & { readonly version?: VersionRef };
+      readonly sourceConditions?: Conditions;
+      readonly attributes?: ObjectAttributes;
+      readonly conditions?: Conditions;
+    })
+  | (ObjectName & {
+      readonly kind: "create_upload";
+      /** 16 random bytes; the upload id is made of the time and the last 10 of them. */
+      readonly random: Uint8Array;
+      readonly attributes: ObjectAttributes;
+      readonly checksumAlgorithm?: ChecksumAlgorithm;
+      readonly isChecksumComposite?: boolean;
+    })
+  | (ObjectName & {
+      readonly kind: "put_part";
+      readonly upload: Uint8Array;
+      /** `[1, partNumberMax]`. */
+      readonly part: number;
+      readonly content: NewContent;
+      readonly size: number;
+      readonly md5: Uint8Array;
+      readonly checksums: readonly Checksum[];
+    })
+  /** A part by reference to `[start, end)` of an object. `md5` is of that range; refused like `copy_object`. */
+  | (ObjectName & {
+      readonly kind: "copy_part";
+      readonly upload: Uint8Array;
+      readonly part: number;
+      readonly source: ObjectName & { readonly version?: VersionRef };
+      readonly start: number;
+      readonly end: number;
+      readonly md5: Uint8Array;
+      readonly checksums: readonly Checksum[];
+      readonly sourceConditions?: Conditions;
+    })
+  | (ObjectName & {
+      readonly kind: "complete_upload";
+      readonly upload: Uint8Array;
+      /** In the order the client sent; `etag` is hex without quotes. */
+      readonly parts: readonly { readonly part: number; readonly etag: string }[];
+      /** Of the whole object, worked out by the caller from the parts. */
+      readonly checksums: readonly Checksum[];
+      readonly conditions?: Conditions;
+    })
+  | (ObjectName & { readonly kind: "abort_upload"; readonly upload: Uint8Array })
+  /** One bounded step of freeing; answer `reclaimed` says whether more is to do. */
+  | { readonly kind: "reclaim_step" }
+  /** The collector has deleted these seals from every present device: their `drop` rows go. */
+  | {
+      readonly kind: "dropped";
+      readonly drops: readonly {
+        readonly time: WallTime;
+        readonly chunkId: ChunkId;
+        readonly sealId: SealId;
+      }[];
+    }
+  /** A chunk was sealed again under a newer keyset: it becomes the live one, the other goes to `drop`. */
+  | { readonly kind: "resealed"; readonly address: ChunkAddress; readonly seal: ChunkSeal }
+  /** Repair brought the live seal's fragments to `missing`; ignored when another seal is live now. */
+  | {
+      readonly kind: "repaired";
+      readonly address: ChunkAddress;
+      readonly sealId: SealId;
+      readonly missing: number;
+    };
+
+/** Closed set; the edge maps each to its protocol's error. */
+export type RefusalCode =
+  | "no_such_namespace"
+  | "namespace_exists"
+  | "namespace_not_empty"
+  | "namespace_read_only"
+  | "invalid_versioning"
+  | "no_such_key"
+  | "no_such_version"
+  /** The version named is a delete marker (copy source). */
+  | "is_delete_marker"
+  | "invalid_key"
+  | "key_too_long"
+  | "precondition_failed"
+  | "source_precondition_failed"
+  | "source_is_small"
+  | "no_such_source_namespace"
+  | "no_such_source_key"
+  | "no_such_source_version"
+  | "invalid_range"
+  | "attributes_too_large"
+  | "too_many_extents"
+  | "object_too_large"
+  | "chunk_gone"
+  | "no_such_upload"
+  | "invalid_part"
+  | "invalid_part_number"
+  | "invalid_part_order"
+  | "entity_too_small"
+  | "directory_closed";
+
+export interface Refusal {
+  readonly kind: "refused";
+  readonly code: RefusalCode;
+}
+
+/** What the caller tells its client once the batch is durable. */
+export type Answer =
+  | { readonly kind: "namespace"; readonly namespace: NamespaceRow }
+  | { readonly kind: "none" }
+  | {
+      readonly kind: "object";
+      readonly etag: Etag;
+      readonly size: number;
+      readonly modified: WallTime;
+      readonly version: VersionNumber;
+      readonly isNull: boolean;
+      readonly checksums: readonly Checksum[];
+    }
+  | {
+      readonly kind: "deleted";
+      /** The version removed or the marker made; undefined when nothing was there (unversioned). */
+      readonly version: VersionNumber | undefined;
+      readonly isNull: boolean;
+      /** A marker was made, or the version removed was one. */
+      readonly isDeleteMarker: boolean;
+    }
+  | { readonly kind: "upload"; readonly upload: Uint8Array }
+  | {
+      readonly kind: "part";
+      readonly md5: Uint8Array;
+      readonly size: number;
+      readonly modified: WallTime;
+    }
+  | { readonly kind: "reclaimed"; readonly hasMore: boolean };
+
+/** A row to write, or to delete when `value` is undefined. */
+export interface RowChange {
+  readonly key: Uint8Array;
+  readonly value: Uint8Array | undefined;
+}
+
+/** What the log keeps of an operation. `payload` is sealed there; the rest is its clear header. */
+export interface Change {
+  /** Code of the operation's kind (`operationCode`). */
+  readonly operation: number;
+  /** Of the directory changed; zeros when there is none. */
+  readonly dirKey: Uint8Array;
+  /** Name in that directory; the log keeps a keyed tag of it only. */
+  readonly name: Uint8Array;
+  /** Seals that this change makes live. */
+  readonly chunkRefs: readonly ChunkRef[];
+  /** In the order of their keys. `encodeChange` turns them into the delta's payload. */
+  readonly rows: readonly RowChange[];
+}
+
+export type Decision =
+  /** Apply `change` to the batch's transaction, log it, and answer after COMMIT. */
+  | { readonly kind: "change"; readonly change: Change; readonly answer: Answer }
+  /** Nothing to write; answer once what the batch did before is durable. */
+  | { readonly kind: "answer"; readonly answer: Answer }
+  | Refusal;

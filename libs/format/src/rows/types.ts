@@ -1,0 +1,233 @@
+import type { ChunkId, InodeId, Keyset, NamespaceId, SealId, WallTime } from "@kiseki/base";
+
+/** How a chunk becomes fragments; the same shape as `Profile` of the datapath port. */
+export type RowProfile =
+  | { readonly kind: "copies"; readonly copies: number }
+  | { readonly kind: "ec"; readonly data: number; readonly parity: number };
+
+/** Names a chunk's one live seal: key of its row. `pool` is the pool's number, `[0, 2^32)`. */
+export interface ChunkAddress {
+  readonly chunkId: ChunkId;
+  readonly pool: number;
+  readonly profile: RowProfile;
+}
+
+/** One sealing of a chunk and where it was put. */
+export interface ChunkSeal {
+  readonly sealId: SealId;
+  readonly keyset: Keyset;
+  /** Generation of the placement map that chose the devices; `[0, 2^32)`. */
+  readonly placementEpoch: number;
+  /** Plaintext bytes of the whole chunk, `[1, 4 MiB]`. */
+  readonly size: number;
+  /** Bit i set: fragment i was not synced when the seal was committed; repair is due. */
+  readonly missing: number;
+}
+
+/** Content of at most one segment: a chunk with a random id and no chunk row; this is its only reference. */
+export interface SmallRef extends ChunkAddress, ChunkSeal {}
+
+/** A range of a file that lies in a chunk. */
+export interface ChunkExtent extends ChunkAddress {
+  readonly kind: "chunk";
+  /** Bytes from the start of the content (in a manifest node: of the node). */
+  readonly offset: number;
+  readonly length: number;
+  readonly chunkOffset: number;
+}
+/** A range that lies in a small chunk owned by this extent alone. */
+export interface SmallExtent extends SmallRef {
+  readonly kind: "small";
+  readonly offset: number;
+  readonly length: number;
+  readonly chunkOffset: number;
+}
+/** Ordered, disjoint; what no extent covers is a hole of zeros. */
+export type Extent = ChunkExtent | SmallExtent;
+
+/** What an object or file is made of. Its size is in the entry. */
+export type Content =
+  | { readonly kind: "empty" }
+  | { readonly kind: "extents"; readonly extents: readonly Extent[] }
+  /** `manifest` is counted in its own head row. */
+  | { readonly kind: "manifest"; readonly manifest: bigint };
+
+/** MD5 of the content (`parts` 0), or MD5 of the parts' MD5s and how many there were. */
+export interface Etag {
+  readonly md5: Uint8Array;
+  readonly parts: number;
+}
+
+export type ChecksumAlgorithm = "crc32" | "crc32c" | "crc64nvme" | "sha1" | "sha256";
+export interface Checksum {
+  readonly algorithm: ChecksumAlgorithm;
+  /** Big-endian digest as S3 sends it in base64. */
+  readonly value: Uint8Array;
+  /** True: checksum of the parts' checksums; false: of the whole content. */
+  readonly isComposite: boolean;
+}
+
+/** What S3 keeps with an object and gives back as it came. */
+export interface ObjectAttributes {
+  /** Content headers such as `content-type`, lower-case names, in the order given. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  /** Without `x-amz-meta-`, lower-case names. */
+  readonly userMetadata: readonly (readonly [name: string, value: string])[];
+  readonly checksums: readonly Checksum[];
+}
+
+/** Number of a version, unique in its shard and growing per name; what S3 shows as version id unless `isNull`. */
+export type VersionNumber = bigint;
+
+/** Value of rows `entry` (current) and `old` (noncurrent and delete markers). */
+export type EntryRow = ObjectEntry | DirectoryEntry;
+export interface ObjectEntry {
+  readonly kind: "object" | "delete_marker";
+  readonly inode: InodeId;
+  readonly version: VersionNumber;
+  /** The version S3 calls `null`: written while versioning was not enabled. */
+  readonly isNull: boolean;
+  /** The inode lies in table `inode` (several links, moved, or open); `home` is its directory's inode. */
+  readonly home: InodeId | undefined;
+  readonly size: number;
+  readonly etag: Etag;
+  readonly modified: WallTime;
+  readonly created: WallTime;
+  /** POSIX permission bits, owner and group. */
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+export interface DirectoryEntry {
+  readonly kind: "directory";
+  readonly inode: InodeId;
+  readonly isExplicit: boolean;
+}
+
+/** A directory's own row. */
+export interface HeadRow {
+  readonly inode: InodeId;
+  /** Undefined for a namespace's root. */
+  readonly parent: InodeId | undefined;
+  /** Name in the parent, without the slash; empty for a root. */
+  readonly name: Uint8Array;
+  readonly namespace: NamespaceId;
+  readonly isOpen: boolean;
+  readonly isExplicit: boolean;
+  /** Raised when the directory is renamed or removed: cached paths are checked against it. */
+  readonly generation: number;
+  /** Objects and live child directories. */
+  readonly live: number;
+  /** Rows of the directory, live or not: entries, child directories, old versions, delete markers. */
+  readonly total: number;
+  /** Tails and objects behind a directory's name, which POSIX shows under other names. */
+  readonly hidden: number;
+  readonly modified: WallTime;
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+}
+
+/** The part of a file that look-ups seldom need. */
+export interface ColdRow {
+  readonly content: Content;
+  readonly attributes: ObjectAttributes;
+}
+
+/** A file that its entry no longer embeds. */
+export interface InodeRow {
+  readonly entry: ObjectEntry;
+  readonly links: number;
+  readonly isOpen: boolean;
+}
+
+export type Versioning = "off" | "enabled" | "suspended";
+export interface NamespaceRow {
+  readonly id: NamespaceId;
+  readonly name: string;
+  readonly root: InodeId;
+  readonly created: WallTime;
+  readonly versioning: Versioning;
+  readonly isReadOnly: boolean;
+}
+
+export interface UploadRow {
+  readonly initiated: WallTime;
+  readonly attributes: ObjectAttributes;
+  /** What the client chose at the start; `undefined` when it named none. */
+  readonly checksumAlgorithm: ChecksumAlgorithm | undefined;
+  readonly isChecksumComposite: boolean;
+}
+export interface PartRow {
+  readonly manifest: bigint;
+  readonly size: number;
+  readonly md5: Uint8Array;
+  readonly modified: WallTime;
+  readonly checksums: readonly Checksum[];
+}
+
+export interface ChunkRow extends ChunkSeal {
+  /** References from extents and manifests; at least 1. */
+  readonly count: number;
+}
+/** A seal that nothing names any more, to be deleted from its devices. */
+export interface DropRow extends ChunkAddress, ChunkSeal {}
+
+export interface ManifestHead {
+  readonly count: number;
+  readonly size: number;
+}
+/** Rows of a manifest, keyed by the offset at which they start. */
+export type ManifestNode =
+  | { readonly kind: "leaf"; readonly extents: readonly Extent[] }
+  | {
+      readonly kind: "inner";
+      readonly children: readonly { readonly manifest: bigint; readonly size: number }[];
+    };
+
+/** Outcome of a complete, kept for a day for those who ask again. */
+export interface DoneRow {
+  readonly namespace: NamespaceId;
+  readonly key: Uint8Array;
+  readonly finished: WallTime;
+  readonly etag: Etag;
+  readonly size: number;
+  readonly version: VersionNumber;
+  readonly isNull: boolean;
+  readonly checksums: readonly Checksum[];
+}
+
+/** Space that is freed in bounded steps. */
+export type ReclaimRow =
+  | { readonly kind: "manifest"; readonly manifest: bigint }
+  /** Part rows of an upload that ended; bit n of `used` (byte n >> 3): part n lives on in the object. */
+  | {
+      readonly kind: "parts";
+      readonly root: InodeId;
+      readonly key: Uint8Array;
+      readonly upload: Uint8Array;
+      readonly used: Uint8Array;
+    }
+  /** Uploads left in a namespace that was deleted. */
+  | { readonly kind: "uploads"; readonly root: InodeId };
+
+export interface CountersRow {
+  /** Next inode id, also used for manifests. */
+  readonly nextInode: bigint;
+  readonly nextVersion: bigint;
+}
+/** What a namespace holds. */
+export interface UsageRow {
+  /** Current objects and their bytes. */
+  readonly objects: number;
+  readonly bytes: number;
+  /** Noncurrent versions (delete markers among them) and their bytes. */
+  readonly oldVersions: number;
+  readonly oldBytes: number;
+}
+
+export interface LeaseRow {
+  readonly epoch: bigint;
+  readonly expires: WallTime;
+  readonly payload: Uint8Array;
+}
