@@ -1,1 +1,47 @@
-export {};
+/**
+ * The tree of keys (KEYS §1): from cluster key, shares and the tenant's two secrets to every key that
+ * seals a byte. Pure: crypto, chance and locked memory come in as parameters.
+ *
+ * A key is derived by HKDF-Expand under a label of its purpose and length-prefixed ids, handed out as
+ * new bytes that the caller wipes; roots lie in `Secret` memory and end with the keyring. What is
+ * stored sealed says version, kind and generation, and is bound to its row. Refused, as values and
+ * never as an exception: damage, a later version, the wrong secret, another owner's share, a mistyped
+ * recovery code (by group). Using a keyring after its disposal is a bug and asserts.
+ */
+export type {
+  ClusterKeyFault,
+  ClusterKeySecrets,
+  ExportedKeys,
+  OpenedClusterKey,
+  PassphraseKdf,
+} from "./cluster-key.ts";
+export {
+  clusterKeyGeneration,
+  clusterKeySize,
+  exportKeys,
+  importKeys,
+  newRecoverySecret,
+  nodeSecretSize,
+  openClusterKeyByCode,
+  openClusterKeyByNode,
+  resealClusterKeyForNode,
+  sealClusterKey,
+} from "./cluster-key.ts";
+export { ClusterKeyring, deriveMasterWrapKey } from "./cluster-keyring.ts";
+export type { ChunkTransform } from "./keyset-keyring.ts";
+export { chunkTransform, deriveChainKey, deriveRoot, KeysetKeyring } from "./keyset-keyring.ts";
+export type { KeysetUse } from "./rules.ts";
+export { canDropKeyset, droppableMasters, liveKeysets } from "./rules.ts";
+export type { SealedKeyOpenFault, SealPlace, ShareOwner, SharePurpose } from "./sealed-key.ts";
+export {
+  bindShare,
+  openKey,
+  sealedKeyGeneration,
+  sealKey,
+  shareContext,
+  unbindShare,
+} from "./sealed-key.ts";
+export type { KeyTools, OpenSecret, Secret } from "./secret.ts";
+export { moveToSecret } from "./secret.ts";
+export type { TenantKeyringParts } from "./tenant-keyring.ts";
+export { TenantKeyring } from "./tenant-keyring.ts";

@@ -1,0 +1,58 @@
+import { concatBytes, newBytes, toUtf8 } from "@kiseki/base";
+import type { Crypto } from "@kiseki/ports";
+
+/** What a key is for. The label `kiseki/<purpose>/v1` opens the info of its HKDF-Expand (KEYS). */
+export type Purpose =
+  | "bounds"
+  | "chain"
+  | "chunk"
+  | "cluster-page"
+  | "cluster-wal-mask"
+  | "hidden-name"
+  | "internal-kek"
+  | "list-token"
+  | "log"
+  | "master"
+  | "name-tag"
+  | "node"
+  | "page"
+  | "recovery"
+  | "row-sum"
+  | "share"
+  | "share-binding"
+  | "tenant-secret"
+  | "wal-mask";
+
+/** Salts of HKDF-Extract: one per kind of secret, so that no secret is extracted twice into one key. */
+export type SecretKind = "chain-root" | "cluster-root" | "dir-root" | "master-root" | "root";
+
+export const label = (purpose: Purpose | SecretKind): Uint8Array => toUtf8(`kiseki/${purpose}/v1`);
+
+/** A field of fixed width, little-endian. */
+export function u32Field(n: number): Uint8Array {
+  const target = newBytes(4);
+  new DataView(target.buffer).setUint32(0, n, true);
+  return target;
+}
+export function u64Field(n: bigint): Uint8Array {
+  const target = newBytes(8);
+  new DataView(target.buffer).setBigUint64(0, n, true);
+  return target;
+}
+
+/** Label ‖ for each field its size (4 bytes, little-endian) ‖ field: no two lists give equal bytes. */
+export function deriveInfo(purpose: Purpose, ...fields: readonly Uint8Array[]): Uint8Array {
+  const parts = [label(purpose)];
+  for (const field of fields) parts.push(u32Field(field.byteLength), field);
+  return concatBytes(...parts);
+}
+
+/** HKDF-Expand (RFC 5869) to 32 bytes under the info of `purpose` and `fields`. */
+export function deriveKey(
+  crypto: Crypto,
+  root: Uint8Array,
+  purpose: Purpose,
+  ...fields: readonly Uint8Array[]
+): Uint8Array {
+  return crypto.hkdfExpand(root, deriveInfo(purpose, ...fields), 32);
+}

@@ -1,0 +1,126 @@
+import {
+  assert,
+  type ChunkId,
+  chunkId,
+  type InodeId,
+  type Keyset,
+  newBytes,
+  type ShardId,
+  type TenantId,
+} from "@kiseki/base";
+import type { Crypto } from "@kiseki/ports";
+import { deriveKey, label } from "./derive.ts";
+import type { KeysetKeyring } from "./keyset-keyring.ts";
+import { type KeyTools, moveToSecret, type Secret } from "./secret.ts";
+
+/** Entries of the cache of dirKeys, per tenant: two generations of this many. */
+const dirKeysMax = 8192;
+
+/** What a tenant's keyring is made of; the byte arrays are taken over and wiped. */
+export interface TenantKeyringParts {
+  readonly tenant: TenantId;
+  /** The keyset for new writes; one of `keysets`. */
+  readonly current: Keyset;
+  /** One per live keyset; disposed with the keyring. */
+  readonly keysets: readonly KeysetKeyring[];
+  readonly idKey: Uint8Array;
+  readonly dirSecret: Uint8Array;
+  /** Chain keys come from the system's shares and are asked for by keyset. */
+  readonly chainKey: (keyset: Keyset, shard: ShardId) => Uint8Array;
+}
+
+/**
+ * An open tenant: the keyrings of its live keysets, and what hangs on the two secrets that never
+ * change. Ids and dirKeys are equal in all keysets. Disposal wipes everything; then every method throws.
+ */
+export class TenantKeyring implements Disposable {
+  readonly tenant: TenantId;
+  readonly current: Keyset;
+  readonly #crypto: Crypto;
+  readonly #keysets: ReadonlyMap<Keyset, KeysetKeyring>;
+  readonly #idKey: Secret;
+  readonly #dirSecret: Secret;
+  readonly #chainKey: TenantKeyringParts["chainKey"];
+  #dirKeys = new Map<InodeId, Uint8Array>();
+  #dirKeysOld = new Map<InodeId, Uint8Array>();
+  #isOpen = true;
+
+  constructor(tools: KeyTools, parts: TenantKeyringParts) {
+    assert(
+      parts.idKey.byteLength === 32 && parts.dirSecret.byteLength === 32,
+      "a tenant's secrets have 32 bytes",
+    );
+    this.tenant = parts.tenant;
+    this.current = parts.current;
+    this.#crypto = tools.crypto;
+    this.#keysets = new Map(parts.keysets.map((keyring) => [keyring.keyset, keyring]));
+    assert(this.#keysets.has(parts.current), "the current keyset is live");
+    this.#idKey = moveToSecret(tools, parts.idKey);
+    this.#dirSecret = moveToSecret(tools, parts.dirSecret);
+    this.#chainKey = parts.chainKey;
+  }
+  /** False after disposal: ask `TenantKeys` for a new one. */
+  get isOpen(): boolean {
+    return this.#isOpen;
+  }
+  /** Live keysets, in no order. */
+  get keysets(): Iterable<Keyset> {
+    return this.#keysets.keys();
+  }
+  /** The keyring of `keyset` (default: the one for new writes), or `undefined` when it is not live. */
+  keyset(keyset: Keyset): KeysetKeyring | undefined {
+    assert(this.#isOpen, "a closed keyring is not used");
+    return this.#keysets.get(keyset);
+  }
+  /** The keyring for new writes. */
+  get writing(): KeysetKeyring {
+    const keyring = this.keyset(this.current);
+    assert(keyring !== undefined, "the current keyset is live");
+    return keyring;
+  }
+  /** Key of the MAC chain of `shard` under `keyset`; 32 new bytes. */
+  chainKey(keyset: Keyset, shard: ShardId): Uint8Array {
+    return this.#chainKey(keyset, shard);
+  }
+  /** HMAC-SHA-256(idKey, SHA-256 of the plaintext): equal content of one tenant has one id. */
+  chunkIdOf(sha256: Uint8Array): ChunkId {
+    assert(sha256.byteLength === 32, "a SHA-256 has 32 bytes");
+    return chunkId(this.#crypto.hmacSha256(this.#idKey.bytes, sha256));
+  }
+  /**
+   * AES-256(dirSecret, inode as 8 bytes little-endian ‖ 8 zeros): 16 bytes, a permutation, so without
+   * collisions. Cached and shared: never written by anybody.
+   */
+  dirKey(inode: InodeId): Uint8Array {
+    assert(this.#isOpen, "a closed keyring is not used");
+    const known = this.#dirKeys.get(inode) ?? this.#dirKeysOld.get(inode);
+    if (known) return known;
+    const block = newBytes(16);
+    new DataView(block.buffer).setBigUint64(0, inode, true);
+    const key = this.#crypto.aesBlock(this.#dirSecret.bytes, block);
+    if (this.#dirKeys.size >= dirKeysMax) {
+      this.#dirKeysOld = this.#dirKeys;
+      this.#dirKeys = new Map();
+    }
+    this.#dirKeys.set(inode, key);
+    return key;
+  }
+  /**
+   * Key of the hashes by which POSIX shows hidden names (STORE §3): from dirSecret, because a name
+   * that users see may not change with a keyset. 32 new bytes.
+   */
+  hiddenNameKey(): Uint8Array {
+    const root = this.#crypto.hkdfExtract(label("dir-root"), this.#dirSecret.bytes);
+    const key = deriveKey(this.#crypto, root, "hidden-name");
+    this.#crypto.wipe(root);
+    return key;
+  }
+  [Symbol.dispose](): void {
+    this.#isOpen = false;
+    for (const keyring of this.#keysets.values()) keyring[Symbol.dispose]();
+    this.#idKey[Symbol.dispose]();
+    this.#dirSecret[Symbol.dispose]();
+    this.#dirKeys.clear();
+    this.#dirKeysOld.clear();
+  }
+}
