@@ -114,6 +114,8 @@ export type DeltaFault = "truncated" | "bad_magic" | "unknown_version" | "too_la
 export interface DecodedDelta {
   readonly kind: "delta";
   readonly header: DeltaHeader;
+  /** The header as it stands in the source. */
+  readonly clear: Uint8Array;
   /** nonce ‖ ciphertext ‖ tag. */
   readonly sealed: Uint8Array;
   /** Bytes the whole delta takes in the source. */
@@ -224,7 +226,9 @@ export function decodeDelta(source: Uint8Array): DecodedDelta | DeltaFault {
     chunkRefs,
     payloadSize: bytes(payloadSize),
   };
-  return { kind: "delta", header, sealed: source.subarray(headerSize, size), size: bytes(size) };
+  const clear = source.subarray(0, headerSize);
+  const sealed = source.subarray(headerSize, size);
+  return { kind: "delta", header, clear, sealed, size: bytes(size) };
 }
 
 function decodeChunkRef(source: Uint8Array, view: DataView, offset: number): ChunkRef | undefined {
