@@ -1,1 +1,19 @@
-export {};
+/**
+ * Tenants, users, access keys and aliases (STORE §2), in SQL through Drizzle, whose only importer this
+ * is; now on sealed SQLite, with types that PostgreSQL has too.
+ *
+ * Open: migrations in one transaction, a newer schema refused. Invariants: an alias belongs to one
+ * tenant, the first that claimed it; a secret is returned once, by the call that made it, and stands in
+ * no error; a look-up after a change sees the change. Refused by `CatalogError`: names out of range,
+ * what exists already, what does not exist.
+ */
+export type {
+  AccessKeyInfo,
+  AccessKeyRecord,
+  Catalog,
+  CatalogErrorCode,
+  NewAccessKey,
+  Tenant,
+  User,
+} from "./types.ts";
+export { CatalogError, catalogErrorFate } from "./types.ts";

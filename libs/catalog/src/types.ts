@@ -1,0 +1,90 @@
+import type { TenantId, WallTime } from "@kiseki/base";
+
+export type CatalogErrorCode = "exists" | "not_found" | "invalid" | "newer_schema";
+
+export const catalogErrorFate = {
+  exists: { retry: false, status: 409 },
+  not_found: { retry: false, status: 404 },
+  invalid: { retry: false, status: 400 },
+  newer_schema: { retry: false, status: 500 },
+} as const satisfies Record<CatalogErrorCode, { readonly retry: false; readonly status: number }>;
+
+export class CatalogError extends Error {
+  override readonly name = "CatalogError";
+  readonly code: CatalogErrorCode;
+  constructor(code: CatalogErrorCode, message: string) {
+    super(message);
+    this.code = code;
+  }
+}
+
+export interface Tenant {
+  readonly id: TenantId;
+  /** 1 … 63 letters, digits, `.`, `_`, `-`. */
+  readonly name: string;
+  /** The tenant of requests that carry none; one at most. */
+  readonly isDefault: boolean;
+  readonly created: WallTime;
+}
+export interface User {
+  /** UUID. */
+  readonly id: string;
+  readonly tenant: TenantId;
+  readonly name: string;
+  readonly isRoot: boolean;
+  readonly created: WallTime;
+}
+/** An access key without its secret. */
+export interface AccessKeyInfo {
+  /** 20 capital letters and digits. */
+  readonly id: string;
+  /** Id of the user. */
+  readonly user: string;
+  readonly tenant: TenantId;
+  readonly created: WallTime;
+  readonly isDisabled: boolean;
+}
+/** What a signature is checked with. */
+export interface AccessKeyRecord extends AccessKeyInfo {
+  readonly secret: string;
+  /** Name of the user. */
+  readonly userName: string;
+  readonly isRoot: boolean;
+}
+/** The only time that the secret is seen. */
+export interface NewAccessKey {
+  readonly id: string;
+  /** 40 letters, digits, `+`, `/`. */
+  readonly secret: string;
+}
+
+/** All calls are synchronous and durable when they return. */
+export interface Catalog extends Disposable {
+  /** The default tenant and its root user; made by the first call ever. `isNew` on that call. */
+  ensureDefaultTenant(name: string): {
+    readonly tenant: Tenant;
+    readonly root: User;
+    readonly isNew: boolean;
+  };
+  tenants(): readonly Tenant[];
+  tenant(id: TenantId): Tenant | undefined;
+  users(tenant: TenantId): readonly User[];
+  /** @throws {CatalogError} `not_found` when there is no such user. */
+  createAccessKey(user: string): NewAccessKey;
+  /** Oldest first, disabled ones too. */
+  accessKeys(tenant: TenantId): readonly AccessKeyInfo[];
+  /** @throws {CatalogError} `not_found`. */
+  setAccessKeyDisabled(id: string, isDisabled: boolean): void;
+  /** @throws {CatalogError} `not_found`. */
+  deleteAccessKey(id: string): void;
+  /** The key for SigV4, or `undefined` when unknown or disabled. Cached. */
+  lookUpAccessKey(id: string): AccessKeyRecord | undefined;
+  /** Takes `bucket` as a virtual-host name for `tenant`; false when another tenant has it. Taking it again is true. */
+  claimAlias(bucket: string, tenant: TenantId): boolean;
+  /** Gives the name back if it is `tenant`'s. */
+  releaseAlias(bucket: string, tenant: TenantId): void;
+  /** The tenant of a virtual-host name. */
+  lookUpAlias(bucket: string): TenantId | undefined;
+  /** Removes the tenant with its users, keys and aliases (shred). */
+  deleteTenant(id: TenantId): void;
+}
