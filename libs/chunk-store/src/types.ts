@@ -11,7 +11,8 @@ import type {
   TenantId,
 } from "@kiseki/base";
 import type { ArenaRange, Clock, Crypto, Datapath, Metrics, Profile } from "@kiseki/ports";
-import type { CapacityState, DeviceClass } from "@kiseki/placement";
+import type { DeviceClass } from "@kiseki/format";
+import type { CapacityState } from "@kiseki/placement";
 import type { FragmentIndex } from "./fragment-index.ts";
 
 /** What the store asks of the world; built once in `main`. */

@@ -106,3 +106,43 @@ export type {
   Versioning,
   VersionNumber,
 } from "./rows/types.ts";
+export type { Crc32c, RecordHeader, RecordKind } from "./record.ts";
+export {
+  decodeRecordHeader,
+  deviceBlockSize,
+  encodeRecordHeader,
+  looksLikeRecord,
+  recordAlignment,
+  recordHeaderSize,
+  recordPayloadMax,
+  recordSize,
+} from "./record.ts";
+export type {
+  DeviceClass,
+  MemberState,
+  PoolMember,
+  Sha256,
+  Superblock,
+  SuperblockFault,
+} from "./superblock.ts";
+export {
+  decodeSuperblock,
+  deviceDataOffset,
+  encodeSuperblock,
+  foreignSignature,
+  hasOwnMagic,
+  memberCountMax,
+  signatureAreaSize,
+  superblockSecondOffset,
+  superblockSize,
+  superblockVersion,
+} from "./superblock.ts";
+export type { ZoneFooter, ZoneHeader } from "./zone.ts";
+export {
+  decodeZoneFooter,
+  decodeZoneHeader,
+  encodeZoneFooter,
+  encodeZoneHeader,
+  zoneFooterSize,
+  zoneHeaderSize,
+} from "./zone.ts";

@@ -1,5 +1,5 @@
-/** Classes of spec §2.12 as this program tells them apart. */
-export type DeviceClass = "nvme" | "ssd" | "hdd" | "custom";
+import type { DeviceClass } from "@kiseki/format";
+
 /** healthy → warning (logged) → critical (no new placements) → readonly (drain) → full. */
 export type CapacityState = "healthy" | "warning" | "critical" | "readonly" | "full";
 

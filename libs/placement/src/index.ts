@@ -7,7 +7,7 @@
  * fewer than k+1 fragments (2 copies) unless single copies are allowed or the pool has one device;
  * it is refused instead.
  */
-export type { CapacityState, DeviceClass } from "./capacity.ts";
+export type { CapacityState } from "./capacity.ts";
 export { acceptsFragments, acceptsRepair, capacityState, worstCapacity } from "./capacity.ts";
 export type { PlacementDevice, PlacementPlan, PlacementRefusal } from "./plan.ts";
 export { missingIndexes, planPut, planRepair, rankDevices } from "./plan.ts";
