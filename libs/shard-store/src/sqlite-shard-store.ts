@@ -1,0 +1,335 @@
+import type { Database, Statement } from "bun:sqlite";
+import type { Epoch, LogIndex } from "@kiseki/base";
+import { assert, epoch, logIndex } from "@kiseki/base";
+import type {
+  CommitOutcome,
+  Crypto,
+  LogEntry,
+  MapReader,
+  ShardHead,
+  ShardStore,
+  ShardTx,
+} from "@kiseki/ports";
+import type { HashedChange, RowHash, TableSum } from "./row-sums.ts";
+import { RowSums, rowHasher } from "./row-sums.ts";
+import type { OpenDatabase } from "./shard-database.ts";
+import { openReader, openWriter, pragma } from "./shard-database.ts";
+import { ShardStoreError } from "./shard-store-error.ts";
+import type { ShardState } from "./shard-state.ts";
+import { decodeShardState, encodeShardState } from "./shard-state.ts";
+import type { OverlayRow, ShardTxHost } from "./shard-tx.ts";
+import { SqliteShardTx, writeRow } from "./shard-tx.ts";
+import { SqliteMap } from "./sqlite-map.ts";
+import { SqliteShardReader } from "./sqlite-shard-reader.ts";
+import { SumCheck } from "./sum-check.ts";
+
+/** Entries that one transaction of `truncate` drops. */
+const truncateEntriesMax = 256;
+
+export interface SqliteShardStoreOptions {
+  readonly openDatabase: OpenDatabase;
+  readonly crypto: Pick<Crypto, "hmacSha256">;
+  /** Key of the row sums, 32 bytes; used until the store is disposed. */
+  readonly sumKey: Uint8Array;
+  /** Bytes of pages that each of the two connections keeps; 4 MiB unless told. */
+  readonly cacheSize?: number;
+}
+
+const u64 = (n: LogIndex): number => {
+  assert(n <= BigInt(Number.MAX_SAFE_INTEGER), "an index fits a safe integer");
+  return Number(n);
+};
+
+/** The embedded driver: log and map of one shard in one SQLite file, one COMMIT for both (STORE §1–2). */
+export class SqliteShardStore implements ShardStore {
+  readonly declares = { fenced: false, unknown: false, snapshots: false };
+  readonly #database: Database;
+  readonly #reader: SqliteShardReader;
+  readonly #map: SqliteMap;
+  readonly #statements: Statements;
+  readonly #rowHash: RowHash;
+  readonly #host: ShardTxHost;
+  readonly #checks = new Set<SumCheck>();
+  readonly #consumers = new Map<string, LogIndex>();
+  #sums: RowSums;
+  #state: ShardState;
+  #areConsumersDirty = false;
+  #tx: SqliteShardTx | undefined;
+  #isFailed = false;
+
+  constructor(database: Database, reader: SqliteShardReader, options: SqliteShardStoreOptions) {
+    this.#database = database;
+    this.#reader = reader;
+    this.#map = new SqliteMap(database);
+    this.#statements = prepareStatements(database);
+    this.#rowHash = rowHasher(options.crypto, options.sumKey);
+    this.#state = loadState(database);
+    this.#sums = RowSums.from(this.#state.tables);
+    for (const [name, mark] of database.query("SELECT name, mark FROM consumer").values()) {
+      this.#consumers.set(name as string, logIndex(BigInt(mark as number)));
+    }
+    this.#host = {
+      get: (key) => this.#map.get(key),
+      scan: (range, visit) => this.#map.scan(range, visit),
+      put: (key, value) => void this.#statements.put.run(key, value),
+      delete: (key) => void this.#statements.delete.run(key),
+      commit: (rows, entry, expect, at) => this.#commit(rows, entry, expect, at),
+      rollback: () => this.#rollback(),
+    };
+  }
+  head(): ShardHead {
+    return { index: this.#state.index, first: this.#state.first };
+  }
+  /** Highest epoch that ever committed here; a file behind the epoch of device records is an old copy (STORE §2). */
+  epoch(): Epoch {
+    return this.#state.epoch;
+  }
+  begin(): ShardTx {
+    assert(this.#tx === undefined, "one transaction at a time");
+    this.#mustBeGood();
+    this.#statements.begin.run();
+    this.#tx = new SqliteShardTx(this.#host);
+    return this.#tx;
+  }
+  view<T>(body: (map: MapReader) => T): T {
+    this.#mustBeGood();
+    return this.#reader.view(body);
+  }
+  read(from: LogIndex, countMax: number, sizeMax: number): readonly LogEntry[] {
+    this.#mustBeGood();
+    return this.#reader.read(from, countMax, sizeMax);
+  }
+  async readBarrier(): Promise<void> {
+    this.#mustBeGood(); // COMMIT precedes every acknowledgement, so `view` is exact
+  }
+  registerConsumer(name: string, from: LogIndex): void {
+    if (this.#consumers.has(name)) return;
+    this.#consumers.set(name, from);
+    this.#areConsumersDirty = true;
+    if (this.#tx === undefined) this.#inTransaction(() => this.#writeConsumers());
+  }
+  advanceConsumer(name: string, index: LogIndex): void {
+    const mark = this.#consumers.get(name);
+    assert(mark !== undefined, "the consumer is registered");
+    assert(index <= this.#state.index, "a mark is within the log");
+    if (index <= mark) return;
+    this.#consumers.set(name, index);
+    this.#areConsumersDirty = true;
+  }
+  consumers(): ReadonlyMap<string, LogIndex> {
+    return this.#consumers;
+  }
+  /** Works in transactions of 256 entries; the owner asks for a step at a time where it may not wait long. */
+  truncate(upTo: LogIndex): LogIndex {
+    assert(this.#tx === undefined, "no transaction is open");
+    let target = upTo < this.#state.index ? upTo : this.#state.index;
+    for (const mark of this.#consumers.values()) if (mark < target) target = mark;
+    while (this.#state.first <= target) {
+      const next = this.#state.first + BigInt(truncateEntriesMax);
+      const first = logIndex(next <= target ? next : target + 1n);
+      this.#inTransaction(() => {
+        this.#writeConsumers();
+        this.#statements.deleteLog.run(u64(first));
+        this.#writeState({ ...this.#state, first });
+      });
+      this.#state = { ...this.#state, first };
+    }
+    return this.#state.first;
+  }
+  /** Pages of the file, free ones included; the write-ahead log apart, which checkpoints keep small. */
+  size(): number {
+    return (pragma(this.#database, "page_count") as number) * this.#statements.pageSize;
+  }
+  /** Rows and sums of each table, as committed. */
+  sums(): readonly TableSum[] {
+    return this.#state.tables;
+  }
+  /** Begins to recompute the sums from the rows; goes on in steps while batches commit in between. */
+  startSumCheck(): SumCheck {
+    const check: SumCheck = new SumCheck({
+      view: (body) => this.view(body),
+      rowHash: this.#rowHash,
+      recorded: () => this.#state.tables,
+      ended: () => void this.#checks.delete(check),
+    });
+    this.#checks.add(check);
+    return check;
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#tx?.rollback();
+    if (!this.#isFailed && this.#areConsumersDirty) {
+      this.#inTransaction(() => this.#writeConsumers());
+    }
+    this.#reader[Symbol.dispose]();
+    this.#map[Symbol.dispose]();
+    for (const statement of this.#statements.all) statement.finalize();
+    this.#database.close();
+  }
+  #mustBeGood(): void {
+    if (!this.#isFailed) return;
+    throw new ShardStoreError(
+      "commit_failed",
+      "Cannot use the shard: the outcome of a COMMIT is open",
+    );
+  }
+  #rollback(): void {
+    this.#tx = undefined;
+    if (this.#database.inTransaction) this.#statements.rollback.run();
+  }
+  #commit(
+    rows: Iterable<OverlayRow>,
+    entry: Uint8Array,
+    expectIndex: LogIndex,
+    at: Epoch,
+  ): CommitOutcome {
+    assert(expectIndex === this.#state.index, "the owner knows the head");
+    assert(at >= this.#state.epoch, "the owner's epoch is not behind");
+    const index = logIndex(expectIndex + 1n);
+    const changes: HashedChange[] = [];
+    const sums = this.#sums.clone();
+    let state: ShardState;
+    try {
+      for (const row of rows) {
+        if (row.isDirty) writeRow(this.#host, row);
+        const change = this.#hashChange(row);
+        if (change.old !== undefined) sums.remove(row.key, change.old);
+        if (change.now !== undefined) sums.add(row.key, change.now);
+        changes.push(change);
+      }
+      state = { index, first: this.#state.first, epoch: at, tables: sums.tables() };
+      this.#statements.insertLog.run(u64(index), entry);
+      this.#writeConsumers();
+      this.#writeState(state);
+    } catch (reason) {
+      this.#areConsumersDirty = true;
+      this.#rollback();
+      throw new ShardStoreError("not_committed", "Cannot write the batch", { cause: reason });
+    }
+    this.#endTransaction();
+    this.#state = state;
+    this.#sums = sums;
+    for (const check of this.#checks) check.committed(changes);
+    return { kind: "committed", index };
+  }
+  #hashChange(row: OverlayRow): HashedChange {
+    assert(row.isOldKnown, "a changed row's committed value is known");
+    const old = row.old === undefined ? undefined : this.#rowHash(row.key, row.old);
+    const now = row.now === undefined ? undefined : this.#rowHash(row.key, row.now);
+    return { key: row.key, old, now };
+  }
+  #endTransaction(): void {
+    try {
+      this.#statements.commit.run();
+    } catch (reason) {
+      this.#isFailed = true;
+      throw new ShardStoreError("commit_failed", "Cannot commit: the process must end", {
+        cause: reason,
+      });
+    } finally {
+      this.#tx = undefined;
+    }
+  }
+  #inTransaction(body: () => void): void {
+    this.#mustBeGood();
+    this.#statements.begin.run();
+    try {
+      body();
+    } catch (reason) {
+      this.#areConsumersDirty = true;
+      this.#rollback();
+      throw new ShardStoreError("not_committed", "Cannot write to the shard", { cause: reason });
+    }
+    this.#endTransaction();
+  }
+  #writeConsumers(): void {
+    if (!this.#areConsumersDirty) return;
+    for (const [name, mark] of this.#consumers) this.#statements.putConsumer.run(name, u64(mark));
+    this.#areConsumersDirty = false;
+  }
+  #writeState(state: ShardState): void {
+    this.#statements.putState.run(encodeShardState(state));
+  }
+}
+
+/**
+ * Opens a shard's store, making its tables in an empty file.
+ * @throws {ShardStoreError} `wrong_mode`, `unknown_version`, `damaged`.
+ */
+export function openSqliteShardStore(options: SqliteShardStoreOptions): SqliteShardStore {
+  const cacheSize = options.cacheSize ?? 4 << 20;
+  const database = openWriter(options.openDatabase, cacheSize);
+  try {
+    const reader = new SqliteShardReader(openReader(options.openDatabase, cacheSize));
+    return new SqliteShardStore(database, reader, options);
+  } catch (reason) {
+    database.close();
+    throw reason;
+  }
+}
+
+interface Statements {
+  readonly begin: Statement;
+  readonly commit: Statement;
+  readonly rollback: Statement;
+  readonly put: Statement;
+  readonly delete: Statement;
+  readonly insertLog: Statement;
+  readonly deleteLog: Statement;
+  readonly putConsumer: Statement;
+  readonly putState: Statement;
+  readonly pageSize: number;
+  readonly all: readonly Statement[];
+}
+
+function prepareStatements(database: Database): Statements {
+  const all: Statement[] = [];
+  const prepare = (sql: string): Statement => {
+    const statement = database.prepare(sql);
+    all.push(statement);
+    return statement;
+  };
+  return {
+    begin: prepare("BEGIN IMMEDIATE"),
+    commit: prepare("COMMIT"),
+    rollback: prepare("ROLLBACK"),
+    put: prepare(
+      "INSERT INTO map(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+    ),
+    delete: prepare("DELETE FROM map WHERE key = ?1"),
+    insertLog: prepare("INSERT INTO log(idx, bytes) VALUES(?1, ?2)"),
+    deleteLog: prepare("DELETE FROM log WHERE idx < ?1"),
+    putConsumer: prepare(
+      "INSERT INTO consumer(name, mark) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET mark = excluded.mark",
+    ),
+    putState: prepare(
+      "INSERT INTO meta(key, value) VALUES('state', ?1) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+    ),
+    pageSize: pragma(database, "page_size") as number,
+    all,
+  };
+}
+
+/** The state row, checked against the log's own ends. */
+function loadState(database: Database): ShardState {
+  const row = database.query("SELECT value FROM meta WHERE key = 'state'").values()[0];
+  const [low, high] = database.query("SELECT min(idx), max(idx) FROM log").values()[0] as [
+    number | null,
+    number | null,
+  ];
+  const state: ShardState | "unknown_version" | "damaged" =
+    row === undefined
+      ? { index: logIndex(0n), first: logIndex(1n), epoch: epoch(0n), tables: [] }
+      : decodeShardState(row[0] as Uint8Array);
+  if (typeof state === "string") {
+    throw new ShardStoreError(state, "Cannot read the shard's state row");
+  }
+  const isEmpty = state.first > state.index;
+  const agrees = isEmpty
+    ? low === null
+    : low !== null && high !== null && BigInt(low) === state.first && BigInt(high) === state.index;
+  if (agrees) return state;
+  throw new ShardStoreError(
+    "damaged",
+    `Cannot open the shard: the log holds ${low} to ${high}, its state says ${state.first} to ${state.index}`,
+  );
+}
