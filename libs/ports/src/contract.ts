@@ -1,2 +1,4 @@
 /** What every driver of a port runs in its own tests. Never imported by a program. */
 export { cryptoContract } from "./crypto.contract.ts";
+export type { ShardStorePlace } from "./shard-store.contract.ts";
+export { shardStoreContract } from "./shard-store.contract.ts";
