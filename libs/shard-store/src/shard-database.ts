@@ -3,6 +3,8 @@ import { ShardStoreError } from "./shard-store-error.ts";
 
 /** Version of the tables, in `user_version`. */
 export const shardTablesVersion = 1;
+/** The log is copied into the file when it holds so many pages: 16 MiB. */
+const checkpointPages = 4096;
 const applicationId = 0x6b736864; // "kshd"
 
 /** Opens one connection to the shard's file: sealed and mirrored by its VFS, or plain in tests. */
@@ -28,6 +30,7 @@ export function openWriter(openDatabase: OpenDatabase, cacheSize: number): Datab
       throw new ShardStoreError("wrong_mode", "Cannot use the shard file: no write-ahead log");
     }
     database.run("PRAGMA synchronous = FULL");
+    database.run(`PRAGMA wal_autocheckpoint = ${checkpointPages}`);
     configure(database, cacheSize);
     if (pragma(database, "synchronous") !== 2) {
       throw new ShardStoreError("wrong_mode", "Cannot use the shard file: commits are not synced");

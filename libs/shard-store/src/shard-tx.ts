@@ -25,6 +25,8 @@ export interface ShardTxHost {
   get(key: Uint8Array): Uint8Array | undefined;
   scan: ShardTx["scan"];
   put(key: Uint8Array, value: Uint8Array): void;
+  /** Puts the row if the key is free; false, and nothing done, if it is not. */
+  insert(key: Uint8Array, value: Uint8Array): boolean;
   delete(key: Uint8Array): void;
   commit(
     rows: Iterable<OverlayRow>,
@@ -112,13 +114,17 @@ export class SqliteShardTx implements ShardTx {
   }
 }
 
-/** Brings one changed row into the table, learning the committed value first where it is not known. */
-export function writeRow(host: Pick<ShardTxHost, "get" | "put" | "delete">, row: OverlayRow): void {
+/** Brings one changed row into the table, learning the committed value on the way where it is not known. */
+export function writeRow(
+  host: Pick<ShardTxHost, "get" | "put" | "insert" | "delete">,
+  row: OverlayRow,
+): void {
+  row.isDirty = false;
   if (!row.isOldKnown) {
-    row.old = host.get(row.key);
     row.isOldKnown = true;
+    if (row.now !== undefined && host.insert(row.key, row.now)) return;
+    row.old = host.get(row.key);
   }
   if (row.now !== undefined) host.put(row.key, row.now);
   else host.delete(row.key);
-  row.isDirty = false;
 }

@@ -72,6 +72,7 @@ export class SqliteShardStore implements ShardStore {
       get: (key) => this.#map.get(key),
       scan: (range, visit) => this.#map.scan(range, visit),
       put: (key, value) => void this.#statements.put.run(key, value),
+      insert: (key, value) => this.#statements.insert.run(key, value).changes === 1,
       delete: (key) => void this.#statements.delete.run(key),
       commit: (rows, entry, expect, at) => this.#commit(rows, entry, expect, at),
       rollback: () => this.#rollback(),
@@ -272,6 +273,7 @@ interface Statements {
   readonly commit: Statement;
   readonly rollback: Statement;
   readonly put: Statement;
+  readonly insert: Statement;
   readonly delete: Statement;
   readonly insertLog: Statement;
   readonly deleteLog: Statement;
@@ -295,6 +297,7 @@ function prepareStatements(database: Database): Statements {
     put: prepare(
       "INSERT INTO map(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
     ),
+    insert: prepare("INSERT INTO map(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO NOTHING"),
     delete: prepare("DELETE FROM map WHERE key = ?1"),
     insertLog: prepare("INSERT INTO log(idx, bytes) VALUES(?1, ?2)"),
     deleteLog: prepare("DELETE FROM log WHERE idx < ?1"),

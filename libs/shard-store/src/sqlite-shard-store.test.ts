@@ -1,0 +1,8 @@
+import { shardStoreContract } from "@kiseki/ports/contract";
+import { openPlainPlace } from "./test-place.ts";
+
+shardStoreContract("SqliteShardStore on a plain file", openPlainPlace, {
+  fenced: false,
+  unknown: false,
+  snapshots: false,
+});
