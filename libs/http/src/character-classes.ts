@@ -3,6 +3,8 @@ export const isToken = 1; // tchar, RFC 9110 §5.6.2
 export const isTarget = 2; // 0x21–0x7e without `#`
 export const isValue = 4; // tab, 0x20–0x7e, 0x80–0xff
 export const isUnreserved = 8; // RFC 3986 §2.3: what SigV4 leaves unescaped
+export const isUpper = 16; // A–Z
+export const isHost = 32; // what RFC 3986 §3.2.2 allows in host and port, escapes included
 
 /** The classes of each byte. */
 export const byteClass: Uint8Array = new Uint8Array(256);
@@ -12,6 +14,8 @@ for (let byte = 0; byte < 256; byte++) {
   if (isAlphanumeric || "!#$%&'*+-.^_`|~".includes(character)) byteClass[byte]! |= isToken;
   if (byte > 0x20 && byte < 0x7f && character !== "#") byteClass[byte]! |= isTarget;
   if (byte === 9 || (byte >= 0x20 && byte !== 0x7f)) byteClass[byte]! |= isValue;
+  if (/[A-Z]/.test(character)) byteClass[byte]! |= isUpper;
+  if (isAlphanumeric || "-._~%!$&'()*+;=:[]".includes(character)) byteClass[byte]! |= isHost;
   if (isAlphanumeric || "-._~".includes(character)) byteClass[byte]! |= isUnreserved;
 }
 

@@ -21,7 +21,7 @@ export interface RequestHead {
   readonly version: "1.0" | "1.1";
   /** In the order sent, duplicates kept. */
   readonly headers: readonly HttpHeader[];
-  /** The one Host header's value; empty when it was sent empty. */
+  /** The one Host header's value, as sent: a name or address, maybe with a port; not empty. */
   readonly host: string;
   readonly body: BodyFraming;
   /** `Expect: 100-continue` was sent with a body: the client may wait for an interim answer. */

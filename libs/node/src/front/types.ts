@@ -5,7 +5,6 @@ import type {
   RequestHead,
   ResponseHeader,
 } from "@kiseki/http";
-import type { Clock, Metrics } from "@kiseki/ports";
 import type { Millis } from "@kiseki/base";
 
 export type BodyErrorCode =
@@ -110,8 +109,12 @@ export interface FrontLimits {
   readonly transferWindow: Millis;
   /** Bytes per second. */
   readonly transferRateMin: number;
-  /** Body bytes kept per connection before the socket is paused. */
+  /** Bytes kept per connection, unread, before the socket is paused; one arrival (≤ 512 KiB) may come on top. */
   readonly receiveBufferSizeMax: number;
+  /** What is left of a refused body is read and dropped up to this size, to keep the connection. */
+  readonly drainSizeMax: number;
+  /** How long, after the last answer, a client may go on sending before it is cut off. */
+  readonly lingerTimeout: Millis;
 }
 
 export interface FrontTls {
@@ -135,7 +138,10 @@ export interface FrontOptions {
   readonly requestId: () => string;
   /** Never rejects by intent: a rejection becomes `internal`. */
   readonly handler: (request: FrontRequest) => Promise<FrontResponse> | FrontResponse;
+  /** Must not throw. Its answer is sent with `isLast`. */
   readonly renderFault: (fault: FrontFault) => FrontResponse;
+  /** A bug of the front or of a callback; the connection is gone already. */
+  readonly onBug: (reason: unknown) => void;
 }
 
 export interface Front {
@@ -148,5 +154,3 @@ export interface Front {
    */
   stop(signal?: AbortSignal): Promise<void>;
 }
-
-export declare function serveFront(clock: Clock, metrics: Metrics, options: FrontOptions): Front;
