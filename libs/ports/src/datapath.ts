@@ -114,7 +114,8 @@ export interface OpenJob {
   readonly segmentEnd: number;
   readonly target: ArenaRange;
 }
-export type FragmentFault = "io" | "header" | "crc";
+/** `tag`: header and CRC are right, but what it holds was not sealed with the rest: tampering. */
+export type FragmentFault = "io" | "header" | "crc" | "tag";
 export interface FragmentReport {
   readonly index: number;
   readonly fault: FragmentFault;

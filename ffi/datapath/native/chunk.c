@@ -1,0 +1,148 @@
+/* Geometry and cipher of a sealed chunk (docs/formats/sealed-chunk.md), and the job that makes its fragments. */
+#include "datapath.h"
+
+#include "erasure-code.h"
+
+#include <openssl/aead.h>
+#include <openssl/mem.h>
+#include <stdlib.h>
+#include <string.h>
+
+int geometry_of(const struct record *record, struct geometry *geometry) {
+  uint32_t size = record->chunk_size, data = record->data, parity = record->parity, copies = record->copies;
+  if (size == 0 || size > CHUNK_SIZE_MAX || record->header_room > 1 << 20) return -1;
+  int is_copies = data == 0;
+  if (is_copies ? copies == 0 || copies > FRAGMENTS_MAX || parity != 0 : !ec_known(data, parity)) return -1;
+  uint32_t segments = (size + SEGMENT_SIZE - 1) / SEGMENT_SIZE, sealed = size + segments * SEGMENT_OVERHEAD, fragment;
+  if (is_copies) fragment = sealed;
+  else if (segments >= data) fragment = (segments + data - 1) / data * SEALED_SEGMENT_SIZE;
+  else fragment = (uint32_t)round_up((sealed + data - 1) / data, 64);
+  *geometry = (struct geometry){
+      .size = size, .segments = segments, .sealed = sealed, .fragment = fragment, .copies = is_copies,
+      .data = is_copies ? 1 : data, .parity = parity, .total = is_copies ? copies : data + parity,
+      .stride = (uint32_t)round_up(record->header_room + fragment, 64),
+  };
+  return 0;
+}
+
+uint32_t stored_size(const struct geometry *geometry, uint32_t index) {
+  if (geometry->copies || index >= geometry->data) return geometry->fragment;
+  uint64_t start = (uint64_t)index * geometry->fragment;
+  if (start >= geometry->sealed) return 0;
+  uint64_t rest = geometry->sealed - start;
+  return rest < geometry->fragment ? (uint32_t)rest : geometry->fragment;
+}
+
+uint32_t segment_plain_size(const struct geometry *geometry, uint32_t segment) {
+  return segment + 1 < geometry->segments ? SEGMENT_SIZE : geometry->size - segment * SEGMENT_SIZE;
+}
+
+/* --- cipher --------------------------------------------------------------------------------------------------------------- */
+enum { AAD_SIZE = 64 };
+struct sealer {
+  EVP_AEAD_CTX context;
+  uint8_t aad[AAD_SIZE];
+};
+
+static void put_little_endian(uint8_t *target, uint64_t n, int size) {
+  for (int i = 0; i < size; i++) target[i] = (uint8_t)(n >> 8 * i);
+}
+
+struct sealer *sealer_open(struct record *record) {
+  struct sealer *sealer = calloc(1, sizeof *sealer);
+  int is_ready = sealer && EVP_AEAD_CTX_init(&sealer->context, EVP_aead_aes_256_gcm(), record->dek, sizeof record->dek,
+                                             TAG_SIZE, NULL);
+  OPENSSL_cleanse(record->dek, sizeof record->dek);
+  if (!is_ready) {
+    free(sealer);
+    return NULL;
+  }
+  memcpy(sealer->aad, record->chunk_id, 32);
+  memcpy(sealer->aad + 32, record->seal_id, 16);
+  return sealer;
+}
+
+void sealer_close(struct sealer *sealer) {
+  if (!sealer) return;
+  EVP_AEAD_CTX_cleanup(&sealer->context);
+  OPENSSL_cleanse(sealer, sizeof *sealer);
+  free(sealer);
+}
+
+static void bind(struct sealer *sealer, const struct geometry *geometry, uint32_t segment, uint8_t nonce[NONCE_SIZE]) {
+  put_little_endian(sealer->aad + 48, segment, 4);
+  put_little_endian(sealer->aad + 52, geometry->segments, 4);
+  put_little_endian(sealer->aad + 56, geometry->size, 8);
+  memset(nonce, 0, NONCE_SIZE - 4);
+  for (int i = 0; i < 4; i++) nonce[NONCE_SIZE - 1 - i] = (uint8_t)(segment >> 8 * i); /* big-endian, as counters are */
+}
+
+int seal_segment(struct sealer *sealer, const struct geometry *geometry, uint32_t segment, const uint8_t *plain, uint8_t *target) {
+  size_t size = segment_plain_size(geometry, segment), done = 0;
+  bind(sealer, geometry, segment, target);
+  int is_sealed = EVP_AEAD_CTX_seal(&sealer->context, target + NONCE_SIZE, &done, size + TAG_SIZE, target, NONCE_SIZE, plain,
+                                    size, sealer->aad, AAD_SIZE);
+  return is_sealed && done == size + TAG_SIZE ? 0 : -1;
+}
+
+int open_segment(struct sealer *sealer, const struct geometry *geometry, uint32_t segment, const uint8_t *sealed, uint8_t *plain) {
+  size_t size = segment_plain_size(geometry, segment), done = 0;
+  uint8_t nonce[NONCE_SIZE];
+  bind(sealer, geometry, segment, nonce);
+  /* The counter is known, so a stored nonce that differs is damage even before the tag is looked at. */
+  int is_open = memcmp(nonce, sealed, NONCE_SIZE) == 0 &&
+                EVP_AEAD_CTX_open(&sealer->context, plain, &done, size, nonce, NONCE_SIZE, sealed + NONCE_SIZE,
+                                  size + TAG_SIZE, sealer->aad, AAD_SIZE) &&
+                done == size;
+  if (!is_open) memset(plain, 0, size);
+  return is_open ? 0 : -1;
+}
+
+/* --- seal ----------------------------------------------------------------------------------------------------------------- */
+
+/* Fragments that are cut between segments take them at once; else all is sealed in `scratch` and scattered. */
+static int seal_segments(struct sealer *sealer, const struct geometry *geometry, const uint8_t *plain, uint8_t **place,
+                         uint8_t *scratch) {
+  int is_between = geometry->copies || geometry->segments >= geometry->data;
+  for (uint32_t segment = 0; segment < geometry->segments; segment++) {
+    uint32_t at = segment * SEALED_SEGMENT_SIZE;
+    uint8_t *target = is_between ? place[at / geometry->fragment] + at % geometry->fragment : scratch + at;
+    if (seal_segment(sealer, geometry, segment, plain + (size_t)segment * SEGMENT_SIZE, target) != 0) return -1;
+  }
+  for (uint32_t i = 0; i < geometry->data; i++) {
+    uint32_t stored = stored_size(geometry, i);
+    if (!is_between) memcpy(place[i], scratch + (size_t)i * geometry->fragment, stored);
+    memset(place[i] + stored, 0, geometry->fragment - stored);
+  }
+  return 0;
+}
+
+void seal_job(struct arena *arena, struct record *record, uint8_t *scratch) {
+  struct sealer *sealer = sealer_open(record);
+  struct geometry geometry;
+  if (!sealer || geometry_of(record, &geometry) != 0 || geometry.size != record->source_size) {
+    sealer_close(sealer);
+    return fail(record, STATUS_BAD_ARGUMENT, 0);
+  }
+  uint32_t payloads = geometry.copies ? 1 : geometry.total;
+  uint64_t needed = (uint64_t)(payloads - 1) * geometry.stride + record->header_room + geometry.fragment;
+  const uint8_t *plain = arena_at(arena, record->source_offset, geometry.size);
+  uint8_t *target = arena_at(arena, record->target_offset, record->target_size);
+  int overlaps = record->source_offset < record->target_offset + needed &&
+                 record->target_offset < record->source_offset + geometry.size;
+  if (!plain || !target || needed > record->target_size || overlaps) {
+    sealer_close(sealer);
+    return fail(record, STATUS_BAD_ARGUMENT, 0);
+  }
+  uint8_t *place[FRAGMENTS_MAX];
+  for (uint32_t i = 0; i < payloads; i++) place[i] = target + (size_t)i * geometry.stride + record->header_room;
+  int error = seal_segments(sealer, &geometry, plain, place, scratch);
+  sealer_close(sealer);
+  if (error == 0 && !geometry.copies)
+    error = ec_encode(geometry.data, geometry.parity, geometry.fragment, place, place + geometry.data);
+  if (error != 0) return fail(record, STATUS_BAD_ARGUMENT, 0);
+  for (uint32_t i = 0; i < payloads; i++) {
+    uint32_t size = stored_size(&geometry, i);
+    record->made[i] = (struct made){(uint32_t)(place[i] - target), size, crc32c(place[i], size), 0};
+  }
+}

@@ -1,0 +1,382 @@
+import type { Pointer } from "bun:ffi";
+import { assert, toUtf8 } from "@kiseki/base";
+import type {
+  AppendJob,
+  ArenaRange,
+  Datapath,
+  DeviceOpenOptions,
+  DeviceSlot,
+  FragmentFault,
+  FragmentReport,
+  FragmentSource,
+  HashAlgorithm,
+  HashState,
+  OpenJob,
+  OpenOutcome,
+  Profile,
+  RebuildJob,
+  RebuildOutcome,
+  SealedFragment,
+  SealIdentity,
+  SealJob,
+} from "@kiseki/ports";
+import { DatapathError, fragmentStoredSize, fragmentStride } from "@kiseki/ports";
+import { addressOf, NativeArena } from "./arena.ts";
+import { NativeHashState } from "./hash.ts";
+import { JobPool } from "./pool.ts";
+import type { JobRecord } from "./records.ts";
+import { flag, fragmentsMax, headerSizeMax, outcomes, pathSizeMax, rangesMax } from "./records.ts";
+import type { Native } from "./symbols.ts";
+import { loadNative } from "./symbols.ts";
+
+export interface DatapathOptions {
+  /** Where `scripts/native` put the library. */
+  readonly directory: string;
+  /** Bytes of arena, rounded up to 2 MiB. */
+  readonly arenaSize: number;
+  /** Threads that hash and seal; 1 … 128. */
+  readonly computeThreads: number;
+  /** Threads that read, write, sync and open: as many jobs as these wait for devices at once; 1 … 128. */
+  readonly deviceThreads: number;
+  /** Keep the arena out of swap (RLIMIT_MEMLOCK must allow it). */
+  readonly lockArena?: boolean;
+}
+/** What another Worker of this process needs to join: goes through `postMessage`. */
+export interface DatapathHandle {
+  readonly directory: string;
+  readonly address: number;
+}
+export interface NativeDatapath extends Datapath {
+  readonly handle: DatapathHandle;
+}
+
+/** Hashing this much takes about as long as waking a thread. */
+const hashHereSize = 16 * 1024;
+
+/** @throws {DatapathError} `io` when threads or memory are not to be had. */
+export function openDatapath(options: DatapathOptions): NativeDatapath {
+  const native = loadNative(options.directory);
+  const datapath = native.kiseki_datapath_open(
+    options.arenaSize,
+    options.computeThreads,
+    options.deviceThreads,
+    options.lockArena === true ? 1 : 0,
+  );
+  if (datapath === null)
+    throw new DatapathError("io", 0, "Cannot open a datapath: no memory, no threads, or no lock");
+  return new Driver(native, datapath as Pointer, options.directory, true);
+}
+
+/** Joins this Worker; the thread that opened closes last, when all others have. */
+export function attachDatapath(handle: DatapathHandle): NativeDatapath {
+  return new Driver(
+    loadNative(handle.directory),
+    handle.address as Pointer,
+    handle.directory,
+    false,
+  );
+}
+
+class Driver implements NativeDatapath {
+  readonly arena: NativeArena;
+  readonly handle: DatapathHandle;
+  readonly #native: Native;
+  readonly #datapath: Pointer;
+  readonly #pool: JobPool;
+  readonly #isOwner: boolean;
+
+  constructor(native: Native, datapath: Pointer, directory: string, isOwner: boolean) {
+    this.#native = native;
+    this.#datapath = datapath;
+    this.#isOwner = isOwner;
+    this.handle = { directory, address: datapath };
+    this.arena = new NativeArena(native, datapath);
+    this.#pool = new JobPool(native, datapath, () => this.arena.serve());
+    this.arena.context = this.#pool.context;
+  }
+
+  openHash(algorithms: Iterable<HashAlgorithm>): HashState {
+    assert(!this.#pool.isClosed, "the datapath is open");
+    return new NativeHashState(this.#native, this.#datapath, algorithms, () => this.#pool.isClosed);
+  }
+  async hash(job: {
+    readonly state?: HashState;
+    readonly source: ArenaRange;
+    readonly own: boolean;
+  }): Promise<{ readonly sha256: Uint8Array | undefined }> {
+    const state = job.state === undefined ? undefined : stateOf(job.state);
+    assert(!state?.isBusy, "a hash state takes one job at a time");
+    const fill = (record: JobRecord) => {
+      record.begin("hash");
+      record.setWide("sourceOffset", addressOf(this.arena, job.source));
+      record.setWide("sourceSize", job.source.size);
+      record.set("flags", (job.own ? flag.own : 0) | (state ? flag.state : 0));
+      if (state) record.set("state", state.place);
+    };
+    const take = (record: JobRecord) => ({
+      sha256: job.own ? record.digest(0, 32) : undefined,
+    });
+    const what = () => `Cannot hash ${job.source.size} bytes`;
+    if (job.source.size <= hashHereSize) {
+      const run = (n: Native, number: number) => n.kiseki_datapath_run(this.#pool.context, number);
+      const done = this.#pool.runHere(fill, run, take, what);
+      if (done) return done.value;
+    }
+    if (state) state.isBusy = true;
+    try {
+      return await this.#pool.run(fill, take, what);
+    } finally {
+      if (state) state.isBusy = false;
+    }
+  }
+  digest(hashState: HashState): ReadonlyMap<HashAlgorithm, Uint8Array> {
+    const state = stateOf(hashState);
+    assert(!state.isBusy, "a digest is asked for between jobs");
+    const done = this.#pool.runHere(
+      (record) => {
+        record.begin("hash");
+        record.set("state", state.place);
+      },
+      (native, number) => native.kiseki_datapath_digest(this.#pool.context, number),
+      (record) => state.digests(record),
+      () => "Cannot compute digests",
+    );
+    assert(done !== undefined, "a record is free for a digest");
+    return done.value;
+  }
+
+  seal(job: SealJob): Promise<readonly SealedFragment[]> {
+    const { source, profile, headerRoom, target } = job;
+    return this.#pool.run(
+      (record) => {
+        record.begin("seal");
+        setIdentity(record, job.identity);
+        setProfile(record, profile);
+        record.setWide("sourceOffset", addressOf(this.arena, source));
+        record.setWide("sourceSize", source.size);
+        record.set("chunkSize", source.size);
+        record.set("headerRoom", headerRoom);
+        this.#setTarget(record, wholeOf(target));
+      },
+      (record) =>
+        takeMade(
+          record,
+          profile,
+          source.size,
+          headerRoom,
+          profile.kind === "copies" ? [0] : Array.from({ length: totalOf(profile) }, (_, i) => i),
+        ),
+      () => `Cannot seal ${source.size} bytes`,
+    );
+  }
+  open(job: OpenJob): Promise<OpenOutcome> {
+    return this.#pool.run(
+      (record) => {
+        record.begin("open");
+        setIdentity(record, job.identity);
+        setProfile(record, job.profile);
+        setFragments(record, job.fragments);
+        record.set("chunkSize", job.size);
+        record.set("segmentFirst", job.segmentFirst);
+        record.set("segmentEnd", job.segmentEnd);
+        this.#setTarget(record, job.target);
+      },
+      (record) => {
+        const kind = outcomes[record.get("outcome")];
+        assert(kind !== undefined, "an opening ends in a known way");
+        return { kind, faults: takeFaults(record, job.fragments) };
+      },
+      () => `Cannot open a chunk of ${job.size} bytes`,
+    );
+  }
+  rebuild(job: RebuildJob): Promise<RebuildOutcome> {
+    return this.#pool.run(
+      (record) => {
+        record.begin("rebuild");
+        setProfile(record, job.profile);
+        setFragments(record, job.fragments);
+        record.set("chunkSize", job.size);
+        record.set("headerRoom", job.headerRoom);
+        record.set("wanted", bitsOf(job.wanted));
+        this.#setTarget(record, wholeOf(job.target));
+      },
+      (record): RebuildOutcome => {
+        const faults = takeFaults(record, job.fragments);
+        if (outcomes[record.get("outcome")] === "lost") return { kind: "lost", faults };
+        const fragments = takeMade(record, job.profile, job.size, job.headerRoom, job.wanted);
+        return { kind: "rebuilt", fragments, faults };
+      },
+      () => `Cannot rebuild fragments of a chunk of ${job.size} bytes`,
+    );
+  }
+  verify(source: FragmentSource): Promise<FragmentFault | undefined> {
+    return this.#pool.run(
+      (record) => {
+        record.begin("verify");
+        setFragments(record, [source]);
+      },
+      (record) => record.fault(0),
+      () => `Cannot verify fragment ${source.index}`,
+    );
+  }
+
+  async openDevice(
+    options: DeviceOpenOptions,
+  ): Promise<{ readonly slot: DeviceSlot; readonly size: number }> {
+    const path = toUtf8(options.path);
+    if (path.byteLength === 0 || path.byteLength > pathSizeMax || path.includes(0))
+      throw new DatapathError("bad_argument", 0, "Cannot open a device: its path is no path");
+    return await this.#pool.run(
+      (record) => {
+        record.begin("deviceOpen");
+        record.setPath(path);
+        const direct = options.direct ? flag.direct : 0;
+        record.set("flags", direct | (options.readOnly === true ? flag.readOnly : 0));
+      },
+      (record) => ({ slot: record.get("device"), size: record.getWide("deviceSize") }),
+      () => `Cannot open device ${options.path}`,
+    );
+  }
+  closeDevice(slot: DeviceSlot): Promise<void> {
+    return this.#pool.run(
+      (record) => {
+        record.begin("deviceClose");
+        record.set("device", slot);
+      },
+      () => {},
+      () => `Cannot close device ${slot}`,
+    );
+  }
+  read(device: DeviceSlot, offset: number, target: ArenaRange): Promise<void> {
+    return this.#pool.run(
+      (record) => {
+        record.begin("read");
+        record.set("device", device);
+        record.setWide("deviceOffset", offset);
+        this.#setTarget(record, target);
+      },
+      () => {},
+      () => `Cannot read ${target.size} bytes at ${offset} of device ${device}`,
+    );
+  }
+  async append(job: AppendJob): Promise<void> {
+    let { offset } = job;
+    for (let first = 0; first < job.ranges.length || first === 0; first += rangesMax) {
+      const ranges = job.ranges.slice(first, first + rangesMax);
+      const isLast = first + rangesMax >= job.ranges.length;
+      await this.#appendPart(job.device, offset, ranges, job.sync && isLast, first > 0);
+      for (const range of ranges) offset += range.size;
+    }
+  }
+  async #appendPart(
+    device: DeviceSlot,
+    offset: number,
+    ranges: readonly ArenaRange[],
+    sync: boolean,
+    hasWritten: boolean,
+  ): Promise<void> {
+    const part = this.#pool.run(
+      (record) => {
+        record.begin("append");
+        record.set("device", device);
+        record.setWide("deviceOffset", offset);
+        record.set("rangeCount", ranges.length);
+        record.set("flags", sync ? flag.sync : 0);
+        ranges.forEach((range, i) => record.setRange(i, addressOf(this.arena, range), range.size));
+      },
+      () => {},
+      () => `Cannot append at ${offset} of device ${device}`,
+    );
+    try {
+      await part;
+    } catch (reason) {
+      if (!hasWritten || !(reason instanceof DatapathError) || reason.code !== "no_space")
+        throw reason;
+      throw new DatapathError("io", reason.errno, reason.message); // an earlier part was written
+    }
+  }
+  #setTarget(record: JobRecord, target: ArenaRange): void {
+    record.setWide("targetOffset", addressOf(this.arena, target));
+    record.setWide("targetSize", target.size);
+  }
+  /** Waits for the jobs in flight. Leases and devices end with the last thread. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#pool.isClosed) return;
+    await this.#pool.close();
+    this.arena.context = undefined;
+    if (this.#isOwner) this.#native.kiseki_datapath_close(this.#datapath);
+  }
+}
+
+function stateOf(state: HashState): NativeHashState {
+  assert(state instanceof NativeHashState, "a hash state belongs to its datapath");
+  return state;
+}
+const wholeOf = (lease: ArenaRange["lease"]): ArenaRange => ({
+  lease,
+  offset: 0,
+  size: lease.bytes.byteLength,
+});
+const totalOf = (profile: Profile): number =>
+  profile.kind === "copies" ? profile.copies : profile.data + profile.parity;
+
+function setIdentity(record: JobRecord, identity: SealIdentity): void {
+  record.setBytes("dek", identity.dek, 32);
+  record.setBytes("chunkId", identity.chunkId, 32);
+  record.setBytes("sealId", identity.sealId, 16);
+}
+function setProfile(record: JobRecord, profile: Profile): void {
+  if (profile.kind === "copies") return record.set("copies", profile.copies);
+  record.set("data", profile.data);
+  record.set("parity", profile.parity);
+}
+function setFragments(record: JobRecord, fragments: readonly FragmentSource[]): void {
+  if (
+    fragments.length > fragmentsMax ||
+    fragments.some((source) => source.header.byteLength > headerSizeMax)
+  ) {
+    throw new DatapathError(
+      "bad_argument",
+      0,
+      `Cannot read ${fragments.length} fragments: up to ${fragmentsMax}, headers up to ${headerSizeMax} bytes`,
+    );
+  }
+  record.set("fragmentCount", fragments.length);
+  fragments.forEach((source, i) => record.setFragment(i, source));
+}
+function takeFaults(
+  record: JobRecord,
+  fragments: readonly FragmentSource[],
+): readonly FragmentReport[] {
+  const reports: FragmentReport[] = [];
+  fragments.forEach(({ index }, i) => {
+    const fault = record.fault(i);
+    if (fault !== undefined) reports.push({ index, fault });
+  });
+  return reports;
+}
+/** Where C put fragments, which must be where the port says. */
+function takeMade(
+  record: JobRecord,
+  profile: Profile,
+  size: number,
+  headerRoom: number,
+  indexes: readonly number[],
+): readonly SealedFragment[] {
+  const stride = profile.kind === "copies" ? 0 : fragmentStride(profile, size, headerRoom);
+  return indexes.map((index) => {
+    const made = record.made(index);
+    assert(made.offset === index * stride + headerRoom, "C and the port agree on offsets");
+    assert(made.size === fragmentStoredSize(profile, size, index), "C and the port agree on sizes");
+    return { index, ...made };
+  });
+}
+function bitsOf(indexes: readonly number[]): number {
+  let bits = 0;
+  for (const index of indexes) {
+    if (!Number.isInteger(index) || index < 0 || index >= fragmentsMax)
+      throw new DatapathError("bad_argument", 0, `Cannot rebuild fragment ${index}`);
+    bits |= 1 << index;
+  }
+  return bits;
+}
