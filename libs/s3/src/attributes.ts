@@ -18,7 +18,10 @@ export interface ObjectChecksum extends Checksum {
   readonly partCount: number;
 }
 
-/** Headers that are stored and sent back as they came. Absent ones were not sent; text is UTF-8 decoded. */
+/**
+ * Headers that are stored and sent back byte for byte. Absent ones were not sent. Text holds one
+ * character per byte (0x20 to 0xff, tab), as `libs/http` reads and writes header values.
+ */
 export interface ContentHeaders {
   readonly contentType?: string;
   readonly cacheControl?: string;
@@ -34,7 +37,7 @@ export interface ContentHeaders {
 /** The attributes of a new object. */
 export interface ObjectAttributes {
   readonly content: ContentHeaders;
-  /** `x-amz-meta-*`, names lower-case without the prefix, in arrival order; at most 2 KiB together. */
+  /** `x-amz-meta-*`, names lower-case without the prefix, in arrival order, one character per byte; at most 2 KiB together. */
   readonly metadata: readonly (readonly [name: string, value: string])[];
   readonly storageClass: "STANDARD" | "REDUCED_REDUNDANCY";
   /** The client asked for `AES256`; everything is sealed anyway, this is only said back. */
@@ -51,8 +54,8 @@ export interface BodyExpectation {
   readonly checksum: Checksum | undefined;
   /** Comes after the body as `x-amz-checksum-<algorithm>`; missing there: `MalformedTrailerError`. */
   readonly trailerAlgorithm: ChecksumAlgorithm | undefined;
-  /** What to compute and store: the declared algorithm, else `crc64nvme` as S3 does by default. */
-  readonly algorithm: ChecksumAlgorithm;
+  /** What to compute and store, as declared. Undefined: nothing was asked for (S3 itself then takes `crc64nvme`). */
+  readonly algorithm: ChecksumAlgorithm | undefined;
 }
 
 /** One `Range: bytes=` of a request, before the size is known. */

@@ -1,4 +1,5 @@
 /** Every request this server understands, typed. A request that is none of these is refused, never guessed at. */
+import type { RequestHead } from "@kiseki/http";
 import type {
   BodyExpectation,
   ByteRange,
@@ -9,6 +10,7 @@ import type {
   ResponseOverrides,
   WriteConditions,
 } from "./attributes.ts";
+import type { S3ErrorCode } from "./errors.ts";
 
 /** A bucket's name that passed S3's rules for names. */
 interface InBucket {
@@ -26,7 +28,7 @@ interface OnUpload extends OnKey {
 interface WithDocument {
   readonly bodySizeMax: number;
   /** What to check the collected bytes against, apart from the signature. */
-  readonly body: Omit<BodyExpectation, "size"> & { readonly size: number | undefined };
+  readonly body: BodyExpectation;
 }
 
 export interface ListBucketsCall {
@@ -42,6 +44,25 @@ export interface CreateBucketCall extends InBucket, WithDocument {
 }
 export interface BucketCall extends InBucket {
   readonly kind: "head_bucket" | "delete_bucket" | "get_bucket_location" | "get_bucket_versioning";
+}
+
+/**
+ * A GET of a setting that no bucket here can have yet. Where the bucket exists, `answer` is the
+ * truth: tools probe with these and take the code for "not configured".
+ */
+export interface UnsetSettingCall extends InBucket {
+  readonly kind: "get_unset_setting";
+  readonly answer: Extract<
+    S3ErrorCode,
+    | "NoSuchBucketPolicy"
+    | "NoSuchCORSConfiguration"
+    | "NoSuchLifecycleConfiguration"
+    | "NoSuchPublicAccessBlockConfiguration"
+    | "NoSuchTagSet"
+    | "NoSuchWebsiteConfiguration"
+    | "ObjectLockConfigurationNotFoundError"
+    | "ReplicationConfigurationNotFoundError"
+  >;
 }
 
 /** ListObjects version 1 and 2. */
@@ -173,6 +194,7 @@ export type S3Call =
   | ListBucketsCall
   | CreateBucketCall
   | BucketCall
+  | UnsetSettingCall
   | ListObjectsCall
   | ListVersionsCall
   | ListUploadsCall
@@ -188,16 +210,8 @@ export type S3Call =
   | CompleteUploadCall
   | AbortUploadCall;
 
-/** One field of a head: name lower-case, value with one character per byte (0 to 255), ends trimmed. */
-export type HeaderPair = readonly [name: string, value: string];
-
-/** What a request's head must offer; `libs/http`'s head does after one small mapping. */
-export interface S3Request {
-  readonly method: string;
-  /** The request target as it arrived, `/path?query`, one character per byte; never normalised. */
-  readonly target: string;
-  /** In arrival order, repeats kept. */
-  readonly headers: readonly HeaderPair[];
+/** What a request's head must offer: `RequestHead` of `libs/http`, and whether it is signed. */
+export interface S3Request extends Pick<RequestHead, "method" | "target" | "headers" | "host"> {
   /** False for an anonymous request, which may not ask for `response-*`. */
   readonly isSigned: boolean;
 }

@@ -106,15 +106,34 @@ export const s3Errors = {
   MissingRequestBodyError: { status: 400, message: "Request body is empty." },
   MissingSecurityHeader: { status: 400, message: "Your request is missing a required header." },
   NoSuchBucket: { status: 404, message: "The specified bucket does not exist." },
+  NoSuchBucketPolicy: { status: 404, message: "The bucket policy does not exist." },
+  NoSuchCORSConfiguration: { status: 404, message: "The CORS configuration does not exist." },
   NoSuchKey: { status: 404, message: "The specified key does not exist." },
+  NoSuchLifecycleConfiguration: {
+    status: 404,
+    message: "The lifecycle configuration does not exist.",
+  },
+  NoSuchPublicAccessBlockConfiguration: {
+    status: 404,
+    message: "The public access block configuration was not found.",
+  },
+  NoSuchTagSet: { status: 404, message: "The TagSet does not exist." },
   NoSuchUpload: {
     status: 404,
     message: "The specified upload does not exist: it may have been aborted or completed.",
   },
   NoSuchVersion: { status: 404, message: "The specified version does not exist." },
+  NoSuchWebsiteConfiguration: {
+    status: 404,
+    message: "The specified bucket does not have a website configuration.",
+  },
   NotImplemented: {
     status: 501,
     message: "A header or parameter you provided implies functionality that is not implemented.",
+  },
+  ObjectLockConfigurationNotFoundError: {
+    status: 404,
+    message: "Object Lock configuration does not exist for this bucket.",
   },
   OperationAborted: {
     status: 409,
@@ -127,6 +146,10 @@ export const s3Errors = {
   PreconditionFailed: {
     status: 412,
     message: "At least one of the preconditions that you specified did not hold.",
+  },
+  ReplicationConfigurationNotFoundError: {
+    status: 404,
+    message: "The replication configuration was not found.",
   },
   RequestHeaderSectionTooLarge: {
     status: 400,

@@ -22,6 +22,7 @@ export type {
   ResponseOverrides,
   WriteConditions,
 } from "./attributes.ts";
+export { isBucketName } from "./bucket-name.ts";
 export type {
   AbortUploadCall,
   BucketCall,
@@ -32,7 +33,6 @@ export type {
   CreateUploadCall,
   DeleteObjectCall,
   DeleteObjectsCall,
-  HeaderPair,
   ListBucketsCall,
   ListObjectsCall,
   ListPartsCall,
@@ -43,11 +43,30 @@ export type {
   S3Addressing,
   S3Call,
   S3Request,
+  UnsetSettingCall,
   UploadPartCall,
   UploadPartCopyCall,
 } from "./call.ts";
+export { parseTrailerChecksum } from "./checksum.ts";
+export { evaluateRead, evaluateWrite, isCopyAllowed, type ObjectState } from "./conditions.ts";
+export { formatHttpDate, parseHttpDate } from "./date.ts";
 export type { S3ErrorCode, S3Fault } from "./errors.ts";
-export { isFault, s3Fault } from "./errors.ts";
+export { isFault, s3Errors, s3Fault } from "./errors.ts";
+export { canonicalKey, keySizeMax } from "./key.ts";
+export type { ListPosition, ListScope, ListTokenKey } from "./list-token.ts";
+export { openListToken, sealListToken } from "./list-token.ts";
+export type { PartChecksum } from "./multipart.ts";
+export { compositeChecksum, fullObjectChecksum, multipartEtag, partSizeMin } from "./multipart.ts";
+export { parseCall } from "./parse-call.ts";
+export { resolveRange } from "./range.ts";
+export type { CompletePart, DeleteBody, DeleteEntry } from "./request-documents.ts";
+export {
+  checkLocation,
+  parseCompleteBody,
+  parseCreateBucketBody,
+  parseDeleteBody,
+} from "./request-documents.ts";
+export { toFaultResponse, toResponse } from "./respond.ts";
 export type {
   ListedObject,
   ObjectView,

@@ -204,4 +204,7 @@ export interface ResponseContext {
   readonly isHead: boolean;
   /** The path as requested, for `Resource` in error documents. */
   readonly resource: string;
+  /** The call's, named by some error documents. */
+  readonly bucket: string | undefined;
+  readonly key: Uint8Array | undefined;
 }

@@ -1,0 +1,16 @@
+/** Which names a bucket may have: "General purpose bucket naming rules" of the Amazon S3 User Guide. */
+const allowed = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const ipv4Like = /^[0-9]{1,3}(\.[0-9]{1,3}){3}$/;
+const reservedPrefixes = ["xn--", "sthree-", "amzn-s3-demo-"] as const;
+const reservedSuffixes = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"] as const;
+
+/** 3 to 63 lower-case letters, digits, dots and hyphens; no address, no doubled dot, none of AWS's reserved ends. */
+export function isBucketName(name: string): boolean {
+  return (
+    allowed.test(name) &&
+    !name.includes("..") &&
+    !ipv4Like.test(name) &&
+    !reservedPrefixes.some((prefix) => name.startsWith(prefix)) &&
+    !reservedSuffixes.some((suffix) => name.endsWith(suffix))
+  );
+}

@@ -1,0 +1,123 @@
+/** Preconditions: how they are read, and what they decide. RFC 9110 §13 with S3's additions. */
+import type { WallTime } from "@kiseki/base";
+import type { EtagMatch, ReadConditions, WriteConditions } from "./attributes.ts";
+import { parseHttpDate } from "./date.ts";
+import { invalidArgument, isFault, s3Fault, type S3ErrorCode, type S3Fault } from "./errors.ts";
+import type { Fields } from "./fields.ts";
+
+const countMax = 64;
+
+/** ETags without quotes and `W/`; one without quotes is taken as it is, as S3 does. */
+export function parseEtags(header: string): EtagMatch {
+  const text = header.trim();
+  if (text === "*" || text === '"*"') return "*";
+  const etags: string[] = [];
+  for (const piece of text.split(",", countMax)) {
+    const bare = piece.trim().replace(/^W\//, "");
+    const isQuoted = bare.length >= 2 && bare.startsWith('"') && bare.endsWith('"');
+    if (bare !== "") etags.push(isQuoted ? bare.slice(1, -1) : bare);
+  }
+  return etags;
+}
+
+function isNamed(match: EtagMatch, etag: string): boolean {
+  return match === "*" || match.includes(etag);
+}
+
+/** Conditions of a GET or HEAD. A date that is none is ignored (RFC 9110 §13.1.3). */
+export function parseReadConditions(fields: Fields): ReadConditions {
+  const ifMatch = fields.get("if-match");
+  const ifNoneMatch = fields.get("if-none-match");
+  const since = parseHttpDate(fields.get("if-modified-since") ?? "");
+  const until = parseHttpDate(fields.get("if-unmodified-since") ?? "");
+  return {
+    ...(ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch) }),
+    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: parseEtags(ifNoneMatch) }),
+    ...(since === undefined ? {} : { ifModifiedSince: since }),
+    ...(until === undefined ? {} : { ifUnmodifiedSince: until }),
+  };
+}
+
+/** `x-amz-copy-source-if-*`. Here a bad date is refused: a copy that was to be conditional must not run without. */
+export function parseCopyConditions(fields: Fields): ReadConditions | S3Fault {
+  const date = (name: string): WallTime | undefined | S3Fault => {
+    const text = fields.get(name);
+    if (text === undefined) return undefined;
+    return parseHttpDate(text) ?? invalidArgument(name, text.slice(0, 256), "Bad date");
+  };
+  const ifMatch = fields.get("x-amz-copy-source-if-match");
+  const ifNoneMatch = fields.get("x-amz-copy-source-if-none-match");
+  const since = date("x-amz-copy-source-if-modified-since");
+  if (isFault(since)) return since;
+  const until = date("x-amz-copy-source-if-unmodified-since");
+  if (isFault(until)) return until;
+  return {
+    ...(ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch) }),
+    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: parseEtags(ifNoneMatch) }),
+    ...(since === undefined ? {} : { ifModifiedSince: since }),
+    ...(until === undefined ? {} : { ifUnmodifiedSince: until }),
+  };
+}
+
+/** Conditions of a write. S3 knows `If-None-Match: *` alone and answers 501 to an ETag there. */
+export function parseWriteConditions(fields: Fields): WriteConditions | S3Fault {
+  const ifMatch = fields.get("if-match");
+  const ifNoneMatch = fields.get("if-none-match");
+  if (fields.get("if-modified-since") ?? fields.get("if-unmodified-since")) {
+    return s3Fault("NotImplemented", "A write cannot be conditional on a date.");
+  }
+  if (ifMatch !== undefined && ifNoneMatch !== undefined) {
+    return s3Fault("NotImplemented", "If-Match and If-None-Match cannot be used together.");
+  }
+  if (ifNoneMatch !== undefined) {
+    if (parseEtags(ifNoneMatch) === "*") return { ifNoneMatch: "*" };
+    return s3Fault("NotImplemented", "If-None-Match of a write must be '*'.");
+  }
+  return ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch) };
+}
+
+/** What of an object its conditions look at; `etag` without quotes. */
+export interface ObjectState {
+  readonly etag: string;
+  readonly lastModified: WallTime;
+}
+
+/**
+ * RFC 9110 §13.2.2: a true `If-Match` makes `If-Unmodified-Since` moot, any `If-None-Match` makes
+ * `If-Modified-Since` moot. Dates count in whole seconds.
+ */
+export function evaluateRead(
+  conditions: ReadConditions,
+  state: ObjectState,
+): "proceed" | "not_modified" | "precondition_failed" {
+  const modified = Math.floor(state.lastModified / 1000);
+  const { ifMatch, ifNoneMatch, ifModifiedSince, ifUnmodifiedSince } = conditions;
+  if (ifMatch !== undefined) {
+    if (!isNamed(ifMatch, state.etag)) return "precondition_failed";
+  } else if (ifUnmodifiedSince !== undefined && modified > Math.floor(ifUnmodifiedSince / 1000)) {
+    return "precondition_failed";
+  }
+  if (ifNoneMatch !== undefined)
+    return isNamed(ifNoneMatch, state.etag) ? "not_modified" : "proceed";
+  if (ifModifiedSince !== undefined && modified <= Math.floor(ifModifiedSince / 1000)) {
+    return "not_modified";
+  }
+  return "proceed";
+}
+
+/** As `evaluateRead`, for the source of a copy, where "not modified" fails too. */
+export function isCopyAllowed(conditions: ReadConditions, source: ObjectState): boolean {
+  return evaluateRead(conditions, source) === "proceed";
+}
+
+/** The error that a conditional write or delete ends with, given the ETag that is there now. */
+export function evaluateWrite(
+  conditions: WriteConditions,
+  currentEtag: string | undefined,
+): Extract<S3ErrorCode, "NoSuchKey" | "PreconditionFailed"> | undefined {
+  if (conditions.ifNoneMatch !== undefined && currentEtag !== undefined)
+    return "PreconditionFailed";
+  if (conditions.ifMatch === undefined) return undefined;
+  if (currentEtag === undefined) return "NoSuchKey";
+  return isNamed(conditions.ifMatch, currentEtag) ? undefined : "PreconditionFailed";
+}

@@ -1,0 +1,87 @@
+/** Headers and query of a request, each looked up by name; a presigned query may stand in for headers. */
+import { toUtf8 } from "@kiseki/base";
+import { parseQuery, splitTarget } from "@kiseki/http";
+import type { S3Request } from "./call.ts";
+import { invalidArgument, s3Fault, type S3Fault } from "./errors.ts";
+import { uriFault } from "./key.ts";
+
+const countMax = 256;
+const isToken = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
+// oxlint-disable-next-line no-control-regex -- control bytes are what this refuses
+const isForbiddenInValue = /[\u0000-\u0008\u000a-\u001f\u007f]|[^\u0000-\u00ff]/;
+
+/** These belong to the signature and to nobody else. */
+const signatureParameters = new Set([
+  "x-amz-algorithm",
+  "x-amz-credential",
+  "x-amz-date",
+  "x-amz-expires",
+  "x-amz-signature",
+  "x-amz-signedheaders",
+  "x-amz-security-token",
+  "x-amz-content-sha256",
+]);
+
+/** Text as header bytes, one character per byte of its UTF-8. */
+export function toHeaderText(text: string): string {
+  let bytes = "";
+  for (const byte of toUtf8(text)) bytes += String.fromCharCode(byte);
+  return bytes;
+}
+
+/** Whether `value` may stand in a header: no control byte, no character over 0xff. */
+export function isHeaderText(value: string): boolean {
+  return !isForbiddenInValue.test(value);
+}
+
+export interface Fields {
+  /** A header by its lower-case name; several are joined by a comma. Undefined when absent. */
+  get(name: string): string | undefined;
+  /** A parameter of the query by its exact name, decoded. */
+  query(name: string): string | undefined;
+  hasQuery(name: string): boolean;
+  /** All headers, those that the query stood in for too, in order of arrival. */
+  readonly headers: readonly (readonly [name: string, value: string])[];
+  readonly queryNames: readonly string[];
+  /** Path as it arrived. */
+  readonly path: string;
+}
+
+/** Cuts a request's head into fields. A parameter given twice is refused: two readers could differ. */
+export function parseFields(request: S3Request): Fields | S3Fault {
+  const { path, query } = splitTarget(request.target);
+  const pairs = parseQuery(query);
+  if (pairs === undefined) return uriFault();
+  if (pairs.length > countMax) return s3Fault("InvalidRequest", "Too many query parameters.");
+  const parameters = new Map<string, string>();
+  for (const { name, value } of pairs) {
+    if (parameters.has(name)) {
+      return invalidArgument(name.slice(0, 256), value.slice(0, 256), "A parameter is given twice");
+    }
+    parameters.set(name, value);
+  }
+  const headers: (readonly [string, string])[] = request.headers.map((h) => [h.name, h.value]);
+  for (const [name, value] of parameters) {
+    const lower = name.toLowerCase();
+    if (!lower.startsWith("x-amz-") || signatureParameters.has(lower)) continue;
+    const text = toHeaderText(value);
+    if (!isToken.test(lower) || !isHeaderText(text)) {
+      return invalidArgument(name.slice(0, 256), value.slice(0, 256), "Not fit to be a header");
+    }
+    if (!headers.some(([present]) => present === lower)) headers.push([lower, text]);
+  }
+  return {
+    get(name) {
+      let joined: string | undefined;
+      for (const [present, value] of headers) {
+        if (present === name) joined = joined === undefined ? value : `${joined},${value}`;
+      }
+      return joined;
+    },
+    query: (name) => parameters.get(name),
+    hasQuery: (name) => parameters.has(name),
+    headers,
+    queryNames: [...parameters.keys()],
+    path,
+  };
+}

@@ -1,0 +1,232 @@
+/** Calls on one object: put, copy, read, delete, and the multipart calls. */
+import { KiB, MiB } from "@kiseki/base";
+import type {
+  CompleteUploadCall,
+  CopyObjectCall,
+  CopySource,
+  CreateUploadCall,
+  DeleteObjectCall,
+  PutObjectCall,
+  ReadObjectCall,
+  UploadPartCall,
+  UploadPartCopyCall,
+} from "./call.ts";
+import { parseBodyExpectation, parseDocumentExpectation, putSizeMax } from "./body-expectation.ts";
+import {
+  parseChecksumAlgorithm,
+  parseChecksumType,
+  parseCompleteChecksum,
+  parseUploadChecksum,
+} from "./checksum.ts";
+import {
+  parseCopyConditions,
+  parseEtags,
+  parseReadConditions,
+  parseWriteConditions,
+} from "./conditions.ts";
+import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
+import type { Fields } from "./fields.ts";
+import { parseCopySource } from "./key.ts";
+import { parseObjectAttributes, parseOverrides } from "./object-headers.ts";
+import { parseCopyRange, parseRange } from "./range.ts";
+
+/** Bucket and key of the call, and its fields: what every parser here starts from. */
+export interface ObjectRequest {
+  readonly bucket: string;
+  readonly key: Uint8Array;
+  readonly fields: Fields;
+}
+
+/** Parts of one upload, and the largest part number; AWS's limit. */
+export const partCountMax = 10_000;
+/** Documents that requests carry; 10,000 parts with checksums take about 2 MiB. */
+export const documentSizeMax = 4 * MiB;
+/** CreateBucketConfiguration needs a hundred bytes. */
+export const bucketDocumentSizeMax = 64 * KiB;
+
+export function parsePutObject({ bucket, key, fields }: ObjectRequest): PutObjectCall | S3Fault {
+  const body = parseBodyExpectation(fields, putSizeMax);
+  if (isFault(body)) return body;
+  const attributes = parseObjectAttributes(fields);
+  if (isFault(attributes)) return attributes;
+  const conditions = parseWriteConditions(fields);
+  if (isFault(conditions)) return conditions;
+  return { kind: "put_object", bucket, key, attributes, conditions, body };
+}
+
+function parseSource(fields: Fields): CopySource | S3Fault {
+  const source = parseCopySource(fields.get("x-amz-copy-source") ?? "");
+  if (isFault(source)) return source;
+  const conditions = parseCopyConditions(fields);
+  if (isFault(conditions)) return conditions;
+  return { ...source, conditions };
+}
+
+export function parseCopyObject({ bucket, key, fields }: ObjectRequest): CopyObjectCall | S3Fault {
+  const source = parseSource(fields);
+  if (isFault(source)) return source;
+  const size = fields.get("content-length");
+  if (size !== undefined && size !== "0") {
+    return s3Fault("InvalidRequest", "A copy takes no body.");
+  }
+  const directive = fields.get("x-amz-metadata-directive") ?? "COPY";
+  if (directive !== "COPY" && directive !== "REPLACE") {
+    return invalidArgument(
+      "x-amz-metadata-directive",
+      directive.slice(0, 256),
+      "Unknown metadata directive.",
+    );
+  }
+  const attributes = parseObjectAttributes(fields);
+  if (isFault(attributes)) return attributes;
+  const conditions = parseWriteConditions(fields);
+  if (isFault(conditions)) return conditions;
+  const algorithm = parseChecksumAlgorithm(fields);
+  if (isFault(algorithm)) return algorithm;
+  const isMetadataReplaced = directive === "REPLACE";
+  const isChanging =
+    isMetadataReplaced ||
+    fields.get("x-amz-storage-class") !== undefined ||
+    fields.get("x-amz-website-redirect-location") !== undefined ||
+    fields.get("x-amz-server-side-encryption") !== undefined;
+  if (!isChanging && source.bucket === bucket && isSameKey(source.key, key)) {
+    return s3Fault(
+      "InvalidRequest",
+      "This copy request is illegal because it is trying to copy an object to itself without changing the object's metadata, storage class, website redirect location or encryption attributes.",
+    );
+  }
+  return {
+    kind: "copy_object",
+    bucket,
+    key,
+    source,
+    isMetadataReplaced,
+    attributes,
+    conditions,
+    algorithm,
+  };
+}
+
+const isSameKey = (a: Uint8Array, b: Uint8Array): boolean =>
+  a.byteLength === b.byteLength && a.every((byte, i) => byte === b[i]);
+
+/** A part number in `[1, 10000]`. */
+function parsePartNumber(text: string): number | S3Fault {
+  const number = /^[0-9]{1,9}$/.test(text) ? Number(text) : 0;
+  if (number >= 1 && number <= partCountMax) return number;
+  const why = "Part number must be an integer between 1 and 10000, inclusive";
+  return invalidArgument("partNumber", text.slice(0, 256), why);
+}
+
+export function parseReadObject(
+  kind: ReadObjectCall["kind"],
+  { bucket, key, fields }: ObjectRequest,
+  isSigned: boolean,
+): ReadObjectCall | S3Fault {
+  const overrides = parseOverrides(fields, isSigned);
+  if (isFault(overrides)) return overrides;
+  const range = parseRange(fields.get("range"));
+  const text = fields.query("partNumber");
+  const partNumber = text === undefined ? undefined : parsePartNumber(text);
+  if (isFault(partNumber)) return partNumber;
+  if (partNumber !== undefined && fields.get("range") !== undefined) {
+    return s3Fault(
+      "InvalidRequest",
+      "Cannot specify both Range header and partNumber query parameter",
+    );
+  }
+  return {
+    kind,
+    bucket,
+    key,
+    range,
+    partNumber,
+    conditions: parseReadConditions(fields),
+    overrides,
+    isChecksumWanted: (fields.get("x-amz-checksum-mode") ?? "").toUpperCase() === "ENABLED",
+  };
+}
+
+export function parseDeleteObject({ bucket, key, fields }: ObjectRequest): DeleteObjectCall {
+  const match = fields.get("if-match");
+  return {
+    kind: "delete_object",
+    bucket,
+    key,
+    ifMatch: match === undefined ? undefined : parseEtags(match),
+    isNullVersion: fields.query("versionId") === "null",
+  };
+}
+
+export function parseCreateUpload({
+  bucket,
+  key,
+  fields,
+}: ObjectRequest): CreateUploadCall | S3Fault {
+  const attributes = parseObjectAttributes(fields);
+  if (isFault(attributes)) return attributes;
+  const checksum = parseUploadChecksum(fields);
+  if (isFault(checksum)) return checksum;
+  return { kind: "create_multipart_upload", bucket, key, attributes, checksum };
+}
+
+export function parseUploadPart(
+  { bucket, key, fields }: ObjectRequest,
+  uploadId: string,
+): UploadPartCall | UploadPartCopyCall | S3Fault {
+  const partNumber = parsePartNumber(fields.query("partNumber") ?? "");
+  if (isFault(partNumber)) return partNumber;
+  if (fields.get("x-amz-copy-source") !== undefined) {
+    const source = parseSource(fields);
+    if (isFault(source)) return source;
+    const range = parseCopyRange(fields.get("x-amz-copy-source-range"));
+    if (isFault(range)) return range;
+    return { kind: "upload_part_copy", bucket, key, uploadId, partNumber, source, range };
+  }
+  const body = parseBodyExpectation(fields, putSizeMax);
+  if (isFault(body)) return body;
+  return { kind: "upload_part", bucket, key, uploadId, partNumber, body };
+}
+
+export function parseCompleteUpload(
+  { bucket, key, fields }: ObjectRequest,
+  uploadId: string,
+): CompleteUploadCall | S3Fault {
+  const conditions = parseWriteConditions(fields);
+  if (isFault(conditions)) return conditions;
+  const claim = parseCompleteChecksum(fields);
+  if (isFault(claim)) return claim;
+  const checksumType = parseChecksumType(fields);
+  if (isFault(checksumType)) return checksumType;
+  const sizeText = fields.get("x-amz-mp-object-size");
+  if (sizeText !== undefined && !/^[0-9]{1,15}$/.test(sizeText)) {
+    const why = "Value for x-amz-mp-object-size header is invalid.";
+    return invalidArgument("x-amz-mp-object-size", sizeText.slice(0, 256), why);
+  }
+  const body = parseDocumentExpectation(withoutChecksums(fields), documentSizeMax);
+  if (isFault(body)) return body;
+  return {
+    kind: "complete_multipart_upload",
+    bucket,
+    key,
+    uploadId,
+    bodySizeMax: documentSizeMax,
+    body,
+    conditions,
+    expected: claim,
+    expectedAlgorithm: claim?.algorithm,
+    checksumType,
+    expectedSize: sizeText === undefined ? undefined : Number(sizeText),
+  };
+}
+
+/** Here `x-amz-checksum-*` speaks of the object, not of the document that the request carries. */
+function withoutChecksums(fields: Fields): Fields {
+  const isKept = (name: string) =>
+    !name.startsWith("x-amz-checksum-") && name !== "x-amz-sdk-checksum-algorithm";
+  return {
+    ...fields,
+    get: (name) => (isKept(name) ? fields.get(name) : undefined),
+    headers: fields.headers.filter(([name]) => isKept(name)),
+  };
+}

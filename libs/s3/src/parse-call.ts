@@ -1,0 +1,311 @@
+/** Which call a request is: its address first, then method and subresource. */
+import type { S3Addressing, S3Call, S3Request, UnsetSettingCall } from "./call.ts";
+import { percentDecode } from "@kiseki/http";
+import { parseDocumentExpectation } from "./body-expectation.ts";
+import { isBucketName } from "./bucket-name.ts";
+import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
+import { parseFields, type Fields } from "./fields.ts";
+import { keyFromPath, uriFault } from "./key.ts";
+import {
+  parseListBuckets,
+  parseListObjects,
+  parseListParts,
+  parseListUploads,
+  parseListVersions,
+  parseUploadId,
+} from "./list-calls.ts";
+import {
+  bucketDocumentSizeMax,
+  documentSizeMax,
+  parseCompleteUpload,
+  parseCopyObject,
+  parseCreateUpload,
+  parseDeleteObject,
+  parsePutObject,
+  parseReadObject,
+  parseUploadPart,
+  type ObjectRequest,
+} from "./object-calls.ts";
+import { refuseUnsupported } from "./object-headers.ts";
+
+/** What S3 has and this server lacks, wherever the name stands in a query. */
+const notImplementedSubresources = new Set([
+  "abac",
+  "accelerate",
+  "acl",
+  "analytics",
+  "annotation",
+  "append",
+  "attributes",
+  "cors",
+  "encryption",
+  "intelligent-tiering",
+  "inventory",
+  "legal-hold",
+  "lifecycle",
+  "logging",
+  "metadataConfiguration",
+  "metadataInventoryTable",
+  "metadataJournalTable",
+  "metadataTable",
+  "metrics",
+  "notification",
+  "object-lock",
+  "ownershipControls",
+  "policy",
+  "policyStatus",
+  "publicAccessBlock",
+  "renameObject",
+  "replication",
+  "requestPayment",
+  "restore",
+  "retention",
+  "select",
+  "select-type",
+  "session",
+  "tagging",
+  "torrent",
+  "website",
+]);
+/** What is here; which method goes with which is decided below. */
+const implementedSubresources = [
+  "delete",
+  "location",
+  "uploads",
+  "versioning",
+  "versions",
+] as const;
+type Subresource = (typeof implementedSubresources)[number] | "upload" | "none";
+
+const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
+  cors: "NoSuchCORSConfiguration",
+  lifecycle: "NoSuchLifecycleConfiguration",
+  "object-lock": "ObjectLockConfigurationNotFoundError",
+  policy: "NoSuchBucketPolicy",
+  publicAccessBlock: "NoSuchPublicAccessBlockConfiguration",
+  replication: "ReplicationConfigurationNotFoundError",
+  tagging: "NoSuchTagSet",
+  website: "NoSuchWebsiteConfiguration",
+};
+
+/** Where a request points: the service, a bucket, or a key in one. */
+export interface S3Address {
+  /** Not yet checked; undefined for the service itself. */
+  readonly bucket: string | undefined;
+  /** As it stands in the path; empty for a bucket. */
+  readonly rawKey: string;
+}
+
+/** The bucket that a Host names by virtual-host style, or `undefined`: path style. */
+function bucketFromHost(host: string, addressing: S3Addressing): string | undefined {
+  const name = host
+    .toLowerCase()
+    .replace(/:[0-9]*$/, "")
+    .replace(/\.$/, "");
+  let best: string | undefined;
+  for (const base of addressing.baseHosts) {
+    if (name === base) return undefined;
+    if (!name.endsWith(`.${base}`)) continue;
+    const bucket = name.slice(0, -base.length - 1);
+    if (best === undefined || bucket.length < best.length) best = bucket; // the longest base wins
+  }
+  return best;
+}
+
+/** Cuts Host and path into bucket and key. The path is never normalised: `//`, `.` and `..` are keys like any. */
+export function parseAddress(
+  path: string,
+  host: string,
+  addressing: S3Addressing,
+): S3Address | S3Fault {
+  if (!path.startsWith("/")) return uriFault();
+  const fromHost = bucketFromHost(host, addressing);
+  if (fromHost !== undefined) return { bucket: fromHost, rawKey: path.slice(1) };
+  if (path === "/") return { bucket: undefined, rawKey: "" };
+  const slash = path.indexOf("/", 1);
+  const bucket = percentDecode(slash < 0 ? path.slice(1) : path.slice(1, slash));
+  if (bucket === undefined) return uriFault();
+  return { bucket, rawKey: slash < 0 ? "" : path.slice(slash + 1) };
+}
+
+/** The request's one subresource. Two at once, or one that is not here, are refused. */
+function findSubresource(fields: Fields): Subresource | S3Fault {
+  let found: Subresource = "none";
+  for (const name of fields.queryNames) {
+    const isMissing = notImplementedSubresources.has(name);
+    if (isMissing) return s3Fault("NotImplemented", undefined, [["ResourceType", name]]);
+    const known =
+      name === "uploadId"
+        ? "upload"
+        : implementedSubresources.find((candidate) => candidate === name);
+    if (known === undefined) continue;
+    if (found !== "none") {
+      return invalidArgument("ResourceType", name, "Conflicting query string parameters");
+    }
+    found = known;
+  }
+  return found;
+}
+
+function refuseVersion(fields: Fields): S3Fault | undefined {
+  const version = fields.query("versionId");
+  if (version === undefined || version === "null") return undefined;
+  if (version === "") {
+    return invalidArgument("versionId", "", "Version id cannot be the empty string");
+  }
+  return s3Fault("NotImplemented", "Versions are not implemented.", [
+    ["ResourceType", "versionId"],
+  ]);
+}
+
+const notAllowed = (method: string, resource: string): S3Fault =>
+  s3Fault("MethodNotAllowed", undefined, [
+    ["Method", method.slice(0, 32)],
+    ["ResourceType", resource],
+  ]);
+
+/**
+ * The call that a request's head makes, or the refusal that S3 would give. Reads no body: calls
+ * with a document say how large it may be. Never throws.
+ */
+export function parseCall(request: S3Request, addressing: S3Addressing): S3Call | S3Fault {
+  const fields = parseFields(request);
+  if (isFault(fields)) return fields;
+  const address = parseAddress(fields.path, request.host, addressing);
+  if (isFault(address)) return address;
+  const { bucket, rawKey } = address;
+  if (bucket !== undefined && !isBucketName(bucket)) {
+    return s3Fault("InvalidBucketName", undefined, [["BucketName", bucket.slice(0, 256)]]);
+  }
+  const probe =
+    request.method === "GET" && bucket !== undefined && rawKey === ""
+      ? parseUnsetSetting(bucket, fields)
+      : undefined;
+  if (probe !== undefined) return probe;
+  const subresource = findSubresource(fields);
+  if (isFault(subresource)) return subresource;
+  const unsupported = refuseUnsupported(fields) ?? refuseVersion(fields);
+  if (unsupported !== undefined) return unsupported;
+  if (bucket === undefined) {
+    if (request.method !== "GET" || subresource !== "none")
+      return notAllowed(request.method, "SERVICE");
+    return parseListBuckets(fields);
+  }
+  if (rawKey === "") return parseBucketCall(request.method, subresource, bucket, fields);
+  const key = keyFromPath(rawKey);
+  if (isFault(key)) return key;
+  return parseObjectCall(request, subresource, { bucket, key, fields });
+}
+
+function parseUnsetSetting(bucket: string, fields: Fields): UnsetSettingCall | undefined {
+  for (const name of fields.queryNames) {
+    const answer = Object.hasOwn(unsetSettings, name) ? unsetSettings[name] : undefined;
+    if (answer !== undefined) return { kind: "get_unset_setting", bucket, answer };
+  }
+  return undefined;
+}
+
+function parseBucketCall(
+  method: string,
+  subresource: Subresource,
+  bucket: string,
+  fields: Fields,
+): S3Call | S3Fault {
+  switch (`${method} ${subresource}`) {
+    case "GET none":
+      return parseListObjects(bucket, fields);
+    case "GET versions":
+      return parseListVersions(bucket, fields);
+    case "GET uploads":
+      return parseListUploads(bucket, fields);
+    case "GET location":
+      return { kind: "get_bucket_location", bucket };
+    case "GET versioning":
+      return { kind: "get_bucket_versioning", bucket };
+    case "HEAD none":
+      return { kind: "head_bucket", bucket };
+    case "DELETE none":
+      return { kind: "delete_bucket", bucket };
+    case "PUT none":
+      return parseCreateBucket(bucket, fields);
+    case "POST delete":
+      return parseDeleteObjects(bucket, fields);
+    case "POST none": // the browser's form upload
+    case "PUT versioning":
+    case "OPTIONS none":
+      return s3Fault("NotImplemented");
+    default:
+      return notAllowed(method, "BUCKET");
+  }
+}
+
+function parseCreateBucket(bucket: string, fields: Fields): S3Call | S3Fault {
+  const hasLength = fields.get("content-length") ?? fields.get("x-amz-decoded-content-length");
+  const expectation =
+    hasLength === undefined
+      ? {
+          size: 0,
+          md5: undefined,
+          checksum: undefined,
+          trailerAlgorithm: undefined,
+          algorithm: undefined,
+        }
+      : parseDocumentExpectation(fields, bucketDocumentSizeMax);
+  if (isFault(expectation)) return expectation;
+  return { kind: "create_bucket", bucket, bodySizeMax: bucketDocumentSizeMax, body: expectation };
+}
+
+function parseDeleteObjects(bucket: string, fields: Fields): S3Call | S3Fault {
+  const body = parseDocumentExpectation(fields, documentSizeMax);
+  if (isFault(body)) return body;
+  if (body.md5 === undefined && body.algorithm === undefined) {
+    return s3Fault(
+      "InvalidRequest",
+      "Missing required header for this request: Content-MD5 OR x-amz-checksum-*",
+    );
+  }
+  return { kind: "delete_objects", bucket, bodySizeMax: documentSizeMax, body };
+}
+
+function parseObjectCall(
+  request: S3Request,
+  subresource: Subresource,
+  object: ObjectRequest,
+): S3Call | S3Fault {
+  const { fields, bucket, key } = object;
+  const uploadId = subresource === "upload" ? parseUploadId(fields) : "";
+  if (isFault(uploadId)) return uploadId;
+  switch (`${request.method} ${subresource}`) {
+    case "GET none":
+      return parseReadObject("get_object", object, request.isSigned);
+    case "HEAD none":
+      return parseReadObject("head_object", object, request.isSigned);
+    case "GET upload":
+      return parseListParts(bucket, key, uploadId, fields);
+    case "PUT none":
+      if (fields.hasQuery("partNumber")) {
+        return invalidArgument(
+          "partNumber",
+          fields.query("partNumber") ?? "",
+          "A part needs an uploadId",
+        );
+      }
+      return fields.get("x-amz-copy-source") === undefined
+        ? parsePutObject(object)
+        : parseCopyObject(object);
+    case "PUT upload":
+      return parseUploadPart(object, uploadId);
+    case "POST uploads":
+      return parseCreateUpload(object);
+    case "POST upload":
+      return parseCompleteUpload(object, uploadId);
+    case "DELETE none":
+      return parseDeleteObject(object);
+    case "DELETE upload":
+      return { kind: "abort_multipart_upload", bucket, key, uploadId };
+    case "OPTIONS none":
+      return s3Fault("NotImplemented");
+    default:
+      return notAllowed(request.method, "OBJECT");
+  }
+}

@@ -1,0 +1,278 @@
+/** Typed results and refusals, to status, headers and document. */
+import { unreachable } from "@kiseki/base";
+import type { ObjectChecksum } from "./attributes.ts";
+import { checksumLabel, formatChecksum } from "./checksum.ts";
+import { formatHttpDate, formatIsoDate } from "./date.ts";
+import { s3Errors, type S3Fault } from "./errors.ts";
+import {
+  bucketsDocument,
+  keyText,
+  objectsDocument,
+  partsDocument,
+  uploadsDocument,
+  versionsDocument,
+} from "./list-documents.ts";
+import { contentHeaderPairs } from "./object-headers.ts";
+import type { ResponseContext, S3Response, S3Result } from "./result.ts";
+import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
+
+type Pair = readonly [name: string, value: string];
+
+function respond(
+  context: ResponseContext,
+  status: number,
+  headers: readonly Pair[],
+  body?: Uint8Array,
+): S3Response {
+  const identity: readonly Pair[] = [
+    ["x-amz-id-2", context.hostId],
+    ["x-amz-request-id", context.requestId],
+  ];
+  const hasLength = headers.some(([name]) => name === "Content-Length");
+  // 204 and 304 have no body by their nature, and HEAD leaves unsaid what GET would have measured.
+  const isLengthUnsaid = hasLength || status === 204 || status === 304 || (context.isHead && body);
+  const length: readonly Pair[] = isLengthUnsaid
+    ? []
+    : [["Content-Length", String(body?.byteLength ?? 0)]];
+  return {
+    status,
+    headers: [...identity, ...headers, ...length],
+    body: context.isHead ? undefined : body,
+  };
+}
+
+function respondDocument(
+  context: ResponseContext,
+  document: Uint8Array,
+  headers: readonly Pair[] = [],
+): S3Response {
+  return respond(context, 200, [...headers, ["Content-Type", "application/xml"]], document);
+}
+
+function checksumHeaders(checksum: ObjectChecksum | undefined): readonly Pair[] {
+  if (checksum === undefined) return [];
+  return [
+    [`x-amz-checksum-${checksum.algorithm}`, formatChecksum(checksum)],
+    ["x-amz-checksum-type", checksum.type],
+  ];
+}
+
+function checksumNodes(checksum: ObjectChecksum | undefined): readonly XmlNode[] {
+  if (checksum === undefined) return [];
+  return [
+    [`Checksum${checksumLabel(checksum.algorithm)}`, formatChecksum(checksum)],
+    ["ChecksumType", checksum.type],
+  ];
+}
+
+const sseHeaders = (isSse: boolean): readonly Pair[] =>
+  isSse ? [["x-amz-server-side-encryption", "AES256"]] : [];
+
+/** The answer to a call that succeeded. */
+export function toResponse(result: S3Result, context: ResponseContext): S3Response {
+  switch (result.kind) {
+    case "buckets":
+      return respondDocument(context, bucketsDocument(result));
+    case "objects":
+      return respondDocument(context, objectsDocument(result));
+    case "object_versions":
+      return respondDocument(context, versionsDocument(result));
+    case "uploads":
+      return respondDocument(context, uploadsDocument(result));
+    case "parts":
+      return respondDocument(context, partsDocument(result));
+    case "bucket_created":
+      return respond(context, 200, [["Location", `/${result.bucket}`]]);
+    case "bucket_found":
+      return respond(context, 200, [
+        ["x-amz-bucket-region", result.region],
+        ["x-amz-access-point-alias", "false"],
+        ["Content-Type", "application/xml"],
+        ["Content-Length", "0"],
+      ]);
+    case "bucket_location": {
+      const constraint = result.region === "us-east-1" ? "" : result.region;
+      return respondDocument(context, writeXml("LocationConstraint", s3Namespace, constraint));
+    }
+    case "bucket_versioning":
+      return respondDocument(context, writeXml("VersioningConfiguration", s3Namespace, ""));
+    case "bucket_deleted":
+    case "upload_aborted":
+      return respond(context, 204, []);
+    default:
+      return toObjectResponse(result, context);
+  }
+}
+
+type ObjectResult = Exclude<
+  S3Result,
+  {
+    readonly kind:
+      | "buckets"
+      | "objects"
+      | "object_versions"
+      | "uploads"
+      | "parts"
+      | "bucket_created"
+      | "bucket_found"
+      | "bucket_location"
+      | "bucket_versioning"
+      | "bucket_deleted"
+      | "upload_aborted";
+  }
+>;
+
+function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Response {
+  switch (result.kind) {
+    case "object_read":
+      return respondRead(result, context);
+    case "not_modified":
+      return respond(context, 304, [
+        ["ETag", `"${result.etag}"`],
+        ["Last-Modified", formatHttpDate(result.lastModified)],
+      ]);
+    case "object_put":
+    case "part_uploaded":
+      return respond(context, 200, [
+        ["ETag", `"${result.etag}"`],
+        ...checksumHeaders(result.checksum),
+        ...sseHeaders(result.isSse),
+      ]);
+    case "object_deleted":
+      return respond(context, 204, result.isNullVersion ? [["x-amz-version-id", "null"]] : []);
+    case "objects_deleted":
+      return respondDocument(context, deletedDocument(result));
+    case "object_copied":
+    case "part_copied":
+      return respondDocument(context, copyDocument(result), sseHeaders(result.isSse));
+    case "upload_created":
+      return respondUploadCreated(result, context);
+    case "upload_completed":
+      return respondDocument(context, completedDocument(result), sseHeaders(result.isSse));
+    default:
+      return unreachable(result);
+  }
+}
+
+type ResultOf<Kind extends S3Result["kind"]> = Extract<S3Result, { readonly kind: Kind }>;
+
+function respondRead(result: ResultOf<"object_read">, context: ResponseContext): S3Response {
+  const { view, range, partCount } = result;
+  const length = range?.length ?? view.size;
+  const headers: Pair[] = [
+    ["Last-Modified", formatHttpDate(view.lastModified)],
+    ["ETag", `"${view.etag}"`],
+    ...sseHeaders(view.isSse),
+    ["Accept-Ranges", "bytes"],
+    ...contentHeaderPairs(view.content, result.overrides),
+    ["Content-Length", String(length)],
+  ];
+  if (range !== undefined) {
+    const last = range.offset + range.length - 1;
+    headers.push(["Content-Range", `bytes ${range.offset}-${last}/${view.size}`]);
+  }
+  if (view.storageClass !== "STANDARD") headers.push(["x-amz-storage-class", view.storageClass]);
+  if (partCount !== undefined) headers.push(["x-amz-mp-parts-count", String(partCount)]);
+  // Beside a part of the bytes, a checksum of all of them would make clients find a fault.
+  if (result.isChecksumWanted && range === undefined)
+    headers.push(...checksumHeaders(view.checksum));
+  for (const [name, value] of view.metadata) headers.push([`x-amz-meta-${name}`, value]);
+  return respond(context, range === undefined ? 200 : 206, headers);
+}
+
+function deletedDocument(result: ResultOf<"objects_deleted">): Uint8Array {
+  const nodes: XmlNode[] = [];
+  for (const { key, isNullVersion, error } of result.outcomes) {
+    const head: XmlNode[] = [["Key", keyText(key)]];
+    if (isNullVersion) head.push(["VersionId", "null"]);
+    if (error !== undefined) {
+      const message = error.message ?? s3Errors[error.code].message;
+      nodes.push(["Error", [...head, ["Code", error.code], ["Message", message]]]);
+    } else if (!result.isQuiet) {
+      nodes.push(["Deleted", head]);
+    }
+  }
+  return writeXml("DeleteResult", s3Namespace, nodes);
+}
+
+function copyDocument(result: ResultOf<"object_copied" | "part_copied">): Uint8Array {
+  const root = result.kind === "object_copied" ? "CopyObjectResult" : "CopyPartResult";
+  return writeXml(root, s3Namespace, [
+    ["LastModified", formatIsoDate(result.lastModified)],
+    ["ETag", `"${result.etag}"`],
+    ...checksumNodes(result.checksum),
+  ]);
+}
+
+function respondUploadCreated(
+  result: ResultOf<"upload_created">,
+  context: ResponseContext,
+): S3Response {
+  const { checksum } = result;
+  const headers: readonly Pair[] =
+    checksum === undefined
+      ? []
+      : [
+          ["x-amz-checksum-algorithm", checksumLabel(checksum.algorithm)],
+          ["x-amz-checksum-type", checksum.type],
+        ];
+  const document = writeXml("InitiateMultipartUploadResult", s3Namespace, [
+    ["Bucket", result.bucket],
+    ["Key", keyText(result.key)],
+    ["UploadId", result.uploadId],
+  ]);
+  return respondDocument(context, document, [...headers, ...sseHeaders(result.isSse)]);
+}
+
+function completedDocument(result: ResultOf<"upload_completed">): Uint8Array {
+  return writeXml("CompleteMultipartUploadResult", s3Namespace, [
+    ["Location", result.location],
+    ["Bucket", result.bucket],
+    ["Key", keyText(result.key)],
+    ["ETag", `"${result.etag}"`],
+    ...checksumNodes(result.checksum),
+  ]);
+}
+
+/** Codes whose document names the bucket or the key, as S3's does. */
+function subjectNodes(fault: S3Fault, context: ResponseContext): readonly XmlNode[] {
+  const has = (name: string) => fault.details.some(([present]) => present === name);
+  if (fault.code === "NoSuchKey" && context.key !== undefined && !has("Key")) {
+    return [["Key", keyText(context.key)]];
+  }
+  const isAboutBucket =
+    fault.code === "NoSuchBucket" ||
+    fault.code.startsWith("Bucket") ||
+    s3Errors[fault.code].status === 404;
+  const isKeyed = fault.code === "NoSuchKey" || fault.code === "NoSuchUpload";
+  if (isAboutBucket && !isKeyed && context.bucket !== undefined && !has("BucketName")) {
+    return [["BucketName", context.bucket]];
+  }
+  return [];
+}
+
+const allowed = "GET, HEAD, PUT, POST, DELETE";
+/** Seconds after which a client may try again. */
+const retryAfter: Partial<Record<S3Fault["code"], string>> = {
+  ServiceUnavailable: "5",
+  SlowDown: "1",
+};
+
+/** The answer to a call that was refused or failed. A HEAD gets the status without the document. */
+export function toFaultResponse(fault: S3Fault, context: ResponseContext): S3Response {
+  const { status, message } = s3Errors[fault.code];
+  const document = writeXml("Error", undefined, [
+    ["Code", fault.code],
+    ["Message", fault.message ?? message],
+    ...subjectNodes(fault, context),
+    ...fault.details,
+    ["Resource", context.resource],
+    ["RequestId", context.requestId],
+    ["HostId", context.hostId],
+  ]);
+  const headers: Pair[] = [["Content-Type", "application/xml"]];
+  if (status === 405) headers.push(["Allow", allowed]);
+  const seconds = retryAfter[fault.code];
+  if (seconds !== undefined) headers.push(["Retry-After", seconds]);
+  return respond(context, status, headers, document);
+}
