@@ -51,6 +51,8 @@ export {
   encodeClusterKeyFile,
   encodeClusterKeyHeader,
 } from "./cluster-key.ts";
+export type { NodeSecretFile, NodeSecretFileFault } from "./cluster-key-node.ts";
+export { decodeNodeSecretFile, encodeNodeSecretFile } from "./cluster-key-node.ts";
 export type { KeyExport, KeyExportFault, KeyExportHeader, ScryptCost } from "./key-export.ts";
 export { decodeKeyExport, encodeKeyExport, encodeKeyExportHeader } from "./key-export.ts";
 export type { RecoveryCodeFault } from "./recovery.ts";

@@ -10,6 +10,7 @@ export type Purpose =
   | "cluster-wal-mask"
   | "hidden-name"
   | "internal-kek"
+  | "internal-wrap"
   | "list-token"
   | "log"
   | "master"

@@ -28,6 +28,7 @@ export {
   sealClusterKey,
 } from "./cluster-key.ts";
 export { ClusterKeyring, deriveMasterWrapKey } from "./cluster-keyring.ts";
+export { deriveInfo } from "./derive.ts";
 export type { ChunkTransform } from "./keyset-keyring.ts";
 export { chunkTransform, deriveChainKey, deriveRoot, KeysetKeyring } from "./keyset-keyring.ts";
 export type { KeysetUse } from "./rules.ts";
@@ -43,5 +44,6 @@ export {
 } from "./sealed-key.ts";
 export type { KeyTools, OpenSecret, Secret } from "./secret.ts";
 export { moveToSecret } from "./secret.ts";
+export { poolSecrets } from "./secret-pool.ts";
 export type { TenantKeyringParts } from "./tenant-keyring.ts";
 export { TenantKeyring } from "./tenant-keyring.ts";

@@ -33,13 +33,26 @@ export class TenantKeysError extends Error {
   }
 }
 
-export type KeyStoreErrorCode = "newer_schema" | "damaged" | "no_cluster_key";
+export type KeyStoreErrorCode = "newer_schema" | "damaged";
 
-/** The key store or the cluster key's file cannot be used; the start ends. */
+/** The key store cannot be used; the start ends. */
 export class KeyStoreError extends Error {
   override readonly name = "KeyStoreError";
   readonly code: KeyStoreErrorCode;
   constructor(code: KeyStoreErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export type ClusterKeyErrorCode =
+  "missing" | "damaged" | "unknown_version" | "wrong_secret" | "mistyped" | "exists" | "io";
+
+/** The cluster key's files cannot be used as asked; the start ends, a person decides. */
+export class ClusterKeyError extends Error {
+  override readonly name = "ClusterKeyError";
+  readonly code: ClusterKeyErrorCode;
+  constructor(code: ClusterKeyErrorCode, message: string, options?: ErrorOptions) {
     super(message, options);
     this.code = code;
   }

@@ -13,6 +13,8 @@ export interface ShredReport {
   /** Milliseconds since the Unix epoch; later than now where the provider waits. */
   readonly effectiveAt: number;
   readonly provider: string;
+  /** Members of the key store's mirror that were away: their copies are overwritten before they are read again. */
+  readonly absentMembers: readonly string[];
 }
 
 /** The tenants' keys of this process. See `index.ts`. */
@@ -45,6 +47,8 @@ export interface TenantKeys extends AsyncDisposable {
   addKeyset(tenant: TenantId, signal: AbortSignal): Promise<Keyset>;
   /** Deletes the shares of an old keyset that a scan found empty. @throws {TenantKeysError} `in_use`. */
   dropKeyset(tenant: TenantId, keyset: Keyset, use: KeysetUse): void;
+  /** Tenants whose shred began and did not end: a start repeats it. */
+  unfinishedShreds(): readonly TenantId[];
   /** Destroys the KEK and deletes our wrapped shares. May be repeated; from its begin the tenant stays closed. */
   shred(tenant: TenantId, signal: AbortSignal): Promise<ShredReport>;
 }
