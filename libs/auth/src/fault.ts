@@ -7,7 +7,6 @@ export const authFaultStatus = {
   InvalidArgument: 400,
   InvalidRequest: 400,
   InvalidURI: 400,
-  MissingSecurityHeader: 400,
   RequestTimeTooSkewed: 403,
   SignatureDoesNotMatch: 403,
   // of a streamed body

@@ -9,7 +9,7 @@
  * Refuses: any `x-amz-*` header or `X-Amz-*` parameter that arrived unsigned, a host unsigned, both
  * forms of signature at once, clocks 15 minutes apart, presigned queries over 7 days or expired.
  */
-export type { ChunkedEvent } from "./aws-chunked.ts";
+export type { ChunkedEnd, ChunkedEvent } from "./aws-chunked.ts";
 export { AwsChunkedDecoder } from "./aws-chunked.ts";
 export type { AuthFault, AuthFaultCode } from "./fault.ts";
 export { authFaultStatus } from "./fault.ts";

@@ -1,3 +1,7 @@
+import { fromHex } from "@kiseki/base";
+import { headerValue, headerValues, type RequestHead } from "@kiseki/http";
+import { type AuthFault, authFault } from "./fault.ts";
+
 /** What the request says of its body, in `x-amz-content-sha256`. */
 export type PayloadMode =
   /** The body's SHA-256 is signed: whoever reads the body compares (`XAmzContentSHA256Mismatch`). */
@@ -28,4 +32,60 @@ export interface ChunkSigning {
   readonly scope: string;
   /** Hex signature of the head: what the first chunk's signature continues. */
   readonly seedSignature: string;
+}
+
+const trailerCountMax = 16;
+export const unsignedPayload = "UNSIGNED-PAYLOAD";
+const streamedModes: Readonly<Record<string, { isSigned: boolean; hasTrailer: boolean }>> = {
+  "STREAMING-AWS4-HMAC-SHA256-PAYLOAD": { isSigned: true, hasTrailer: false },
+  "STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER": { isSigned: true, hasTrailer: true },
+  "STREAMING-UNSIGNED-PAYLOAD-TRAILER": { isSigned: false, hasTrailer: true },
+};
+
+/** Reads `text`, the value of `x-amz-content-sha256`. `signing` is asked only for signed streams. */
+export function readPayloadMode(
+  head: RequestHead,
+  text: string,
+  signing: () => ChunkSigning,
+): PayloadMode | AuthFault {
+  if (text === unsignedPayload) return { kind: "unsigned" };
+  if (/^[0-9a-fA-F]{64}$/.test(text)) return { kind: "hashed", sha256: fromHex(text) };
+  const mode = Object.hasOwn(streamedModes, text) ? streamedModes[text] : undefined;
+  if (mode === undefined) {
+    return authFault(
+      "InvalidArgument",
+      "x-amz-content-sha256 must be UNSIGNED-PAYLOAD, STREAMING-UNSIGNED-PAYLOAD-TRAILER, STREAMING-AWS4-HMAC-SHA256-PAYLOAD, STREAMING-AWS4-HMAC-SHA256-PAYLOAD-TRAILER or a valid sha256 value.",
+      { ArgumentName: "x-amz-content-sha256", ArgumentValue: text },
+    );
+  }
+  const decoded = headerValues(head.headers, "x-amz-decoded-content-length");
+  if (decoded.length === 0) {
+    return authFault("MissingContentLength", "You must provide the Content-Length HTTP header.");
+  }
+  const decodedSize = Number(decoded[0]);
+  if (decoded.length > 1 || !/^\d+$/.test(decoded[0]!) || !Number.isSafeInteger(decodedSize)) {
+    return authFault("InvalidArgument", "x-amz-decoded-content-length must be one number.", {
+      ArgumentName: "x-amz-decoded-content-length",
+    });
+  }
+  const trailer = headerValue(head.headers, "x-amz-trailer");
+  if (trailer !== undefined && !mode.hasTrailer) {
+    return authFault("InvalidRequest", `x-amz-trailer does not go with ${text}.`);
+  }
+  const trailerNames = (trailer ?? "")
+    .toLowerCase()
+    .split(",")
+    .map((name) => name.trim())
+    .filter((name) => name !== "");
+  if (trailerNames.length > trailerCountMax) {
+    return authFault("InvalidRequest", `x-amz-trailer names more than ${trailerCountMax} headers.`);
+  }
+  const { hasTrailer } = mode;
+  return {
+    kind: "streamed",
+    decodedSize,
+    trailerNames,
+    hasTrailer,
+    signing: mode.isSigned ? signing() : undefined,
+  };
 }

@@ -1,8 +1,24 @@
-import type { WallTime } from "@kiseki/base";
-import type { RequestHead } from "@kiseki/http";
+import { fromHex, toHex, type WallTime } from "@kiseki/base";
+import {
+  headerValues,
+  type HttpHeader,
+  parseQuery,
+  type QueryPair,
+  type RequestHead,
+  splitTarget,
+} from "@kiseki/http";
 import type { Crypto } from "@kiseki/ports";
-import type { AuthFault } from "./fault.ts";
-import type { PayloadMode } from "./payload-mode.ts";
+import {
+  binaryBytes,
+  canonicalHeaders,
+  canonicalPath,
+  canonicalQuery,
+} from "./canonical-request.ts";
+import { algorithm, readClaim, type SignatureClaim } from "./credential.ts";
+import { type AuthFault, authFault } from "./fault.ts";
+import { type PayloadMode, readPayloadMode, unsignedPayload } from "./payload-mode.ts";
+import { signedDateText } from "./request-date.ts";
+import { SigningKeys } from "./signing-keys.ts";
 
 /** What the look-up of access keys must know; callers add whose key it is. */
 export interface AccessKey {
@@ -34,7 +50,154 @@ export type AuthOutcome<Key extends AccessKey> =
   | { readonly kind: "anonymous" }
   | AuthFault;
 
-export declare class SignatureVerifier<Key extends AccessKey> {
-  constructor(crypto: Crypto, options: SignatureOptions<Key>);
-  verify(head: RequestHead, now: WallTime): AuthOutcome<Key>;
+/** Clocks may differ by this, as at AWS. */
+const skewMax = 15 * 60 * 1000;
+/** Stands in for the secret of a key that does not exist, so that both take the same way. */
+const secretOfNobody = "0000000000000000000000000000000000000000";
+const signatureOfNobody = "0".repeat(64);
+
+/** Checks the signatures of request heads. One per node; holds a bounded cache of derived keys. */
+export class SignatureVerifier<Key extends AccessKey> {
+  readonly #crypto: Crypto;
+  readonly #options: SignatureOptions<Key>;
+  readonly #keys: SigningKeys;
+
+  constructor(crypto: Crypto, options: SignatureOptions<Key>) {
+    this.#crypto = crypto;
+    this.#options = options;
+    this.#keys = new SigningKeys(crypto);
+  }
+
+  /** `now` is the wall clock's. Changes nothing but the cache. */
+  verify(head: RequestHead, now: WallTime): AuthOutcome<Key> {
+    const { path, query } = splitTarget(head.target);
+    const pairs = query === "" ? [] : parseQuery(query);
+    const uri = canonicalPath(path);
+    if (pairs === undefined || uri === undefined) {
+      return authFault("InvalidURI", "Couldn't parse the specified URI.");
+    }
+    const claim = readClaim(head, pairs, this.#options.region);
+    if (claim === undefined) return { kind: "anonymous" };
+    if ("kind" in claim) return claim;
+    const refusal = timeFault(claim, now) ?? coverageFault(claim, head.headers);
+    if (refusal !== undefined) return refusal;
+    const payloadText = payloadTextOf(claim, head.headers, pairs);
+    if (typeof payloadText !== "string") return payloadText;
+
+    const key = this.#options.lookup(claim.accessKeyId, claim.sessionToken);
+    const { day, region } = claim;
+    const signingKey =
+      key === undefined
+        ? this.#keys.derive(secretOfNobody, day, region)
+        : this.#keys.find(claim.accessKeyId, key.secret, day, region);
+    const canonical = `${head.method}\n${uri}\n${canonicalQuery(pairs, claim.form)}\n${canonicalHeaders(head.headers, claim.signedHeaders)}\n${claim.signedHeaders.join(";")}\n${payloadText}`;
+    const digest = toHex(this.#crypto.sha256(binaryBytes(canonical)));
+    const stringToSign = `${algorithm}\n${claim.date.text}\n${claim.scope}\n${digest}`;
+    const expected = this.#crypto.hmacSha256(signingKey, binaryBytes(stringToSign));
+    const isGiven = /^[0-9a-f]{64}$/.test(claim.signature);
+    const given = fromHex(isGiven ? claim.signature : signatureOfNobody);
+    const isEqual = this.#crypto.equal(expected, given) && isGiven;
+    if (key === undefined) {
+      return authFault(
+        "InvalidAccessKeyId",
+        "The AWS Access Key Id you provided does not exist in our records.",
+        { AWSAccessKeyId: claim.accessKeyId },
+      );
+    }
+    if (!isEqual) return mismatchFault(claim, stringToSign, canonical);
+    const payload = readPayloadMode(head, payloadText, () => ({
+      key: signingKey.slice(),
+      date: claim.date.text,
+      scope: claim.scope,
+      seedSignature: claim.signature,
+    }));
+    if (payload.kind === "fault") return payload;
+    const { accessKeyId, form } = claim;
+    return { kind: "signed", accessKeyId, key, payload, form, region };
+  }
+}
+
+/** Too early, too late, or neither. */
+function timeFault(claim: SignatureClaim, now: WallTime): AuthFault | undefined {
+  const { time, text } = claim.date;
+  if (claim.expiresIn === undefined) {
+    if (Math.abs(now - time) <= skewMax) return undefined;
+    return authFault(
+      "RequestTimeTooSkewed",
+      "The difference between the request time and the current time is too large.",
+      { RequestTime: text, ServerTime: isoText(now), MaxAllowedSkewMilliseconds: String(skewMax) },
+    );
+  }
+  if (time - now > skewMax) {
+    return authFault("AccessDenied", "Request is not valid yet", {
+      "X-Amz-Date": text,
+      ServerTime: isoText(now),
+    });
+  }
+  const expires = time + claim.expiresIn * 1000;
+  if (now < expires) return undefined;
+  return authFault("AccessDenied", "Request has expired", {
+    "X-Amz-Expires": String(claim.expiresIn),
+    Expires: signedDateText(expires),
+    ServerTime: isoText(now),
+  });
+}
+
+function isoText(time: WallTime): string {
+  return new Date(time).toISOString();
+}
+
+/** Every header that can change what the request does must be under the signature. */
+function coverageFault(
+  claim: SignatureClaim,
+  headers: readonly HttpHeader[],
+): AuthFault | undefined {
+  const missing = new Set<string>();
+  if (!claim.signedHeaders.includes("host")) missing.add("host");
+  for (const { name } of headers) {
+    if (name.startsWith("x-amz-") && !claim.signedHeaders.includes(name)) missing.add(name);
+  }
+  if (missing.size === 0) return undefined;
+  return authFault(
+    "AccessDenied",
+    "There were headers present in the request which were not signed",
+    {
+      HeadersNotSigned: [...missing].join(", "),
+    },
+  );
+}
+
+/** What stands for the payload in the canonical request. */
+function payloadTextOf(
+  claim: SignatureClaim,
+  headers: readonly HttpHeader[],
+  pairs: readonly QueryPair[],
+): string | AuthFault {
+  const values = headerValues(headers, "x-amz-content-sha256");
+  if (values.length > 1) {
+    return authFault("InvalidArgument", "x-amz-content-sha256 must be given once.", {
+      ArgumentName: "x-amz-content-sha256",
+    });
+  }
+  if (values[0] !== undefined) return values[0];
+  if (claim.form === "query") {
+    return pairs.find(({ name }) => name === "X-Amz-Content-Sha256")?.value ?? unsignedPayload;
+  }
+  return authFault(
+    "InvalidRequest",
+    "Missing required header for this request: x-amz-content-sha256",
+  );
+}
+
+function mismatchFault(claim: SignatureClaim, stringToSign: string, canonical: string): AuthFault {
+  return authFault(
+    "SignatureDoesNotMatch",
+    "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
+    {
+      AWSAccessKeyId: claim.accessKeyId,
+      StringToSign: stringToSign,
+      SignatureProvided: claim.signature,
+      CanonicalRequest: canonical,
+    },
+  );
 }

@@ -20,4 +20,11 @@ export { RequestDecoder } from "./request-decoder.ts";
 export type { ResponseHeader } from "./response-head.ts";
 export { continueResponse, encodeResponseHead, statusReason } from "./response-head.ts";
 export type { QueryPair, SplitTarget } from "./target.ts";
-export { parseQuery, percentDecode, percentEncode, splitTarget } from "./target.ts";
+export {
+  parseQuery,
+  percentDecode,
+  percentDecodeBytes,
+  percentEncode,
+  percentEncodeBytes,
+  splitTarget,
+} from "./target.ts";

@@ -1,0 +1,240 @@
+import { headerValue, headerValues, type QueryPair, type RequestHead } from "@kiseki/http";
+import { type AuthFault, authFault } from "./fault.ts";
+import { parseDateHeader, parseSignedDate, type SignedDate } from "./request-date.ts";
+
+/** A signature as it arrived, well-formed but not yet checked. */
+export interface SignatureClaim {
+  readonly form: "header" | "query";
+  readonly accessKeyId: string;
+  /** `20130524/us-east-1/s3/aws4_request` */
+  readonly scope: string;
+  readonly day: string;
+  readonly region: string;
+  readonly date: SignedDate;
+  /** Lower case, in the order signed. */
+  readonly signedHeaders: readonly string[];
+  /** 64 lower-case hex digits. */
+  readonly signature: string;
+  readonly sessionToken: string | undefined;
+  /** Seconds that a presigned request is good for; `undefined` for the header form. */
+  readonly expiresIn: number | undefined;
+}
+
+export const algorithm = "AWS4-HMAC-SHA256";
+const expiresInMax = 604_800; // a week
+const signaturePattern = /^[0-9a-f]{64}$/;
+
+const isSigV2Query = (pairs: readonly QueryPair[]): boolean =>
+  pairs.some(({ name }) => name === "AWSAccessKeyId") &&
+  pairs.some(({ name }) => name === "Signature");
+const isSigV4Query = (pairs: readonly QueryPair[]): boolean =>
+  pairs.some(({ name }) => name === "X-Amz-Algorithm" || name === "X-Amz-Signature");
+
+/** Finds the signature of a request; `undefined` when it carries none at all. */
+export function readClaim(
+  head: RequestHead,
+  pairs: readonly QueryPair[],
+  region: string | undefined,
+): SignatureClaim | AuthFault | undefined {
+  const authorizations = headerValues(head.headers, "authorization");
+  const isQuery = isSigV4Query(pairs);
+  if (authorizations.length > 1 || (authorizations.length === 1 && isQuery)) {
+    return authFault(
+      "InvalidArgument",
+      "Only one auth mechanism allowed; only the X-Amz-Algorithm query parameter, Signature query string parameter or the Authorization header should be specified",
+      { ArgumentName: "Authorization" },
+    );
+  }
+  if (isQuery) return readQueryClaim(pairs, region);
+  const authorization = authorizations[0];
+  if (authorization !== undefined) return readHeaderClaim(head, authorization, region);
+  return isSigV2Query(pairs) ? versionFault() : undefined;
+}
+
+function versionFault(): AuthFault {
+  return authFault(
+    "InvalidRequest",
+    `The authorization mechanism you have provided is not supported. Please use ${algorithm}.`,
+  );
+}
+
+function readHeaderClaim(
+  head: RequestHead,
+  authorization: string,
+  region: string | undefined,
+): SignatureClaim | AuthFault {
+  const mark = authorization.indexOf(" ");
+  const scheme = mark < 0 ? authorization : authorization.slice(0, mark);
+  if (scheme !== algorithm) {
+    if (scheme === "AWS" || scheme.startsWith("AWS4-")) return versionFault();
+    return authFault("InvalidArgument", "Unsupported Authorization Type", {
+      ArgumentName: "Authorization",
+    });
+  }
+  const fields = readFields(authorization.slice(mark + 1));
+  if (mark < 0 || fields === undefined) {
+    return headerFault(
+      "a comma-separated list of Credential, SignedHeaders and Signature is expected",
+    );
+  }
+  const credential = readCredential(fields.credential, region, headerFault);
+  if (credential.kind === "fault") return credential;
+  if (!signaturePattern.test(fields.signature))
+    return headerFault("the signature is not 64 hex digits");
+  const date = readHeaderDate(head);
+  if (date === undefined) {
+    return authFault(
+      "AccessDenied",
+      "AWS authentication requires a valid Date or x-amz-date header",
+    );
+  }
+  if (!date.text.startsWith(credential.day)) {
+    return headerFault("the credential's date is not the request's date");
+  }
+  return {
+    ...credential,
+    form: "header",
+    date,
+    signedHeaders: fields.signedHeaders.split(";"),
+    signature: fields.signature,
+    sessionToken: headerValue(head.headers, "x-amz-security-token"),
+    expiresIn: undefined,
+  };
+}
+
+function headerFault(why: string): AuthFault {
+  return authFault(
+    "AuthorizationHeaderMalformed",
+    `The authorization header is malformed; ${why}.`,
+  );
+}
+function queryFault(why: string): AuthFault {
+  return authFault("AuthorizationQueryParametersError", why);
+}
+
+function readHeaderDate(head: RequestHead): SignedDate | undefined {
+  const dates = headerValues(head.headers, "x-amz-date");
+  if (dates.length > 1) return undefined;
+  if (dates[0] !== undefined) return parseSignedDate(dates[0]);
+  const plain = headerValue(head.headers, "date");
+  return plain === undefined ? undefined : parseDateHeader(plain);
+}
+
+interface HeaderFields {
+  readonly credential: string;
+  readonly signedHeaders: string;
+  readonly signature: string;
+}
+
+function readFields(text: string): HeaderFields | undefined {
+  const found = new Map<string, string>();
+  for (const part of text.split(",")) {
+    const field = part.trim();
+    const mark = field.indexOf("=");
+    const name = field.slice(0, mark);
+    if (mark <= 0 || found.has(name) || found.size === 3) return undefined;
+    found.set(name, field.slice(mark + 1));
+  }
+  const credential = found.get("Credential");
+  const signedHeaders = found.get("SignedHeaders");
+  const signature = found.get("Signature");
+  if (!credential || !signedHeaders || !signature) return undefined;
+  return { credential, signedHeaders, signature };
+}
+
+interface Credential {
+  readonly kind: "credential";
+  readonly accessKeyId: string;
+  readonly scope: string;
+  readonly day: string;
+  readonly region: string;
+}
+
+function readCredential(
+  text: string,
+  regionWanted: string | undefined,
+  fault: (why: string) => AuthFault,
+): Credential | AuthFault {
+  const parts = text.split("/");
+  if (parts.length < 5) {
+    return fault(
+      'the Credential is mal-formed; expecting "<YOUR-AKID>/YYYYMMDD/REGION/SERVICE/aws4_request"',
+    );
+  }
+  const [day, region, service, terminator] = parts.slice(-4) as [string, string, string, string];
+  const accessKeyId = parts.slice(0, -4).join("/"); // an id may hold a slash
+  if (accessKeyId === "") return fault("the access key id is empty");
+  if (!/^\d{8}$/.test(day)) return fault("the credential's date is not YYYYMMDD");
+  if (service !== "s3") {
+    return fault(`incorrect service "${service}". This endpoint belongs to "s3"`);
+  }
+  if (terminator !== "aws4_request") return fault(`incorrect terminal "${terminator}"`);
+  if (regionWanted !== undefined && region !== regionWanted) {
+    const wrong = fault(`the region '${region}' is wrong; expecting '${regionWanted}'`);
+    return { ...wrong, details: { Region: regionWanted } };
+  }
+  return { kind: "credential", accessKeyId, scope: parts.slice(-4).join("/"), day, region };
+}
+
+function readQueryClaim(
+  pairs: readonly QueryPair[],
+  region: string | undefined,
+): SignatureClaim | AuthFault {
+  const found = new Map<string, string>();
+  for (const { name, value } of pairs) {
+    if (!name.startsWith("X-Amz-")) continue;
+    if (found.has(name)) return queryFault(`${name} must be given once`);
+    found.set(name, value);
+  }
+  const credentialText = found.get("X-Amz-Credential");
+  const signature = found.get("X-Amz-Signature");
+  const dateText = found.get("X-Amz-Date");
+  const signedHeaders = found.get("X-Amz-SignedHeaders");
+  const expires = found.get("X-Amz-Expires");
+  const algorithmGiven = found.get("X-Amz-Algorithm");
+  if (!credentialText || !signature || !dateText || !signedHeaders || !expires || !algorithmGiven) {
+    return queryFault(
+      "Query-string authentication version 4 requires the X-Amz-Algorithm, X-Amz-Credential, X-Amz-Signature, X-Amz-Date, X-Amz-SignedHeaders, and X-Amz-Expires parameters.",
+    );
+  }
+  if (algorithmGiven !== algorithm) {
+    return queryFault(`X-Amz-Algorithm only supports "${algorithm}"`);
+  }
+  const credential = readCredential(credentialText, region, (why) =>
+    queryFault(`Error parsing the X-Amz-Credential parameter; ${why}.`),
+  );
+  if (credential.kind === "fault") return credential;
+  const date = parseSignedDate(dateText);
+  if (date === undefined) {
+    return queryFault("X-Amz-Date must be in the ISO8601 Long Format \"yyyyMMdd'T'HHmmss'Z'\"");
+  }
+  if (!date.text.startsWith(credential.day)) {
+    return queryFault(
+      `Invalid credential date "${credential.day}". This date is not the same as X-Amz-Date.`,
+    );
+  }
+  const expiresIn = readExpires(expires);
+  if (typeof expiresIn !== "number") return expiresIn;
+  // A malformed signature is one that does not match; the comparison says so.
+  return {
+    ...credential,
+    form: "query",
+    date,
+    signedHeaders: signedHeaders.split(";"),
+    signature,
+    sessionToken: found.get("X-Amz-Security-Token"),
+    expiresIn,
+  };
+}
+
+function readExpires(text: string): number | AuthFault {
+  if (/^-\d+$/.test(text)) return queryFault("X-Amz-Expires must be non-negative");
+  if (!/^\d{1,15}$/.test(text)) return queryFault("X-Amz-Expires should be a number");
+  const seconds = Number(text);
+  if (seconds > expiresInMax) {
+    return queryFault(
+      `X-Amz-Expires must be less than a week (in seconds) that is ${expiresInMax}`,
+    );
+  }
+  return seconds;
+}
