@@ -1,1 +1,16 @@
-export {};
+/**
+ * Simulated drivers of the ports, for tests and the simulator: everything here is deterministic by
+ * its seed, injects the faults that its comments name, and counts each. Never imported by a program.
+ */
+export { SimDatapath } from "./sim-datapath.ts";
+export type { DiskFault, DiskFaultRates } from "./sim-disk.ts";
+export { SimDisk } from "./sim-disk.ts";
+export { SimShardStore } from "./sim-shard-store.ts";
+export type {
+  SimShardFault,
+  SimShardFaultRates,
+  SimShardMutant,
+  SimShardOptions,
+} from "./sim-shard-store-members.ts";
+export { SimShardMembers } from "./sim-shard-store-members.ts";
+export { SimCrash, SimShardRefusal } from "./sim-shard-store-state.ts";
