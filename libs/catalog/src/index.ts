@@ -7,12 +7,15 @@
  * no error; a look-up after a change sees the change. Refused by `CatalogError`: names out of range,
  * what exists already, what does not exist.
  */
+export type { CatalogParts } from "./open-catalog.ts";
+export { openCatalog } from "./open-catalog.ts";
 export type {
   AccessKeyInfo,
   AccessKeyRecord,
   Catalog,
   CatalogErrorCode,
   NewAccessKey,
+  NewTenant,
   Tenant,
   User,
 } from "./types.ts";

@@ -58,14 +58,18 @@ export interface NewAccessKey {
   readonly secret: string;
 }
 
+/** A tenant always has a root user. */
+export interface NewTenant {
+  readonly tenant: Tenant;
+  readonly root: User;
+}
+
 /** All calls are synchronous and durable when they return. */
-export interface Catalog extends Disposable {
+export interface Catalog {
   /** The default tenant and its root user; made by the first call ever. `isNew` on that call. */
-  ensureDefaultTenant(name: string): {
-    readonly tenant: Tenant;
-    readonly root: User;
-    readonly isNew: boolean;
-  };
+  ensureDefaultTenant(name: string): NewTenant & { readonly isNew: boolean };
+  /** @throws {CatalogError} `exists`, `invalid`. */
+  createTenant(name: string): NewTenant;
   tenants(): readonly Tenant[];
   tenant(id: TenantId): Tenant | undefined;
   users(tenant: TenantId): readonly User[];
@@ -77,9 +81,9 @@ export interface Catalog extends Disposable {
   setAccessKeyDisabled(id: string, isDisabled: boolean): void;
   /** @throws {CatalogError} `not_found`. */
   deleteAccessKey(id: string): void;
-  /** The key for SigV4, or `undefined` when unknown or disabled. Cached. */
+  /** The key for SigV4, or `undefined` when unknown or disabled. Cached; changes through other connections are seen at once. */
   lookUpAccessKey(id: string): AccessKeyRecord | undefined;
-  /** Takes `bucket` as a virtual-host name for `tenant`; false when another tenant has it. Taking it again is true. */
+  /** Takes `bucket` as a virtual-host name for `tenant`; false when another tenant has it. Taking it again is true. @throws {CatalogError} `invalid`, `not_found`. */
   claimAlias(bucket: string, tenant: TenantId): boolean;
   /** Gives the name back if it is `tenant`'s. */
   releaseAlias(bucket: string, tenant: TenantId): void;

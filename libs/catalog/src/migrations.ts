@@ -1,0 +1,45 @@
+import type { Database } from "bun:sqlite";
+import { CatalogError } from "./types.ts";
+
+/** Versions of the schema, oldest first; append only: version n is what the first n make. */
+const migrations: readonly string[] = [
+  `CREATE TABLE tenants (
+     id TEXT PRIMARY KEY NOT NULL, name TEXT NOT NULL UNIQUE, is_default INTEGER NOT NULL,
+     created INTEGER NOT NULL
+   );
+   CREATE UNIQUE INDEX tenants_one_default ON tenants (is_default) WHERE is_default = 1;
+   CREATE TABLE users (
+     id TEXT PRIMARY KEY NOT NULL, tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+     name TEXT NOT NULL, is_root INTEGER NOT NULL, created INTEGER NOT NULL
+   );
+   CREATE UNIQUE INDEX users_tenant_name ON users (tenant, name);
+   CREATE TABLE access_keys (
+     id TEXT PRIMARY KEY NOT NULL, user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE,
+     secret TEXT NOT NULL, is_disabled INTEGER NOT NULL, created INTEGER NOT NULL
+   );
+   CREATE INDEX access_keys_user ON access_keys (user_id);
+   CREATE TABLE aliases (
+     name TEXT PRIMARY KEY NOT NULL, tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+     created INTEGER NOT NULL
+   );
+   CREATE INDEX aliases_tenant ON aliases (tenant);`,
+];
+
+/** Brings the catalog to the newest version, in one transaction. @throws {CatalogError} `newer_schema`. */
+export function migrate(database: Database): void {
+  const step = database.transaction(() => {
+    database.run("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
+    const row = database.query<{ version: number }, []>("SELECT version FROM schema_version").get();
+    const version = row?.version ?? 0;
+    if (version > migrations.length) {
+      throw new CatalogError(
+        "newer_schema",
+        `Cannot open the catalog: its version is ${version}, this program knows ${migrations.length}`,
+      );
+    }
+    for (const migration of migrations.slice(version)) database.run(migration);
+    database.run("DELETE FROM schema_version");
+    database.query("INSERT INTO schema_version VALUES (?)").run(migrations.length);
+  });
+  step.immediate();
+}

@@ -1,0 +1,264 @@
+import type { Database } from "bun:sqlite";
+import {
+  fromUuid,
+  newBytes,
+  type Prng,
+  type TenantId,
+  tenantId,
+  toUuid,
+  wallTime,
+} from "@kiseki/base";
+import type { Clock } from "@kiseki/ports";
+import { and, asc, eq } from "drizzle-orm";
+import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
+import { LRUCache } from "lru-cache";
+import { migrate } from "./migrations.ts";
+import { accessKeys, aliases, tenants, users } from "./schema.ts";
+import {
+  type AccessKeyInfo,
+  type AccessKeyRecord,
+  type Catalog,
+  CatalogError,
+  type NewAccessKey,
+  type NewTenant,
+  type Tenant,
+  type User,
+} from "./types.ts";
+
+/** Access keys whose record is kept in memory. */
+const accessKeysCachedMax = 10_000;
+const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const aliasForm = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
+const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+const secretLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+export interface CatalogParts {
+  readonly clock: Clock;
+  /** The secure one: secrets come from it. */
+  readonly prng: Prng;
+  /** Opened, and closed, by the caller, who also seals and mirrors it. One connection per thread. */
+  readonly database: Database;
+}
+
+/** Opens the catalog and brings its schema to the newest version. @throws {CatalogError} `newer_schema`. */
+export function openCatalog(parts: CatalogParts): Catalog {
+  const { database } = parts;
+  for (const pragma of [
+    "secure_delete = ON",
+    "temp_store = MEMORY",
+    "foreign_keys = ON",
+    "journal_mode = WAL",
+    "synchronous = FULL",
+  ]) {
+    database.prepare(`PRAGMA ${pragma}`).all();
+  }
+  migrate(database);
+  return new SqlCatalog(parts);
+}
+
+class SqlCatalog implements Catalog {
+  readonly #clock: Clock;
+  readonly #prng: Prng;
+  readonly #orm: BunSQLiteDatabase;
+  readonly #dataVersion: () => number;
+  readonly #cached = new LRUCache<string, AccessKeyRecord>({ max: accessKeysCachedMax });
+  #cachedVersion = -1;
+
+  constructor({ clock, prng, database }: CatalogParts) {
+    this.#clock = clock;
+    this.#prng = prng;
+    this.#orm = drizzle({ client: database });
+    const query = database.query<{ data_version: number }, []>("PRAGMA data_version");
+    this.#dataVersion = () => query.get()?.data_version ?? 0;
+  }
+
+  ensureDefaultTenant(name: string): NewTenant & { readonly isNew: boolean } {
+    const row = this.#orm.select().from(tenants).where(eq(tenants.isDefault, true)).get();
+    if (row === undefined) return { ...this.#insertTenant(name, true), isNew: true };
+    const root = this.users(tenantId(fromUuid(row.id))).find((user) => user.isRoot);
+    if (root === undefined)
+      throw new CatalogError("not_found", "The default tenant has no root user");
+    return { tenant: toTenant(row), root, isNew: false };
+  }
+  createTenant(name: string): NewTenant {
+    return this.#insertTenant(name, false);
+  }
+  #insertTenant(name: string, isDefault: boolean): NewTenant {
+    if (!nameForm.test(name)) {
+      throw new CatalogError("invalid", "A tenant's name has 1-63 letters, digits, '.', '_', '-'");
+    }
+    const created = this.#clock.realtime();
+    const tenant = { id: this.#uuid(), name, isDefault, created };
+    const root = { id: this.#uuid(), tenant: tenant.id, name: "root", isRoot: true, created };
+    this.#orm.transaction(
+      (tx) => {
+        if (tx.select().from(tenants).where(eq(tenants.name, name)).get() !== undefined) {
+          throw new CatalogError("exists", `A tenant of the name ${name} exists`);
+        }
+        tx.insert(tenants).values(tenant).run();
+        tx.insert(users).values(root).run();
+      },
+      { behavior: "immediate" },
+    );
+    return { tenant: toTenant(tenant), root: toUser(root) };
+  }
+  tenants(): readonly Tenant[] {
+    return this.#orm.select().from(tenants).orderBy(asc(tenants.name)).all().map(toTenant);
+  }
+  tenant(id: TenantId): Tenant | undefined {
+    const row = this.#orm
+      .select()
+      .from(tenants)
+      .where(eq(tenants.id, toUuid(id)))
+      .get();
+    return row && toTenant(row);
+  }
+  deleteTenant(id: TenantId): void {
+    this.#orm
+      .delete(tenants)
+      .where(eq(tenants.id, toUuid(id)))
+      .run();
+    this.#cached.clear();
+  }
+  users(tenant: TenantId): readonly User[] {
+    const where = eq(users.tenant, toUuid(tenant));
+    return this.#orm.select().from(users).where(where).orderBy(asc(users.name)).all().map(toUser);
+  }
+
+  createAccessKey(user: string): NewAccessKey {
+    const id = this.#letters(idLetters, 20);
+    const secret = this.#letters(secretLetters, 40);
+    this.#orm.transaction(
+      (tx) => {
+        if (tx.select().from(users).where(eq(users.id, user)).get() === undefined) {
+          throw new CatalogError("not_found", "There is no such user");
+        }
+        const created = this.#clock.realtime();
+        tx.insert(accessKeys).values({ id, user, secret, isDisabled: false, created }).run();
+      },
+      { behavior: "immediate" },
+    );
+    return { id, secret };
+  }
+  accessKeys(tenant: TenantId): readonly AccessKeyInfo[] {
+    return this.#orm
+      .select({
+        id: accessKeys.id,
+        user: accessKeys.user,
+        created: accessKeys.created,
+        isDisabled: accessKeys.isDisabled,
+      })
+      .from(accessKeys)
+      .innerJoin(users, eq(users.id, accessKeys.user))
+      .where(eq(users.tenant, toUuid(tenant)))
+      .orderBy(asc(accessKeys.created), asc(accessKeys.id))
+      .all()
+      .map((row) => ({ ...row, tenant, created: wallTime(row.created) }));
+  }
+  setAccessKeyDisabled(id: string, isDisabled: boolean): void {
+    const changed = this.#orm
+      .update(accessKeys)
+      .set({ isDisabled })
+      .where(eq(accessKeys.id, id))
+      .returning({ id: accessKeys.id })
+      .all();
+    this.#forgetAccessKey(id, changed.length);
+  }
+  deleteAccessKey(id: string): void {
+    const gone = this.#orm
+      .delete(accessKeys)
+      .where(eq(accessKeys.id, id))
+      .returning({ id: accessKeys.id })
+      .all();
+    this.#forgetAccessKey(id, gone.length);
+  }
+  #forgetAccessKey(id: string, changed: number): void {
+    this.#cached.delete(id);
+    if (changed === 0) throw new CatalogError("not_found", "There is no such access key");
+  }
+  lookUpAccessKey(id: string): AccessKeyRecord | undefined {
+    const version = this.#dataVersion(); // another connection's commit changes it
+    if (version !== this.#cachedVersion) {
+      this.#cached.clear();
+      this.#cachedVersion = version;
+    }
+    const record = this.#cached.get(id) ?? this.#readAccessKey(id);
+    if (record === undefined) return undefined;
+    this.#cached.set(id, record);
+    return record.isDisabled ? undefined : record;
+  }
+  #readAccessKey(id: string): AccessKeyRecord | undefined {
+    if (id.length !== 20) return undefined;
+    const row = this.#orm
+      .select()
+      .from(accessKeys)
+      .innerJoin(users, eq(users.id, accessKeys.user))
+      .where(eq(accessKeys.id, id))
+      .get();
+    if (row === undefined) return undefined;
+    return {
+      id,
+      secret: row.access_keys.secret,
+      user: row.users.id,
+      userName: row.users.name,
+      isRoot: row.users.isRoot,
+      tenant: tenantId(fromUuid(row.users.tenant)),
+      created: wallTime(row.access_keys.created),
+      isDisabled: row.access_keys.isDisabled,
+    };
+  }
+
+  claimAlias(bucket: string, tenant: TenantId): boolean {
+    if (!aliasForm.test(bucket)) {
+      throw new CatalogError("invalid", "A virtual-host name has 3-63 of a-z, 0-9, '.', '-'");
+    }
+    const own = toUuid(tenant);
+    return this.#orm.transaction(
+      (tx) => {
+        if (tx.select().from(tenants).where(eq(tenants.id, own)).get() === undefined) {
+          throw new CatalogError("not_found", "There is no such tenant");
+        }
+        const held = tx.select().from(aliases).where(eq(aliases.name, bucket)).get();
+        if (held !== undefined) return held.tenant === own;
+        const created = this.#clock.realtime();
+        tx.insert(aliases).values({ name: bucket, tenant: own, created }).run();
+        return true;
+      },
+      { behavior: "immediate" },
+    );
+  }
+  releaseAlias(bucket: string, tenant: TenantId): void {
+    const isOwn = and(eq(aliases.name, bucket), eq(aliases.tenant, toUuid(tenant)));
+    this.#orm.delete(aliases).where(isOwn).run();
+  }
+  lookUpAlias(bucket: string): TenantId | undefined {
+    const row = this.#orm.select().from(aliases).where(eq(aliases.name, bucket)).get();
+    return row && tenantId(fromUuid(row.tenant));
+  }
+
+  #uuid(): string {
+    const id = this.#prng.fill(newBytes(16));
+    id[6] = (id[6]! & 0x0f) | 0x40; // RFC 9562: version 4, variant 10
+    id[8] = (id[8]! & 0x3f) | 0x80;
+    return toUuid(id);
+  }
+  #letters(alphabet: string, count: number): string {
+    let text = "";
+    for (let i = 0; i < count; i++) text += alphabet[this.#prng.below(alphabet.length)]!;
+    return text;
+  }
+}
+
+const toTenant = (row: typeof tenants.$inferSelect): Tenant => ({
+  id: tenantId(fromUuid(row.id)),
+  name: row.name,
+  isDefault: row.isDefault,
+  created: wallTime(row.created),
+});
+const toUser = (row: typeof users.$inferSelect): User => ({
+  id: row.id,
+  tenant: tenantId(fromUuid(row.tenant)),
+  name: row.name,
+  isRoot: row.isRoot,
+  created: wallTime(row.created),
+});

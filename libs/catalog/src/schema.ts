@@ -1,0 +1,65 @@
+import { sql } from "drizzle-orm";
+import { index, integer, sqliteTable, text, uniqueIndex } from "drizzle-orm/sqlite-core";
+
+/**
+ * The catalog's tables, drawn in `docs/formats/catalog.md`. Only types that PostgreSQL has too: ids are
+ * text, times are milliseconds since the Unix epoch. A change here needs a migration in `migrations.ts`;
+ * a test compares the two.
+ */
+export const tenants = sqliteTable(
+  "tenants",
+  {
+    /** UUID. */
+    id: text("id").primaryKey(),
+    name: text("name").notNull().unique(),
+    isDefault: integer("is_default", { mode: "boolean" }).notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [
+    uniqueIndex("tenants_one_default")
+      .on(table.isDefault)
+      .where(sql`is_default = 1`),
+  ],
+);
+
+export const users = sqliteTable(
+  "users",
+  {
+    /** UUID. */
+    id: text("id").primaryKey(),
+    tenant: text("tenant")
+      .notNull()
+      .references(() => tenants.id, { onDelete: "cascade" }),
+    name: text("name").notNull(),
+    isRoot: integer("is_root", { mode: "boolean" }).notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("users_tenant_name").on(table.tenant, table.name)],
+);
+
+export const accessKeys = sqliteTable(
+  "access_keys",
+  {
+    id: text("id").primaryKey(),
+    user: text("user_id")
+      .notNull()
+      .references(() => users.id, { onDelete: "cascade" }),
+    secret: text("secret").notNull(),
+    isDisabled: integer("is_disabled", { mode: "boolean" }).notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [index("access_keys_user").on(table.user)],
+);
+
+export const aliases = sqliteTable(
+  "aliases",
+  {
+    /** A bucket's name as it stands in front of the host's domain. */
+    name: text("name").primaryKey(),
+    tenant: text("tenant")
+      .notNull()
+      .references(() => tenants.id, { onDelete: "cascade" }),
+    created: integer("created").notNull(),
+  },
+  (table) => [index("aliases_tenant").on(table.tenant)],
+);
