@@ -4,6 +4,7 @@ import { parseDateHeader, parseSignedDate, type SignedDate } from "./request-dat
 
 /** A signature as it arrived, well-formed but not yet checked. */
 export interface SignatureClaim {
+  readonly kind: "claim";
   readonly form: "header" | "query";
   readonly accessKeyId: string;
   /** `20130524/us-east-1/s3/aws4_request` */
@@ -93,6 +94,7 @@ function readHeaderClaim(
   }
   return {
     ...credential,
+    kind: "claim",
     form: "header",
     date,
     signedHeaders: fields.signedHeaders.split(";"),
@@ -218,6 +220,7 @@ function readQueryClaim(
   // A malformed signature is one that does not match; the comparison says so.
   return {
     ...credential,
+    kind: "claim",
     form: "query",
     date,
     signedHeaders: signedHeaders.split(";"),

@@ -78,7 +78,7 @@ export class SignatureVerifier<Key extends AccessKey> {
     }
     const claim = readClaim(head, pairs, this.#options.region);
     if (claim === undefined) return { kind: "anonymous" };
-    if ("kind" in claim) return claim;
+    if (claim.kind === "fault") return claim;
     const refusal = timeFault(claim, now) ?? coverageFault(claim, head.headers);
     if (refusal !== undefined) return refusal;
     const payloadText = payloadTextOf(claim, head.headers, pairs);
