@@ -2,3 +2,5 @@
 export { cryptoContract } from "./crypto.contract.ts";
 export type { ShardStorePlace } from "./shard-store.contract.ts";
 export { shardStoreContract } from "./shard-store.contract.ts";
+export type { DatapathPlace, OpenDatapathPlace } from "./datapath.contract.ts";
+export { datapathContract } from "./datapath.contract.ts";
