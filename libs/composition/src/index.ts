@@ -11,6 +11,15 @@
  * chunk row, drop row, small content; a directory's `live`, `total` and `hidden` are exact; an entry
  * row exists if and only if the newest version is not a delete marker.
  */
+export { lookupChunk } from "./chunks.ts";
+export { etagText } from "./conditions.ts";
+export { apply, decide, decodeChange, encodeChange, operationCode } from "./decide.ts";
+export { dirKeysOf } from "./dir-keys.ts";
+export { defaultLimits } from "./limits.ts";
+export { listObjects, listVersions } from "./list-objects.ts";
+export { listParts, listUploads } from "./list-uploads.ts";
+export { lookupObject } from "./lookup.ts";
+export { listNamespaces, lookupNamespace } from "./namespaces.ts";
 export type {
   Answer,
   Change,
@@ -25,7 +34,6 @@ export type {
   Operation,
   Refusal,
   RefusalCode,
-  RowChange,
   VersionRef,
 } from "./operation.ts";
 export type {
@@ -51,3 +59,7 @@ export type {
   VersionListPage,
   VersionListQuery,
 } from "./reading.ts";
+export { readContent } from "./read-content.ts";
+export { hasReclaim } from "./reclaim.ts";
+export { listDrops, listReferences } from "./references.ts";
+export { lookupUsage } from "./step.ts";

@@ -8,6 +8,7 @@ import type {
   Etag,
   NamespaceRow,
   ObjectAttributes,
+  RowWrite,
   SmallRef,
   Versioning,
   VersionNumber,
@@ -244,12 +245,6 @@ export type Answer =
     }
   | { readonly kind: "reclaimed"; readonly hasMore: boolean };
 
-/** A row to write, or to delete when `value` is undefined. */
-export interface RowChange {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array | undefined;
-}
-
 /** What the log keeps of an operation. `payload` is sealed there; the rest is its clear header. */
 export interface Change {
   /** Code of the operation's kind (`operationCode`). */
@@ -261,7 +256,7 @@ export interface Change {
   /** Seals that this change makes live. */
   readonly chunkRefs: readonly ChunkRef[];
   /** In the order of their keys. `encodeChange` turns them into the delta's payload. */
-  readonly rows: readonly RowChange[];
+  readonly rows: readonly RowWrite[];
 }
 
 export type Decision =
@@ -270,3 +265,9 @@ export type Decision =
   /** Nothing to write; answer once what the batch did before is durable. */
   | { readonly kind: "answer"; readonly answer: Answer }
   | Refusal;
+
+export const refuse = (code: RefusalCode): Refusal => ({ kind: "refused", code });
+/** Tells a refusal from whatever else a step answers. */
+export function isRefusal(outcome: object | undefined): outcome is Refusal {
+  return outcome !== undefined && "kind" in outcome && outcome.kind === "refused";
+}

@@ -242,3 +242,5 @@ export {
   encodeUsage,
 } from "./rows/values.ts";
 export { segmentAad, segmentAadSize, segmentNonce } from "./sealed-chunk.ts";
+export type { MemberList, MemberListFault } from "./member-list.ts";
+export { decodeMemberList, encodeMemberList, memberListSizeMax } from "./member-list.ts";

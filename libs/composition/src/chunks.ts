@@ -1,0 +1,130 @@
+import { assert } from "@kiseki/base";
+import type { ChunkAddress, ChunkRow, ChunkSeal } from "@kiseki/format";
+import {
+  chunkKey,
+  decodeChunk,
+  dropKey,
+  encodeChunk,
+  encodeDrop,
+  profileCode,
+} from "@kiseki/format";
+import type { MapReader } from "@kiseki/ports";
+import type { Answer, Operation, Refusal } from "./operation.ts";
+import { refuse } from "./operation.ts";
+import type { LiveChunk } from "./reading.ts";
+import type { Step } from "./step.ts";
+
+type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
+
+/** The live seal of a chunk, or `undefined`: what a dedup hit is judged by. */
+export function lookupChunk(map: MapReader, address: ChunkAddress): LiveChunk | undefined {
+  const value = map.get(chunkKey(address));
+  return value === undefined ? undefined : decodeChunk(value);
+}
+
+/** Says in the delta's clear header that the seal is live from here on. */
+export function noteSeal(step: Step, address: ChunkAddress, seal: ChunkSeal): void {
+  step.chunkRefs.push({
+    chunkId: address.chunkId,
+    sealId: seal.sealId,
+    pool: address.pool,
+    profile: profileCode(address.profile),
+    placementEpoch: seal.placementEpoch,
+    size: seal.size,
+  });
+}
+
+/** Nothing names the seal any more: it waits for the collector. */
+export function condemn(step: Step, address: ChunkAddress, seal: ChunkSeal): void {
+  const { chunkId, pool, profile } = address;
+  const { sealId, keyset, placementEpoch, size, missing } = seal;
+  const row = { chunkId, pool, profile, sealId, keyset, placementEpoch, size, missing };
+  step.map.put(dropKey(step.context.now, chunkId, sealId), encodeDrop(row));
+}
+
+function putChunk(step: Step, address: ChunkAddress, row: ChunkRow): void {
+  step.map.put(chunkKey(address), encodeChunk(row));
+}
+
+/**
+ * One more extent names the chunk. A second seal of a live chunk goes to `drop` at once, unless its
+ * keyset is newer: then it becomes the live one and the other goes (STORE §4).
+ */
+export function takeReference(
+  step: Step,
+  address: ChunkAddress,
+  seal: ChunkSeal | undefined,
+): Refusal | undefined {
+  const live = lookupChunk(step.map, address);
+  if (seal === undefined) {
+    if (live === undefined) return refuse("chunk_gone");
+    putChunk(step, address, { ...live, count: live.count + 1 });
+    return undefined;
+  }
+  if (live === undefined) {
+    putChunk(step, address, { ...seal, count: 1 });
+    noteSeal(step, address, seal);
+    return undefined;
+  }
+  const count = live.count + 1;
+  replaceSeal(step, address, live, seal, count);
+  return undefined;
+}
+
+function replaceSeal(
+  step: Step,
+  address: ChunkAddress,
+  live: ChunkRow,
+  seal: ChunkSeal,
+  count: number,
+): void {
+  const isSame = live.sealId.every((byte, i) => byte === seal.sealId[i]);
+  assert(live.size === seal.size, "seals of one chunk hold equally many bytes");
+  if (isSame || seal.keyset <= live.keyset) {
+    putChunk(step, address, { ...live, count });
+    if (!isSame) condemn(step, address, seal);
+    return;
+  }
+  putChunk(step, address, { ...seal, count });
+  noteSeal(step, address, seal);
+  condemn(step, address, live);
+}
+
+/** One extent less names the chunk; at zero its seal is condemned. */
+export function dropReference(step: Step, address: ChunkAddress): void {
+  const live = lookupChunk(step.map, address);
+  assert(live !== undefined, "a chunk that is named has a row");
+  if (live.count > 1) {
+    putChunk(step, address, { ...live, count: live.count - 1 });
+    return;
+  }
+  step.map.delete(chunkKey(address));
+  condemn(step, address, live);
+}
+
+/** Removes drop rows whose seals are gone from every present device. Rows not there are passed over. */
+export function removeDrops(step: Step, operation: Of<"dropped">): Answer {
+  for (const { time, chunkId, sealId } of operation.drops) {
+    const key = dropKey(time, chunkId, sealId);
+    if (step.map.get(key) !== undefined) step.map.delete(key);
+  }
+  return { kind: "none" };
+}
+
+/** A chunk that died meanwhile leaves the new seal to `drop`. */
+export function switchSeal(step: Step, operation: Of<"resealed">): Answer {
+  const { address, seal } = operation;
+  const live = lookupChunk(step.map, address);
+  if (live === undefined) condemn(step, address, seal);
+  else replaceSeal(step, address, live, seal, live.count);
+  return { kind: "none" };
+}
+
+export function noteRepair(step: Step, operation: Of<"repaired">): Answer {
+  const { address, sealId, missing } = operation;
+  const live = lookupChunk(step.map, address);
+  if (live?.sealId.every((byte, i) => byte === sealId[i]) === true) {
+    putChunk(step, address, { ...live, missing });
+  }
+  return { kind: "none" };
+}

@@ -1,0 +1,208 @@
+import { toUtf8 } from "@kiseki/base";
+import type { Content, Etag, ObjectAttributes, ObjectEntry } from "@kiseki/format";
+import { unmetCondition } from "./conditions.ts";
+import { admitExtents, contentOf } from "./content.ts";
+import type { Answer, Limits, Operation, Refusal, VersionRef } from "./operation.ts";
+import { isRefusal, refuse } from "./operation.ts";
+import type { Step } from "./step.ts";
+import { allocateInode, allocateVersion } from "./step.ts";
+import type { Target } from "./target.ts";
+import {
+  addCurrent,
+  addOld,
+  freeVersion,
+  getCurrent,
+  getNewestOld,
+  getOld,
+  getOldNull,
+  isReached,
+  openTarget,
+  putCold,
+  reachTarget,
+  removeCurrent,
+  removeOld,
+  settleTarget,
+} from "./target.ts";
+
+type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
+const objectMode = 0o644;
+const noEtag: Etag = { md5: new Uint8Array(16), parts: 0 };
+
+/** Whether headers and user metadata fit. */
+export function attributesFit(attributes: ObjectAttributes, limits: Limits): boolean {
+  let size = 0;
+  for (const [name, value] of [...attributes.headers, ...attributes.userMetadata]) {
+    size += toUtf8(name).byteLength + toUtf8(value).byteLength;
+  }
+  return size <= limits.attributesSizeMax;
+}
+
+/** A target that may be written, the current object having met the conditions. */
+export function openForWrite(
+  step: Step,
+  operation: Pick<Of<"put_object">, "namespace" | "key" | "conditions">,
+): Target | Refusal {
+  const target = openTarget(step.map, step.context, operation);
+  if (isRefusal(target)) return target;
+  if (target.namespace.isReadOnly) return refuse("namespace_read_only");
+  const unmet = unmetCondition(getCurrent(step.map, target), operation.conditions);
+  return unmet === undefined ? target : refuse(unmet);
+}
+
+export interface NewObject {
+  readonly content: Content;
+  readonly size: number;
+  readonly etag: Etag;
+  readonly attributes: ObjectAttributes;
+}
+/** Makes `object` the newest version of the name, as the namespace's versioning says. */
+export function placeObject(step: Step, target: Target, object: NewObject): Answer | Refusal {
+  const closed = reachTarget(step, target);
+  if (closed !== undefined) return closed;
+  const { now } = step.context;
+  displaceCurrent(step, target);
+  const entry: ObjectEntry = {
+    kind: "object",
+    inode: allocateInode(step),
+    version: allocateVersion(step),
+    isNull: target.namespace.versioning !== "enabled",
+    home: undefined,
+    size: object.size,
+    etag: object.etag,
+    modified: now,
+    created: now,
+    mode: objectMode,
+    uid: 0,
+    gid: 0,
+  };
+  addCurrent(step, target, entry);
+  putCold(step, target, entry, { content: object.content, attributes: object.attributes });
+  settleTarget(step, target);
+  return {
+    kind: "object",
+    etag: entry.etag,
+    size: entry.size,
+    modified: now,
+    version: entry.version,
+    isNull: entry.isNull,
+    checksums: object.attributes.checksums,
+  };
+}
+
+/** Makes room for a new newest version: the current one becomes old or, called `null` and not kept, is freed. */
+function displaceCurrent(step: Step, target: Target): void {
+  const { versioning } = target.namespace;
+  const current = getCurrent(step.map, target);
+  if (current !== undefined) {
+    removeCurrent(step, target, current);
+    if (versioning === "enabled" || !current.isNull) addOld(step, target, current);
+    else freeVersion(step, target, current);
+  }
+  if (versioning !== "suspended") return;
+  const oldNull = getOldNull(step.map, target);
+  if (oldNull === undefined) return;
+  removeOld(step, target, oldNull);
+  freeVersion(step, target, oldNull);
+}
+
+export function putObject(step: Step, operation: Of<"put_object">): Answer | Refusal {
+  if (!attributesFit(operation.attributes, step.context.limits)) {
+    return refuse("attributes_too_large");
+  }
+  const target = openForWrite(step, operation);
+  if (isRefusal(target)) return target;
+  const { size, etag, attributes } = operation;
+  const extents = admitExtents(step, operation.content, size);
+  if (isRefusal(extents)) return extents;
+  const content = contentOf(step, extents, size);
+  return placeObject(step, target, { content, size, etag, attributes });
+}
+
+const nothingDeleted: Answer = {
+  kind: "deleted",
+  version: undefined,
+  isNull: false,
+  isDeleteMarker: false,
+};
+
+export function deleteObject(step: Step, operation: Of<"delete_object">): Answer | Refusal {
+  const target = openTarget(step.map, step.context, operation);
+  if (isRefusal(target)) return target;
+  if (target.namespace.isReadOnly) return refuse("namespace_read_only");
+  if (operation.version !== undefined) {
+    return deleteVersion(step, target, operation.version, operation.conditions);
+  }
+  const unmet = unmetCondition(getCurrent(step.map, target), operation.conditions);
+  if (unmet !== undefined) return refuse(unmet);
+  if (target.namespace.versioning !== "off") return addMarker(step, target);
+  const current = getCurrent(step.map, target);
+  if (current === undefined) return nothingDeleted;
+  removeCurrent(step, target, current);
+  freeVersion(step, target, current);
+  settleTarget(step, target);
+  return { kind: "deleted", version: undefined, isNull: true, isDeleteMarker: false };
+}
+
+function addMarker(step: Step, target: Target): Answer | Refusal {
+  const closed = reachTarget(step, target);
+  if (closed !== undefined) return closed;
+  const { now } = step.context;
+  displaceCurrent(step, target);
+  const marker: ObjectEntry = {
+    kind: "delete_marker",
+    inode: allocateInode(step),
+    version: allocateVersion(step),
+    isNull: target.namespace.versioning === "suspended",
+    home: undefined,
+    size: 0,
+    etag: noEtag,
+    modified: now,
+    created: now,
+    mode: 0,
+    uid: 0,
+    gid: 0,
+  };
+  addOld(step, target, marker);
+  settleTarget(step, target);
+  return {
+    kind: "deleted",
+    version: marker.version,
+    isNull: marker.isNull,
+    isDeleteMarker: true,
+  };
+}
+
+/** Removes one version for good; the newest of the rest becomes current unless it is a marker. */
+function deleteVersion(
+  step: Step,
+  target: Target,
+  version: VersionRef,
+  conditions: Of<"delete_object">["conditions"],
+): Answer | Refusal {
+  const current = getCurrent(step.map, target);
+  const isCurrent =
+    current !== undefined && (version === "null" ? current.isNull : current.version === version);
+  const found = isCurrent
+    ? current
+    : version === "null"
+      ? getOldNull(step.map, target)
+      : getOld(step.map, target, version);
+  if (found === undefined || !isReached(target)) return nothingDeleted;
+  const unmet = unmetCondition(found, conditions);
+  if (unmet !== undefined) return refuse(unmet);
+  if (isCurrent) removeCurrent(step, target, found);
+  else removeOld(step, target, found);
+  freeVersion(step, target, found);
+  const newest = getNewestOld(step.map, target);
+  if ((isCurrent || current === undefined) && newest?.kind === "object") {
+    removeOld(step, target, newest);
+    addCurrent(step, target, newest);
+  }
+  settleTarget(step, target);
+  return {
+    kind: "deleted",
+    version: found.version,
+    isNull: found.isNull,
+    isDeleteMarker: found.kind === "delete_marker",
+  };
+}

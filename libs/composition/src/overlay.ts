@@ -1,0 +1,70 @@
+import { compareBytes, sameBytes } from "@kiseki/base";
+import type { RowWrite } from "@kiseki/format";
+import type { MapReader, MapWriter } from "@kiseki/ports";
+
+/** What one operation would write, over the batch's map: dropped when the operation is refused. */
+export interface Overlay extends MapWriter {
+  /** In key order. Rows that end as they were before are left out. */
+  writes(): readonly RowWrite[];
+}
+
+/** One character per byte: a key for `Map`. */
+function keyText(key: Uint8Array): string {
+  let text = "";
+  for (let i = 0; i < key.byteLength; i++) text += String.fromCharCode(key[i]!);
+  return text;
+}
+
+export function overlayOf(base: MapReader): Overlay {
+  const rows = new Map<string, RowWrite>();
+  const inOrder = (): RowWrite[] => [...rows.values()].sort((a, b) => compareBytes(a.key, b.key));
+
+  return {
+    get(key) {
+      const row = rows.get(keyText(key));
+      return row === undefined ? base.get(key) : row.value;
+    },
+    put(key, value) {
+      rows.set(keyText(key), { key, value });
+    },
+    delete(key) {
+      rows.set(keyText(key), { key, value: undefined });
+    },
+    scan(range, visit) {
+      const pending = inOrder().filter(
+        ({ key }) =>
+          compareBytes(key, range.start) >= 0 &&
+          (range.end === undefined || compareBytes(key, range.end) < 0),
+      );
+      if (range.backward === true) pending.reverse();
+      const sign = range.backward === true ? -1 : 1;
+      let next = 0;
+      let isStopped = false;
+      /** Visits what the overlay holds before `key`; true when it holds `key` itself. */
+      const visitPending = (key: Uint8Array | undefined): boolean => {
+        while (!isStopped && next < pending.length) {
+          const row = pending[next]!;
+          const order = key === undefined ? -1 : sign * compareBytes(row.key, key);
+          if (order > 0) return false;
+          next += 1;
+          if (row.value !== undefined && !visit(row.key, row.value)) isStopped = true;
+          if (order === 0) return true;
+        }
+        return false;
+      };
+      base.scan(range, (key, value) => {
+        const isReplaced = visitPending(key);
+        if (isStopped || isReplaced) return !isStopped;
+        if (!visit(key, value)) isStopped = true;
+        return !isStopped;
+      });
+      if (!isStopped) visitPending(undefined);
+    },
+    writes: () =>
+      inOrder().filter(({ key, value }) => {
+        const before = base.get(key);
+        if (before === undefined || value === undefined) return before !== value;
+        return !sameBytes(before, value);
+      }),
+  };
+}

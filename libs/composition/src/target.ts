@@ -1,0 +1,223 @@
+import { assert } from "@kiseki/base";
+import type { ColdRow, NamespaceRow, ObjectEntry } from "@kiseki/format";
+import {
+  coldKey,
+  decodeCold,
+  decodeEntry,
+  decodeInode,
+  decodeNullPointer,
+  encodeCold,
+  encodeEntry,
+  encodeInode,
+  encodeNullPointer,
+  entryKey,
+  inodeKey,
+  keyAfterPrefix,
+  nullPointerKey,
+  oldKey,
+  oldPrefix,
+  parseOldKey,
+} from "@kiseki/format";
+import type { MapReader } from "@kiseki/ports";
+import { releaseContent } from "./content.ts";
+import type { Directory } from "./directories.ts";
+import { adjustHeads, hide, makeDirectories, unhide, walkDirectories } from "./directories.ts";
+import type { KeyPath } from "./key-path.ts";
+import { checkKey, splitKey, withSlash } from "./key-path.ts";
+import { getNamespace } from "./namespaces.ts";
+import type { DecideContext, ObjectName, Refusal } from "./operation.ts";
+import { refuse } from "./operation.ts";
+import type { Step } from "./step.ts";
+import { adjustUsage } from "./step.ts";
+
+/** A key of a namespace with its directories so far, and what the operation adds up there. */
+export interface Target {
+  readonly namespace: NamespaceRow;
+  readonly path: KeyPath;
+  /** The directories that exist; complete when it is one longer than `path.directories`. */
+  readonly chain: Directory[];
+  readonly sums: {
+    live: number;
+    total: number;
+    hidden: number;
+    objects: number;
+    bytes: number;
+    oldVersions: number;
+    oldBytes: number;
+  };
+}
+
+export function openTarget(
+  map: MapReader,
+  context: Pick<DecideContext, "dirKeys" | "limits">,
+  { namespace: id, key }: ObjectName,
+): Target | Refusal {
+  const namespace = getNamespace(map, id);
+  if (namespace === undefined) return refuse("no_such_namespace");
+  const fault = checkKey(key, context.limits);
+  if (fault !== undefined) return fault;
+  const path = splitKey(key);
+  const chain = walkDirectories(map, context.dirKeys, namespace.root, path.directories);
+  const sums = {
+    live: 0,
+    total: 0,
+    hidden: 0,
+    objects: 0,
+    bytes: 0,
+    oldVersions: 0,
+    oldBytes: 0,
+  };
+  return { namespace, path, chain, sums };
+}
+export const isReached = ({ path, chain }: Target): boolean =>
+  chain.length === path.directories.length + 1;
+export function targetDirKey(target: Target): Uint8Array {
+  assert(isReached(target), "the directory of the name is there");
+  return target.chain.at(-1)!.dirKey;
+}
+/** Makes what is missing on the way to the name. */
+export function reachTarget(step: Step, target: Target): Refusal | undefined {
+  return makeDirectories(step, target.namespace.id, target.chain, target.path.directories);
+}
+/** The last act of an operation on a name: sums go into heads and usage, the name into the delta's header. */
+export function settleTarget(step: Step, target: Target): void {
+  const { live, total, hidden, ...usage } = target.sums;
+  step.dirKey = targetDirKey(target);
+  step.name = target.path.name;
+  adjustHeads(step, target.chain, { live, total, hidden });
+  if (Object.values(usage).some((by) => by !== 0)) adjustUsage(step, target.namespace.id, usage);
+}
+
+/** The current object of the name. */
+export function getCurrent(map: MapReader, target: Target): ObjectEntry | undefined {
+  if (!isReached(target)) return undefined;
+  const value = map.get(entryKey(targetDirKey(target), target.path.name));
+  if (value === undefined) return undefined;
+  const entry = decodeEntry(value);
+  assert(entry.kind === "object", "a key's row is an object");
+  return entry;
+}
+/** The newest noncurrent version or delete marker. */
+export function getNewestOld(map: MapReader, target: Target): ObjectEntry | undefined {
+  if (!isReached(target)) return undefined;
+  const start = oldPrefix(targetDirKey(target), target.path.name);
+  let newest: ObjectEntry | undefined;
+  map.scan({ start, end: keyAfterPrefix(start) }, (key, value) => {
+    if (parseOldKey(key).version !== 0n) newest = decodeOld(value);
+    return false;
+  });
+  return newest;
+}
+export function decodeOld(value: Uint8Array): ObjectEntry {
+  const entry = decodeEntry(value);
+  assert(entry.kind !== "directory", "a noncurrent version is no directory");
+  return entry;
+}
+export function getOld(map: MapReader, target: Target, version: bigint): ObjectEntry | undefined {
+  if (!isReached(target) || version === 0n) return undefined;
+  const value = map.get(oldKey(targetDirKey(target), target.path.name, version));
+  return value === undefined ? undefined : decodeOld(value);
+}
+/** The noncurrent version called `null`. */
+export function getOldNull(map: MapReader, target: Target): ObjectEntry | undefined {
+  if (!isReached(target)) return undefined;
+  const value = map.get(nullPointerKey(targetDirKey(target), target.path.name));
+  return value === undefined ? undefined : getOld(map, target, decodeNullPointer(value));
+}
+
+/** Tails, and objects behind a directory of the same name. The row with the empty name is the directory's own. */
+function isHidden(step: Step, target: Target): boolean {
+  const { path } = target;
+  if (path.isTail) return true;
+  if (path.name.byteLength === 0) return false;
+  return step.map.get(entryKey(targetDirKey(target), withSlash(path.name))) !== undefined;
+}
+
+export function addCurrent(step: Step, target: Target, entry: ObjectEntry): void {
+  const dirKey = targetDirKey(target);
+  step.map.put(entryKey(dirKey, target.path.name), encodeEntry(entry));
+  target.sums.live += 1;
+  target.sums.total += 1;
+  target.sums.objects += 1;
+  target.sums.bytes += entry.size;
+  if (!isHidden(step, target)) return;
+  hide(step, dirKey, target.path.name);
+  target.sums.hidden += 1;
+}
+/** The name loses its current row; what it was made of stays. */
+export function removeCurrent(step: Step, target: Target, entry: ObjectEntry): void {
+  const dirKey = targetDirKey(target);
+  step.map.delete(entryKey(dirKey, target.path.name));
+  target.sums.live -= 1;
+  target.sums.total -= 1;
+  target.sums.objects -= 1;
+  target.sums.bytes -= entry.size;
+  if (!isHidden(step, target)) return;
+  unhide(step, dirKey, target.path.name);
+  target.sums.hidden -= 1;
+}
+export function addOld(step: Step, target: Target, entry: ObjectEntry): void {
+  const { map } = step;
+  const { name } = target.path;
+  map.put(oldKey(targetDirKey(target), name, entry.version), encodeEntry(entry));
+  if (entry.isNull) {
+    map.put(nullPointerKey(targetDirKey(target), name), encodeNullPointer(entry.version));
+  }
+  target.sums.total += 1;
+  target.sums.oldVersions += 1;
+  target.sums.oldBytes += entry.size;
+}
+export function removeOld(step: Step, target: Target, entry: ObjectEntry): void {
+  const { name } = target.path;
+  step.map.delete(oldKey(targetDirKey(target), name, entry.version));
+  if (entry.isNull) step.map.delete(nullPointerKey(targetDirKey(target), name));
+  target.sums.total -= 1;
+  target.sums.oldVersions -= 1;
+  target.sums.oldBytes -= entry.size;
+}
+
+/** Home of an object's cold row: its directory, unless the inode moved. */
+export function homeKey(
+  context: Pick<DecideContext, "dirKeys">,
+  target: Target,
+  entry: ObjectEntry,
+): Uint8Array {
+  return entry.home === undefined ? targetDirKey(target) : context.dirKeys.dirKey(entry.home);
+}
+export function getCold(
+  map: MapReader,
+  context: Pick<DecideContext, "dirKeys">,
+  target: Target,
+  entry: ObjectEntry,
+): ColdRow {
+  const value = map.get(coldKey(homeKey(context, target, entry), entry.inode, entry.version));
+  assert(value !== undefined, "an object has a cold row");
+  return decodeCold(value);
+}
+export function putCold(step: Step, target: Target, entry: ObjectEntry, row: ColdRow): void {
+  const key = coldKey(homeKey(step.context, target, entry), entry.inode, entry.version);
+  step.map.put(key, encodeCold(row));
+}
+
+/**
+ * The name's row of this version is gone: frees what it was made of. An inode in table `inode` loses a
+ * link, and goes when it has none and nobody holds it open.
+ */
+export function freeVersion(step: Step, target: Target, entry: ObjectEntry): void {
+  if (entry.kind === "delete_marker") return;
+  const home = homeKey(step.context, target, entry);
+  if (entry.home !== undefined) {
+    const key = inodeKey(home, entry.inode);
+    const value = step.map.get(key);
+    assert(value !== undefined, "an inode that is named has a row");
+    const row = decodeInode(value);
+    assert(row.links >= 1, "a named inode has a link");
+    if (row.links > 1 || row.isOpen) {
+      step.map.put(key, encodeInode({ ...row, links: row.links - 1 }));
+      return;
+    }
+    step.map.delete(key);
+  }
+  releaseContent(step, getCold(step.map, step.context, target, entry).content);
+  step.map.delete(coldKey(home, entry.inode, entry.version));
+}

@@ -1,0 +1,387 @@
+import type { InodeId } from "@kiseki/base";
+import { assert, inodeId, namespaceId, wallTime } from "@kiseki/base";
+import { RowReader, RowWriter } from "./codec.ts";
+import {
+  checksumCode,
+  manifestNodeItemsMax,
+  readAddress,
+  readAttributes,
+  readChecksumCode,
+  readChecksums,
+  readContentField,
+  readEtag,
+  readExtents,
+  readSeal,
+  writeAddress,
+  writeAttributes,
+  writeChecksums,
+  writeContent,
+  writeEtag,
+  writeExtents,
+  writeSeal,
+} from "./content.ts";
+import type {
+  ChunkRow,
+  ColdRow,
+  CountersRow,
+  DoneRow,
+  DropRow,
+  EntryRow,
+  HeadRow,
+  InodeRow,
+  LeaseRow,
+  ManifestHead,
+  ManifestNode,
+  NamespaceRow,
+  ObjectEntry,
+  PartRow,
+  ReclaimRow,
+  UploadRow,
+  UsageRow,
+  Versioning,
+} from "./types.ts";
+
+/** Values of the map's rows: a version byte, then fields in order. Drawn in `docs/formats/map.md`. */
+const nameSizeMax = 64 * 1024;
+const writer = (): RowWriter => new RowWriter().u8(1);
+const bit = (holds: boolean, mask: number): number => (holds ? mask : 0);
+
+function readInode(from: RowReader): InodeId {
+  const id = from.big();
+  return id === 0n ? from.fail("bad_field") : inodeId(id);
+}
+function writeObjectEntry(to: RowWriter, row: ObjectEntry): void {
+  to.u8(bit(row.isNull, 1) | bit(row.home !== undefined, 2));
+  to.big(row.inode).big(row.version).number(row.size);
+  if (row.home !== undefined) to.big(row.home);
+  writeEtag(to, row.etag);
+  to.signed(row.modified).signed(row.created);
+  to.number(row.mode).number(row.uid).number(row.gid);
+}
+function readObjectEntry(from: RowReader, kind: ObjectEntry["kind"]): ObjectEntry {
+  const flags = from.flags(3);
+  const inode = readInode(from);
+  const version = from.big();
+  const size = from.number();
+  const home = (flags & 2) !== 0 ? readInode(from) : undefined;
+  const etag = readEtag(from);
+  return {
+    kind,
+    inode,
+    version,
+    isNull: (flags & 1) !== 0,
+    home,
+    size,
+    etag,
+    modified: wallTime(from.signed()),
+    created: wallTime(from.signed()),
+    mode: from.number(0xffff),
+    uid: from.number(0xffff_ffff),
+    gid: from.number(0xffff_ffff),
+  };
+}
+export function encodeEntry(row: EntryRow): Uint8Array {
+  const to = writer();
+  if (row.kind === "directory") return to.u8(2).u8(bit(row.isExplicit, 1)).big(row.inode).done();
+  writeObjectEntry(to.u8(row.kind === "object" ? 1 : 3), row);
+  return to.done();
+}
+export function decodeEntry(source: Uint8Array): EntryRow {
+  const from = new RowReader(source, "an entry row");
+  const code = from.u8();
+  let row: EntryRow;
+  if (code === 2) {
+    const isExplicit = (from.flags(1) & 1) !== 0;
+    row = { kind: "directory", isExplicit, inode: readInode(from) };
+  } else if (code === 1 || code === 3) {
+    row = readObjectEntry(from, code === 1 ? "object" : "delete_marker");
+  } else return from.fail("bad_field");
+  from.end();
+  return row;
+}
+
+export function encodeHead(row: HeadRow): Uint8Array {
+  const to = writer().u8(bit(row.isOpen, 1) | bit(row.isExplicit, 2));
+  to.big(row.inode)
+    .big(row.parent ?? 0n)
+    .bytes(row.name)
+    .raw(row.namespace);
+  to.number(row.generation).number(row.live).number(row.total).number(row.hidden);
+  to.signed(row.modified).number(row.mode).number(row.uid).number(row.gid);
+  return to.done();
+}
+export function decodeHead(source: Uint8Array): HeadRow {
+  const from = new RowReader(source, "a head row");
+  const flags = from.flags(3);
+  const inode = readInode(from);
+  const parent = from.big();
+  const row: HeadRow = {
+    inode,
+    parent: parent === 0n ? undefined : inodeId(parent),
+    name: from.bytes(255),
+    namespace: namespaceId(from.raw(16)),
+    isOpen: (flags & 1) !== 0,
+    isExplicit: (flags & 2) !== 0,
+    generation: from.number(),
+    live: from.number(),
+    total: from.number(),
+    hidden: from.number(),
+    modified: wallTime(from.signed()),
+    mode: from.number(0xffff),
+    uid: from.number(0xffff_ffff),
+    gid: from.number(0xffff_ffff),
+  };
+  from.end();
+  return row;
+}
+
+export function encodeInode(row: InodeRow): Uint8Array {
+  const to = writer().number(row.links).u8(bit(row.isOpen, 1));
+  writeObjectEntry(to, row.entry);
+  return to.done();
+}
+export function decodeInode(source: Uint8Array): InodeRow {
+  const from = new RowReader(source, "an inode row");
+  const links = from.number(0xffff_ffff);
+  const isOpen = (from.flags(1) & 1) !== 0;
+  const row: InodeRow = { links, isOpen, entry: readObjectEntry(from, "object") };
+  from.end();
+  return row;
+}
+
+export function encodeCold(row: ColdRow): Uint8Array {
+  const to = writer();
+  writeContent(to, row.content);
+  writeAttributes(to, row.attributes);
+  return to.done();
+}
+export function decodeCold(source: Uint8Array): ColdRow {
+  const from = new RowReader(source, "a cold row");
+  const row: ColdRow = { content: readContentField(from), attributes: readAttributes(from) };
+  from.end();
+  return row;
+}
+
+/** Value of the row that points to the noncurrent version called `null`. */
+export const encodeNullPointer = (version: bigint): Uint8Array => writer().big(version).done();
+export function decodeNullPointer(source: Uint8Array): bigint {
+  const from = new RowReader(source, "a null pointer row");
+  const version = from.big();
+  from.end();
+  return version;
+}
+
+export function encodeUpload(row: UploadRow): Uint8Array {
+  const to = writer().signed(row.initiated).u8(checksumCode(row.checksumAlgorithm));
+  writeAttributes(to.u8(bit(row.isChecksumComposite, 1)), row.attributes);
+  return to.done();
+}
+export function decodeUpload(source: Uint8Array): UploadRow {
+  const from = new RowReader(source, "an upload row");
+  const row: UploadRow = {
+    initiated: wallTime(from.signed()),
+    checksumAlgorithm: readChecksumCode(from),
+    isChecksumComposite: (from.flags(1) & 1) !== 0,
+    attributes: readAttributes(from),
+  };
+  from.end();
+  return row;
+}
+export function encodePart(row: PartRow): Uint8Array {
+  const to = writer().big(row.manifest).number(row.size).raw(row.md5).signed(row.modified);
+  writeChecksums(to, row.checksums);
+  return to.done();
+}
+export function decodePart(source: Uint8Array): PartRow {
+  const from = new RowReader(source, "a part row");
+  const row: PartRow = {
+    manifest: from.big(),
+    size: from.number(),
+    md5: from.raw(16),
+    modified: wallTime(from.signed()),
+    checksums: readChecksums(from),
+  };
+  from.end();
+  return row;
+}
+
+export function encodeChunk(row: ChunkRow): Uint8Array {
+  assert(row.count >= 1, "a chunk row has a reference");
+  const to = writer().number(row.count);
+  writeSeal(to, row);
+  return to.done();
+}
+export function decodeChunk(source: Uint8Array): ChunkRow {
+  const from = new RowReader(source, "a chunk row");
+  const count = from.number();
+  const row: ChunkRow = { count, ...readSeal(from) };
+  if (count === 0) from.fail("bad_field");
+  from.end();
+  return row;
+}
+export function encodeDrop(row: DropRow): Uint8Array {
+  const to = writer();
+  writeAddress(to, row);
+  writeSeal(to, row);
+  return to.done();
+}
+export function decodeDrop(source: Uint8Array): DropRow {
+  const from = new RowReader(source, "a drop row");
+  const row: DropRow = { ...readAddress(from), ...readSeal(from) };
+  from.end();
+  return row;
+}
+
+export const encodeHidden = (name: Uint8Array): Uint8Array => writer().bytes(name).done();
+/** The name. */
+export function decodeHidden(source: Uint8Array): Uint8Array {
+  const from = new RowReader(source, "a hidden row");
+  const name = from.bytes(nameSizeMax);
+  from.end();
+  return name;
+}
+export function encodeLease(row: LeaseRow): Uint8Array {
+  return writer().big(row.epoch).signed(row.expires).bytes(row.payload).done();
+}
+export function decodeLease(source: Uint8Array): LeaseRow {
+  const from = new RowReader(source, "a lease row");
+  const row: LeaseRow = {
+    epoch: from.big(),
+    expires: wallTime(from.signed()),
+    payload: from.bytes(nameSizeMax),
+  };
+  from.end();
+  return row;
+}
+export function encodeDone(row: DoneRow): Uint8Array {
+  const to = writer().raw(row.namespace).bytes(row.key).signed(row.finished);
+  writeEtag(to, row.etag);
+  to.number(row.size).big(row.version).u8(bit(row.isNull, 1));
+  writeChecksums(to, row.checksums);
+  return to.done();
+}
+export function decodeDone(source: Uint8Array): DoneRow {
+  const from = new RowReader(source, "a done row");
+  const row: DoneRow = {
+    namespace: namespaceId(from.raw(16)),
+    key: from.bytes(nameSizeMax),
+    finished: wallTime(from.signed()),
+    etag: readEtag(from),
+    size: from.number(),
+    version: from.big(),
+    isNull: (from.flags(1) & 1) !== 0,
+    checksums: readChecksums(from),
+  };
+  from.end();
+  return row;
+}
+
+const versioningNames: readonly Versioning[] = ["off", "enabled", "suspended"];
+export function encodeNamespace(row: NamespaceRow): Uint8Array {
+  const to = writer().u8(versioningNames.indexOf(row.versioning)).u8(bit(row.isReadOnly, 1));
+  return to.raw(row.id).text(row.name).big(row.root).signed(row.created).done();
+}
+export function decodeNamespace(source: Uint8Array): NamespaceRow {
+  const from = new RowReader(source, "a namespace row");
+  const versioning = versioningNames[from.u8()] ?? from.fail("bad_field");
+  const isReadOnly = (from.flags(1) & 1) !== 0;
+  const row: NamespaceRow = {
+    versioning,
+    isReadOnly,
+    id: namespaceId(from.raw(16)),
+    name: from.text(255),
+    root: readInode(from),
+    created: wallTime(from.signed()),
+  };
+  from.end();
+  return row;
+}
+/** Value of a consumer's row: the log index up to which it has read. */
+export const encodeConsumer = (index: bigint): Uint8Array => writer().big(index).done();
+export function decodeConsumer(source: Uint8Array): bigint {
+  const from = new RowReader(source, "a consumer row");
+  const index = from.big();
+  from.end();
+  return index;
+}
+export const encodeCounters = (row: CountersRow): Uint8Array =>
+  writer().big(row.nextInode).big(row.nextVersion).done();
+export function decodeCounters(source: Uint8Array): CountersRow {
+  const from = new RowReader(source, "the counters row");
+  const row: CountersRow = { nextInode: from.big(), nextVersion: from.big() };
+  from.end();
+  return row;
+}
+export const encodeUsage = (row: UsageRow): Uint8Array =>
+  writer()
+    .number(row.objects)
+    .number(row.bytes)
+    .number(row.oldVersions)
+    .number(row.oldBytes)
+    .done();
+export function decodeUsage(source: Uint8Array): UsageRow {
+  const from = new RowReader(source, "a usage row");
+  const row: UsageRow = {
+    objects: from.number(),
+    bytes: from.number(),
+    oldVersions: from.number(),
+    oldBytes: from.number(),
+  };
+  from.end();
+  return row;
+}
+
+export const encodeManifestHead = (row: ManifestHead): Uint8Array =>
+  writer().number(row.count).number(row.size).done();
+export function decodeManifestHead(source: Uint8Array): ManifestHead {
+  const from = new RowReader(source, "a manifest head");
+  const row: ManifestHead = { count: from.number(), size: from.number() };
+  from.end();
+  return row;
+}
+export function encodeManifestNode(row: ManifestNode): Uint8Array {
+  const to = writer();
+  if (row.kind === "leaf") {
+    assert(row.extents.length <= manifestNodeItemsMax, "a node holds few extents");
+    writeExtents(to.u8(1), row.extents);
+    return to.done();
+  }
+  assert(row.children.length <= manifestNodeItemsMax, "a node has few children");
+  to.u8(2).number(row.children.length);
+  for (const { manifest, size } of row.children) to.big(manifest).number(size);
+  return to.done();
+}
+export function decodeManifestNode(source: Uint8Array): ManifestNode {
+  const from = new RowReader(source, "a manifest node");
+  const code = from.u8();
+  let row: ManifestNode;
+  if (code === 1) row = { kind: "leaf", extents: readExtents(from, manifestNodeItemsMax) };
+  else if (code === 2) {
+    const length = from.count(2);
+    const children = Array.from({ length }, () => ({ manifest: from.big(), size: from.number() }));
+    row = { kind: "inner", children };
+  } else return from.fail("bad_field");
+  from.end();
+  return row;
+}
+
+export function encodeReclaim(row: ReclaimRow): Uint8Array {
+  const to = writer();
+  if (row.kind === "manifest") return to.u8(1).big(row.manifest).done();
+  if (row.kind === "uploads") return to.u8(3).big(row.root).done();
+  return to.u8(2).big(row.root).bytes(row.key).raw(row.upload).bytes(row.used).done();
+}
+export function decodeReclaim(source: Uint8Array): ReclaimRow {
+  const from = new RowReader(source, "a reclaim row");
+  const code = from.u8();
+  let row: ReclaimRow;
+  if (code === 1) row = { kind: "manifest", manifest: from.big() };
+  else if (code === 2) {
+    const root = readInode(from);
+    const key = from.bytes(nameSizeMax);
+    row = { kind: "parts", root, key, upload: from.raw(16), used: from.bytes(8192) };
+  } else if (code === 3) row = { kind: "uploads", root: readInode(from) };
+  else return from.fail("bad_field");
+  from.end();
+  return row;
+}
