@@ -322,7 +322,9 @@ function loadState(database: Database): ShardState {
   const state: ShardState | "unknown_version" | "damaged" =
     row === undefined
       ? { index: logIndex(0n), first: logIndex(1n), epoch: epoch(0n), tables: [] }
-      : decodeShardState(row[0] as Uint8Array);
+      : row[0] instanceof Uint8Array
+        ? decodeShardState(row[0])
+        : "damaged";
   if (typeof state === "string") {
     throw new ShardStoreError(state, "Cannot read the shard's state row");
   }

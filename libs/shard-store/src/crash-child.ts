@@ -1,0 +1,23 @@
+import { writeSync } from "node:fs";
+import { epoch, toUtf8 } from "@kiseki/base";
+import { openSqliteShardStore } from "./sqlite-shard-store.ts";
+import { plainDatabase, testCrypto, testSumKey } from "./test-place.ts";
+
+// The victim of crash.test.ts: commits numbered rows for ever and writes each number once acknowledged.
+const path = process.argv[2];
+if (path === undefined) throw new Error("Cannot run: no path is given");
+const store = openSqliteShardStore({
+  openDatabase: plainDatabase(path),
+  crypto: testCrypto,
+  sumKey: testSumKey,
+});
+for (;;) {
+  const head = store.head().index;
+  const n = Number(head) + 1;
+  const tx = store.begin();
+  tx.put(toUtf8(`row ${n}`), toUtf8(`value ${n}`));
+  tx.put(toUtf8("last"), toUtf8(`${n}`));
+  await tx.commit(toUtf8(`entry ${n}`), head, epoch(1n));
+  writeSync(1, `${n}\n`);
+  if (n % 500 === 0) store.truncate(store.head().index);
+}
