@@ -1,0 +1,228 @@
+import { expect, test } from "bun:test";
+import { closeSync, openSync, writeSync } from "node:fs";
+import { mkdtemp, open, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { chunkId, newBytes, prngFromSeed, sealId } from "@kiseki/base";
+import type { Datapath, FragmentSource, OpenJob, Profile, SealJob } from "@kiseki/ports";
+import { DatapathError, fragmentStride, segmentOverhead, segmentSize } from "@kiseki/ports";
+import { openDatapath } from "./native-datapath.ts";
+
+const directory = join(import.meta.dir, "../../../build/native");
+const options = { directory, arenaSize: 32 << 20, computeThreads: 2, deviceThreads: 4 };
+const blockSize = 4096;
+const identity = {
+  chunkId: chunkId(newBytes(32).fill(1)),
+  sealId: sealId(newBytes(16).fill(2)),
+  dek: newBytes(32).fill(3),
+};
+
+interface Folder extends AsyncDisposable {
+  prepare(name: string, size: number): Promise<string>;
+}
+async function openFolder(): Promise<Folder> {
+  const folder = await mkdtemp(join(tmpdir(), "kiseki-native-"));
+  return {
+    async prepare(name, size) {
+      const path = join(folder, name);
+      await using file = await open(path, "wx");
+      await file.truncate(size);
+      return path;
+    },
+    [Symbol.asyncDispose]: () => rm(folder, { recursive: true }),
+  };
+}
+async function codeOf(act: Promise<unknown>): Promise<string> {
+  try {
+    await act;
+  } catch (reason) {
+    if (reason instanceof DatapathError) return reason.code;
+    throw reason;
+  }
+  return "none";
+}
+
+/** Seals `size` bytes and appends each fragment at block 1 of its own device, headers of 192 bytes. */
+async function store(
+  datapath: Datapath,
+  folder: Folder,
+  profile: Profile,
+  plain: Uint8Array,
+  direct: boolean,
+  dek = identity.dek,
+): Promise<{ readonly sources: FragmentSource[]; readonly paths: string[] }> {
+  const size = plain.byteLength;
+  const total = profile.kind === "copies" ? 1 : profile.data + profile.parity;
+  using lease = datapath.arena.lend(size)!;
+  lease.bytes.set(plain);
+  using target = datapath.arena.lend(total * fragmentStride(profile, size, 192))!;
+  using padding = datapath.arena.lend(blockSize)!;
+  const source = { lease, offset: 0, size };
+  const sources: FragmentSource[] = [];
+  const paths: string[] = [];
+  const job = { source, identity: { ...identity, dek }, profile, headerRoom: 192, target };
+  for (const made of await datapath.seal(job)) {
+    const whole = 192 + made.size;
+    const length = Math.ceil(whole / blockSize) * blockSize;
+    const path = await folder.prepare(`fragment-${made.index}`, blockSize + length);
+    paths.push(path);
+    const { slot } = await datapath.openDevice({ path, direct });
+    const header = newBytes(192).fill(made.index);
+    target.bytes.set(header, made.offset - 192);
+    const ranges = [{ lease: target, offset: made.offset - 192, size: whole }];
+    if (length > whole) ranges.push({ lease: padding, offset: 0, size: length - whole });
+    await datapath.append({ device: slot, offset: blockSize, ranges, sync: true });
+    const { index, size: stored, crc32c } = made;
+    sources.push({ index, device: slot, offset: blockSize + 192, size: stored, crc32c, header });
+  }
+  return { sources, paths };
+}
+
+test("open() of a range reads only what its segments need", async () => {
+  await using folder = await openFolder();
+  await using datapath = openDatapath(options);
+  const plain = prngFromSeed(11).fill(newBytes(16 * segmentSize));
+  const profile: Profile = { kind: "ec", data: 4, parity: 2 };
+  const { sources, paths } = await store(datapath, folder, profile, plain, false);
+  // Ruin everything but the second segment of fragment 1, and the headers.
+  for (const [index, path] of paths.entries()) {
+    const file = openSync(path, "r+");
+    const junk = newBytes(segmentSize + segmentOverhead).fill(0x99);
+    for (let segment = 0; segment < 4; segment++)
+      if (index !== 1 || segment !== 1)
+        writeSync(file, junk, 0, junk.byteLength, blockSize + 192 + segment * junk.byteLength);
+    closeSync(file);
+  }
+  using target = datapath.arena.lend(segmentSize)!;
+  const job: OpenJob = {
+    identity,
+    profile,
+    size: plain.byteLength,
+    fragments: sources,
+    segmentFirst: 5,
+    segmentEnd: 6,
+    target: { lease: target, offset: 0, size: segmentSize },
+  };
+  expect(await datapath.open(job)).toEqual({ kind: "opened", faults: [] });
+  const wanted = plain.subarray(5 * segmentSize, 6 * segmentSize);
+  expect(Buffer.compare(target.bytes, wanted)).toBe(0);
+  const next = await datapath.open({ ...job, segmentFirst: 6, segmentEnd: 7 });
+  expect(next.kind).toBe("lost");
+});
+
+test("open() names the fragment that was tampered with", async () => {
+  await using folder = await openFolder();
+  await using datapath = openDatapath(options);
+  const plain = prngFromSeed(12).fill(newBytes(700_000));
+  const profile: Profile = { kind: "ec", data: 4, parity: 2 };
+  const { sources } = await store(datapath, folder, profile, plain, false);
+  const forged = await store(
+    datapath,
+    { ...folder, prepare: (name, size) => folder.prepare(`${name}-forged`, size) },
+    profile,
+    plain,
+    false,
+    newBytes(32).fill(4),
+  );
+  const fragments = sources.map((source, i) => (i === 2 || i === 5 ? forged.sources[i]! : source));
+  using target = datapath.arena.lend(700_000)!;
+  const outcome = await datapath.open({
+    identity,
+    profile,
+    size: 700_000,
+    fragments,
+    segmentFirst: 0,
+    segmentEnd: 11,
+    target: { lease: target, offset: 0, size: 700_000 },
+  });
+  const faults = [2, 5].map((index) => ({ index, fault: "tag" }));
+  expect(outcome as unknown).toEqual({ kind: "opened", faults });
+  expect(Buffer.compare(target.bytes, plain)).toBe(0);
+});
+
+test("a direct device takes whole blocks, packs odd ranges, and reads at any offset", async () => {
+  await using folder = await openFolder();
+  await using datapath = openDatapath(options);
+  const plain = prngFromSeed(14).fill(newBytes(700_000));
+  const profile: Profile = { kind: "ec", data: 3, parity: 2 };
+  const { sources } = await store(datapath, folder, profile, plain, true);
+  using target = datapath.arena.lend(700_000)!;
+  for (const gone of [[], [0, 2]]) {
+    const fragments = sources.filter(({ index }) => !gone.includes(index));
+    const outcome = await datapath.open({
+      identity,
+      profile,
+      size: 700_000,
+      fragments,
+      segmentFirst: 1,
+      segmentEnd: 11,
+      target: { lease: target, offset: 5, size: 700_000 - segmentSize },
+    });
+    expect(outcome).toEqual({ kind: "opened", faults: [] });
+    const found = target.bytes.subarray(5, 5 + 700_000 - segmentSize);
+    expect(Buffer.compare(found, plain.subarray(segmentSize))).toBe(0);
+  }
+  const { device } = sources[0]!;
+  await datapath.read(device, 4287, { lease: target, offset: 3, size: 10 });
+  expect([...target.bytes.subarray(3, 13)]).toEqual([0, 0, 0, 0, 0, 0, 0, 0, 0, 0]); // header of 0, nonce 0
+  const append = (offset: number, size: number) =>
+    codeOf(
+      datapath.append({
+        device,
+        offset,
+        ranges: [{ lease: target, offset: 0, size }],
+        sync: false,
+      }),
+    );
+  expect(await append(100, blockSize)).toBe("bad_argument");
+  expect(await append(blockSize, 100)).toBe("bad_argument");
+  expect(await append(blockSize, blockSize)).toBe("none");
+});
+
+test("a read-only device refuses append(); a folder is no device", async () => {
+  await using folder = await openFolder();
+  await using datapath = openDatapath(options);
+  const path = await folder.prepare("device", 2 * blockSize);
+  const { slot } = await datapath.openDevice({ path, direct: false, readOnly: true });
+  using lease = datapath.arena.lend(blockSize)!;
+  const ranges = [{ lease, offset: 0, size: blockSize }];
+  expect(await codeOf(datapath.append({ device: slot, offset: 0, ranges, sync: true }))).toBe("io");
+  expect(await codeOf(datapath.openDevice({ path: join(path, ".."), direct: false }))).toBe("io");
+});
+
+test("jobs refuse ranges outside their lease, lengths that do not fit, sources over targets", async () => {
+  await using datapath = openDatapath(options);
+  using lease = datapath.arena.lend(100_000)!;
+  using target = datapath.arena.lend(200_000)!;
+  const job: SealJob = {
+    source: { lease, offset: 0, size: 100_000 },
+    identity,
+    profile: { kind: "ec", data: 2, parity: 1 },
+    headerRoom: 192,
+    target,
+  };
+  expect(await codeOf(datapath.seal({ ...job, target: lease }))).toBe("bad_argument");
+  expect(await codeOf(datapath.seal({ ...job, source: { lease, offset: 1, size: 100_000 } }))).toBe(
+    "bad_argument",
+  );
+  expect(await codeOf(datapath.seal({ ...job, source: { lease, offset: 0, size: 0 } }))).toBe(
+    "bad_argument",
+  );
+  const unknown: Profile = { kind: "ec", data: 5, parity: 4 };
+  expect(await codeOf(datapath.seal({ ...job, profile: unknown }))).toBe("bad_argument");
+  using room = datapath.arena.lend(3 * fragmentStride(job.profile, 100_000, 192))!;
+  expect(await codeOf(datapath.seal({ ...job, target: room }))).toBe("none");
+});
+
+test("many more jobs than records all settle, and disposal waits for them", async () => {
+  const datapath = openDatapath(options);
+  using lease = datapath.arena.lend(1 << 20)!;
+  lease.bytes.fill(7);
+  const source = { lease, offset: 0, size: 20_000 };
+  const jobs = Array.from({ length: 3000 }, () => datapath.hash({ source, own: true }));
+  const closed = datapath[Symbol.asyncDispose]();
+  const digests = await Promise.all(jobs);
+  await closed;
+  expect(new Set(digests.map(({ sha256 }) => Buffer.from(sha256!).toString("hex"))).size).toBe(1);
+  expect(await codeOf(datapath.hash({ source, own: true }))).toBe("closed");
+});
