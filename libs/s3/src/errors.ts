@@ -52,6 +52,10 @@ export const s3Errors = {
   },
   InvalidArgument: { status: 400, message: "Invalid Argument" },
   InvalidBucketName: { status: 400, message: "The specified bucket name is not valid." },
+  InvalidChunkSizeError: {
+    status: 403,
+    message: "Only the last chunk is allowed to have a size less than 8192 bytes",
+  },
   InvalidDigest: { status: 400, message: "The Content-MD5 that you specified is not valid." },
   InvalidEncryptionAlgorithmError: {
     status: 400,

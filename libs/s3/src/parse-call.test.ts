@@ -1,0 +1,328 @@
+// Goal: each request is the call that S3 makes of it, or the refusal that S3 gives.
+// Method: one row per request; keys are compared as text, faults by code.
+import { describe, expect, test } from "bun:test";
+import { fromUtf8 } from "@kiseki/base";
+import type { S3Call, S3Request } from "./call.ts";
+import { isFault, type S3ErrorCode, type S3Fault } from "./errors.ts";
+import { parseAddress, parseCall } from "./parse-call.ts";
+
+const addressing = { baseHosts: ["s3.example", "eu.s3.example"] };
+type Headers = Readonly<Record<string, string>>;
+
+function request(line: string, headers: Headers = {}, host = "localhost:9000"): S3Request {
+  const [method = "", target = ""] = line.split(" ");
+  const list = Object.entries({ host, ...headers }).map(([name, value]) => ({ name, value }));
+  return { method, target, host, headers: list, isSigned: true };
+}
+const parse = (line: string, headers?: Headers, host?: string): S3Call | S3Fault =>
+  parseCall(request(line, headers, host), addressing);
+
+function plain(result: S3Call | S3Fault): Record<string, unknown> {
+  const entries = Object.entries(result).map(([name, value]) => [
+    name,
+    value instanceof Uint8Array ? fromUtf8(value) : value,
+  ]);
+  return Object.fromEntries(entries);
+}
+
+const longKey = "k".repeat(1025);
+const length = { "content-length": "3" };
+const md5 = { ...length, "content-md5": "CY9rzUYh03PK3k6DJie09g==" };
+const copy = { "x-amz-copy-source": "/other/a%2Fb" };
+
+const calls: readonly (readonly [string, Headers, Record<string, unknown>])[] = [
+  ["GET /", {}, { kind: "list_buckets", maxBuckets: 10_000, isPaged: false }],
+  [
+    "GET /?max-buckets=7&prefix=a&x-id=ListBuckets",
+    {},
+    { kind: "list_buckets", maxBuckets: 7, prefix: "a", isPaged: true },
+  ],
+  ["PUT /abc", {}, { kind: "create_bucket", bucket: "abc" }],
+  ["PUT /abc/", { ...length, "x-amz-acl": "private" }, { kind: "create_bucket", bucket: "abc" }],
+  ["HEAD /abc", {}, { kind: "head_bucket" }],
+  ["DELETE /abc", {}, { kind: "delete_bucket" }],
+  ["GET /abc?location", {}, { kind: "get_bucket_location" }],
+  ["GET /abc?location=", {}, { kind: "get_bucket_location" }],
+  ["GET /abc?versioning", {}, { kind: "get_bucket_versioning" }],
+  ["GET /abc?policy", {}, { kind: "get_unset_setting", answer: "NoSuchBucketPolicy" }],
+  [
+    "GET /abc?object-lock",
+    {},
+    { kind: "get_unset_setting", answer: "ObjectLockConfigurationNotFoundError" },
+  ],
+  [
+    "GET /abc",
+    {},
+    { kind: "list_objects", version: 1, maxKeys: 1000, prefix: "", isOwnerWanted: true },
+  ],
+  [
+    "GET /abc?marker=m&max-keys=0&encoding-type=url",
+    {},
+    { version: 1, after: "m", maxKeys: 0, isUrlEncoded: true },
+  ],
+  [
+    "GET /abc?list-type=2&start-after=m&max-keys=5000&delimiter=%2F%2F",
+    {},
+    { version: 2, after: "m", maxKeys: 1000, delimiter: "//" },
+  ],
+  [
+    "GET /abc?list-type=2&continuation-token=&fetch-owner=true",
+    {},
+    { continuationToken: "", isOwnerWanted: true },
+  ],
+  ["GET /abc?list-type=2&prefix=a+b%2Bc", {}, { prefix: "a b+c" }],
+  [
+    "GET /abc?versions&key-marker=k&version-id-marker=null",
+    {},
+    { kind: "list_object_versions", keyMarker: "k", versionIdMarker: "null" },
+  ],
+  [
+    "GET /abc?uploads&max-uploads=3&upload-id-marker=u",
+    {},
+    { kind: "list_multipart_uploads", maxUploads: 3, uploadIdMarker: undefined },
+  ],
+  ["POST /abc?delete", md5, { kind: "delete_objects" }],
+  [
+    "POST /abc?delete",
+    { ...length, "x-amz-checksum-crc32": "AAAAAA==" },
+    { kind: "delete_objects" },
+  ],
+  ["PUT /abc/k", length, { kind: "put_object", key: "k" }],
+  ["PUT /abc//a/../b//", length, { kind: "put_object", key: "/a/../b//" }],
+  ["PUT /abc/a+b%2Bc%25%3F%00", length, { key: "a+b+c%?\0" }],
+  [`PUT /abc/${"k".repeat(1024)}`, length, { kind: "put_object" }],
+  ["PUT /abc/k", copy, { kind: "copy_object", isMetadataReplaced: false }],
+  [
+    "PUT /abc/k",
+    { "x-amz-copy-source": "abc/k", "x-amz-metadata-directive": "REPLACE" },
+    { kind: "copy_object", isMetadataReplaced: true },
+  ],
+  [
+    "GET /abc/k?versionId=null",
+    {},
+    { kind: "get_object", range: undefined, isChecksumWanted: false },
+  ],
+  [
+    "GET /abc/k?partNumber=2",
+    { "x-amz-checksum-mode": "ENABLED" },
+    { partNumber: 2, isChecksumWanted: true },
+  ],
+  [
+    "HEAD /abc/k",
+    { range: "bytes=-5" },
+    { kind: "head_object", range: { kind: "suffix", size: 5 } },
+  ],
+  [
+    "DELETE /abc/k?versionId=null",
+    { "if-match": '"e"' },
+    { kind: "delete_object", ifMatch: ["e"], isNullVersion: true },
+  ],
+  [
+    "POST /abc/k?uploads",
+    { "x-amz-checksum-algorithm": "CRC32" },
+    { kind: "create_multipart_upload", checksum: { algorithm: "crc32", type: "COMPOSITE" } },
+  ],
+  [
+    "POST /abc/k?uploads=",
+    { "x-amz-checksum-algorithm": "CRC64NVME" },
+    { checksum: { algorithm: "crc64nvme", type: "FULL_OBJECT" } },
+  ],
+  [
+    "PUT /abc/k?partNumber=10000&uploadId=u",
+    length,
+    { kind: "upload_part", partNumber: 10_000, uploadId: "u" },
+  ],
+  [
+    "PUT /abc/k?partNumber=1&uploadId=u",
+    { ...copy, "x-amz-copy-source-range": "bytes=0-4" },
+    { kind: "upload_part_copy", range: { first: 0, last: 4 } },
+  ],
+  [
+    "POST /abc/k?uploadId=u",
+    { ...length, "x-amz-mp-object-size": "9" },
+    { kind: "complete_multipart_upload", expectedSize: 9 },
+  ],
+  ["DELETE /abc/k?uploadId=u", {}, { kind: "abort_multipart_upload", uploadId: "u" }],
+  [
+    "GET /abc/k?uploadId=u&part-number-marker=2",
+    {},
+    { kind: "list_parts", partNumberMarker: 2, maxParts: 1000 },
+  ],
+];
+describe("parseCall()", () => {
+  for (const [line, headers, expected] of calls) {
+    test(`reads ${line.slice(0, 80)} ${Object.keys(headers).join(" ")}`, () => {
+      expect(plain(parse(line, headers))).toMatchObject(expected);
+    });
+  }
+});
+
+const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
+  ["BadDigest", "POST /abc/k?uploadId=u", { ...length, "x-amz-checksum-sha256": "bad" }],
+  ["EntityTooLarge", "PUT /abc/k", { "content-length": String(5 * 2 ** 30 + 1) }],
+  ["InvalidArgument", "GET /abc?max-keys=blah", {}],
+  ["InvalidArgument", "GET /abc?max-keys=-1", {}],
+  ["InvalidArgument", "GET /abc?max-keys=4294967296", {}],
+  ["InvalidArgument", "GET /abc?encoding-type=gzip", {}],
+  ["InvalidArgument", "GET /abc?list-type=3", {}],
+  ["InvalidArgument", "GET /abc?prefix=a&prefix=b", {}],
+  ["InvalidArgument", "GET /abc?versions&version-id-marker=null", {}],
+  ["InvalidArgument", "GET /abc?location&versions", {}],
+  ["InvalidArgument", "GET /?max-buckets=0", {}],
+  [`InvalidArgument`, `GET /abc?list-type=2&continuation-token=${"t".repeat(5000)}`, {}],
+  ["InvalidArgument", "PUT /abc/k?partNumber=0&uploadId=u", length],
+  ["InvalidArgument", "PUT /abc/k?partNumber=10001&uploadId=u", length],
+  ["InvalidArgument", "PUT /abc/k?partNumber=1", length],
+  ["InvalidArgument", "PUT /abc/k", { "x-amz-copy-source": "nokey" }],
+  ["InvalidArgument", "PUT /abc/k", { "x-amz-copy-source": "abc/%ff" }],
+  ["InvalidArgument", "PUT /abc/k", { ...copy, "x-amz-copy-source-if-modified-since": "soon" }],
+  [
+    "InvalidArgument",
+    "PUT /abc/k?partNumber=1&uploadId=u",
+    { ...copy, "x-amz-copy-source-range": "0-2" },
+  ],
+  [
+    "InvalidArgument",
+    "PUT /abc/k?partNumber=1&uploadId=u",
+    { ...copy, "x-amz-copy-source-range": "bytes=0-2,3-5" },
+  ],
+  ["InvalidArgument", "PUT /abc/k", { "content-length": "x" }],
+  ["InvalidArgument", "PUT /abc/k", { ...length, "x-amz-acl": "whatever" }],
+  ["InvalidArgument", "GET /abc/k?response-content-type=a%0D%0Ab", {}],
+  ["InvalidArgument", "GET /abc/k?versionId=", {}],
+  ["InvalidArgument", "PUT /abc/k?x-amz-meta-a%0A=b", length],
+  ["InvalidBucketName", "PUT /Abc", {}],
+  ["InvalidBucketName", "GET /ab/k", {}],
+  ["InvalidBucketName", "GET //k", {}],
+  ["InvalidDigest", "PUT /abc/k", { ...length, "content-md5": "short" }],
+  [
+    "InvalidEncryptionAlgorithmError",
+    "PUT /abc/k",
+    { ...length, "x-amz-server-side-encryption": "ROT13" },
+  ],
+  ["InvalidRequest", "PUT /abc/k", { ...length, "x-amz-checksum-crc32": "bad" }],
+  ["InvalidRequest", "PUT /abc/k", { ...length, "x-amz-checksum-md4": "AAAA" }],
+  [
+    "InvalidRequest",
+    "PUT /abc/k",
+    { ...length, "x-amz-checksum-crc32": "AAAAAA==", "x-amz-checksum-crc32c": "AAAAAA==" },
+  ],
+  ["InvalidRequest", "PUT /abc/k", { ...length, "x-amz-sdk-checksum-algorithm": "CRC32" }],
+  ["InvalidRequest", "PUT /abc/k", { ...length, "x-amz-trailer": "x-amz-checksum-crc32" }],
+  ["InvalidRequest", "PUT /abc/k", { "x-amz-copy-source": "abc/k" }],
+  ["InvalidRequest", "POST /abc?delete", length],
+  ["InvalidRequest", "GET /abc/k?partNumber=1", { range: "bytes=0-1" }],
+  [
+    "InvalidRequest",
+    "POST /abc/k?uploads",
+    { "x-amz-checksum-algorithm": "SHA256", "x-amz-checksum-type": "FULL_OBJECT" },
+  ],
+  ["InvalidRequest", "POST /abc/k?uploads", { "x-amz-checksum-algorithm": "MD4" }],
+  ["InvalidStorageClass", "PUT /abc/k", { ...length, "x-amz-storage-class": "GLACIER" }],
+  ["InvalidURI", "GET /abc/%ae%8a-", {}],
+  ["InvalidURI", "GET /abc/%zz", {}],
+  ["InvalidURI", "GET /abc?prefix=%ff", {}],
+  ["KeyTooLongError", `PUT /abc/${longKey}`, length],
+  ["KeyTooLongError", `GET /abc?prefix=${longKey}`, {}],
+  ["MaxMessageLengthExceeded", "POST /abc?delete", { ...md5, "content-length": "9999999" }],
+  ["MetadataTooLarge", "PUT /abc/k", { ...length, "x-amz-meta-a": "v".repeat(2048) }],
+  ["MethodNotAllowed", "POST /", {}],
+  ["MethodNotAllowed", "PATCH /abc/k", {}],
+  ["MissingContentLength", "PUT /abc/k", {}],
+  [
+    "MissingContentLength",
+    "PUT /abc/k",
+    { ...length, "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" },
+  ],
+  ["NoSuchUpload", "DELETE /abc/k?uploadId=", {}],
+  ["NotImplemented", "PUT /abc?versioning", {}],
+  ["NotImplemented", "GET /abc?acl", {}],
+  ["NotImplemented", "PUT /abc?policy", {}],
+  ["NotImplemented", "GET /abc/k?tagging", {}],
+  ["NotImplemented", "POST /abc/k?select&select-type=2", {}],
+  ["NotImplemented", "POST /abc", {}],
+  ["NotImplemented", "GET /abc/k?versionId=3HL4kqtJlcpXrof3vjVBH40Nrjfkd", {}],
+  ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-tagging": "a=b" }],
+  ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-acl": "public-read" }],
+  ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-server-side-encryption": "aws:kms" }],
+  ["NotImplemented", "GET /abc/k", { "x-amz-server-side-encryption-customer-algorithm": "AES256" }],
+  ["NotImplemented", "PUT /abc/k?x-amz-object-lock-mode=GOVERNANCE", length],
+  ["NotImplemented", "PUT /abc/k", { ...length, "if-none-match": '"e"' }],
+  ["NotImplemented", "PUT /abc/k", { "x-amz-copy-source": "abc/k?versionId=v" }],
+];
+describe("parseCall() refuses", () => {
+  for (const [code, line, headers] of refusals) {
+    test(`${line.slice(0, 70)} ${Object.keys(headers).join(" ")} with ${code}`, () => {
+      const result = parse(line, headers);
+      expect(isFault(result) ? result.code : result.kind).toBe(code);
+    });
+  }
+});
+
+test("parseCall() gives response-* to signed requests alone", () => {
+  const line = "GET /abc/k?response-content-type=text%2Fplain";
+  expect(parse(line)).toMatchObject({ overrides: { contentType: "text/plain" } });
+  expect(parseCall({ ...request(line), isSigned: false }, addressing)).toMatchObject({
+    code: "InvalidRequest",
+  });
+});
+
+test("parseCall() takes x-amz-* of a presigned query for headers, a sent header first", () => {
+  const result = parse("PUT /abc/k?x-amz-meta-a=q&x-amz-meta-b=%C3%A9", {
+    ...length,
+    "x-amz-meta-a": "h",
+  });
+  expect(result).toMatchObject({
+    attributes: {
+      metadata: [
+        ["a", "h"],
+        ["b", "\u00c3\u00a9"],
+      ],
+    },
+  });
+});
+
+test("parseCall() reads size, digests and trailer of a put", () => {
+  const streamed = {
+    "content-length": "100",
+    "x-amz-decoded-content-length": "5",
+    "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+    "x-amz-trailer": "x-amz-checksum-crc32c",
+    "content-encoding": "aws-chunked, gzip",
+  };
+  expect(parse("PUT /abc/k", streamed)).toMatchObject({
+    body: { size: 5, trailerAlgorithm: "crc32c", algorithm: "crc32c" },
+    attributes: { content: { contentEncoding: "gzip" } },
+  });
+  const sent = parse("PUT /abc/k", { ...length, "x-amz-checksum-crc32": "AAAAAQ==" });
+  expect(sent).toMatchObject({ body: { checksum: { value: new Uint8Array([0, 0, 0, 1]) } } });
+});
+
+test("parseCall() of a complete keeps the object's checksum apart from the document's", () => {
+  const value = `${Buffer.alloc(32).toString("base64")}-2`;
+  const result = parse("POST /abc/k?uploadId=u", { ...length, "x-amz-checksum-sha256": value });
+  expect(result).toMatchObject({
+    expected: { value: new Uint8Array(32), partCount: 2 },
+    expectedAlgorithm: "sha256",
+    body: { checksum: undefined },
+  });
+});
+
+const addresses = [
+  ["/abc/k", "localhost:9000", "abc", "k"],
+  ["/abc/k", "127.0.0.1:9000", "abc", "k"],
+  ["/abc/k", "s3.example", "abc", "k"],
+  ["/k/l", "abc.s3.example:80", "abc", "k/l"],
+  ["/k", "A.B.s3.example.", "a.b", "k"],
+  ["/k", "abc.eu.s3.example", "abc", "k"],
+  ["//k", "abc.s3.example", "abc", "/k"],
+  ["/", "abc.s3.example", "abc", ""],
+  ["/abc/", "", "abc", ""],
+  ["/", "eu.s3.example", undefined, ""],
+  ["/%61bc/%6B", "localhost", "abc", "%6B"],
+] as const;
+for (const [path, host, bucket, rawKey] of addresses) {
+  test(`parseAddress() of ${path} at ${host}`, () => {
+    expect(parseAddress(path, host, addressing)).toEqual({ bucket, rawKey });
+  });
+}
