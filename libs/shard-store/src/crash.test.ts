@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { fromUtf8, logIndex, prngFromSeed, toUtf8 } from "@kiseki/base";
-import { openPlainPlace } from "./test-place.ts";
+import { openPlainPlace } from "./place.test-helper.ts";
 
 const seed = Number(
   process.env["KISEKI_SIM_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0],
@@ -9,10 +9,13 @@ const kills = 5;
 
 /** Runs the victim until it has acknowledged `wanted` more rows, kills it, and returns the last number seen. */
 async function runAndKill(path: string, wanted: number): Promise<number> {
-  const child = Bun.spawn([process.execPath, `${import.meta.dir}/crash-child.ts`, path], {
-    stdout: "pipe",
-    stderr: "inherit",
-  });
+  const child = Bun.spawn(
+    [process.execPath, `${import.meta.dir}/crash-child.test-helper.ts`, path],
+    {
+      stdout: "pipe",
+      stderr: "inherit",
+    },
+  );
   let text = "";
   let isKilled = false;
   const decoder = new TextDecoder();

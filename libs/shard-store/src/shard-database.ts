@@ -5,7 +5,6 @@ import { ShardStoreError } from "./shard-store-error.ts";
 export const shardTablesVersion = 1;
 /** The log is copied into the file when it holds so many pages: 16 MiB. */
 const checkpointPages = 4096;
-const applicationId = 0x6b736864; // "kshd"
 
 /** Opens one connection to the shard's file: sealed and mirrored by its VFS, or plain in tests. */
 export type OpenDatabase = (options: { readonly readOnly: boolean }) => Database;
@@ -35,10 +34,9 @@ export function openWriter(openDatabase: OpenDatabase, cacheSize: number): Datab
     if (pragma(database, "synchronous") !== 2) {
       throw new ShardStoreError("wrong_mode", "Cannot use the shard file: commits are not synced");
     }
-    if (pragma(database, "application_id") === 0 && pragma(database, "user_version") === 0) {
+    if (pragma(database, "user_version") === 0 && isEmpty(database)) {
       database.transaction(() => {
         database.run(schema);
-        database.run(`PRAGMA application_id = ${applicationId}`);
         database.run(`PRAGMA user_version = ${shardTablesVersion}`);
       })();
     }
@@ -69,13 +67,15 @@ function configure(database: Database, cacheSize: number): void {
   database.run(`PRAGMA cache_size = -${Math.ceil(cacheSize / 1024)}`);
 }
 
+function isEmpty(database: Database): boolean {
+  return database.query("SELECT 1 FROM sqlite_schema LIMIT 1").values().length === 0;
+}
+
 function checkVersion(database: Database): void {
-  const id = pragma(database, "application_id");
   const version = pragma(database, "user_version");
-  if (id !== applicationId || version !== shardTablesVersion) {
-    throw new ShardStoreError(
-      "unknown_version",
-      `Cannot use the shard file: application ${id}, version ${version}; known is ${applicationId}, ${shardTablesVersion}`,
-    );
-  }
+  if (version === shardTablesVersion) return;
+  throw new ShardStoreError(
+    "unknown_version",
+    `Cannot use the shard file: its tables have version ${version}, known is ${shardTablesVersion}`,
+  );
 }

@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { epoch, fromHex, logIndex, toHex } from "@kiseki/base";
 import { rowHasher } from "./row-sums.ts";
 import { decodeShardState, encodeShardState } from "./shard-state.ts";
-import { testCrypto } from "./test-place.ts";
+import { testCrypto } from "./place.test-helper.ts";
 
 const filled = Uint8Array.from({ length: 16 }, (_, i) => 0xf0 + i);
 const empty = { index: logIndex(0n), first: logIndex(1n), epoch: epoch(0n), tables: [] };

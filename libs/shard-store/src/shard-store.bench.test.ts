@@ -1,7 +1,8 @@
 import { expect, test } from "bun:test";
+import { openPlainPlace } from "./place.test-helper.ts";
 import { benchShardStore } from "./shard-store.bench.ts";
 
 test("benchShardStore() reads what it wrote", async () => {
-  const result = await benchShardStore({ batches: 1, reads: 10 });
+  const result = await benchShardStore({ openPlace: openPlainPlace, batches: 1, reads: 10 });
   expect(result["witness"]).toBeGreaterThan(0);
 });

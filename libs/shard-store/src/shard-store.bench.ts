@@ -1,19 +1,24 @@
 import { epoch, prngFromSeed } from "@kiseki/base";
 import { rowHasher } from "./row-sums.ts";
-import { openPlainPlace, testCrypto, testSumKey } from "./test-place.ts";
+import type { PlainPlace } from "./place.test-helper.ts";
+import { openPlainPlace, testCrypto, testSumKey } from "./place.test-helper.ts";
+import type { SealedPlace } from "./sealed-place.test-helper.ts";
+import { openSealedPlace } from "./sealed-place.test-helper.ts";
 
 /**
  * Question: what do a point read of a view, a batch of 64 operations (one read, two puts each) and a row
  * hash cost? Answer wanted: about 4 µs; under 1 ms apart from the sync; under a tenth of the batch in all.
  */
 export async function benchShardStore({
+  openPlace,
   batches,
   reads,
 }: {
+  readonly openPlace: () => Promise<PlainPlace | SealedPlace>;
   readonly batches: number;
   readonly reads: number;
 }): Promise<Readonly<Record<string, number>>> {
-  await using place = await openPlainPlace();
+  await using place = await openPlace();
   await using store = await place.open();
   const prng = prngFromSeed(1);
   const value = prng.fill(new Uint8Array(new ArrayBuffer(150)));
@@ -68,5 +73,9 @@ export async function benchShardStore({
   };
 }
 
-if (import.meta.main)
-  console.log(JSON.stringify(await benchShardStore({ batches: 400, reads: 50_000 })));
+if (import.meta.main) {
+  for (const openPlace of [openPlainPlace, openSealedPlace]) {
+    const result = await benchShardStore({ openPlace, batches: 400, reads: 50_000 });
+    console.log(JSON.stringify({ place: openPlace.name, ...result }));
+  }
+}

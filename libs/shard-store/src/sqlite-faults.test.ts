@@ -6,7 +6,7 @@ import { replay } from "./replay.ts";
 import { ShardStoreError } from "./shard-store-error.ts";
 import { openSqliteShardReader } from "./sqlite-shard-reader.ts";
 import { openSqliteShardStore } from "./sqlite-shard-store.ts";
-import { openPlainPlace, plainDatabase, testCrypto, testSumKey } from "./test-place.ts";
+import { openPlainPlace, plainDatabase, testCrypto, testSumKey } from "./place.test-helper.ts";
 
 async function put(store: ShardStore, n: number): Promise<void> {
   const tx = store.begin();

@@ -60,7 +60,7 @@ export class SqliteShardReader implements Disposable {
   [Symbol.dispose](): void {
     this.#map[Symbol.dispose]();
     for (const each of [this.#begin, this.#end, this.#sizes, this.#entries]) each.finalize();
-    this.#database.close();
+    this.#database.close(true); // what lies below may be closed after it
   }
   #inTransaction<T>(body: () => T): T {
     if (this.#depth === 0) this.#begin.run();

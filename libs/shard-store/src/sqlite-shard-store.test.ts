@@ -1,5 +1,5 @@
 import { shardStoreContract } from "@kiseki/ports/contract";
-import { openPlainPlace } from "./test-place.ts";
+import { openPlainPlace } from "./place.test-helper.ts";
 
 shardStoreContract("SqliteShardStore on a plain file", openPlainPlace, {
   fenced: false,

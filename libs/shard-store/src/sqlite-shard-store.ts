@@ -164,7 +164,7 @@ export class SqliteShardStore implements ShardStore {
     this.#reader[Symbol.dispose]();
     this.#map[Symbol.dispose]();
     for (const statement of this.#statements.all) statement.finalize();
-    this.#database.close();
+    this.#database.close(true); // what lies below may be closed after it
   }
   #mustBeGood(): void {
     if (!this.#isFailed) return;

@@ -3,7 +3,7 @@ import { expect, test } from "bun:test";
 import { epoch, prngFromSeed } from "@kiseki/base";
 import { RowSums, rowHasher } from "./row-sums.ts";
 import type { SqliteShardStore } from "./sqlite-shard-store.ts";
-import { openPlainPlace, testCrypto, testSumKey } from "./test-place.ts";
+import { openPlainPlace, testCrypto, testSumKey } from "./place.test-helper.ts";
 
 const seed = Number(
   process.env["KISEKI_SIM_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0],

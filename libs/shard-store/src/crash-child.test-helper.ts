@@ -1,7 +1,7 @@
 import { writeSync } from "node:fs";
 import { epoch, toUtf8 } from "@kiseki/base";
 import { openSqliteShardStore } from "./sqlite-shard-store.ts";
-import { plainDatabase, testCrypto, testSumKey } from "./test-place.ts";
+import { plainDatabase, testCrypto, testSumKey } from "./place.test-helper.ts";
 
 // The victim of crash.test.ts: commits numbered rows for ever and writes each number once acknowledged.
 const path = process.argv[2];
