@@ -1,0 +1,93 @@
+/* What TypeScript calls. Numbers below zero are -errno. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include "sealed-sqlite.h"
+
+EXPORTED int64_t kiseki_slot_open(const uint8_t *keys) { return slot_open(keys, keys + 32); }
+EXPORTED int kiseki_slot_close(uint32_t slot) { return slot_close(slot); }
+
+EXPORTED int kiseki_set_new(int count) {
+  Set *set = set_new(count);
+  return set ? set->number : -ENOMEM;
+}
+
+/* Opens the directory and locks it for this process; it does not count before kiseki_set_start. */
+EXPORTED int kiseki_set_member(int number, int member, const char *path) {
+  Set *set = set_find(number);
+  if (!set || member < 0 || member >= set->count) return -EINVAL;
+  int directory = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (directory < 0) return -errno;
+  if (flock(directory, LOCK_EX | LOCK_NB) != 0) {
+    int error = errno;
+    close(directory);
+    return -error;
+  }
+  set->members[member].directory = directory;
+  set->members[member].path = strdup(path);
+  return 0;
+}
+
+/* `ids`: set id, then 16 bytes for each member; `live`: bit per member that counts. */
+EXPORTED int kiseki_set_start(int number, uint32_t live, const uint8_t *ids, uint64_t version, const char *note,
+                              int64_t silent_max, LostCallback on_lost) {
+  Set *set = set_find(number);
+  if (!set || !live || silent_max < 1) return -EINVAL;
+  memcpy(set->id, ids, id_size);
+  for (int i = 0; i < set->count; i++) {
+    memcpy(set->members[i].id, ids + id_size * (i + 1), id_size);
+    if (live >> i & 1 && set->members[i].directory < 0) return -EINVAL;
+  }
+  set->note_path = strdup(note);
+  set->silent_max = silent_max;
+  set->on_lost = on_lost;
+  atomic_store(&set->version, version);
+  atomic_store(&set->live, live);
+  return set->note_path && set_start(set) ? 0 : -ENOMEM;
+}
+
+/* -EBUSY while a database is open. */
+EXPORTED int kiseki_set_close(int number) {
+  Set *set = set_find(number);
+  if (!set) return -EINVAL;
+  if (atomic_load(&set->open_nodes) > 0) return -EBUSY;
+  set_free(set);
+  return 0;
+}
+
+/* 8 numbers: version, live, healed pages, frames, files, damaged, seals, open files. */
+EXPORTED int kiseki_set_status(int number, uint64_t *target) {
+  Set *set = set_find(number);
+  if (!set) return -EINVAL;
+  target[0] = atomic_load(&set->version);
+  target[1] = set_live(set);
+  target[2] = atomic_load(&set->healed_pages);
+  target[3] = atomic_load(&set->healed_frames);
+  target[4] = atomic_load(&set->healed_files);
+  target[5] = atomic_load(&set->damaged);
+  target[6] = atomic_load(&set->seals);
+  target[7] = (uint64_t)atomic_load(&set->open_nodes);
+  return 0;
+}
+
+static int run_named(int number, OpKind kind, const char *name, const char *other) {
+  Set *set = set_find(number);
+  if (!set || strlen(name) >= name_max || strlen(other) >= name_max) return -EINVAL;
+  Op *op = op_new(set, kind, 0);
+  if (!op) return -ENOMEM;
+  strcpy(op->name, name), strcpy(op->other, other);
+  int code = set_run(set, op);
+  op_release(op);
+  return code == SQLITE_OK ? 0 : -EIO;
+}
+
+EXPORTED int kiseki_file_rename(int number, const char *name, const char *other) {
+  failpoint("rename");
+  return run_named(number, op_rename, name, other);
+}
+EXPORTED int kiseki_file_delete(int number, const char *name) { return run_named(number, op_delete, name, ""); }
+

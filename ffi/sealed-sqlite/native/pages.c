@@ -1,0 +1,102 @@
+/* Pages of a main file. */
+#include <string.h>
+
+#include "sealed-sqlite.h"
+
+/* Some member's page does not open: look at all, write a good one over the bad ones (KEYS §3). */
+static int heal_page(File *file, uint64_t offset, const Place *place, uint8_t *plain) {
+  Node *node = file->node;
+  uint8_t sealed[page_size], scratch[page_size];
+  uint32_t bad = 0;
+  bool is_good = false, is_closed = false;
+  pthread_mutex_lock(&node->io);
+  uint32_t live = set_live(node->set);
+  for (int i = 0; i < node->set->count && !is_closed; i++) {
+    if (!(live >> i & 1)) continue;
+    if (is_good && !bad) break;
+    size_t got = node_read(node, i, scratch, page_size, offset);
+    if (is_good) {
+      if (got != page_size || memcmp(scratch, sealed, page_size) != 0) bad |= 1u << i;
+      continue;
+    }
+    int opened = got == page_size ? page_open(&file->keys, place, scratch, plain) : 0;
+    if (opened < 0) is_closed = true;
+    else if (opened == 0) bad |= 1u << i;
+    else is_good = true, memcpy(sealed, scratch, page_size);
+  }
+  for (int i = 0; i < node->set->count && is_good; i++) {
+    if (!(bad >> i & 1)) continue;
+    node_repair(node, i, sealed, page_size, offset);
+    atomic_fetch_add(&node->set->healed_pages, 1);
+  }
+  pthread_mutex_unlock(&node->io);
+  if (is_closed || !live) return SQLITE_IOERR_READ;
+  if (!is_good) atomic_fetch_add(&node->set->damaged, 1);
+  return is_good ? SQLITE_OK : SQLITE_IOERR_DATA;
+}
+
+static int read_page(File *file, uint64_t offset, uint8_t *plain) {
+  Node *node = file->node;
+  uint32_t live = set_live(node->set);
+  if (!live) return SQLITE_IOERR_READ;
+  if (offset >= atomic_load(&node->size)) return SQLITE_IOERR_SHORT_READ;
+  uint8_t sealed[page_size];
+  Place place = page_place((uint32_t)(offset / page_size + 1));
+  size_t got = node_read(node, __builtin_ctz(live), sealed, page_size, offset);
+  int opened = got == page_size ? page_open(&file->keys, &place, sealed, plain) : 0;
+  if (opened > 0) return SQLITE_OK;
+  return opened < 0 ? SQLITE_IOERR_READ : heal_page(file, offset, &place, plain);
+}
+
+int main_read(File *file, uint8_t *target, int amount, uint64_t offset) {
+  uint64_t start = offset - offset % page_size;
+  if (amount < 0 || offset + (uint64_t)amount > start + page_size) return SQLITE_IOERR_READ;
+  int code;
+  if (amount == page_size) {
+    code = read_page(file, start, target);
+  } else {
+    uint8_t plain[page_size];
+    code = read_page(file, start, plain);
+    if (code == SQLITE_OK) memcpy(target, plain + (offset - start), (size_t)amount);
+  }
+  if (code != SQLITE_OK) memset(target, 0, (size_t)amount); /* nothing half opened is handed on */
+  return code;
+}
+
+static int seal_and_write(File *file, const uint8_t *source, uint64_t offset) {
+  uint8_t sealed[page_size];
+  Place place = page_place((uint32_t)(offset / page_size + 1));
+  if (!page_seal(&file->keys, node_generation(file->node), &place, source, sealed)) return SQLITE_IOERR_WRITE;
+  return node_write(file->node, sealed, page_size, offset);
+}
+
+/* A gap is filled with sealed zeros: a page that was never written has no tag, and would read as damage. */
+static int fill_gap(File *file, uint64_t end) {
+  static const uint8_t zeros[page_size];
+  int code = SQLITE_OK;
+  uint64_t size = atomic_load(&file->node->size);
+  for (size -= size % page_size; size < end && code == SQLITE_OK; size += page_size)
+    code = seal_and_write(file, zeros, size);
+  return code;
+}
+
+int main_write(File *file, const uint8_t *source, int amount, uint64_t offset) {
+  static const uint8_t zeros[reserved_size];
+  if (amount != page_size || offset % page_size != 0) return SQLITE_IOERR_WRITE;
+  /* Without the reserved bytes the seal would overwrite content. */
+  if (memcmp(source + content_size, zeros, reserved_size) != 0) return SQLITE_IOERR_WRITE;
+  if (offset == 0 && source[20] != reserved_size) return SQLITE_IOERR_WRITE;
+  pthread_mutex_lock(&file->node->io);
+  int code = fill_gap(file, offset);
+  if (code == SQLITE_OK) code = seal_and_write(file, source, offset);
+  pthread_mutex_unlock(&file->node->io);
+  return code;
+}
+
+int main_truncate(File *file, uint64_t size) {
+  pthread_mutex_lock(&file->node->io);
+  int code = fill_gap(file, size);
+  if (code == SQLITE_OK) code = node_truncate(file->node, size);
+  pthread_mutex_unlock(&file->node->io);
+  return code;
+}
