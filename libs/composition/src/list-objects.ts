@@ -44,12 +44,15 @@ function collect(
   withOld: boolean,
 ): RawPage {
   const items: Item[] = [];
-  let stop: { after: Uint8Array; isItem: boolean } | undefined;
+  /** Where a page may end early; undefined while no `after` says where the walk is. */
+  let stop: RawPage["next"];
+  let last: RawPage["next"];
   /** True: one item more than fits. */
   const add = (item: Item, after: Uint8Array): boolean => {
     if (items.length === query.countMax) return true;
     items.push(item);
-    stop = { after, isItem: true };
+    last = { after, isItem: true };
+    stop = last;
     return false;
   };
   for (let count = 0; ; count++) {
@@ -90,7 +93,7 @@ function collect(
     if (bound === undefined) return { items, next: undefined };
     walk.seek(bound);
   }
-  return { items, next: stop };
+  return { items, next: last };
 }
 
 /**

@@ -47,9 +47,8 @@ export function memoryMap(): MemoryMap {
       touched.scans += 1;
       const first = seek(start);
       const last = end === undefined ? rows.length : seek(end);
-      const visited = rows.slice(first, Math.max(first, last));
-      if (backward === true) visited.reverse();
-      for (const [key, value] of visited) {
+      for (let i = 0; i < last - first; i++) {
+        const [key, value] = rows[backward === true ? last - 1 - i : first + i]!;
         touched.rows += 1;
         if (!visit(key.slice(), value.slice())) return;
       }

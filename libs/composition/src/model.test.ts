@@ -1,0 +1,571 @@
+// Goal: whatever the operations, the machine answers as a plain model does, its counts are exact, and
+// its log gives the same map again.
+// Method: random operations on two buckets with few keys (odd ones among them); after each one a look-up
+// and listings with random prefix, delimiter, marker and size are compared; now and then every invariant
+// is recomputed from the rows. `KISEKI_SIM_SEED` replays a run.
+import type { Prng } from "@kiseki/base";
+import { prngFromSeed, toHex, toUtf8, wallTime } from "@kiseki/base";
+import { chunkKey, decodeRowWrites } from "@kiseki/format";
+import { expect, test } from "bun:test";
+import type { Bed } from "./bed.test-helper.ts";
+import {
+  md5,
+  namespaceA,
+  namespaceB,
+  noAttributes,
+  testAddress,
+  testBed,
+  testDirKeys,
+  testSeal,
+} from "./bed.test-helper.ts";
+import { checkMap } from "./check-map.test-helper.ts";
+import { lookupChunk } from "./chunks.ts";
+import { etagText } from "./conditions.ts";
+import { apply } from "./decide.ts";
+import { listObjects, listVersions } from "./list-objects.ts";
+import { listParts, listUploads } from "./list-uploads.ts";
+import { lookupObject } from "./lookup.ts";
+import { memoryMap } from "./memory-map.test-helper.ts";
+import type { NewContent, NewExtent } from "./operation.ts";
+import type { PlainNamespace, PlainUpload, PlainVersion } from "./plain-model.test-helper.ts";
+import {
+  compareText,
+  keyBytes,
+  keyString,
+  plainCurrent,
+  plainDelete,
+  plainList,
+  plainPut,
+  utf8String,
+} from "./plain-model.test-helper.ts";
+import { readContent } from "./read-content.ts";
+import { hasReclaim } from "./reclaim.ts";
+import { listDrops } from "./references.ts";
+import { lookupUsage } from "./step.ts";
+
+const seedGiven = process.env["KISEKI_SIM_SEED"];
+const seed = Number(seedGiven ?? crypto.getRandomValues(new Uint32Array(1))[0]);
+const ids = { a: namespaceA, b: namespaceB } as const;
+type Name = keyof typeof ids;
+
+interface World {
+  readonly prng: Prng;
+  readonly bed: Bed;
+  readonly namespaces: Map<Name, PlainNamespace>;
+  /** By id in hex. */
+  readonly uploads: Map<string, PlainUpload>;
+  /** Seals that accepted operations brought and no `dropped` took away, in hex. */
+  readonly seals: Set<string>;
+  nextSeal: number;
+}
+
+const components = ["a", "b", "a-", "a.b", "é", "", ".", "..", "x\0y", "foo", "b!", "a0"];
+const delimiters = ["/", "", "-", "a", "//", "b/", "é", "/a/", "."];
+const pick = <T>(prng: Prng, from: readonly T[]): T => from[prng.below(from.length)]!;
+
+function randomKey(prng: Prng): string {
+  if (prng.chance(1, 60)) return `a/${"z".repeat(256)}/b`;
+  const parts = Array.from({ length: 1 + prng.below(4) }, () =>
+    prng.chance(3, 4) ? pick(prng, components.slice(0, 4)) : pick(prng, components),
+  );
+  return utf8String(parts.join("/")) || "a";
+}
+interface Made {
+  readonly content: NewContent;
+  readonly size: number;
+  readonly chunks: readonly number[];
+  readonly isSmall: boolean;
+  readonly seals: readonly string[];
+}
+/** Content of a few chunks out of twelve, some as dedup hits; rarely enough of them for a manifest. */
+function randomContent(world: World): Made {
+  const { prng } = world;
+  const kind = prng.below(8);
+  if (kind === 0)
+    return { content: { kind: "empty" }, size: 0, chunks: [], isSmall: false, seals: [] };
+  if (kind === 1) {
+    const seal = testSeal(world.nextSeal++, 42);
+    const ref = { ...testAddress(1000 + world.nextSeal), ...seal };
+    const seals = [toHex(seal.sealId)];
+    return { content: { kind: "small", ref }, size: 42, chunks: [], isSmall: true, seals };
+  }
+  const count = prng.chance(1, 10) ? 30 + prng.below(10) : 1 + prng.below(4);
+  const chunks = Array.from({ length: count }, () => prng.below(12));
+  const brought = new Set<number>();
+  const seals: string[] = [];
+  const extents = chunks.map((n, i): NewExtent => {
+    const address = testAddress(n);
+    const range = { ...address, offset: 100 * i, length: 100, chunkOffset: 0 };
+    const isThere = brought.has(n) || lookupChunk(world.bed.map, address) !== undefined;
+    if (isThere && prng.chance(1, 2)) return range;
+    brought.add(n);
+    const seal = testSeal(world.nextSeal++, 100, 1 + prng.below(3));
+    seals.push(toHex(seal.sealId));
+    return { ...range, seal };
+  });
+  return {
+    content: { kind: "extents", extents },
+    size: 100 * count,
+    chunks,
+    isSmall: false,
+    seals,
+  };
+}
+
+function putSome(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prng, bed } = world;
+  const key = randomKey(prng);
+  const made = randomContent(world);
+  const etag = { md5: prng.fill(new Uint8Array(16)), parts: 0 };
+  const current = plainCurrent(namespace, key);
+  const conditions = prng.chance(1, 4)
+    ? pick(prng, [{ ifNoneMatch: ["*"] }, { ifMatch: ["*"] }, { ifMatch: [current?.etag ?? "x"] }])
+    : undefined;
+  const answer = bed.decide({
+    kind: "put_object",
+    namespace: ids[name],
+    key: keyBytes(key),
+    content: made.content,
+    size: made.size,
+    etag,
+    attributes: noAttributes,
+    ...(conditions === undefined ? {} : { conditions }),
+  });
+  if (conditions !== undefined && "ifMatch" in conditions && current === undefined) {
+    expect(answer).toBe("no_such_key");
+  } else if (conditions !== undefined && "ifNoneMatch" in conditions && current !== undefined) {
+    expect(answer).toBe("precondition_failed");
+  } else {
+    if (typeof answer === "string" || answer.kind !== "object") throw new Error(String(answer));
+    for (const seal of made.seals) world.seals.add(seal);
+    const { version, isNull } = answer;
+    const { size, chunks, isSmall } = made;
+    const text = toHex(etag.md5);
+    plainPut(namespace, key, {
+      version,
+      isNull,
+      isMarker: false,
+      etag: text,
+      size,
+      chunks,
+      isSmall,
+    });
+  }
+}
+
+function randomVersion(prng: Prng, namespace: PlainNamespace, key: string) {
+  const versions = namespace.keys.get(key) ?? [];
+  if (versions.length === 0 || prng.chance(1, 6)) return prng.chance(1, 2) ? "null" : 999_999n;
+  const { version, isNull } = pick(prng, versions);
+  return isNull ? "null" : version;
+}
+function someKey(world: World, namespace: PlainNamespace): string {
+  const known = [...namespace.keys.keys()];
+  const { prng } = world;
+  return known.length === 0 || prng.chance(1, 5) ? randomKey(prng) : pick(prng, known);
+}
+
+function deleteSome(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prng, bed } = world;
+  const key = someKey(world, namespace);
+  const base = { kind: "delete_object", namespace: ids[name], key: keyBytes(key) } as const;
+  if (prng.chance(1, 2)) {
+    const version = randomVersion(prng, namespace, key);
+    const answer = bed.decide({ ...base, version });
+    if (typeof answer === "string" || answer.kind !== "deleted") throw new Error(String(answer));
+    expect(answer.version !== undefined).toBe(plainDelete(namespace, key, version));
+    return;
+  }
+  const answer = bed.decide(base);
+  if (typeof answer === "string" || answer.kind !== "deleted") throw new Error(String(answer));
+  expect(answer.isDeleteMarker).toBe(namespace.versioning !== "off");
+  if (namespace.versioning === "off") {
+    namespace.keys.delete(key);
+    return;
+  }
+  const marker: PlainVersion = {
+    version: answer.version!,
+    isNull: answer.isNull,
+    isMarker: true,
+    etag: "0".repeat(32),
+    size: 0,
+    chunks: [],
+    isSmall: false,
+  };
+  plainPut(namespace, key, marker);
+}
+
+function copySome(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prng, bed } = world;
+  const from = pick(prng, [...world.namespaces.keys()]);
+  const sourceSpace = world.namespaces.get(from)!;
+  const sourceKey = someKey(world, sourceSpace);
+  const key = prng.chance(1, 4) ? sourceKey : randomKey(prng);
+  const source = plainCurrent(sourceSpace, sourceKey);
+  const answer = bed.decide({
+    kind: "copy_object",
+    namespace: ids[name],
+    key: keyBytes(key),
+    source: { namespace: ids[from], key: keyBytes(sourceKey) },
+  });
+  if (source === undefined) expect(answer).toBe("no_such_source_key");
+  else if (answer === "source_is_small") expect(source.isSmall).toBe(true);
+  else {
+    if (typeof answer === "string" || answer.kind !== "object") throw new Error(String(answer));
+    plainPut(namespace, key, { ...source, version: answer.version, isNull: answer.isNull });
+  }
+}
+
+function uploadSome(world: World, name: Name): void {
+  const { prng, bed } = world;
+  const known = [...world.uploads];
+  if (known.length < 3 || prng.chance(1, 6)) {
+    const key = randomKey(prng);
+    const answer = bed.decide({
+      kind: "create_upload",
+      namespace: ids[name],
+      key: keyBytes(key),
+      random: prng.fill(new Uint8Array(16)),
+      attributes: noAttributes,
+    });
+    if (typeof answer === "string" || answer.kind !== "upload") throw new Error(String(answer));
+    world.uploads.set(toHex(answer.upload), { namespace: name, key, parts: new Map() });
+    return;
+  }
+  const [id, upload] = pick(prng, known);
+  const at = {
+    namespace: ids[upload.namespace as Name],
+    key: keyBytes(upload.key),
+    upload: Uint8Array.from(id.match(/../g)!, (hex) => Number.parseInt(hex, 16)),
+  };
+  const act = prng.below(8);
+  if (act < 5) {
+    const made = randomContent(world);
+    const part = 1 + prng.below(5);
+    const sum = prng.fill(new Uint8Array(16));
+    const { content, size, chunks, isSmall } = made;
+    const operation = { kind: "put_part", ...at, part, content, size, md5: sum } as const;
+    expect(bed.decide({ ...operation, checksums: [] })).toMatchObject({ kind: "part", size });
+    for (const seal of made.seals) world.seals.add(seal);
+    upload.parts.set(part, { chunks, md5: sum, isSmall });
+  } else if (act === 5) {
+    expect(bed.decide({ kind: "abort_upload", ...at })).toEqual({ kind: "none" });
+    world.uploads.delete(id);
+  } else completeSome(world, id, upload, at);
+}
+
+function completeSome(
+  world: World,
+  id: string,
+  upload: PlainUpload,
+  at: { namespace: typeof namespaceA; key: Uint8Array; upload: Uint8Array },
+): void {
+  const { prng, bed } = world;
+  const chosen = [...upload.parts].sort(([a], [b]) => a - b).filter(() => prng.chance(4, 5));
+  const parts = chosen.map(([part, row]) => ({ part, etag: toHex(row.md5) }));
+  const operation = { kind: "complete_upload", ...at, parts, checksums: [] } as const;
+  const answer = bed.decide(operation);
+  const sizeOf = (part: { chunks: readonly number[]; isSmall: boolean }): number =>
+    part.isSmall ? 42 : 100 * part.chunks.length;
+  if (parts.length === 0) expect(answer).toBe("invalid_part");
+  else if (chosen.slice(0, -1).some(([, part]) => sizeOf(part) < 100)) {
+    expect(answer).toBe("entity_too_small");
+  } else {
+    if (typeof answer === "string" || answer.kind !== "object") throw new Error(String(answer));
+    expect(bed.decide(operation)).toEqual(answer);
+    world.uploads.delete(id);
+    const sum = toHex(md5(...chosen.map(([, part]) => part.md5)));
+    plainPut(world.namespaces.get(upload.namespace as Name)!, upload.key, {
+      version: answer.version,
+      isNull: answer.isNull,
+      isMarker: false,
+      etag: `${sum}-${chosen.length}`,
+      size: chosen.reduce((size, [, part]) => size + sizeOf(part), 0),
+      chunks: chosen.flatMap(([, part]) => part.chunks),
+      isSmall: false,
+    });
+  }
+}
+
+function maintain(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prng, bed } = world;
+  const act = prng.below(4);
+  if (act === 0) {
+    const versioning = pick(prng, ["enabled", "suspended", "off"] as const);
+    const answer = bed.decide({ kind: "set_versioning", namespace: ids[name], versioning });
+    if (versioning === "off" && namespace.versioning !== "off") {
+      expect(answer).toBe("invalid_versioning");
+    } else namespace.versioning = versioning;
+  } else if (act === 1) {
+    const drops = listDrops(bed.map, wallTime(bed.now), 3);
+    bed.decide({ kind: "dropped", drops });
+    for (const { sealId } of drops) expect(world.seals.delete(toHex(sealId))).toBe(true);
+  } else if (act === 2) {
+    const seal = testSeal(world.nextSeal++, 100, 4);
+    bed.decide({ kind: "resealed", address: testAddress(prng.below(12)), seal });
+    world.seals.add(toHex(seal.sealId));
+  } else {
+    const answer = bed.decide({ kind: "delete_namespace", namespace: ids[name] });
+    if (namespace.keys.size > 0) expect(answer).toBe("namespace_not_empty");
+    else {
+      expect(answer).toMatchObject({ kind: "namespace" });
+      for (const [id, upload] of world.uploads)
+        if (upload.namespace === name) world.uploads.delete(id);
+      bed.decide({ kind: "create_namespace", id: ids[name], name });
+      world.namespaces.set(name, { versioning: "off", keys: new Map() });
+    }
+  }
+}
+
+function compareLookup(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prng, bed } = world;
+  const key = someKey(world, namespace);
+  const version = prng.chance(1, 2) ? randomVersion(prng, namespace, key) : undefined;
+  const versions = namespace.keys.get(key) ?? [];
+  const wanted =
+    version === undefined
+      ? versions[0]
+      : versions.find((v) => (version === "null" ? v.isNull : v.version === version));
+  const query = { namespace: ids[name], key: keyBytes(key) };
+  const found = lookupObject(bed.map, testDirKeys, {
+    ...query,
+    ...(version === undefined ? {} : { version }),
+  });
+  if (wanted === undefined) {
+    expect(found).toMatchObject({
+      kind: "refused",
+      code: version === undefined ? "no_such_key" : "no_such_version",
+    });
+    return;
+  }
+  if (found.kind === "refused") throw new Error(found.code);
+  expect(found.kind).toBe(wanted.isMarker ? "delete_marker" : "object");
+  expect(found.isLatest).toBe(wanted === versions[0]);
+  expect(found.entry).toMatchObject({ version: wanted.version, isNull: wanted.isNull });
+  if (found.kind !== "object") return;
+  expect(etagText(found.entry.etag)).toBe(wanted.etag);
+  expect(found.entry.size).toBe(wanted.size);
+  compareContent(world, found.cold.content, wanted);
+}
+
+/** Reads a random range in short pages; pieces must join and, where all is chunks, be the model's. */
+function compareContent(
+  { prng, bed }: World,
+  content: Parameters<typeof readContent>[1],
+  wanted: PlainVersion,
+): void {
+  const start = prng.below(wanted.size + 1);
+  const end = start + prng.below(wanted.size - start + 1);
+  const isPlain = wanted.size === 100 * wanted.chunks.length;
+  let position: number | undefined = start;
+  while (position !== undefined) {
+    const page = readContent(bed.map, content, { start: position, end }, 1 + prng.below(3));
+    for (const piece of page.pieces) {
+      expect(piece.offset).toBe(position);
+      position = piece.offset + piece.length;
+      if (piece.kind === "hole") throw new Error("no content here has holes");
+      if (!isPlain) continue;
+      const n = wanted.chunks[Math.floor(piece.offset / 100)]!;
+      expect(toHex(piece.address.chunkId)).toBe(toHex(testAddress(n).chunkId));
+      expect(piece.chunkOffset).toBe(piece.offset % 100);
+    }
+    expect(page.next ?? end).toBe(position);
+    position = page.next;
+  }
+}
+
+function randomQuery(world: World, namespace: PlainNamespace) {
+  const { prng } = world;
+  const cut = (): string => {
+    const key = someKey(world, namespace);
+    return key.slice(0, prng.below(key.length + 1));
+  };
+  const prefix = prng.chance(1, 2) ? "" : cut();
+  const delimiter = utf8String(pick(prng, delimiters));
+  const after = prng.chance(1, 3) ? cut() : undefined;
+  return { prefix, delimiter, after, countMax: 1 + prng.below(prng.chance(1, 2) ? 3 : 50) };
+}
+
+function compareListing(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prefix, delimiter, after, countMax } = randomQuery(world, namespace);
+  const base = { namespace: ids[name], prefix: keyBytes(prefix), delimiter: keyBytes(delimiter) };
+  const live = [...namespace.keys.keys()].filter((key) => plainCurrent(namespace, key));
+  const wanted = plainList(live, prefix, delimiter, after);
+  const got: { kind: "key" | "prefix"; text: string }[] = [];
+  let from = after === undefined ? undefined : keyBytes(after);
+  for (let pages = 0; ; pages++) {
+    const page = listObjects(world.bed.map, testDirKeys, { ...base, countMax, after: from });
+    if (page.kind === "refused") throw new Error(page.code);
+    expect(page.items.length).toBeLessThanOrEqual(countMax);
+    for (const item of page.items) {
+      if (item.kind === "prefix") got.push({ kind: "prefix", text: keyString(item.prefix) });
+      else {
+        got.push({ kind: "key", text: keyString(item.key) });
+        const current = plainCurrent(namespace, keyString(item.key));
+        expect(item.entry.version).toBe(current?.version ?? 0n);
+      }
+    }
+    if (page.next === undefined) break;
+    expect(page.items.length).toBe(countMax); // so few rows never end a page early
+    from = page.next;
+  }
+  expect(got).toEqual(wanted);
+}
+
+function compareVersionListing(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prefix, delimiter, after, countMax } = randomQuery(world, namespace);
+  const base = { namespace: ids[name], prefix: keyBytes(prefix), delimiter: keyBytes(delimiter) };
+  const wanted = plainList([...namespace.keys.keys()], prefix, delimiter, after).flatMap((item) =>
+    item.kind === "prefix"
+      ? [item]
+      : namespace.keys.get(item.text)!.map(({ version }, i) => ({
+          ...item,
+          version,
+          isLatest: i === 0,
+        })),
+  );
+  const got: object[] = [];
+  let from: Parameters<typeof listVersions>[2]["after"] =
+    after === undefined ? undefined : { key: keyBytes(after) };
+  for (;;) {
+    const page = listVersions(world.bed.map, testDirKeys, { ...base, countMax, after: from });
+    if (page.kind === "refused") throw new Error(page.code);
+    for (const item of page.items) {
+      if (item.kind === "prefix") got.push({ kind: "prefix", text: keyString(item.prefix) });
+      else {
+        const { isLatest, entry } = item;
+        got.push({ kind: "key", text: keyString(item.key), version: entry.version, isLatest });
+      }
+    }
+    if (page.next === undefined) break;
+    from = page.next;
+  }
+  expect(got).toEqual(wanted);
+}
+
+function compareUploads(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prefix, delimiter, after, countMax } = randomQuery(world, namespace);
+  const base = { namespace: ids[name], prefix: keyBytes(prefix), delimiter: keyBytes(delimiter) };
+  const mine = [...world.uploads].filter(([, upload]) => upload.namespace === name);
+  const keys = mine.map(([, upload]) => upload.key);
+  const wanted = plainList(keys, prefix, delimiter, after).flatMap((item) => {
+    if (item.kind === "prefix") return [item.text];
+    const same = mine.filter(([, { key }]) => key === item.text).map(([id]) => id);
+    return same.sort(compareText).map((id) => `${item.text} ${id}`);
+  });
+  const got: string[] = [];
+  let from: Parameters<typeof listUploads>[2]["after"] =
+    after === undefined ? undefined : { key: keyBytes(after) };
+  for (;;) {
+    const page = listUploads(world.bed.map, testDirKeys, { ...base, countMax, after: from });
+    if (page.kind === "refused") throw new Error(page.code);
+    for (const item of page.items) {
+      if (item.kind === "prefix") got.push(keyString(item.prefix));
+      else got.push(`${keyString(item.key)} ${toHex(item.upload)}`);
+    }
+    if (page.next === undefined) break;
+    from = page.next;
+  }
+  expect(got).toEqual(wanted);
+  for (const [id, upload] of mine.slice(0, 1)) {
+    const at = { namespace: ids[name], key: keyBytes(upload.key) };
+    const query = { ...at, upload: Uint8Array.from(Buffer.from(id, "hex")), after: 1, countMax: 2 };
+    const page = listParts(world.bed.map, testDirKeys, query);
+    if (page.kind === "refused") throw new Error(page.code);
+    const numbers = [...upload.parts.keys()].sort((a, b) => a - b).filter((n) => n > 1);
+    expect(page.parts.map(({ part }) => part)).toEqual(numbers.slice(0, 2));
+    expect(page.next !== undefined).toBe(numbers.length > 2);
+  }
+}
+
+/** After all queued freeing: chunk counts are those of the model, usage too. */
+function compareCounts(world: World): void {
+  const { bed } = world;
+  const counts = new Map<string, number>();
+  const note = (chunks: readonly number[]): void => {
+    for (const n of chunks) {
+      const at = toHex(chunkKey(testAddress(n)));
+      counts.set(at, (counts.get(at) ?? 0) + 1);
+    }
+  };
+  for (const [name, { keys }] of world.namespaces) {
+    const usage = { objects: 0, bytes: 0, oldVersions: 0, oldBytes: 0 };
+    for (const versions of keys.values()) {
+      for (const [i, { isMarker, size, chunks }] of versions.entries()) {
+        note(chunks);
+        if (i === 0 && !isMarker) {
+          usage.objects += 1;
+          usage.bytes += size;
+        } else {
+          usage.oldVersions += 1;
+          usage.oldBytes += size;
+        }
+      }
+    }
+    expect(lookupUsage(bed.map, ids[name])).toEqual(usage);
+  }
+  for (const { parts } of world.uploads.values())
+    for (const { chunks } of parts.values()) note(chunks);
+  for (let n = 0; n < 12; n++) {
+    const address = testAddress(n);
+    const count = lookupChunk(bed.map, address)?.count;
+    // Copies share manifests, so the map may count fewer references than the model, never none.
+    const wanted = counts.get(toHex(chunkKey(address)));
+    expect(count === undefined).toBe(wanted === undefined);
+    if (count !== undefined) expect(count).toBeLessThanOrEqual(wanted ?? 0);
+  }
+}
+
+function replay(bed: Bed): void {
+  const again = memoryMap();
+  for (const payload of bed.log) {
+    const rows = decodeRowWrites(payload);
+    if (rows instanceof Error) throw rows;
+    apply(again, { rows });
+  }
+  expect(again.rows()).toEqual(bed.map.rows());
+}
+
+function run(runSeed: number, operations: number): void {
+  const world: World = {
+    prng: prngFromSeed(runSeed),
+    bed: testBed(),
+    namespaces: new Map(),
+    uploads: new Map(),
+    seals: new Set(),
+    nextSeal: 1,
+  };
+  const { prng, bed } = world;
+  for (const name of ["a", "b"] as const) {
+    bed.decide({ kind: "create_namespace", id: ids[name], name });
+    world.namespaces.set(name, { versioning: "off", keys: new Map() });
+  }
+  for (let i = 0; i < operations; i++) {
+    const name = pick(prng, ["a", "b"] as const);
+    const namespace = world.namespaces.get(name)!;
+    const act = prng.below(20);
+    if (act < 8) putSome(world, name, namespace);
+    else if (act < 13) deleteSome(world, name, namespace);
+    else if (act < 15) copySome(world, name, namespace);
+    else if (act < 18) uploadSome(world, name);
+    else if (act < 19) bed.decide({ kind: "reclaim_step" });
+    else maintain(world, name, namespace);
+    const now = world.namespaces.get(name)!;
+    compareLookup(world, name, now);
+    compareListing(world, name, now);
+    compareVersionListing(world, name, now);
+    if (i % 4 === 0) compareUploads(world, name, now);
+    if (i % 50 !== 49) continue;
+    while (hasReclaim(bed.map, bed.now)) bed.decide({ kind: "reclaim_step" });
+    expect([...checkMap(bed.map, testDirKeys)].sort()).toEqual([...world.seals].sort());
+    compareCounts(world);
+  }
+  replay(bed);
+}
+
+test(`decide() answers as the plain model does (replay with KISEKI_SIM_SEED=${seed})`, () => {
+  for (let i = 0; i < 4; i++) run(seed + i, 400);
+});
+test("toUtf8() of the keys used here is what the model holds", () => {
+  expect(keyString(toUtf8("é"))).toBe(utf8String("é"));
+});
