@@ -86,6 +86,7 @@ export function parseCopyObject({ bucket, key, fields }: ObjectRequest): CopyObj
   const isMetadataReplaced = directive === "REPLACE";
   const isChanging =
     isMetadataReplaced ||
+    algorithm !== undefined ||
     fields.get("x-amz-storage-class") !== undefined ||
     fields.get("x-amz-website-redirect-location") !== undefined ||
     fields.get("x-amz-server-side-encryption") !== undefined;

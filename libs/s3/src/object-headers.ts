@@ -18,7 +18,7 @@ type OverridableHeader = keyof typeof contentHeaderNames;
 const overridable = Object.keys(contentHeaderNames) as readonly OverridableHeader[];
 
 /** Presence of any of these means something that is not done here; ignoring it would be a wrong success. */
-const notImplementedHeaders = [
+const notImplementedHeaders: ReadonlySet<string> = new Set([
   "x-amz-tagging",
   "x-amz-tagging-directive",
   "x-amz-object-lock-mode",
@@ -47,16 +47,16 @@ const notImplementedHeaders = [
   "x-amz-if-match-size",
   "x-amz-rename-source",
   "x-amz-bucket-namespace",
-] as const;
+]);
 
 /** These say what is so anyway; any other value asks for more than there is. */
-const harmlessValues: Readonly<Record<string, readonly string[]>> = {
-  "x-amz-acl": ["private", "bucket-owner-full-control"],
-  "x-amz-object-ownership": ["BucketOwnerEnforced"],
-  "x-amz-bucket-object-lock-enabled": ["false", "False"],
-  "x-amz-tagging-directive": ["COPY"],
-  "x-amz-server-side-encryption-bucket-key-enabled": ["false", "False"],
-};
+const harmlessValues: ReadonlyMap<string, readonly string[]> = new Map([
+  ["x-amz-acl", ["private", "bucket-owner-full-control"]],
+  ["x-amz-object-ownership", ["BucketOwnerEnforced"]],
+  ["x-amz-bucket-object-lock-enabled", ["false", "False"]],
+  ["x-amz-tagging-directive", ["COPY"]],
+  ["x-amz-server-side-encryption-bucket-key-enabled", ["false", "False"]],
+]);
 const cannedAcls = [
   "public-read",
   "public-read-write",
@@ -69,12 +69,12 @@ const cannedAcls = [
 /** Refuses what is not implemented, whichever call carries it. */
 export function refuseUnsupported(fields: Fields): S3Fault | undefined {
   for (const [name, value] of fields.headers) {
-    const harmless = harmlessValues[name];
+    const harmless = harmlessValues.get(name);
     if (harmless?.includes(value)) continue;
     if (name === "x-amz-acl" && !cannedAcls.includes(value)) {
       return invalidArgument(name, value.slice(0, 256), "");
     }
-    if (harmless === undefined && !notImplementedHeaders.some((known) => known === name)) continue;
+    if (harmless === undefined && !notImplementedHeaders.has(name)) continue;
     return s3Fault("NotImplemented", undefined, [["Header", name]]);
   }
   return refuseEncryption(fields);

@@ -237,15 +237,21 @@ function completedDocument(result: ResultOf<"upload_completed">): Uint8Array {
 /** Codes whose document names the bucket or the key, as S3's does. */
 function subjectNodes(fault: S3Fault, context: ResponseContext): readonly XmlNode[] {
   const has = (name: string) => fault.details.some(([present]) => present === name);
-  if (fault.code === "NoSuchKey" && context.key !== undefined && !has("Key")) {
+  const isKeyed = fault.code === "NoSuchKey" || fault.code === "NoSuchVersion";
+  if (isKeyed && context.key !== undefined && !has("Key")) {
     return [["Key", keyText(context.key)]];
   }
   const isAboutBucket =
     fault.code === "NoSuchBucket" ||
     fault.code.startsWith("Bucket") ||
     s3Errors[fault.code].status === 404;
-  const isKeyed = fault.code === "NoSuchKey" || fault.code === "NoSuchUpload";
-  if (isAboutBucket && !isKeyed && context.bucket !== undefined && !has("BucketName")) {
+  if (
+    isAboutBucket &&
+    !isKeyed &&
+    fault.code !== "NoSuchUpload" &&
+    context.bucket !== undefined &&
+    !has("BucketName")
+  ) {
     return [["BucketName", context.bucket]];
   }
   return [];
