@@ -24,7 +24,8 @@ export function parseHead(source: Uint8Array, limits: HttpLimits): RequestHead |
   at = targetStart;
   while ((byteClass[source[at]!]! & isTarget) !== 0) at += 1;
   if (at - targetStart > limits.targetSizeMax) return "target_too_large";
-  if (source[at] !== space) return at === targetStart ? "bad_request_line" : "bad_target";
+  if (at === targetStart) return "bad_request_line";
+  if (source[at] !== space) return "bad_target";
   const target = text.substring(targetStart, at);
   if (method === "CONNECT") return "bad_method";
   if (!target.startsWith("/") && !(target === "*" && method === "OPTIONS")) return "bad_target";

@@ -34,6 +34,8 @@ export interface ConnectionContext extends ResponseContext {
   readonly options: FrontOptions;
   /** No further request is taken once this is true. */
   readonly isStopping: boolean;
+  /** The connection is gone. May be told twice. */
+  forget(connection: Connection): void;
 }
 
 /**
@@ -152,7 +154,8 @@ export class Connection implements BodyPort {
 
   cut(): void {
     this.#socket.terminate();
-    if (this.#phase !== "closed") this.closed();
+    this.#context.forget(this); // the socket's own word may not come: see the decision note
+    this.closed();
   }
 
   // What the body asks.
@@ -378,16 +381,20 @@ export class Connection implements BodyPort {
     return (this.#now - this.#arrivedAt) / 1000;
   }
 
+  /** Ends our half; what the client still sends is dropped, so that its kernel does not drop our answer. */
   #linger(): void {
+    if (this.#isInputEnded) return this.#close();
     this.#phase = "linger";
     this.#deadline = this.#now + this.#context.options.limits.lingerTimeout;
-    if (this.#isInputEnded) return this.#close();
     this.#socket.shutdown();
     if (this.#isPaused) this.#socket.resume();
     this.#isPaused = false;
   }
 
+  /** Nothing is left to say or to hear. */
   #close(): void {
+    // `end` on TLS waits for the client's own close, and nothing can hurry it after that.
+    if (this.#context.options.tls !== undefined && !this.#isInputEnded) return this.#linger();
     this.#phase = "closed";
     this.#deadline = this.#now + this.#context.options.limits.lingerTimeout;
     this.#socket.end();

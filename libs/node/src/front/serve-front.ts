@@ -33,6 +33,11 @@ export function serveFront(clock: Clock, metrics: Metrics, options: FrontOptions
   const sweeping = new AbortController();
   let isStopping = false;
   let settleStop: (() => void) | undefined;
+  const forget = (connection: Connection): void => {
+    if (!connections.delete(connection)) return;
+    metrics.set("kiseki_gateway_connections", connections.size);
+    if (connections.size === 0) settleStop?.();
+  };
   const context: ConnectionContext = {
     clock,
     metrics,
@@ -40,6 +45,7 @@ export function serveFront(clock: Clock, metrics: Metrics, options: FrontOptions
     scratch: newBytes(scratchSize),
     serverName: options.serverName,
     date: dateSource(clock),
+    forget,
     get isStopping() {
       return isStopping;
     },
@@ -52,11 +58,6 @@ export function serveFront(clock: Clock, metrics: Metrics, options: FrontOptions
       options.onBug(reason);
       connection.cut();
     }
-  };
-  const forget = (connection: Connection): void => {
-    if (!connections.delete(connection)) return;
-    metrics.set("kiseki_gateway_connections", connections.size);
-    if (connections.size === 0) settleStop?.();
   };
   const reuse = options.reusePort ? { reusePort: true } : {}; // works, but Bun's types lack it
   const listener = Bun.listen<Connection | undefined>({
