@@ -1,5 +1,6 @@
 /** What every driver of a port runs in its own tests. Never imported by a program. */
 export { cryptoContract } from "./crypto.contract.ts";
+export { kmsContract } from "./kms.contract.ts";
 export type { ShardStorePlace } from "./shard-store.contract.ts";
 export { shardStoreContract } from "./shard-store.contract.ts";
 export type { DatapathPlace, OpenDatapathPlace } from "./datapath.contract.ts";
