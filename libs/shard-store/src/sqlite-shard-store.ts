@@ -1,6 +1,6 @@
-import type { Database, Statement } from "bun:sqlite";
+import type { Database } from "bun:sqlite";
 import type { Epoch, LogIndex } from "@kiseki/base";
-import { assert, epoch, logIndex } from "@kiseki/base";
+import { assert, logIndex } from "@kiseki/base";
 import type {
   CommitOutcome,
   Crypto,
@@ -16,7 +16,9 @@ import type { OpenDatabase } from "./shard-database.ts";
 import { openReader, openWriter, pragma } from "./shard-database.ts";
 import { ShardStoreError } from "./shard-store-error.ts";
 import type { ShardState } from "./shard-state.ts";
-import { decodeShardState, encodeShardState } from "./shard-state.ts";
+import { encodeShardState } from "./shard-state.ts";
+import type { Statements } from "./shard-statements.ts";
+import { loadState, prepareStatements } from "./shard-statements.ts";
 import type { OverlayRow, ShardTxHost } from "./shard-tx.ts";
 import { SqliteShardTx, writeRow } from "./shard-tx.ts";
 import { SqliteMap } from "./sqlite-map.ts";
@@ -118,7 +120,7 @@ export class SqliteShardStore implements ShardStore {
     this.#areConsumersDirty = true;
   }
   consumers(): ReadonlyMap<string, LogIndex> {
-    return this.#consumers;
+    return new Map(this.#consumers);
   }
   /** Works in transactions of 256 entries; the owner asks for a step at a time where it may not wait long. */
   truncate(upTo: LogIndex): LogIndex {
@@ -266,75 +268,4 @@ export function openSqliteShardStore(options: SqliteShardStoreOptions): SqliteSh
     database.close();
     throw reason;
   }
-}
-
-interface Statements {
-  readonly begin: Statement;
-  readonly commit: Statement;
-  readonly rollback: Statement;
-  readonly put: Statement;
-  readonly insert: Statement;
-  readonly delete: Statement;
-  readonly insertLog: Statement;
-  readonly deleteLog: Statement;
-  readonly putConsumer: Statement;
-  readonly putState: Statement;
-  readonly pageSize: number;
-  readonly all: readonly Statement[];
-}
-
-function prepareStatements(database: Database): Statements {
-  const all: Statement[] = [];
-  const prepare = (sql: string): Statement => {
-    const statement = database.prepare(sql);
-    all.push(statement);
-    return statement;
-  };
-  return {
-    begin: prepare("BEGIN IMMEDIATE"),
-    commit: prepare("COMMIT"),
-    rollback: prepare("ROLLBACK"),
-    put: prepare(
-      "INSERT INTO map(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-    ),
-    insert: prepare("INSERT INTO map(key, value) VALUES(?1, ?2) ON CONFLICT(key) DO NOTHING"),
-    delete: prepare("DELETE FROM map WHERE key = ?1"),
-    insertLog: prepare("INSERT INTO log(idx, bytes) VALUES(?1, ?2)"),
-    deleteLog: prepare("DELETE FROM log WHERE idx < ?1"),
-    putConsumer: prepare(
-      "INSERT INTO consumer(name, mark) VALUES(?1, ?2) ON CONFLICT(name) DO UPDATE SET mark = excluded.mark",
-    ),
-    putState: prepare(
-      "INSERT INTO meta(key, value) VALUES('state', ?1) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-    ),
-    pageSize: pragma(database, "page_size") as number,
-    all,
-  };
-}
-
-/** The state row, checked against the log's own ends. */
-function loadState(database: Database): ShardState {
-  const row = database.query("SELECT value FROM meta WHERE key = 'state'").values()[0];
-  const [low, high] = database.query("SELECT min(idx), max(idx) FROM log").values()[0] as [
-    number | null,
-    number | null,
-  ];
-  const state: ShardState | "unknown_version" | "damaged" =
-    row === undefined
-      ? { index: logIndex(0n), first: logIndex(1n), epoch: epoch(0n), tables: [] }
-      : row[0] instanceof Uint8Array
-        ? decodeShardState(row[0])
-        : "damaged";
-  if (typeof state === "string") {
-    throw new ShardStoreError(state, "Cannot read the shard's state row");
-  }
-  const isEmpty = state.first > state.index;
-  const agrees = isEmpty
-    ? low === null
-    : low !== null && high !== null && BigInt(low) === state.first && BigInt(high) === state.index;
-  if (agrees) return state;
-  throw new ShardStoreError(
-    "damaged",
-    `Cannot open the shard: the log holds ${low} to ${high}, its state says ${state.first} to ${state.index}`,
-  );
 }

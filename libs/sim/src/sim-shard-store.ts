@@ -89,7 +89,7 @@ export class SimShardStore implements ShardStore {
     if (index > mark) this.#consumers.set(name, index);
   }
   consumers(): ReadonlyMap<string, LogIndex> {
-    return this.#consumers;
+    return new Map(this.#consumers);
   }
   truncate(upTo: LogIndex): LogIndex {
     this.#mustLive();
