@@ -1,13 +1,14 @@
 import { writeSync } from "node:fs";
 import { epoch, toUtf8 } from "@kiseki/base";
-import { openSqliteShardStore } from "./sqlite-shard-store.ts";
 import { plainDatabase, testCrypto, testSumKey } from "./place.test-helper.ts";
+import { openSealedMembers } from "./sealed-place.test-helper.ts";
+import { openSqliteShardStore } from "./sqlite-shard-store.ts";
 
 // The victim of crash.test.ts: commits numbered rows for ever and writes each number once acknowledged.
-const path = process.argv[2];
-if (path === undefined) throw new Error("Cannot run: no path is given");
+const [kind, path] = process.argv.slice(2);
+if (path === undefined) throw new Error("Cannot run: no kind and path are given");
 const store = openSqliteShardStore({
-  openDatabase: plainDatabase(path),
+  openDatabase: kind === "sealed" ? openSealedMembers(path).openDatabase : plainDatabase(path),
   crypto: testCrypto,
   sumKey: testSumKey,
 });
