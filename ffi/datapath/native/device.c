@@ -162,7 +162,7 @@ uint8_t *device_fetch(struct devices *devices, uint32_t slot, uint64_t offset, s
   return error == 0 ? bytes : NULL;
 }
 
-/* O_DIRECT and anything not whole pages goes over `scratch`, in pieces. */
+/* O_DIRECT with anything but whole pages goes over `scratch`, in pieces. */
 static int read_into(const struct grip *grip, uint64_t offset, uint8_t *target, uint64_t size, uint8_t *scratch) {
   if (offset > grip->size || size > grip->size - offset) return EIO;
   int aligned = offset % PAGE_SIZE == 0 && size % PAGE_SIZE == 0 && (uintptr_t)target % PAGE_SIZE == 0;

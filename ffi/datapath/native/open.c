@@ -177,7 +177,7 @@ void open_job(struct devices *devices, struct arena *arena, struct record *recor
   if (is_sane) {
     uint32_t last = opening.end - 1;
     uint64_t needed = (uint64_t)(last - opening.first) * SEGMENT_SIZE + segment_plain_size(&opening.fragments.geometry, last);
-    opening.target = needed <= record->target_size ? arena_at(arena, record->target_offset, needed) : NULL;
+    opening.target = needed <= record->target_size ? arena_at(arena, record->target_offset, record->target_size) : NULL;
   }
   if (!opening.target) fail(record, STATUS_BAD_ARGUMENT, 0);
   else record->outcome = opening.fragments.geometry.copies ? open_copies(&opening) : open_coded(&opening);

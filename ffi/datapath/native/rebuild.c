@@ -44,7 +44,7 @@ void rebuild_job(struct devices *devices, struct arena *arena, struct record *re
   uint32_t wanted = record->wanted, highest = wanted == 0 ? 0 : 31 - (uint32_t)__builtin_clz(wanted);
   uint32_t place = geometry->copies ? 0 : highest;
   uint64_t needed = (uint64_t)place * geometry->stride + record->header_room + geometry->fragment;
-  uint8_t *target = needed <= record->target_size ? arena_at(arena, record->target_offset, needed) : NULL;
+  uint8_t *target = needed <= record->target_size ? arena_at(arena, record->target_offset, record->target_size) : NULL;
   if (wanted == 0 || highest >= geometry->total || !target) return fail(record, STATUS_BAD_ARGUMENT, 0);
   int error = geometry->copies ? rebuild_copies(&fragments, target + record->header_room) : rebuild_coded(&fragments, target);
   if (error != 0) {
