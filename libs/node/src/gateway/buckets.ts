@@ -1,0 +1,110 @@
+import { namespaceId, newBytes, toUtf8 } from "@kiseki/base";
+import { listNamespaces } from "@kiseki/composition";
+import {
+  type BucketCall,
+  checkLocation,
+  type CreateBucketCall,
+  type DeleteObjectsCall,
+  isFault,
+  type ListBucketsCall,
+  parseCreateBucketBody,
+  parseDeleteBody,
+  type S3Fault,
+} from "@kiseki/s3";
+import { readDocument } from "./content.ts";
+import { toConditions } from "./convert.ts";
+import { GatewayFailure, refusalFault } from "./failure.ts";
+import { openPosition, sealPosition } from "./list-position.ts";
+import type { CallOutcome } from "./objects.ts";
+import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
+
+function orFail<T>(value: T | S3Fault): T {
+  if (isFault(value)) throw new GatewayFailure(value);
+  return value as T;
+}
+
+export function readCallDocument(
+  scope: CallScope,
+  call: Pick<CreateBucketCall, "body" | "bodySizeMax">,
+): Promise<Uint8Array> {
+  return readDocument(scope.ports, scope.content, {
+    sizeMax: call.bodySizeMax,
+    expectation: call.body,
+    payload: scope.payload,
+    signal: scope.request.signal,
+  });
+}
+
+export async function createBucket(scope: CallScope, call: CreateBucketCall): Promise<CallOutcome> {
+  const document = await readCallDocument(scope, call);
+  const { locationConstraint } = orFail(parseCreateBucketBody(document));
+  const fault = checkLocation(locationConstraint, scope.region);
+  if (fault) throw new GatewayFailure(fault);
+  const existing = scope.buckets.find(scope.tenant, call.bucket);
+  // The alias is taken before the delta, so that no virtual-host name ever means two buckets.
+  const hasAlias = existing === undefined && scope.aliases.claim(call.bucket);
+  try {
+    const id = namespaceId(scope.ports.prng.fill(newBytes(16)));
+    await submit(scope, { kind: "create_namespace", id, name: call.bucket }, "namespace");
+  } catch (reason) {
+    if (hasAlias && !scope.buckets.find(scope.tenant, call.bucket))
+      scope.aliases.release(call.bucket);
+    throw reason;
+  }
+  return { result: { kind: "bucket_created", bucket: call.bucket } };
+}
+
+export async function deleteBucket(scope: CallScope, call: BucketCall): Promise<CallOutcome> {
+  const namespace = findBucket(scope, call.bucket).id;
+  scope.buckets.forget(call.bucket);
+  await submit(scope, { kind: "delete_namespace", namespace }, "none");
+  scope.buckets.forget(call.bucket); // a request in between may have put it back
+  scope.aliases.release(call.bucket);
+  return { result: { kind: "bucket_deleted" } };
+}
+
+export function listBuckets(scope: CallScope, call: ListBucketsCall): CallOutcome {
+  const place = { list: "buckets", bucket: "" } as const;
+  const after = openPosition(scope, place, call.continuationToken);
+  const page = scope.tenant.store.view((map) => {
+    const from = after === undefined ? undefined : Buffer.from(after).toString("utf8");
+    return listNamespaces(map, from, call.maxBuckets);
+  });
+  const buckets = page.namespaces
+    .filter(({ name }) => name.startsWith(call.prefix))
+    .map(({ name, created }) => ({ name, created, region: scope.region }));
+  const token = page.next === undefined ? undefined : sealPosition(scope, place, toUtf8(page.next));
+  return {
+    result: { kind: "buckets", call, owner: scope.owner, buckets, continuationToken: token },
+  };
+}
+
+/** Each key is an operation of its own; all of them join the same batch or two. */
+export async function deleteObjects(
+  scope: CallScope,
+  call: DeleteObjectsCall,
+): Promise<CallOutcome> {
+  const namespace = findBucket(scope, call.bucket).id;
+  const body = orFail(parseDeleteBody(await readCallDocument(scope, call)));
+  const outcomes = await Promise.all(
+    body.entries.map(async ({ key, isNullVersion, ifMatch, fault }) => {
+      if (fault) return { key, isNullVersion, error: { code: fault.code, message: fault.message } };
+      const outcome = await scope.tenant.owner.submit(
+        {
+          kind: "delete_object",
+          namespace,
+          key,
+          conditions: ifMatch === undefined ? {} : toConditions({ ifMatch }),
+          ...(isNullVersion ? { version: "null" as const } : {}),
+        },
+        newOperationId(scope.ports.prng),
+      );
+      const error =
+        outcome.kind === "refused"
+          ? { code: refusalFault[outcome.code], message: undefined }
+          : undefined;
+      return { key, isNullVersion, error };
+    }),
+  );
+  return { result: { kind: "objects_deleted", isQuiet: body.isQuiet, outcomes } };
+}

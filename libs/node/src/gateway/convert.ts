@@ -1,0 +1,113 @@
+import { toHex } from "@kiseki/base";
+import type { Conditions, FoundObject } from "@kiseki/composition";
+import type { Checksum, Etag, ObjectAttributes, ObjectEntry } from "@kiseki/format";
+import type {
+  ContentHeaders,
+  ListedObject,
+  ObjectAttributes as S3Attributes,
+  ObjectChecksum,
+  ObjectView,
+  Owner,
+  WriteConditions,
+} from "@kiseki/s3";
+
+/** ETag text without quotes. */
+export const etagText = (etag: Etag): string =>
+  etag.parts === 0 ? toHex(etag.md5) : `${toHex(etag.md5)}-${etag.parts}`;
+
+const headerNames = {
+  contentType: "content-type",
+  cacheControl: "cache-control",
+  contentDisposition: "content-disposition",
+  contentEncoding: "content-encoding",
+  contentLanguage: "content-language",
+  expires: "expires",
+  websiteRedirectLocation: "x-amz-website-redirect-location",
+} as const satisfies Record<keyof ContentHeaders, string>;
+const storageClassName = "x-amz-storage-class";
+const sseName = "x-amz-server-side-encryption";
+
+/** What the map keeps of a request's attributes. */
+export function toRowAttributes(
+  attributes: S3Attributes,
+  checksums: readonly Checksum[],
+): ObjectAttributes {
+  const headers: (readonly [string, string])[] = [];
+  for (const [field, name] of Object.entries(headerNames) as [keyof ContentHeaders, string][]) {
+    const value = attributes.content[field];
+    if (value !== undefined) headers.push([name, value]);
+  }
+  if (attributes.storageClass !== "STANDARD") {
+    headers.push([storageClassName, attributes.storageClass]);
+  }
+  if (attributes.isSseRequested) headers.push([sseName, "AES256"]);
+  return { headers, userMetadata: attributes.metadata, checksums };
+}
+
+/** The request's form of what the map keeps; the reverse of `toRowAttributes`. */
+export function toS3Attributes(row: ObjectAttributes): S3Attributes {
+  const find = (name: string): string | undefined =>
+    row.headers.find(([header]) => header === name)?.[1];
+  const content: Record<string, string> = {};
+  for (const [field, name] of Object.entries(headerNames)) {
+    const value = find(name);
+    if (value !== undefined) content[field] = value;
+  }
+  return {
+    content,
+    metadata: row.userMetadata,
+    storageClass:
+      find(storageClassName) === "REDUCED_REDUNDANCY" ? "REDUCED_REDUNDANCY" : "STANDARD",
+    isSseRequested: find(sseName) !== undefined,
+  };
+}
+
+export function toObjectChecksum(
+  checksum: Checksum | undefined,
+  parts: number,
+): ObjectChecksum | undefined {
+  if (checksum === undefined) return undefined;
+  return {
+    algorithm: checksum.algorithm,
+    value: checksum.value,
+    type: checksum.isComposite ? "COMPOSITE" : "FULL_OBJECT",
+    partCount: checksum.isComposite ? parts : 0,
+  };
+}
+
+export function toObjectView(found: FoundObject): ObjectView {
+  const { entry, cold } = found;
+  const { content, metadata, storageClass, isSseRequested } = toS3Attributes(cold.attributes);
+  return {
+    size: entry.size,
+    etag: etagText(entry.etag),
+    lastModified: entry.modified,
+    content,
+    metadata,
+    storageClass,
+    isSse: isSseRequested,
+    checksum: toObjectChecksum(cold.attributes.checksums[0], entry.etag.parts),
+  };
+}
+
+export function toListedObject(key: Uint8Array, entry: ObjectEntry, owner: Owner): ListedObject {
+  return {
+    key,
+    lastModified: entry.modified,
+    etag: etagText(entry.etag),
+    size: entry.size,
+    storageClass: "STANDARD",
+    owner,
+    checksumAlgorithm: undefined,
+    checksumType: undefined,
+  };
+}
+
+export function toConditions(conditions: WriteConditions): Conditions {
+  const list = (match: "*" | readonly string[]): readonly string[] =>
+    match === "*" ? ["*"] : match;
+  return {
+    ...(conditions.ifMatch === undefined ? {} : { ifMatch: list(conditions.ifMatch) }),
+    ...(conditions.ifNoneMatch === undefined ? {} : { ifNoneMatch: list(conditions.ifNoneMatch) }),
+  };
+}

@@ -1,0 +1,201 @@
+import { assert, toHex } from "@kiseki/base";
+import { type Answer, type FoundObject, readContent } from "@kiseki/composition";
+import type { Checksum } from "@kiseki/format";
+import type { HashAlgorithm } from "@kiseki/ports";
+import {
+  type CopyObjectCall,
+  type CopySource,
+  evaluateRead,
+  evaluateWrite,
+  type UploadPartCopyCall,
+} from "@kiseki/s3";
+import { ContentReader } from "../object/read-content.ts";
+import { type WrittenContent, writeContent } from "../object/write-content.ts";
+import {
+  etagText,
+  toConditions,
+  toObjectChecksum,
+  toObjectView,
+  toRowAttributes,
+  toS3Attributes,
+} from "./convert.ts";
+import { fail } from "./failure.ts";
+import { uploadAlgorithm, uploadOf } from "./multipart.ts";
+import { type CallOutcome, lookUp } from "./objects.ts";
+import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
+
+const partSourceSizeMax = 5 * 1024 ** 3;
+
+/** The source as it stands, its conditions met. @throws {GatewayFailure} */
+function openSource(scope: CallScope, source: CopySource): FoundObject {
+  const found = lookUp(scope, source.bucket, source.key);
+  if (found === undefined) throw fail("NoSuchKey");
+  if (evaluateRead(source.conditions, toObjectView(found)) !== "proceed") {
+    throw fail("PreconditionFailed");
+  }
+  return found;
+}
+
+/** True when the content can be named again instead of being written again: no small content in the range. */
+function isReferable(scope: CallScope, found: FoundObject, start: number, end: number): boolean {
+  const page = scope.tenant.store.view((map) =>
+    readContent(map, found.cold.content, { start, end }, 1),
+  );
+  return page.pieces.every((piece) => piece.kind === "hole" || !piece.isSmall);
+}
+
+/** Reads `[start, end)` of an object and stores it anew; `commit` names it. */
+async function rewrite<T>(
+  scope: CallScope,
+  source: { readonly found: FoundObject; readonly start: number; readonly end: number },
+  algorithm: Checksum["algorithm"],
+  commit: (written: WrittenContent, md5: Uint8Array, checksums: readonly Checksum[]) => Promise<T>,
+): Promise<T> {
+  const { ports, tenant, request } = scope;
+  const { found, start, end } = source;
+  using place = new DisposableStack();
+  place.use(tenant.readers.enter());
+  using content = new ContentReader(ports, tenant, {
+    found,
+    start,
+    end,
+    place: place.move(),
+    signal: request.signal,
+  });
+  const algorithms = new Set<HashAlgorithm>([algorithm]);
+  using written = await writeContent(ports, tenant, content, {
+    operationId: newOperationId(ports.prng),
+    size: end - start,
+    algorithms,
+    signal: request.signal,
+  });
+  const md5 = written.digests.get("md5");
+  const value = written.digests.get(algorithm);
+  assert(md5 !== undefined && value !== undefined, "both digests were asked for");
+  try {
+    return await commit(written, md5, [{ algorithm, value, isComposite: false }]);
+  } catch (reason) {
+    written.discard();
+    throw reason;
+  }
+}
+
+/** A multipart object's copy has the ETag of one upload, and another algorithm asks for another digest. */
+function mustRewrite(scope: CallScope, call: CopyObjectCall, found: FoundObject): boolean {
+  const known = found.cold.attributes.checksums[0];
+  if (found.entry.etag.parts > 0 && found.entry.size <= partSourceSizeMax) return true;
+  if (call.algorithm !== undefined && call.algorithm !== known?.algorithm) return true;
+  return found.entry.size > 0 && !isReferable(scope, found, 0, found.entry.size);
+}
+
+export async function copyObject(scope: CallScope, call: CopyObjectCall): Promise<CallOutcome> {
+  const namespace = findBucket(scope, call.bucket).id;
+  const source = { namespace: findBucket(scope, call.source.bucket).id, key: call.source.key };
+  using _place = scope.tenant.readers.enter();
+  const found = openSource(scope, call.source);
+  const target = lookUp(scope, call.bucket, call.key);
+  const refused = evaluateWrite(call.conditions, target && etagText(target.entry.etag));
+  if (refused) throw fail(refused);
+  if (found.entry.size > partSourceSizeMax) throw fail("InvalidRequest");
+  const kept = toS3Attributes(found.cold.attributes);
+  const wanted = call.isMetadataReplaced
+    ? call.attributes
+    : { ...kept, storageClass: call.attributes.storageClass };
+  const conditions = toConditions(call.conditions);
+  let answer: Extract<Answer, { kind: "object" }>;
+  if (mustRewrite(scope, call, found)) {
+    const algorithm =
+      call.algorithm ?? found.cold.attributes.checksums[0]?.algorithm ?? "crc64nvme";
+    const size = found.entry.size;
+    answer = await rewrite(
+      scope,
+      { found, start: 0, end: size },
+      algorithm,
+      (written, md5, checksums) =>
+        submit(
+          scope,
+          {
+            kind: "put_object",
+            namespace,
+            key: call.key,
+            content: written.content,
+            size,
+            etag: { md5, parts: 0 },
+            attributes: toRowAttributes(wanted, checksums),
+            conditions,
+          },
+          "object",
+        ),
+    );
+  } else {
+    const attributes = toRowAttributes(wanted, found.cold.attributes.checksums);
+    answer = await submit(
+      scope,
+      {
+        kind: "copy_object",
+        namespace,
+        key: call.key,
+        source,
+        sourceConditions: { ifMatch: [etagText(found.entry.etag)] },
+        attributes,
+        conditions,
+      },
+      "object",
+    );
+  }
+  return {
+    result: {
+      kind: "object_copied",
+      etag: etagText(answer.etag),
+      lastModified: answer.modified,
+      checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
+      isSse: wanted.isSseRequested,
+    },
+  };
+}
+
+export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Promise<CallOutcome> {
+  const namespace = findBucket(scope, call.bucket).id;
+  const upload = uploadOf(call.uploadId);
+  const algorithm = uploadAlgorithm(scope, call) ?? "crc64nvme";
+  using _place = scope.tenant.readers.enter();
+  const found = openSource(scope, call.source);
+  const { size } = found.entry;
+  const start = call.range?.first ?? 0;
+  const end = call.range === undefined ? size : call.range.last + 1;
+  if (end > size) throw fail("InvalidArgument", "Range specified is not valid for source object");
+  if (end - start > partSourceSizeMax) throw fail("InvalidRequest");
+  const answer = await rewrite(
+    scope,
+    { found, start, end },
+    algorithm,
+    async (written, md5, checksums) => {
+      // The bytes were read for the part's MD5; chunks cut at the same offsets are dedup hits, not second copies.
+      const part = await submit(
+        scope,
+        {
+          kind: "put_part",
+          namespace,
+          key: call.key,
+          upload,
+          part: call.partNumber,
+          content: written.content,
+          size: end - start,
+          md5,
+          checksums,
+        },
+        "part",
+      );
+      return { ...part, checksums };
+    },
+  );
+  return {
+    result: {
+      kind: "part_copied",
+      etag: toHex(answer.md5),
+      lastModified: answer.modified,
+      checksum: toObjectChecksum(answer.checksums[0], 0),
+      isSse: false,
+    },
+  };
+}

@@ -1,0 +1,85 @@
+import type { AuthFault } from "@kiseki/auth";
+import { ChunkStoreError } from "@kiseki/chunk-store";
+import { TenantKeysError } from "@kiseki/kms";
+import { type S3ErrorCode, type S3Fault, s3Fault } from "@kiseki/s3";
+import { BodyError } from "../front/types.ts";
+import { ShortBodyError } from "../object/write-content.ts";
+import type { Outcome } from "../shard/shard-owner.ts";
+
+/** Ends a request with an S3 error document; thrown where a call's work is nested, caught in the handler. */
+export class GatewayFailure extends Error {
+  override readonly name = "GatewayFailure";
+  readonly fault: S3Fault;
+  constructor(fault: S3Fault, options?: ErrorOptions) {
+    super(fault.code, options);
+    this.fault = fault;
+  }
+}
+
+export const fail = (code: S3ErrorCode, message?: string): GatewayFailure =>
+  new GatewayFailure(s3Fault(code, message));
+
+/** What a refused signature or a broken aws-chunked body is answered with. */
+export function authFailure(fault: AuthFault): GatewayFailure {
+  return new GatewayFailure(s3Fault(fault.code, fault.message, Object.entries(fault.details)));
+}
+
+type Refused = Extract<Outcome, { kind: "refused" }>["code"];
+
+/** Every refusal of the shard's machine and its owner, as S3 says it. */
+export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
+  no_such_namespace: "NoSuchBucket",
+  namespace_exists: "BucketAlreadyOwnedByYou",
+  namespace_not_empty: "BucketNotEmpty",
+  namespace_read_only: "AccessDenied",
+  invalid_versioning: "InvalidRequest",
+  no_such_key: "NoSuchKey",
+  no_such_version: "NoSuchVersion",
+  is_delete_marker: "InvalidRequest",
+  invalid_key: "InvalidArgument",
+  key_too_long: "KeyTooLongError",
+  precondition_failed: "PreconditionFailed",
+  source_precondition_failed: "PreconditionFailed",
+  source_is_small: "InternalError",
+  no_such_source_namespace: "NoSuchBucket",
+  no_such_source_key: "NoSuchKey",
+  no_such_source_version: "NoSuchVersion",
+  invalid_range: "InvalidRange",
+  attributes_too_large: "MetadataTooLarge",
+  too_many_extents: "EntityTooLarge",
+  object_too_large: "EntityTooLarge",
+  chunk_gone: "SlowDown",
+  no_such_upload: "NoSuchUpload",
+  invalid_part: "InvalidPart",
+  invalid_part_number: "InvalidArgument",
+  invalid_part_order: "InvalidPartOrder",
+  entity_too_small: "EntityTooSmall",
+  directory_closed: "SlowDown",
+  busy: "SlowDown",
+  closed: "ServiceUnavailable",
+  no_space: "InsufficientStorage",
+};
+export const refusalFailure = (code: Refused): GatewayFailure => fail(refusalFault[code]);
+
+/** The one funnel from whatever was thrown to what the client is told; `undefined`: nobody listens any more. */
+export function toFault(reason: unknown): S3Fault | undefined {
+  if (reason instanceof GatewayFailure) return reason.fault;
+  if (reason instanceof ShortBodyError) return s3Fault("IncompleteBody");
+  if (reason instanceof TenantKeysError) {
+    return reason.code === "shredded"
+      ? s3Fault("AccessDenied")
+      : s3Fault(
+          "ServiceUnavailable",
+          `The key manager "${reason.provider}" of this tenant is out of reach. Please try again.`,
+        );
+  }
+  if (reason instanceof ChunkStoreError) {
+    if (reason.code === "no_space") return s3Fault("InsufficientStorage");
+    if (reason.code === "unavailable" || reason.code === "closed") return s3Fault("SlowDown");
+  }
+  if (reason instanceof BodyError) {
+    if (reason.code === "too_slow") return s3Fault("RequestTimeout");
+    return reason.code === "aborted" ? undefined : s3Fault("IncompleteBody");
+  }
+  return s3Fault("InternalError");
+}

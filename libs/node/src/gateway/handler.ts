@@ -1,0 +1,269 @@
+import { type PayloadMode, SignatureVerifier } from "@kiseki/auth";
+import { unreachable } from "@kiseki/base";
+import type { AccessKeyRecord } from "@kiseki/catalog";
+import {
+  isFault,
+  parseCall,
+  type ResponseContext,
+  type S3Addressing,
+  type S3Call,
+  type S3Fault,
+  s3Fault,
+  toFaultResponse,
+  toResponse,
+} from "@kiseki/s3";
+import type { Logger } from "@kiseki/telemetry";
+import type { BodyStream, FrontFault, FrontRequest, FrontResponse } from "../front/types.ts";
+import type { DataPorts, OpenTenant } from "../object/types.ts";
+import { createBucket, deleteBucket, deleteObjects, listBuckets } from "./buckets.ts";
+import { openContent } from "./content.ts";
+import { copyObject, copyPart } from "./copies.ts";
+import { authFailure, fail, GatewayFailure, toFault } from "./failure.ts";
+import { listObjects, listParts, listUploads, listVersions } from "./listings.ts";
+import { abortUpload, completeUpload, createUpload, uploadPart } from "./multipart.ts";
+import { type CallOutcome, deleteObject, putObject, readObject } from "./objects.ts";
+import { type BucketAliases, BucketCache, type CallScope, findBucket } from "./scope.ts";
+
+export interface GatewayOptions {
+  readonly ports: DataPorts;
+  readonly log: Logger;
+  /** The only region that signatures may name; `undefined`: any. */
+  readonly region: string | undefined;
+  readonly addressing: S3Addressing;
+  /** Unsigned bodies are taken over plain TCP from beyond this machine. */
+  readonly allowPlaintext: boolean;
+  readonly lookUpKey: (id: string) => AccessKeyRecord | undefined;
+  readonly openTenant: (key: AccessKeyRecord, signal: AbortSignal) => Promise<OpenTenant>;
+  readonly aliasesOf: (key: AccessKeyRecord) => BucketAliases;
+  /** 64 hex digits that stand for a tenant where S3 shows an owner. */
+  readonly ownerIdOf: (key: AccessKeyRecord) => string;
+}
+
+const hostId = "kiseki";
+const defaultRegion = "us-east-1";
+
+/** S3 over the front: signature, call, answer. What throws below ends here as an error document. */
+export class Gateway {
+  readonly #options: GatewayOptions;
+  readonly #verifier: SignatureVerifier<AccessKeyRecord>;
+  /** One per tenant, by its id's text. */
+  readonly #buckets = new Map<string, BucketCache>();
+
+  constructor(options: GatewayOptions) {
+    this.#options = options;
+    this.#verifier = new SignatureVerifier(options.ports.crypto, {
+      lookup: (id, sessionToken) =>
+        sessionToken === undefined ? options.lookUpKey(id) : undefined,
+      region: options.region,
+    });
+  }
+
+  /** Never rejects. */
+  async handle(request: FrontRequest): Promise<FrontResponse> {
+    const { clock, metrics } = this.#options.ports;
+    const context = contextOf(request);
+    const response = await this.#answer(request, context);
+    const { method } = request.head;
+    const labels = { method: methodLabel(method) };
+    metrics.add("kiseki_gateway_requests_total", 1, { ...labels, status: `${response.status}` });
+    const duration = (clock.monotonic() - request.arrivedAt) / 1000;
+    metrics.observe("kiseki_gateway_request_duration_seconds", duration, labels);
+    return response;
+  }
+
+  /** What the front answers by itself, in S3's form. */
+  renderFault(fault: FrontFault): FrontResponse {
+    if (fault.reason !== undefined) this.#log(fault.id, fault.reason);
+    const context: ResponseContext = {
+      requestId: fault.id,
+      hostId,
+      isHead: fault.head?.method === "HEAD",
+      resource: fault.head?.target.split("?", 1)[0] ?? "",
+      bucket: undefined,
+      key: undefined,
+    };
+    const rendered = render(toFaultResponse(s3Fault(frontFaultCode(fault)), context), undefined);
+    return { ...rendered, status: fault.status };
+  }
+
+  async #answer(request: FrontRequest, context: ResponseContext): Promise<FrontResponse> {
+    let named = context;
+    try {
+      const { result, content } = await this.#perform(request, (call) => {
+        named = { ...context, ...subjectOf(call) };
+      });
+      try {
+        return render(toResponse(result, named), content);
+      } catch (reason) {
+        content?.[Symbol.dispose]();
+        throw reason;
+      }
+    } catch (reason) {
+      const fault = toFault(reason) ?? s3Fault("RequestTimeout");
+      if (fault.code === "InternalError") this.#log(request.id, reason);
+      return render(toFaultResponse(fault, named), undefined);
+    }
+  }
+
+  async #perform(request: FrontRequest, onCall: (call: S3Call) => void): Promise<CallOutcome> {
+    const { ports } = this.#options;
+    const { head } = request;
+    const outcome = this.#verifier.verify(head, ports.clock.realtime());
+    if (outcome.kind === "fault") {
+      ports.metrics.add("kiseki_auth_failures_total", 1, { code: outcome.code });
+      throw authFailure(outcome);
+    }
+    if (outcome.kind === "anonymous") throw fail("AccessDenied");
+    this.#checkPayload(request, outcome.payload);
+    const call = parseCall(
+      {
+        method: head.method,
+        target: head.target,
+        headers: head.headers,
+        host: head.host,
+        isSigned: true,
+      },
+      this.#options.addressing,
+    );
+    if (isFault(call)) throw new GatewayFailure(call as S3Fault);
+    onCall(call as S3Call);
+    const { key } = outcome;
+    const tenant = await this.#options.openTenant(key, request.signal);
+    const ownerId = this.#options.ownerIdOf(key);
+    const scope: CallScope = {
+      ports,
+      tenant,
+      request,
+      payload: outcome.payload,
+      content: openContent(ports.crypto, request.body, outcome.payload),
+      owner: { id: ownerId, displayName: key.userName },
+      region: this.#options.region ?? defaultRegion,
+      aliases: this.#options.aliasesOf(key),
+      buckets: this.#bucketsOf(ownerId),
+    };
+    return dispatch(scope, call as S3Call);
+  }
+
+  /** A body without any hash is only as safe as the way it came. */
+  #checkPayload(request: FrontRequest, payload: PayloadMode): void {
+    const isUnsigned =
+      payload.kind === "unsigned" || (payload.kind === "streamed" && payload.signing === undefined);
+    if (!isUnsigned || request.isTls || request.isLoopback || this.#options.allowPlaintext) return;
+    throw fail("AccessDenied", "A body without a signed hash is taken over TLS only.");
+  }
+
+  #bucketsOf(ownerId: string): BucketCache {
+    let cache = this.#buckets.get(ownerId);
+    if (cache === undefined) this.#buckets.set(ownerId, (cache = new BucketCache()));
+    return cache;
+  }
+
+  #log(requestId: string, reason: unknown): void {
+    const { name, stack } =
+      reason instanceof Error ? reason : { name: "unknown", stack: undefined };
+    this.#options.log.error({ requestId, error: name, stack }, "request failed");
+  }
+}
+
+function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOutcome {
+  switch (call.kind) {
+    case "list_buckets":
+      return listBuckets(scope, call);
+    case "create_bucket":
+      return createBucket(scope, call);
+    case "delete_bucket":
+      return deleteBucket(scope, call);
+    case "head_bucket":
+      findBucket(scope, call.bucket);
+      return { result: { kind: "bucket_found", region: scope.region } };
+    case "get_bucket_location":
+      findBucket(scope, call.bucket);
+      return { result: { kind: "bucket_location", region: scope.region } };
+    case "get_bucket_versioning":
+      findBucket(scope, call.bucket);
+      return { result: { kind: "bucket_versioning" } };
+    case "get_unset_setting":
+      findBucket(scope, call.bucket);
+      throw fail(call.answer);
+    case "list_objects":
+      return listObjects(scope, call);
+    case "list_object_versions":
+      return listVersions(scope, call);
+    case "list_multipart_uploads":
+      return listUploads(scope, call);
+    case "list_parts":
+      return listParts(scope, call);
+    case "delete_objects":
+      return deleteObjects(scope, call);
+    case "put_object":
+      return putObject(scope, call);
+    case "get_object":
+    case "head_object":
+      return readObject(scope, call);
+    case "delete_object":
+      return deleteObject(scope, call);
+    case "copy_object":
+      return copyObject(scope, call);
+    case "create_multipart_upload":
+      return createUpload(scope, call);
+    case "upload_part":
+      return uploadPart(scope, call);
+    case "upload_part_copy":
+      return copyPart(scope, call);
+    case "complete_multipart_upload":
+      return completeUpload(scope, call);
+    case "abort_multipart_upload":
+      return abortUpload(scope, call);
+    default:
+      return unreachable(call);
+  }
+}
+
+function subjectOf(call: S3Call): Pick<ResponseContext, "bucket" | "key"> {
+  return {
+    bucket: "bucket" in call ? call.bucket : undefined,
+    key: "key" in call ? call.key : undefined,
+  };
+}
+
+function contextOf(request: FrontRequest): ResponseContext {
+  return {
+    requestId: request.id,
+    hostId,
+    isHead: request.head.method === "HEAD",
+    resource: request.head.target.split("?", 1)[0]!,
+    bucket: undefined,
+    key: undefined,
+  };
+}
+
+const methods = new Set(["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"]);
+const methodLabel = (method: string): string => (methods.has(method) ? method : "other");
+
+function frontFaultCode(fault: FrontFault): S3Fault["code"] {
+  if (fault.code === "timeout") return "RequestTimeout";
+  if (fault.code === "overload") return "SlowDown";
+  if (fault.code === "internal") return "InternalError";
+  if (fault.status === 501) return "NotImplemented";
+  return fault.status === 411 ? "MissingContentLength" : "BadRequest";
+}
+
+/** An S3 answer as the front sends it; `content` is the object's bytes, if they follow. */
+function render(
+  response: ReturnType<typeof toResponse>,
+  content: CallOutcome["content"],
+): FrontResponse {
+  const { status, headers } = response;
+  const size = headers.find(([name]) => name.toLowerCase() === "content-length")?.[1];
+  const rest = headers.filter(([name]) => name.toLowerCase() !== "content-length");
+  if (content) {
+    const body: BodyStream = {
+      size: content.size,
+      next: () => content.next(),
+      close: () => content[Symbol.dispose](),
+    };
+    return { status, headers: rest, body };
+  }
+  if (response.body) return { status, headers: rest, body: response.body };
+  return { status, headers: rest, ...(size === undefined ? {} : { size: Number(size) }) };
+}

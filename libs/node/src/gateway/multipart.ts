@@ -1,0 +1,222 @@
+import { createHash } from "node:crypto";
+import { assert, newBytes, toHex } from "@kiseki/base";
+import { listParts, type PartListPage } from "@kiseki/composition";
+import type { Checksum } from "@kiseki/format";
+import {
+  type AbortUploadCall,
+  type CompletePart,
+  type CompleteUploadCall,
+  compositeChecksum,
+  type CreateUploadCall,
+  fullObjectChecksum,
+  isFault,
+  type ObjectChecksum,
+  parseCompleteBody,
+  type UploadPartCall,
+} from "@kiseki/s3";
+import { readCallDocument } from "./buckets.ts";
+import { etagText, toConditions, toObjectChecksum, toRowAttributes } from "./convert.ts";
+import { fail, GatewayFailure } from "./failure.ts";
+import { parseUploadId, uploadIdText } from "./listings.ts";
+import { type CallOutcome, storeBody } from "./objects.ts";
+import { type CallScope, findBucket, submit } from "./scope.ts";
+
+const partsPerPage = 1000;
+
+/** The upload's id. @throws {GatewayFailure} `NoSuchUpload`. */
+export function uploadOf(text: string): Uint8Array {
+  const upload = parseUploadId(text);
+  if (upload === undefined) throw fail("NoSuchUpload");
+  return upload;
+}
+
+export async function createUpload(scope: CallScope, call: CreateUploadCall): Promise<CallOutcome> {
+  const { checksum, attributes, bucket, key } = call;
+  const algorithm = checksum?.algorithm;
+  const answer = await submit(
+    scope,
+    {
+      kind: "create_upload",
+      namespace: findBucket(scope, bucket).id,
+      key,
+      random: scope.ports.prng.fill(newBytes(16)),
+      attributes: toRowAttributes(attributes, []),
+      ...(algorithm === undefined ? {} : { checksumAlgorithm: algorithm }),
+      ...(checksum?.type === "COMPOSITE" ? { isChecksumComposite: true } : {}),
+    },
+    "upload",
+  );
+  return {
+    result: {
+      kind: "upload_created",
+      bucket,
+      key,
+      uploadId: uploadIdText(answer.upload),
+      checksum,
+      isSse: attributes.isSseRequested,
+    },
+  };
+}
+
+/** One page of an upload's parts. @throws {GatewayFailure} `NoSuchUpload`. */
+function partPage(
+  scope: CallScope,
+  call: { readonly bucket: string; readonly key: Uint8Array; readonly uploadId: string },
+  after: number,
+  countMax: number,
+): PartListPage | undefined {
+  const namespace = findBucket(scope, call.bucket).id;
+  const upload = uploadOf(call.uploadId);
+  const dirKeys = scope.tenant.dirKeys(scope.tenant.keys("read"));
+  const page = scope.tenant.store.view((map) =>
+    listParts(map, dirKeys, { namespace, key: call.key, upload, after, countMax }),
+  );
+  return page.kind === "page" ? page : undefined;
+}
+
+/** The algorithm that the upload's parts are checked by. @throws {GatewayFailure} `NoSuchUpload`. */
+export function uploadAlgorithm(
+  scope: CallScope,
+  call: { readonly bucket: string; readonly key: Uint8Array; readonly uploadId: string },
+): Checksum["algorithm"] | undefined {
+  const page = partPage(scope, call, 0, 1);
+  if (page === undefined) throw fail("NoSuchUpload");
+  return page.upload.checksumAlgorithm;
+}
+
+export async function uploadPart(scope: CallScope, call: UploadPartCall): Promise<CallOutcome> {
+  const namespace = findBucket(scope, call.bucket).id;
+  const upload = uploadOf(call.uploadId);
+  const algorithm = uploadAlgorithm(scope, call) ?? call.body.algorithm;
+  const { size } = call.body;
+  const { md5, checksums } = await storeBody(scope, call.body, algorithm, async (body, id) => {
+    await submit(
+      scope,
+      {
+        kind: "put_part",
+        namespace,
+        key: call.key,
+        upload,
+        part: call.partNumber,
+        content: body.content,
+        size,
+        md5: body.md5,
+        checksums: body.checksums,
+      },
+      "part",
+      id,
+    );
+    return body;
+  });
+  return {
+    result: {
+      kind: "part_uploaded",
+      etag: toHex(md5),
+      checksum: toObjectChecksum(checksums[0], 0),
+      isSse: false,
+    },
+  };
+}
+
+export async function abortUpload(scope: CallScope, call: AbortUploadCall): Promise<CallOutcome> {
+  const namespace = findBucket(scope, call.bucket).id;
+  const upload = uploadOf(call.uploadId);
+  await submit(scope, { kind: "abort_upload", namespace, key: call.key, upload }, "none");
+  return { result: { kind: "upload_aborted" } };
+}
+
+/** The checksum of the whole, from those of its parts; `undefined` when the parts do not carry one kind. */
+function combine(
+  scope: CallScope,
+  call: CompleteUploadCall,
+  named: readonly CompletePart[],
+): ObjectChecksum | undefined {
+  const rows = new Map<number, PartListPage["parts"][number]["row"]>();
+  let upload: PartListPage["upload"] | undefined;
+  for (let after: number | undefined = 0; after !== undefined;) {
+    const page = partPage(scope, call, after, partsPerPage);
+    if (page === undefined) return undefined; // completed before: the machine knows the outcome
+    upload = page.upload;
+    for (const { part, row } of page.parts) rows.set(part, row);
+    after = page.next;
+  }
+  assert(upload !== undefined, "an upload has a first page");
+  const algorithm = upload.checksumAlgorithm ?? "crc64nvme";
+  const parts: { value: Uint8Array; size: number }[] = [];
+  for (const { partNumber, checksum } of named) {
+    const row = rows.get(partNumber);
+    const known = row?.checksums.find((value) => value.algorithm === algorithm);
+    if (row === undefined || known === undefined) return undefined;
+    const claimed = checksum?.algorithm === algorithm ? checksum.value : undefined;
+    if (claimed && !scope.ports.crypto.equal(claimed, known.value)) throw fail("InvalidPart");
+    parts.push({ value: known.value, size: row.size });
+  }
+  return combineParts(scope, algorithm, upload.isChecksumComposite, parts);
+}
+
+function combineParts(
+  scope: CallScope,
+  algorithm: Checksum["algorithm"],
+  isComposite: boolean,
+  parts: readonly { readonly value: Uint8Array; readonly size: number }[],
+): ObjectChecksum | undefined {
+  if (parts.length === 0) return undefined;
+  if (isComposite && algorithm !== "crc64nvme") {
+    const sha1 = (source: Uint8Array) => new Uint8Array(createHash("sha1").update(source).digest());
+    return compositeChecksum(scope.ports.crypto, algorithm, parts, sha1);
+  }
+  if (algorithm === "sha1" || algorithm === "sha256") return undefined;
+  return fullObjectChecksum(algorithm, parts);
+}
+
+export async function completeUpload(
+  scope: CallScope,
+  call: CompleteUploadCall,
+): Promise<CallOutcome> {
+  const namespace = findBucket(scope, call.bucket).id;
+  const upload = uploadOf(call.uploadId);
+  const named = parseCompleteBody(await readCallDocument(scope, call));
+  if (isFault(named)) throw new GatewayFailure(named);
+  const checksum = combine(scope, call, named as readonly CompletePart[]);
+  const { expected, expectedAlgorithm } = call;
+  if (expected && checksum && expectedAlgorithm === checksum.algorithm) {
+    if (!scope.ports.crypto.equal(expected.value, checksum.value)) throw fail("BadDigest");
+  }
+  const answer = await submit(
+    scope,
+    {
+      kind: "complete_upload",
+      namespace,
+      key: call.key,
+      upload,
+      parts: (named as readonly CompletePart[]).map(({ partNumber, etag }) => ({
+        part: partNumber,
+        etag,
+      })),
+      checksums: checksum
+        ? [
+            {
+              algorithm: checksum.algorithm,
+              value: checksum.value,
+              isComposite: checksum.type === "COMPOSITE",
+            },
+          ]
+        : [],
+      conditions: toConditions(call.conditions),
+    },
+    "object",
+  );
+  const { host } = scope.request.head;
+  const path = scope.request.head.target.split("?", 1)[0]!;
+  return {
+    result: {
+      kind: "upload_completed",
+      location: `${scope.request.isTls ? "https" : "http"}://${host}${path}`,
+      bucket: call.bucket,
+      key: call.key,
+      etag: etagText(answer.etag),
+      checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
+      isSse: false,
+    },
+  };
+}

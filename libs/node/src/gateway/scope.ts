@@ -1,0 +1,76 @@
+import type { PayloadMode } from "@kiseki/auth";
+import { newBytes, operationId, type OperationId, type Prng } from "@kiseki/base";
+import type { Answer, Operation } from "@kiseki/composition";
+import { lookupNamespace } from "@kiseki/composition";
+import type { NamespaceRow } from "@kiseki/format";
+import type { Owner } from "@kiseki/s3";
+import type { FrontRequest } from "../front/types.ts";
+import type { DataPorts, OpenTenant } from "../object/types.ts";
+import type { RequestContent } from "./content.ts";
+import { fail, refusalFailure } from "./failure.ts";
+
+/** Everything one S3 call works with; made by the handler once signature and policy have said yes. */
+export interface CallScope {
+  readonly ports: DataPorts;
+  readonly tenant: OpenTenant;
+  readonly request: FrontRequest;
+  readonly payload: PayloadMode;
+  /** Reading it asks the client to go on (`100 Continue`). */
+  readonly content: RequestContent;
+  /** Who owns what this tenant stores, as S3 shows it. */
+  readonly owner: Owner;
+  readonly region: string;
+  readonly aliases: BucketAliases;
+  readonly buckets: BucketCache;
+}
+
+/** Virtual-host names are one space for all tenants; the first to claim one has it. */
+export interface BucketAliases {
+  claim(bucket: string): boolean;
+  release(bucket: string): void;
+}
+
+export function newOperationId(prng: Prng): OperationId {
+  return operationId(prng.fill(newBytes(16)));
+}
+
+type Done<Kind extends Answer["kind"]> = Extract<Answer, { kind: Kind }>;
+
+/** Submits and waits for the commit. @throws {GatewayFailure} for every refusal. */
+export async function submit<Kind extends Answer["kind"]>(
+  scope: CallScope,
+  operation: Operation,
+  kind: Kind,
+  id: OperationId = newOperationId(scope.ports.prng),
+): Promise<Done<Kind>> {
+  const outcome = await scope.tenant.owner.submit(operation, id);
+  if (outcome.kind === "refused") throw refusalFailure(outcome.code);
+  if (outcome.answer.kind !== kind) throw fail("InternalError");
+  return outcome.answer as Done<Kind>;
+}
+
+/** Rows of namespaces by name: every request asks, and they seldom change. */
+export class BucketCache {
+  readonly #rows = new Map<string, NamespaceRow>();
+  readonly #countMax = 10_000;
+
+  find(tenant: OpenTenant, name: string): NamespaceRow | undefined {
+    const known = this.#rows.get(name);
+    if (known) return known;
+    const row = tenant.store.view((map) => lookupNamespace(map, name));
+    if (row === undefined) return undefined;
+    if (this.#rows.size >= this.#countMax) this.#rows.clear();
+    this.#rows.set(name, row);
+    return row;
+  }
+  forget(name: string): void {
+    this.#rows.delete(name);
+  }
+}
+
+/** @throws {GatewayFailure} `NoSuchBucket`. */
+export function findBucket(scope: CallScope, name: string): NamespaceRow {
+  const row = scope.buckets.find(scope.tenant, name);
+  if (row === undefined) throw fail("NoSuchBucket");
+  return row;
+}

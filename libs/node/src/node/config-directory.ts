@@ -1,0 +1,102 @@
+import { chmod, open, readFile } from "node:fs/promises";
+import { type Epoch, epoch, type Prng, toUtf8 } from "@kiseki/base";
+import { makeDirectory, replaceFile } from "@kiseki/host";
+import type { KeyFiles } from "@kiseki/kms";
+
+/** The first access key, as `scripts/up` prints it once and tools read it. */
+export interface Credentials {
+  readonly accessKey: string;
+  readonly secretKey: string;
+}
+
+const fileSizeMax = 4096;
+
+/** `undefined` when there is no such file. At most 4 KiB are read. */
+async function readSmall(path: string): Promise<Uint8Array | undefined> {
+  try {
+    await using file = await open(path, "r");
+    const target = new Uint8Array(new ArrayBuffer(fileSizeMax));
+    const { bytesRead } = await file.read(target, 0, fileSizeMax, 0);
+    return target.subarray(0, bytesRead);
+  } catch (reason) {
+    if (reason instanceof Error && "code" in reason && reason.code === "ENOENT") return undefined;
+    throw reason;
+  }
+}
+
+/** Key files of the config directory, the data directory and its mirrors. */
+export const keyFiles: KeyFiles = { read: readSmall, replace: replaceFile };
+
+/**
+ * What a node keeps apart from its data: node secret, the number of its starts, the version of the member
+ * list, credentials, the RPC token and certificate. Readable by its owner alone.
+ */
+export class ConfigDirectory {
+  readonly path: string;
+  private constructor(path: string) {
+    this.path = path;
+  }
+  static async open(path: string): Promise<ConfigDirectory> {
+    await makeDirectory(path);
+    await chmod(path, 0o700);
+    return new ConfigDirectory(path);
+  }
+  file(name: string): string {
+    return `${this.path}/${name}`;
+  }
+  get memberListNote(): string {
+    return this.file("member-list");
+  }
+
+  /** Starts so far; 0 for a directory that never saw one. @throws {Error} when the note is damaged. */
+  async readEpoch(): Promise<Epoch> {
+    const text = await this.#readText("epoch");
+    if (text === undefined) return epoch(0n);
+    if (!/^\d{1,19}\n$/.test(text)) {
+      throw new Error(`Cannot use ${this.file("epoch")}: it is not a number; remove it to go on`);
+    }
+    return epoch(BigInt(text.trim()));
+  }
+  writeEpoch(value: Epoch): Promise<void> {
+    return replaceFile(this.file("epoch"), `${value}\n`);
+  }
+
+  async readCredentials(): Promise<Credentials | undefined> {
+    const text = await this.#readText("credentials.json");
+    if (text === undefined) return undefined;
+    const parsed: unknown = JSON.parse(text);
+    if (typeof parsed !== "object" || parsed === null) return undefined;
+    const { access_key: accessKey, secret_key: secretKey } = parsed as Record<string, unknown>;
+    if (typeof accessKey !== "string" || typeof secretKey !== "string") return undefined;
+    return { accessKey, secretKey };
+  }
+  writeCredentials({ accessKey, secretKey }: Credentials): Promise<void> {
+    const content = { access_key: accessKey, secret_key: secretKey };
+    return replaceFile(this.file("credentials.json"), `${JSON.stringify(content)}\n`);
+  }
+
+  /** The bearer token of RPC over loopback TLS; made at the first start. */
+  async ensureToken(prng: Prng): Promise<string> {
+    const known = (await this.#readText("rpc-token"))?.trim();
+    if (known) return known;
+    const token = prng.fill(new Uint8Array(new ArrayBuffer(32))).toHex();
+    await replaceFile(this.file("rpc-token"), toUtf8(`${token}\n`));
+    return token;
+  }
+
+  /** Whether devices were ever formatted and opened for this node. */
+  async hasDevices(): Promise<boolean> {
+    return (await this.#readText("devices")) !== undefined;
+  }
+  async noteDevices(): Promise<void> {
+    if (!(await this.hasDevices())) await replaceFile(this.file("devices"), "formatted\n");
+  }
+
+  async #readText(name: string): Promise<string | undefined> {
+    const content = await readSmall(this.file(name));
+    return content && Buffer.from(content).toString("utf8");
+  }
+}
+
+/** A PEM file whole; it is the operator's, so its size is theirs to bound. */
+export const readPem = (path: string): Promise<string> => readFile(path, "utf8");

@@ -1,0 +1,125 @@
+import { millis, toHex } from "@kiseki/base";
+import type { Logger } from "@kiseki/telemetry";
+import type { DataPorts } from "../object/types.ts";
+import { collectGarbage, matchOrphans } from "./collector.ts";
+import type { SpaceWatch } from "./space.ts";
+import type { Tenants } from "./tenants.ts";
+
+export interface HousekeepingParts {
+  readonly ports: DataPorts;
+  readonly tenants: Tenants;
+  readonly space: SpaceWatch;
+  readonly log: Logger;
+  readonly collectSeconds: number;
+  readonly scrubHours: number;
+}
+
+const spaceMs = millis(1000);
+const repairMs = millis(2000);
+const compactMs = millis(10_000);
+const checkpointMs = millis(60_000);
+const orphanMs = millis(15_000);
+
+/** What a node does by itself: collection, repair, compaction, scrub, checkpoints. One loop each, until disposed. */
+export class Housekeeping implements AsyncDisposable {
+  readonly #parts: HousekeepingParts;
+  readonly #abort = new AbortController();
+  readonly #loops: Promise<void>[] = [];
+
+  constructor(parts: HousekeepingParts) {
+    this.#parts = parts;
+    const { chunkStore } = parts.ports;
+    this.#repeat("space", spaceMs, () => this.#watch());
+    this.#repeat("collection", millis(parts.collectSeconds * 1000), () => this.#collect());
+    this.#repeat("repair", repairMs, () => this.#repair());
+    this.#repeat("compaction", compactMs, async () => {
+      await chunkStore.compact({ signal: this.#abort.signal });
+    });
+    this.#repeat("checkpoint", checkpointMs, () => chunkStore.checkpoint());
+    this.#repeat("orphans", orphanMs, async () => {
+      if (chunkStore.status().candidates === 0) return;
+      await matchOrphans(chunkStore, parts.tenants.all, this.#abort.signal);
+    });
+    this.#repeat("scrub", millis(parts.scrubHours * 3_600_000), async () => {
+      const { living } = totals(chunkStore.status().devices);
+      const bytesPerSecond = Math.max(1, Math.ceil(living / (parts.scrubHours * 3600)));
+      await chunkStore.scrub({ bytesPerSecond, signal: this.#abort.signal });
+    });
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#abort.abort(new Error("stopping"));
+    await Promise.all(this.#loops);
+  }
+
+  /** Runs `work` after each `pause`; a failure is logged and the loop goes on. */
+  #repeat(name: string, pause: ReturnType<typeof millis>, work: () => Promise<void>): void {
+    const { ports, log } = this.#parts;
+    const { signal } = this.#abort;
+    const loop = async (): Promise<void> => {
+      while (!signal.aborted) {
+        try {
+          await ports.clock.sleep(pause, signal);
+          await work();
+        } catch (reason) {
+          if (signal.aborted) return;
+          log.warn({ work: name, error: describe(reason) }, "housekeeping failed, tries again");
+        }
+      }
+    };
+    this.#loops.push(loop());
+  }
+
+  async #collect(): Promise<void> {
+    for (const tenant of this.#parts.tenants.all) {
+      let deleted = 1;
+      while (deleted > 0 && !this.#abort.signal.aborted) {
+        deleted = await collectGarbage(this.#parts.ports, tenant);
+      }
+    }
+  }
+
+  async #repair(): Promise<void> {
+    const { chunkStore } = this.#parts.ports;
+    if (chunkStore.status().repairQueued === 0) return;
+    const outcome = await chunkStore.repair(undefined, undefined, this.#abort.signal);
+    if (outcome.repaired === 0 && outcome.lost.length === 0) return;
+    this.#parts.ports.metrics.add("kiseki_fragments_repaired_total", outcome.repaired);
+    this.#parts.log.info(
+      { repaired: outcome.repaired, lost: outcome.lost.length, waiting: outcome.waiting.length },
+      "repaired",
+    );
+  }
+
+  async #watch(): Promise<void> {
+    await this.#parts.space.refresh();
+    const { metrics, chunkStore } = this.#parts.ports;
+    const { devices } = chunkStore.status();
+    const { size, used } = totals(devices);
+    metrics.set("kiseki_pool_capacity_total_bytes", size, { pool: "default" });
+    metrics.set("kiseki_pool_capacity_used_bytes", used, { pool: "default" });
+    for (const { id, state } of devices) {
+      metrics.set("kiseki_device_state", state === "healthy" ? 1 : 0, {
+        device: toHex(id),
+        state: "healthy",
+      });
+    }
+  }
+}
+
+function totals(devices: ReturnType<DataPorts["chunkStore"]["status"]>["devices"]): {
+  readonly size: number;
+  readonly used: number;
+  readonly living: number;
+} {
+  let [size, used, living] = [0, 0, 0];
+  for (const device of devices) {
+    size += device.size;
+    used += device.used;
+    living += device.living;
+  }
+  return { size, used, living };
+}
+
+const describe = (reason: unknown): string =>
+  reason instanceof Error ? `${reason.name}: ${reason.message}` : "unknown";

@@ -1,0 +1,163 @@
+import { type Epoch, epoch, millis, type TenantId, toHex } from "@kiseki/base";
+import type { AccessKeyRecord } from "@kiseki/catalog";
+import type { Logger } from "@kiseki/telemetry";
+import { Gateway, type GatewayOptions } from "../gateway/handler.ts";
+import type { BucketAliases } from "../gateway/scope.ts";
+import { Budget } from "../object/budget.ts";
+import type { DataPorts, OpenTenant } from "../object/types.ts";
+import type { Credentials } from "./config-directory.ts";
+import { Housekeeping } from "./housekeeping.ts";
+import { openStorage, type Storage, type StorageParts } from "./open-storage.ts";
+import { sealedShards } from "./sealed-shards.ts";
+import { SpaceWatch } from "./space.ts";
+import { Tenants } from "./tenants.ts";
+
+/** A storage node at work, without its listeners. */
+export interface StorageNode extends AsyncDisposable {
+  readonly storage: Storage;
+  readonly gateway: Gateway;
+  readonly tenants: Tenants;
+  readonly ports: DataPorts;
+  readonly epoch: Epoch;
+  readonly startedAt: number;
+  readonly defaultTenant: TenantId;
+  /** The first access key, as the config directory holds it. */
+  readonly credentials: Credentials;
+  /** Opens the default tenant: what administration works on. */
+  openDefaultTenant(signal: AbortSignal): Promise<OpenTenant>;
+}
+
+/** Part of the arena that is shared out; the rest is for what the chunk store keeps between requests. */
+const budgetShare = 0.85;
+const defaultTenantName = "default";
+
+/** Opens storage, counts the start, opens the default tenant, and begins housekeeping. */
+export async function openNode(parts: StorageParts): Promise<StorageNode> {
+  const { clock, prng, crypto, metrics, settings, log } = parts;
+  await using building = new AsyncDisposableStack();
+  const storage = building.use(await openStorage(parts));
+  const { chunkStore, datapath, tenantKeys } = storage;
+  const nodeEpoch = await countStart(storage);
+  const budget = new Budget(Math.floor(datapath.arena.sizeTotal * budgetShare));
+  const ports: DataPorts = {
+    clock,
+    prng,
+    crypto,
+    metrics,
+    datapath,
+    chunkStore,
+    budget,
+    smallSizeMax: settings.smallSizeMax,
+  };
+  const space = await SpaceWatch.open(storage.directories);
+  const tenants = building.use(
+    new Tenants({
+      ports,
+      keys: tenantKeys,
+      openShard: sealedShards(parts, storage.members),
+      nodeEpoch,
+      node: new DataView(storage.clusterId.buffer, storage.clusterId.byteOffset).getBigUint64(
+        0,
+        true,
+      ),
+      acceptLoss: settings.acceptLoss,
+      admission: () => space.admission,
+      onFatal: parts.onFatal,
+    }),
+  );
+  const { tenant, credentials } = await ensureFirst(parts, storage);
+  const openDefaultTenant = (signal: AbortSignal) => tenants.open(tenant, signal);
+  await openFirst(openDefaultTenant, log);
+  building.use(
+    new Housekeeping({
+      ports,
+      tenants,
+      space,
+      log,
+      collectSeconds: settings.collectSeconds,
+      scrubHours: settings.scrubHours,
+    }),
+  );
+  const gateway = new Gateway(gatewayOptions(parts, storage, ports, tenants));
+  const owned = building.move();
+  return {
+    storage,
+    gateway,
+    tenants,
+    ports,
+    epoch: nodeEpoch,
+    startedAt: clock.realtime(),
+    defaultTenant: tenant,
+    credentials,
+    openDefaultTenant,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+/** A KMS that is silent at the start keeps its tenant closed, and nothing else waits for it. */
+async function openFirst(
+  open: (signal: AbortSignal) => Promise<OpenTenant>,
+  log: Logger,
+): Promise<void> {
+  try {
+    await open(new AbortController().signal);
+  } catch (reason) {
+    const error = reason instanceof Error ? `${reason.name}: ${reason.message}` : "unknown";
+    log.error({ error }, "the default tenant does not open yet; requests try again");
+  }
+}
+
+/** One higher than any start that config directory or devices know of, noted in both before anything is written under it. */
+async function countStart({ config, chunkStore }: Storage): Promise<Epoch> {
+  const noted = await config.readEpoch();
+  const seen = chunkStore.notedEpoch;
+  const next = epoch((noted > seen ? noted : seen) + 1n);
+  await config.writeEpoch(next);
+  await chunkStore.noteEpoch(next);
+  return next;
+}
+
+async function ensureFirst(
+  { settings }: StorageParts,
+  { catalog, tenantKeys, config }: Storage,
+): Promise<{ readonly tenant: TenantId; readonly credentials: Credentials }> {
+  const { tenant, root } = catalog.ensureDefaultTenant(defaultTenantName);
+  if (!tenantKeys.has(tenant.id)) {
+    const ttl = millis(settings.kekSeconds * 1000);
+    await tenantKeys.provision(tenant.id, { ttl }, new AbortController().signal);
+  }
+  const known = await config.readCredentials();
+  if (known) return { tenant: tenant.id, credentials: known };
+  const { id, secret } = catalog.createAccessKey(root.id);
+  const credentials = { accessKey: id, secretKey: secret };
+  await config.writeCredentials(credentials);
+  return { tenant: tenant.id, credentials };
+}
+
+function gatewayOptions(
+  { settings, crypto, log }: StorageParts,
+  { catalog }: Storage,
+  ports: DataPorts,
+  tenants: Tenants,
+): GatewayOptions {
+  const owners = new Map<string, string>();
+  return {
+    ports,
+    log,
+    region: settings.region === "" ? undefined : settings.region,
+    addressing: { baseHosts: settings.domains },
+    allowPlaintext: settings.allowPlaintext,
+    lookUpKey: (id) => catalog.lookUpAccessKey(id),
+    openTenant: (key, signal) => tenants.open(key.tenant, signal),
+    aliasesOf: (key): BucketAliases => ({
+      claim: (bucket) => catalog.claimAlias(bucket, key.tenant),
+      release: (bucket) => catalog.releaseAlias(bucket, key.tenant),
+    }),
+    ownerIdOf(key: AccessKeyRecord) {
+      const tenant = toHex(key.tenant);
+      let owner = owners.get(tenant);
+      if (owner === undefined) owners.set(tenant, (owner = toHex(crypto.sha256(key.tenant))));
+      return owner;
+    },
+  };
+}

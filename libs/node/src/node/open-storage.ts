@@ -1,0 +1,210 @@
+import { constants } from "node:fs";
+import { access } from "node:fs/promises";
+import type { AwsLc } from "@kiseki/aws-lc";
+import { millis, type Prng } from "@kiseki/base";
+import { type Catalog, openCatalog } from "@kiseki/catalog";
+import {
+  ChunkStore,
+  ChunkStoreError,
+  createDeviceFile,
+  formatDevices,
+  openSqliteIndex,
+} from "@kiseki/chunk-store";
+import { type NativeDatapath, openDatapath } from "@kiseki/datapath";
+import { makeDirectory } from "@kiseki/host";
+import { ClusterKeyring, type KeyTools, poolSecrets } from "@kiseki/keys";
+import {
+  createClusterKey,
+  hasClusterKey,
+  InternalKms,
+  KeyStore,
+  openClusterKey,
+  openTenantKeys,
+  type TenantKeys,
+} from "@kiseki/kms";
+import type { Clock, Metrics } from "@kiseki/ports";
+import { closeSlot, loadSealedSqlite, type MemberSet, openMembers } from "@kiseki/sealed-sqlite";
+import type { Logger } from "@kiseki/telemetry";
+import type { serverSettings } from "../config/server-settings.ts";
+import type { Settings } from "../config/parse-settings.ts";
+import { ConfigDirectory, keyFiles } from "./config-directory.ts";
+import { openSealedFile } from "./sealed-shards.ts";
+
+export type ServerSettings = Settings<typeof serverSettings>;
+
+export interface StorageParts {
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly crypto: AwsLc;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+  readonly settings: ServerSettings;
+  /** Where `scripts/native` put the libraries. */
+  readonly nativeDirectory: string;
+  /** Called once, at the very first start; the code is kept nowhere. */
+  readonly onRecoveryCode: (code: string) => void;
+  /** The last member is lost: the process must end. */
+  readonly onFatal: (reason: unknown) => void;
+}
+
+/** Everything below the tenants: keys, catalog, devices. Disposed in the reverse order of opening. */
+export interface Storage extends AsyncDisposable {
+  readonly config: ConfigDirectory;
+  readonly clusterId: Uint8Array;
+  readonly members: MemberSet;
+  readonly tenantKeys: TenantKeys;
+  readonly catalog: Catalog;
+  readonly datapath: NativeDatapath;
+  readonly chunkStore: ChunkStore;
+  readonly directories: readonly string[];
+  readonly devicePaths: readonly string[];
+}
+
+const memberSilentMax = millis(30_000);
+const deviceThreadsMin = 4;
+
+/** Opens a node's storage; at the first start makes keys, files and devices. @throws typed errors that say what to do. */
+export async function openStorage(parts: StorageParts): Promise<Storage> {
+  const { settings, crypto, prng, clock } = parts;
+  await using building = new AsyncDisposableStack();
+  const config = await ConfigDirectory.open(settings.configDir);
+  const directories = [settings.dataDir, ...settings.mirrors];
+  for (const directory of directories) await makeDirectory(directory);
+  const places = { configDirectory: config.path, directories };
+  const keyParts = { crypto, prng, files: keyFiles };
+  const cluster = await openOrMakeClusterKey(parts, keyParts, places);
+  const tools: KeyTools = { crypto, openSecret: poolSecrets(crypto.openSecret, crypto.wipe) };
+  const keyring = building.use(new ClusterKeyring(tools, cluster.clusterKey));
+  loadSealedSqlite(parts.nativeDirectory);
+  const members = building.adopt(openMemberSet(parts, config, directories), (set) => set.close());
+  const openFile = (name: string) => {
+    const file = openSealedFile(parts, members, name, { keyset: 1, of: () => keyring });
+    building.defer(() => void closeSlot(file.slot));
+    return building.adopt(file.open({ readOnly: false }), (database) => database.close(true));
+  };
+  const store = KeyStore.open(openFile("key-store"));
+  const kms = InternalKms.open({ clock, prng, tools, cluster: keyring, store });
+  const tenantKeys = building.use(
+    openTenantKeys({ clock, prng, tools, cluster: keyring, store, kms }),
+  );
+  const catalog = openCatalog({ clock, prng, database: openFile("catalog") });
+  const devicePaths = devicePathsOf(settings);
+  const datapath = building.use(
+    openDatapath({
+      directory: parts.nativeDirectory,
+      arenaSize: settings.arenaSize,
+      computeThreads: settings.threads,
+      deviceThreads: Math.max(deviceThreadsMin, devicePaths.length),
+    }),
+  );
+  await prepareDevices(parts, config, datapath, cluster.clusterId, devicePaths);
+  const chunkStore = building.use(
+    await openChunkStore(parts, config, datapath, cluster.clusterId, devicePaths),
+  );
+  const owned = building.move();
+  return {
+    config,
+    clusterId: cluster.clusterId,
+    members,
+    tenantKeys,
+    catalog,
+    datapath,
+    chunkStore,
+    directories,
+    devicePaths,
+    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+async function openOrMakeClusterKey(
+  { onRecoveryCode }: StorageParts,
+  keyParts: Parameters<typeof openClusterKey>[0],
+  places: Parameters<typeof openClusterKey>[1],
+): Promise<{ readonly clusterId: Uint8Array; readonly clusterKey: Uint8Array }> {
+  if (await hasClusterKey(keyParts, places)) return openClusterKey(keyParts, places);
+  const made = await createClusterKey(keyParts, places);
+  onRecoveryCode(made.recoveryCode);
+  return made;
+}
+
+function openMemberSet(
+  { settings, log, onFatal }: StorageParts,
+  config: ConfigDirectory,
+  directories: readonly string[],
+): MemberSet {
+  return openMembers({
+    directories,
+    versionNote: config.memberListNote,
+    silentMax: memberSilentMax,
+    acceptLoss: settings.acceptLoss,
+    onLost: ({ reason, left }) => {
+      log.error(
+        { reason, left },
+        "a mirror was lost; its directory is copied anew at the next start",
+      );
+      if (left === 0) onFatal(new Error("Cannot go on: no member of the data directory is left"));
+    },
+  });
+}
+
+export function devicePathsOf(
+  settings: Pick<ServerSettings, "devices" | "dataDir">,
+): readonly string[] {
+  return settings.devices.length > 0 ? settings.devices : [`${settings.dataDir}/device-0`];
+}
+
+async function exists(path: string): Promise<boolean> {
+  return access(path, constants.F_OK).then(
+    () => true,
+    () => false,
+  );
+}
+
+/**
+ * At the first start makes the device files that are missing and formats all. Later a device that is missing
+ * is a loss, to be replaced by hand: it is never made anew.
+ */
+async function prepareDevices(
+  { crypto, prng, settings, log }: StorageParts,
+  config: ConfigDirectory,
+  datapath: NativeDatapath,
+  clusterId: Uint8Array,
+  paths: readonly string[],
+): Promise<void> {
+  if (await config.hasDevices()) return;
+  for (const path of paths) {
+    if (await exists(path)) continue;
+    log.info({ size: settings.deviceSize }, "making a device file");
+    await createDeviceFile(path, settings.deviceSize);
+  }
+  const devices = paths.map((path) => ({ path }));
+  const { force } = settings;
+  const options = { devices, clusterId, nodeId: clusterId, force };
+  try {
+    await formatDevices({ crypto, prng, datapath }, options);
+  } catch (reason) {
+    // A first start that was cut short has formatted them, or the config directory was lost since: opening
+    // tells whether they are ours.
+    if (!(reason instanceof ChunkStoreError && reason.code === "already_formatted")) throw reason;
+  }
+}
+
+async function openChunkStore(
+  { clock, prng, crypto, metrics, settings }: StorageParts,
+  config: ConfigDirectory,
+  datapath: NativeDatapath,
+  clusterId: Uint8Array,
+  paths: readonly string[],
+): Promise<ChunkStore> {
+  const index = openSqliteIndex(`${settings.dataDir}/fragment-index.db`);
+  const chunkStore = await ChunkStore.open(
+    { clock, prng, crypto, datapath, metrics, index },
+    {
+      devices: paths.map((path) => ({ path })),
+      clusterId,
+      allowSingleCopy: settings.allowSingleCopy,
+    },
+  );
+  await config.noteDevices();
+  return chunkStore;
+}

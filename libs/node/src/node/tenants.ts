@@ -1,0 +1,188 @@
+import { type Epoch, newBytes, type ShardId, shardId, type TenantId, toHex } from "@kiseki/base";
+import { type DirKeys, defaultLimits } from "@kiseki/composition";
+import type { TenantKeyring } from "@kiseki/keys";
+import { type TenantKeys, TenantKeysError } from "@kiseki/kms";
+import { type Admission, emptyChain, type LogChain, resumeChain } from "@kiseki/log";
+import type { Crypto, ShardStore } from "@kiseki/ports";
+import type { DataPorts, OpenTenant } from "../object/types.ts";
+import { Pins } from "../shard/pins.ts";
+import { Readers } from "../shard/readers.ts";
+import { ShardOwner } from "../shard/shard-owner.ts";
+
+/** A shard's store, opened under a tenant's keys. */
+export interface OpenedShard {
+  readonly store: ShardStore;
+  /** Closes the file and zeroes its key slot. The store was disposed before. */
+  readonly close: () => void;
+}
+
+export interface TenantsParts {
+  readonly ports: DataPorts;
+  readonly keys: TenantKeys;
+  readonly openShard: (shard: ShardId, keyring: TenantKeyring) => OpenedShard;
+  /** Counts the node's starts. */
+  readonly nodeEpoch: Epoch;
+  readonly node: bigint;
+  readonly acceptLoss: boolean;
+  readonly admission: () => Admission;
+  readonly onFatal: (reason: unknown) => void;
+}
+
+/** A shard file is older than what the devices remember of its shard: it is an old copy (STORE §2). */
+export class OldShardError extends Error {
+  override readonly name = "OldShardError";
+}
+
+interface Held {
+  readonly tenant: OpenTenant;
+  readonly close: () => Promise<void>;
+}
+
+const operationsQueuedMax = 4096;
+
+/** The tenants that are open in this process; each opens at its first request and closes when its keys go. */
+export class Tenants implements AsyncDisposable {
+  readonly #parts: TenantsParts;
+  readonly #held = new Map<string, Promise<Held>>();
+  readonly #open = new Map<string, OpenTenant>();
+  readonly #listening: Disposable;
+  #isClosed = false;
+
+  constructor(parts: TenantsParts) {
+    this.#parts = parts;
+    this.#listening = parts.keys.onLost((tenant) => void this.close(tenant));
+  }
+
+  /** @throws {TenantKeysError} when its KMS does not answer; {OldShardError}. */
+  async open(tenant: TenantId, signal: AbortSignal): Promise<OpenTenant> {
+    const known = this.#open.get(toHex(tenant));
+    if (known && this.#parts.keys.get(tenant, "read")) return known;
+    if (this.#isClosed) throw new TenantKeysError("closed", "", "Cannot open a tenant: stopping");
+    await this.#parts.keys.open(tenant, "read", signal);
+    const name = toHex(tenant);
+    let held = this.#held.get(name);
+    if (held === undefined) {
+      held = this.#openHeld(tenant);
+      this.#held.set(name, held);
+      held.catch(() => this.#held.delete(name)); // the next request tries again
+    }
+    return (await held).tenant;
+  }
+
+  /** Tenants that are open now. */
+  get all(): Iterable<OpenTenant> {
+    return this.#open.values();
+  }
+
+  async close(tenant: TenantId): Promise<void> {
+    const name = toHex(tenant);
+    const held = this.#held.get(name);
+    this.#held.delete(name);
+    this.#open.delete(name);
+    await held?.then(({ close }) => close()).catch(() => undefined); // never opened
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#isClosed = true;
+    this.#listening[Symbol.dispose]();
+    const held = [...this.#held.values()];
+    this.#held.clear();
+    this.#open.clear();
+    await Promise.allSettled(held.map(async (opening) => (await opening).close()));
+  }
+
+  async #openHeld(id: TenantId): Promise<Held> {
+    const { keys, openShard, ports } = this.#parts;
+    const shard = firstShardOf(id);
+    const keyring = keys.get(id, "read");
+    if (keyring === undefined)
+      throw new TenantKeysError("closed", "", "Cannot open a tenant: its keys went");
+    const opened = openShard(shard, keyring);
+    try {
+      const chain = this.#checkedChain(shard, opened.store);
+      const keysFor = (use: "read" | "write"): TenantKeyring => {
+        const found = keys.get(id, use);
+        if (found) return found;
+        throw new TenantKeysError("kms_unavailable", "", "The tenant's keys are too old for this");
+      };
+      const dirKeys = dirKeysFrom(ports.crypto);
+      const owner = await ShardOwner.open(ports, {
+        tenant: id,
+        shard,
+        epoch: maxEpoch(this.#parts.nodeEpoch, (chain.epoch + 1n) as Epoch),
+        node: this.#parts.node,
+        store: opened.store,
+        chain,
+        keyring: () => keysFor("write"),
+        dirKeys,
+        limits: defaultLimits,
+        admission: this.#parts.admission,
+        queueMax: operationsQueuedMax,
+        onFatal: this.#parts.onFatal,
+      });
+      const tenant: OpenTenant = {
+        id,
+        shard,
+        keys: keysFor,
+        dirKeys,
+        store: opened.store,
+        owner,
+        pins: new Pins(),
+        readers: new Readers(),
+      };
+      this.#open.set(toHex(id), tenant);
+      return { tenant, close: () => closeAll(owner, opened) };
+    } catch (reason) {
+      await opened.store[Symbol.asyncDispose]();
+      opened.close();
+      throw reason;
+    }
+  }
+
+  #checkedChain(shard: ShardId, store: ShardStore): LogChain {
+    const chain = chainOf(shard, store);
+    const seen = this.#parts.ports.chunkStore.shardEpoch(shard);
+    if (seen === undefined || seen <= chain.epoch || this.#parts.acceptLoss) return chain;
+    throw new OldShardError(
+      `Cannot open the shard: its file ends in epoch ${chain.epoch}, its devices have records of epoch ${seen}, ` +
+        "so the file is an old copy; restore a newer one, or start with --accept-loss",
+    );
+  }
+}
+
+/** A tenant starts with one shard, named like it; shards that split off later have random names. */
+export const firstShardOf = (tenant: TenantId): ShardId => shardId(tenant);
+
+const maxEpoch = (a: Epoch, b: Epoch): Epoch => (a > b ? a : b);
+
+async function closeAll(owner: ShardOwner, opened: OpenedShard): Promise<void> {
+  await owner.close();
+  await opened.store[Symbol.asyncDispose]();
+  opened.close();
+}
+
+function chainOf(shard: ShardId, store: ShardStore): LogChain {
+  const { index } = store.head();
+  if (index === 0n) return emptyChain(shard);
+  const entry = store.read(index, 1, 1)[0];
+  const chain = entry && resumeChain(entry);
+  if (chain === undefined || typeof chain === "string") {
+    throw new OldShardError(`Cannot open the shard: the end of its log is ${chain ?? "missing"}`);
+  }
+  return chain;
+}
+
+/** dirKeys of whichever keyring is at hand, and the keyed names under which POSIX shows what it cannot name. */
+function dirKeysFrom(crypto: Crypto): (keyring: TenantKeyring) => DirKeys {
+  return (keyring) => ({
+    dirKey: (inode) => keyring.dirKey(inode),
+    hiddenName(dirKey, name) {
+      const key = keyring.hiddenNameKey();
+      const hash = crypto.hmacSha256(key, dirKey, name);
+      crypto.wipe(key);
+      const hidden = newBytes(16);
+      hidden.set(hash.subarray(0, 16));
+      return hidden;
+    },
+  });
+}

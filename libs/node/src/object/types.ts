@@ -1,0 +1,43 @@
+import type { Prng, ShardId, TenantId } from "@kiseki/base";
+import type { ChunkStore } from "@kiseki/chunk-store";
+import type { DirKeys } from "@kiseki/composition";
+import type { TenantKeyring } from "@kiseki/keys";
+import type { Clock, Crypto, Datapath, Metrics, ShardStore } from "@kiseki/ports";
+import type { Pins } from "../shard/pins.ts";
+import type { Readers } from "../shard/readers.ts";
+import type { ShardOwner } from "../shard/shard-owner.ts";
+import type { Budget } from "./budget.ts";
+
+/** What moves content: shared by all tenants of a node. */
+export interface DataPorts {
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly crypto: Crypto;
+  readonly metrics: Metrics;
+  readonly datapath: Datapath;
+  readonly chunkStore: ChunkStore;
+  /** Shares of the arena. */
+  readonly budget: Budget;
+  /** Objects up to this many bytes are small content. */
+  readonly smallSizeMax: number;
+}
+
+/** A tenant whose keys are here and whose shard is owned by this node. */
+export interface OpenTenant {
+  readonly id: TenantId;
+  readonly shard: ShardId;
+  /** The keys for reading, or for writing, which ask for a younger validation. @throws when the KMS is out of reach. */
+  readonly keys: (use: "read" | "write") => TenantKeyring;
+  /** Names turned into keys, by whichever keyring is at hand; equal for all of them. */
+  readonly dirKeys: (keyring: TenantKeyring) => DirKeys;
+  readonly store: ShardStore;
+  readonly owner: ShardOwner;
+  readonly pins: Pins;
+  readonly readers: Readers;
+}
+
+/** Content as it comes: bytes of the object, whatever they were wrapped in. */
+export interface ContentSource {
+  /** Fills from the start of `target`, at least 1 byte; 0 at the end. Borrowed until it settles. */
+  readInto(target: Uint8Array): Promise<number>;
+}

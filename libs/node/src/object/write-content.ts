@@ -1,0 +1,298 @@
+import {
+  assert,
+  type ChunkId,
+  chunkId,
+  newBytes,
+  type OperationId,
+  type SealId,
+  sealId,
+} from "@kiseki/base";
+import type { SealRef } from "@kiseki/chunk-store";
+import { lookupChunk, type NewContent, type NewExtent } from "@kiseki/composition";
+import { type ArenaLease, chunkSizeMax, type HashAlgorithm, type HashState } from "@kiseki/ports";
+import { chunkShare } from "./budget.ts";
+import type { ContentSource, DataPorts, OpenTenant } from "./types.ts";
+
+/** Chunks of one body that are hashed, sealed and stored while the next one is filled. */
+const chunksInFlightMax = 2;
+
+export interface WriteRequest {
+  readonly operationId: OperationId;
+  readonly size: number;
+  /** Digests over the whole body besides MD5; a single chunk's SHA-256 comes free. */
+  readonly algorithms: ReadonlySet<HashAlgorithm>;
+  readonly signal: AbortSignal;
+}
+
+/** Content that is durable on its devices and that nothing names yet. Dispose it after the commit or the refusal. */
+export interface WrittenContent extends Disposable {
+  readonly content: NewContent;
+  readonly digests: ReadonlyMap<HashAlgorithm, Uint8Array>;
+  /** The operation did not commit: what was stored for it alone goes again. */
+  discard(): void;
+}
+
+/** The body ended before `size` bytes had come. */
+export class ShortBodyError extends Error {
+  override readonly name = "ShortBodyError";
+}
+
+/**
+ * Takes a body of known size in: hashed and checked as it comes, cut into chunks, each looked up for a
+ * dedup hit, else sealed, coded and stored, synced (DESIGN §4).
+ *
+ * @throws {ShortBodyError} and whatever source, keys and chunk store throw; nothing stays stored then.
+ */
+export async function writeContent(
+  ports: DataPorts,
+  tenant: OpenTenant,
+  source: ContentSource,
+  request: WriteRequest,
+): Promise<WrittenContent> {
+  const writer = new ContentWriter(ports, tenant, request);
+  try {
+    return await writer.run(source);
+  } catch (reason) {
+    await writer.undo();
+    throw reason;
+  }
+}
+
+class ContentWriter {
+  readonly #ports: DataPorts;
+  readonly #tenant: OpenTenant;
+  readonly #request: WriteRequest;
+  readonly #extents: NewExtent[] = [];
+  readonly #stored: SealRef[] = [];
+  readonly #pins = new DisposableStack();
+  /** Settled one by one; none rejects unseen. */
+  readonly #inFlight: Promise<unknown>[] = [];
+  #hashed: Promise<unknown> = Promise.resolve();
+  #failure: { readonly reason: unknown } | undefined;
+
+  constructor(ports: DataPorts, tenant: OpenTenant, request: WriteRequest) {
+    this.#ports = ports;
+    this.#tenant = tenant;
+    this.#request = request;
+  }
+
+  async run(source: ContentSource): Promise<WrittenContent> {
+    const { size } = this.#request;
+    if (size === 0) return this.#finish({ kind: "empty" }, await this.#digestNothing());
+    if (size <= chunkSizeMax) return this.#runSingle(source);
+    using state = this.#ports.datapath.openHash(["md5", ...this.#request.algorithms]);
+    try {
+      for (let offset = 0; offset < size; offset += chunkSizeMax) {
+        await this.#startChunk(source, state, offset, Math.min(chunkSizeMax, size - offset));
+      }
+      await this.#ending(source);
+    } finally {
+      await Promise.all(this.#inFlight); // the state is in use until then
+    }
+    this.#throwFailure();
+    const extents = this.#extents.sort((a, b) => a.offset - b.offset);
+    return this.#finish({ kind: "extents", extents }, this.#ports.datapath.digest(state));
+  }
+
+  /** One chunk: its SHA-256 serves the payload hash, the checksum and the chunk id. */
+  async #runSingle(source: ContentSource): Promise<WrittenContent> {
+    const { datapath, smallSizeMax } = this.#ports;
+    const { size, algorithms } = this.#request;
+    const isSmall = size <= smallSizeMax;
+    using _share = await this.#ports.budget.take(chunkShare(size), this.#request.signal);
+    using lease = await datapath.arena.borrow(size, this.#request.signal);
+    await this.#fill(source, lease, size);
+    await this.#ending(source);
+    const wanted = new Set<HashAlgorithm>(["md5", ...algorithms]);
+    const ownWanted = wanted.delete("sha256") || !isSmall;
+    using state = datapath.openHash(wanted);
+    const { sha256 } = await datapath.hash({
+      state,
+      source: { lease, offset: 0, size },
+      own: ownWanted,
+    });
+    const digests = new Map(datapath.digest(state));
+    if (sha256) digests.set("sha256", sha256);
+    if (!isSmall) {
+      assert(sha256 !== undefined, "a chunk's own hash was asked for");
+      await this.#storeChunk(lease, 0, size, sha256);
+      return this.#finish({ kind: "extents", extents: this.#extents }, digests);
+    }
+    const content = await this.#storeSmall(lease, size);
+    return this.#finish(content, digests);
+  }
+
+  async #startChunk(
+    source: ContentSource,
+    state: HashState,
+    offset: number,
+    size: number,
+  ): Promise<void> {
+    if (this.#inFlight.length >= chunksInFlightMax) await this.#inFlight.shift();
+    this.#throwFailure();
+    const { datapath, budget } = this.#ports;
+    using held = new DisposableStack();
+    held.use(await budget.take(chunkShare(size), this.#request.signal));
+    const lease = held.use(await datapath.arena.borrow(size, this.#request.signal));
+    await this.#fill(source, lease, size);
+    const owned = held.move();
+    const hashed = this.#hashed.then(() =>
+      datapath.hash({ state, source: { lease, offset: 0, size }, own: true }),
+    );
+    this.#hashed = hashed.catch(() => undefined); // seen through `stored` below
+    const stored = hashed.then(({ sha256 }) => {
+      assert(sha256 !== undefined, "a chunk's own hash was asked for");
+      return this.#storeChunk(lease, offset, size, sha256);
+    });
+    this.#inFlight.push(
+      stored
+        .catch((reason: unknown) => (this.#failure ??= { reason }))
+        .finally(() => owned.dispose()),
+    );
+  }
+
+  async #fill(source: ContentSource, lease: ArenaLease, size: number): Promise<void> {
+    const target = lease.bytes.subarray(0, size);
+    let filled = 0;
+    while (filled < size) {
+      const count = await source.readInto(target.subarray(filled));
+      if (count === 0) throw new ShortBodyError("Cannot store the body: it ended early");
+      filled += count;
+    }
+  }
+
+  /** Reads up to the end of the body, where a wrapped one is checked last. */
+  async #ending(source: ContentSource): Promise<void> {
+    const more = await source.readInto(newBytes(1));
+    assert(more === 0, "a body has no more bytes than its head said");
+  }
+
+  async #storeChunk(
+    lease: ArenaLease,
+    offset: number,
+    size: number,
+    sha256: Uint8Array,
+  ): Promise<void> {
+    const { chunkStore } = this.#ports;
+    const keys = this.#tenant.keys("write");
+    const id = keys.chunkIdOf(sha256);
+    const pin = this.#tenant.pins.pin(id);
+    const hit = this.#findHit(id, size);
+    if (hit) {
+      this.#pins.use(pin);
+      this.#extents.push({ ...hit, offset, length: size, chunkOffset: 0 });
+      return;
+    }
+    pin[Symbol.dispose]();
+    const seal = this.#newSeal();
+    const placement = await this.#put(lease, size, id, seal, false);
+    assert(chunkStore.has(id, seal), "a stored chunk is in the index");
+    this.#extents.push({
+      chunkId: id,
+      pool: placement.pool,
+      profile: placement.profile,
+      offset,
+      length: size,
+      chunkOffset: 0,
+      seal: {
+        sealId: seal,
+        keyset: keys.current,
+        placementEpoch: placement.placementEpoch,
+        size,
+        missing: placement.missing,
+      },
+    });
+  }
+
+  /** A hit is given only for a chunk that is complete, of the profile that would be written now, in a live keyset. */
+  #findHit(id: ChunkId, size: number): Pick<NewExtent, "chunkId" | "pool" | "profile"> | undefined {
+    const { chunkStore } = this.#ports;
+    const profile = chunkStore.status().profile;
+    if (profile === undefined) return undefined;
+    const address = { chunkId: id, pool: 0, profile };
+    const live = this.#tenant.store.view((map) => lookupChunk(map, address));
+    if (live === undefined || live.size !== size || live.missing !== 0) return undefined;
+    if (live.keyset !== this.#tenant.keys("write").current) return undefined;
+    return chunkStore.has(id, live.sealId) ? address : undefined;
+  }
+
+  async #storeSmall(lease: ArenaLease, size: number): Promise<NewContent> {
+    const keys = this.#tenant.keys("write");
+    const id = chunkId(this.#ports.prng.fill(newBytes(32)));
+    const seal = this.#newSeal();
+    const placement = await this.#put(lease, size, id, seal, true);
+    const ref = {
+      chunkId: id,
+      sealId: seal,
+      pool: placement.pool,
+      profile: placement.profile,
+      keyset: keys.current,
+      placementEpoch: placement.placementEpoch,
+      size,
+      missing: placement.missing,
+    };
+    return { kind: "small", ref };
+  }
+
+  #newSeal(): SealId {
+    return sealId(this.#ports.prng.fill(newBytes(16)));
+  }
+
+  async #put(lease: ArenaLease, size: number, id: ChunkId, seal: SealId, small: boolean) {
+    const { chunkStore, crypto, metrics } = this.#ports;
+    const keys = this.#tenant.keys("write");
+    const dek = keys.writing.chunkDek(id, seal, "none");
+    try {
+      const placement = await chunkStore.put(
+        {
+          tenant: this.#tenant.id,
+          shard: this.#tenant.shard,
+          epoch: this.#tenant.owner.epoch,
+          operationId: this.#request.operationId,
+          keyset: keys.current,
+          chunkId: id,
+          sealId: seal,
+          dek,
+          source: { lease, offset: 0, size },
+          small,
+        },
+        this.#request.signal,
+      );
+      this.#stored.push({ chunkId: id, sealId: seal });
+      metrics.add("kiseki_chunk_write_bytes_total", size);
+      return placement;
+    } finally {
+      crypto.wipe(dek);
+    }
+  }
+
+  async #digestNothing(): Promise<ReadonlyMap<HashAlgorithm, Uint8Array>> {
+    using state = this.#ports.datapath.openHash(["md5", ...this.#request.algorithms]);
+    return new Map(this.#ports.datapath.digest(state));
+  }
+
+  #finish(content: NewContent, digests: ReadonlyMap<HashAlgorithm, Uint8Array>): WrittenContent {
+    return {
+      content,
+      digests,
+      discard: () => this.#remove(),
+      [Symbol.dispose]: () => this.#pins.dispose(),
+    };
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.reason;
+  }
+
+  #remove(): void {
+    this.#ports.chunkStore.remove(this.#stored);
+    this.#stored.length = 0;
+  }
+
+  /** After a failure: waits for what is under way, then forgets all of it. */
+  async undo(): Promise<void> {
+    await Promise.all(this.#inFlight);
+    this.#remove();
+    this.#pins.dispose();
+  }
+}
