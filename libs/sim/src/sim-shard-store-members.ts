@@ -125,8 +125,10 @@ export class SimShardMembers {
     this.#loseAndReturn();
     const listed = [...this.#listed];
     if (listed.length > 1 && this.strikes("crash_between_members")) {
-      const reached = 1 + this.#prng.below(listed.length - 1);
-      for (const i of listed.slice(0, reached)) this.#members[i]!.state = state;
+      const spared = this.#prng.below(listed.length); // at least this one is not reached
+      for (const [n, i] of listed.entries()) {
+        if (n !== spared && this.#prng.chance(1, 2)) this.#members[i]!.state = state;
+      }
       this.#die("between the members");
     }
     const isLate = this.#mutants.has("ack_before_commit") && this.#prng.chance(1, 8);
