@@ -47,6 +47,7 @@ export type {
   UploadPartCall,
   UploadPartCopyCall,
 } from "./call.ts";
+export { checkComplete, checkCompletePart } from "./check-complete.ts";
 export { parseTrailerChecksum } from "./checksum.ts";
 export { evaluateRead, evaluateWrite, isCopyAllowed, type ObjectState } from "./conditions.ts";
 export { formatHttpDate, parseHttpDate } from "./date.ts";

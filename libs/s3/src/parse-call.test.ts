@@ -191,6 +191,7 @@ const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
   ["InvalidArgument", "GET /abc/k?response-content-type=a%0D%0Ab", {}],
   ["InvalidArgument", "GET /abc/k?versionId=", {}],
   ["InvalidArgument", "PUT /abc/k?x-amz-meta-a%0A=b", length],
+  ["InvalidArgument", "PUT /abc/k?x-amz-meta-a=b%0Ac", length],
   ["InvalidBucketName", "PUT /Abc", {}],
   ["InvalidBucketName", "GET /ab/k", {}],
   ["InvalidBucketName", "GET //k", {}],

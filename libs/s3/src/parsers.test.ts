@@ -117,6 +117,22 @@ test("dates are those of Date", () => {
   }
 });
 
+test("dates are those of Date at the ends of months, years and centuries", () => {
+  for (let year = 1200; year <= 2900; year++) {
+    for (const [month, day] of [
+      [0, 1],
+      [1, 28],
+      [2, 0],
+      [2, 1],
+      [11, 31],
+    ] as const) {
+      const time = wallTime(Date.UTC(year, month, day, 23, 59, 59));
+      expect(formatHttpDate(time)).toBe(new Date(time).toUTCString());
+      expect(parseHttpDate(new Date(time).toUTCString())).toBe(time);
+    }
+  }
+});
+
 const ranges = [
   ["bytes=0-4", 10, { offset: 0, length: 5 }],
   ["bytes=4-100", 10, { offset: 4, length: 6 }],

@@ -61,6 +61,8 @@ const malformed = {
   "a bad Quiet": "<Delete><Quiet>maybe</Quiet><Object><Key>k</Key></Object></Delete>",
   "a DOCTYPE":
     '<!DOCTYPE Delete [<!ENTITY x "y">]><Delete><Object><Key>&x;</Key></Object></Delete>',
+  "a plain DOCTYPE": "<!DOCTYPE Delete><Delete><Object><Key>k</Key></Object></Delete>",
+  "a DOCTYPE in small letters": "<!doctype Delete><Delete><Object><Key>k</Key></Object></Delete>",
   "an unknown entity": "<Delete><Object><Key>&nbsp;</Key></Object></Delete>",
   "a bare ampersand": "<Delete><Object><Key>a & b</Key></Object></Delete>",
   "a reference to NUL": "<Delete><Object><Key>&#0;</Key></Object></Delete>",
