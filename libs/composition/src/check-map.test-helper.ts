@@ -1,10 +1,11 @@
-import { assert, sameBytes, toHex } from "@kiseki/base";
+import { assert, sameBytes, sealId, toHex } from "@kiseki/base";
 import type { Extent, HeadRow, ObjectEntry } from "@kiseki/format";
 import {
   chunkKey,
   coldKey,
   decodeChunk,
   decodeCold,
+  decodeCondemned,
   decodeEntry,
   decodeHead,
   decodeHidden,
@@ -14,10 +15,13 @@ import {
   decodeNullPointer,
   decodePart,
   decodeReclaim,
+  dropKey,
   entryKey,
   hiddenKey,
   inodeKey,
+  isChunkKey,
   oldKey,
+  parseChunkKey,
   parseOldKey,
   table,
 } from "@kiseki/format";
@@ -182,7 +186,13 @@ export function checkMap(map: MapReader, dirKeys: DirKeys): ReadonlySet<string> 
     assert(inode !== undefined && decodeInode(inode).links > 0, "a moved inode has its row");
   }
   const chunks = countReferences(map);
-  const chunkRows = rowsOf(map, table.chunk);
+  const chunkRows = rowsOf(map, table.chunk).filter(({ key }) => isChunkKey(key));
+  for (const { key, value } of rowsOf(map, table.chunk)) {
+    if (isChunkKey(key)) continue;
+    const seal = sealId(key.slice(39));
+    const drop = dropKey(decodeCondemned(value), parseChunkKey(key.slice(0, 39)).chunkId, seal);
+    assert(map.get(drop) !== undefined, "a condemned seal has its drop row");
+  }
   for (const { key, value } of chunkRows) {
     assert(
       decodeChunk(value).count === chunks.get(toHex(key)),

@@ -1,10 +1,15 @@
-import { assert } from "@kiseki/base";
+import type { SealId } from "@kiseki/base";
+import { assert, sameBytes } from "@kiseki/base";
 import type { ChunkAddress, ChunkRow, ChunkSeal } from "@kiseki/format";
 import {
   chunkKey,
+  condemnedKey,
   decodeChunk,
+  decodeCondemned,
+  decodeDrop,
   dropKey,
   encodeChunk,
+  encodeCondemned,
   encodeDrop,
   profileCode,
 } from "@kiseki/format";
@@ -34,6 +39,35 @@ export function noteSeal(step: Step, address: ChunkAddress, seal: ChunkSeal): vo
   });
 }
 
+/** A chunk's seal is condemned: found again by its id until the collector has deleted it. */
+function condemnChunk(step: Step, address: ChunkAddress, seal: ChunkSeal): void {
+  condemn(step, address, seal);
+  step.map.put(condemnedKey(address, seal.sealId), encodeCondemned(step.context.now));
+}
+
+/** The pinned seal comes back to life; false when it is gone. */
+function revive(step: Step, address: ChunkAddress, sealId: SealId): boolean {
+  const key = condemnedKey(address, sealId);
+  const value = step.map.get(key);
+  if (value === undefined) return false;
+  const drop = dropKey(decodeCondemned(value), address.chunkId, sealId);
+  const row = step.map.get(drop);
+  assert(row !== undefined, "a condemned seal has a drop row");
+  step.map.delete(key);
+  step.map.delete(drop);
+  const seal = decodeDrop(row);
+  putChunk(step, address, { ...seal, count: 1 });
+  noteSeal(step, address, seal);
+  return true;
+}
+
+/** Whether a chunk row or its drop row names the seal. Small chunks are named by their objects alone. */
+export function isReferenced(map: MapReader, address: ChunkAddress, sealId: SealId): boolean {
+  const live = lookupChunk(map, address);
+  if (live !== undefined && sameBytes(live.sealId, sealId)) return true;
+  return map.get(condemnedKey(address, sealId)) !== undefined;
+}
+
 /** Nothing names the seal any more: it waits for the collector. */
 export function condemn(step: Step, address: ChunkAddress, seal: ChunkSeal): void {
   const { chunkId, pool, profile } = address;
@@ -54,10 +88,14 @@ export function takeReference(
   step: Step,
   address: ChunkAddress,
   seal: ChunkSeal | undefined,
+  pinned: SealId | undefined,
 ): Refusal | undefined {
   const live = lookupChunk(step.map, address);
   if (seal === undefined) {
-    if (live === undefined) return refuse("chunk_gone");
+    if (live === undefined) {
+      if (pinned !== undefined && revive(step, address, pinned)) return undefined;
+      return refuse("chunk_gone");
+    }
     putChunk(step, address, { ...live, count: live.count + 1 });
     return undefined;
   }
@@ -78,16 +116,16 @@ function replaceSeal(
   seal: ChunkSeal,
   count: number,
 ): void {
-  const isSame = live.sealId.every((byte, i) => byte === seal.sealId[i]);
+  const isSame = sameBytes(live.sealId, seal.sealId);
   assert(live.size === seal.size, "seals of one chunk hold equally many bytes");
   if (isSame || seal.keyset <= live.keyset) {
     putChunk(step, address, { ...live, count });
-    if (!isSame) condemn(step, address, seal);
+    if (!isSame) condemnChunk(step, address, seal);
     return;
   }
   putChunk(step, address, { ...seal, count });
   noteSeal(step, address, seal);
-  condemn(step, address, live);
+  condemnChunk(step, address, live);
 }
 
 /** One extent less names the chunk; at zero its seal is condemned. */
@@ -99,14 +137,17 @@ export function dropReference(step: Step, address: ChunkAddress): void {
     return;
   }
   step.map.delete(chunkKey(address));
-  condemn(step, address, live);
+  condemnChunk(step, address, live);
 }
 
 /** Removes drop rows whose seals are gone from every present device. Rows not there are passed over. */
 export function removeDrops(step: Step, operation: Of<"dropped">): Answer {
   for (const { time, chunkId, sealId } of operation.drops) {
     const key = dropKey(time, chunkId, sealId);
-    if (step.map.get(key) !== undefined) step.map.delete(key);
+    const value = step.map.get(key);
+    if (value === undefined) continue;
+    step.map.delete(key);
+    step.map.delete(condemnedKey(decodeDrop(value), sealId));
   }
   return { kind: "none" };
 }
@@ -115,7 +156,7 @@ export function removeDrops(step: Step, operation: Of<"dropped">): Answer {
 export function switchSeal(step: Step, operation: Of<"resealed">): Answer {
   const { address, seal } = operation;
   const live = lookupChunk(step.map, address);
-  if (live === undefined) condemn(step, address, seal);
+  if (live === undefined) condemnChunk(step, address, seal);
   else replaceSeal(step, address, live, seal, live.count);
   return { kind: "none" };
 }
@@ -123,7 +164,7 @@ export function switchSeal(step: Step, operation: Of<"resealed">): Answer {
 export function noteRepair(step: Step, operation: Of<"repaired">): Answer {
   const { address, sealId, missing } = operation;
   const live = lookupChunk(step.map, address);
-  if (live?.sealId.every((byte, i) => byte === sealId[i]) === true) {
+  if (live !== undefined && sameBytes(live.sealId, sealId)) {
     putChunk(step, address, { ...live, missing });
   }
   return { kind: "none" };

@@ -36,10 +36,11 @@ export function admitExtents(
   if (content.extents.length > step.context.limits.extentsMax) return refuse("too_many_extents");
   const extents: Extent[] = [];
   let end = 0;
-  for (const { seal, chunkId, pool, profile, offset, length, chunkOffset } of content.extents) {
+  for (const extent of content.extents) {
+    const { chunkId, pool, profile, offset, length, chunkOffset } = extent;
     assert(offset >= end && length >= 1, "new extents are ordered and disjoint");
     const address = { chunkId, pool, profile };
-    const refusal = takeReference(step, address, seal);
+    const refusal = takeReference(step, address, extent.seal, extent.pinned);
     if (refusal !== undefined) return refusal;
     extents.push({ kind: "chunk", offset, length, chunkOffset, ...address });
     end = offset + length;

@@ -40,7 +40,7 @@ function shareExtents(step: Step, extents: readonly Extent[]): Refusal | undefin
   if (extents.length > step.context.limits.extentsMax) return refuse("too_many_extents");
   for (const extent of extents) {
     if (extent.kind === "small") return refuse("source_is_small");
-    const refusal = takeReference(step, extent, undefined);
+    const refusal = takeReference(step, extent, undefined, undefined);
     if (refusal !== undefined) return refusal;
   }
   return undefined;

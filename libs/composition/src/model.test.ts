@@ -3,7 +3,7 @@
 // Method: random operations on two buckets with few keys (odd ones among them); after each one a look-up
 // and listings with random prefix, delimiter, marker and size are compared; now and then every invariant
 // is recomputed from the rows. `KISEKI_SIM_SEED` replays a run.
-import type { Prng } from "@kiseki/base";
+import type { Prng, SealId } from "@kiseki/base";
 import { prngFromSeed, toHex, toUtf8, wallTime } from "@kiseki/base";
 import { chunkKey, decodeRowWrites } from "@kiseki/format";
 import { expect, test } from "bun:test";
@@ -19,7 +19,7 @@ import {
   testSeal,
 } from "./bed.test-helper.ts";
 import { checkMap } from "./check-map.test-helper.ts";
-import { lookupChunk } from "./chunks.ts";
+import { isReferenced, lookupChunk } from "./chunks.ts";
 import { etagText } from "./conditions.ts";
 import { apply } from "./decide.ts";
 import { listObjects, listVersions } from "./list-objects.ts";
@@ -56,6 +56,8 @@ interface World {
   readonly uploads: Map<string, PlainUpload>;
   /** Seals that accepted operations brought and no `dropped` took away, in hex. */
   readonly seals: Set<string>;
+  /** A seal of each chunk that was live once. */
+  readonly pins: Map<number, SealId>;
   nextSeal: number;
 }
 
@@ -97,7 +99,12 @@ function randomContent(world: World): Made {
     const address = testAddress(n);
     const range = { ...address, offset: 100 * i, length: 100, chunkOffset: 0 };
     const isThere = brought.has(n) || lookupChunk(world.bed.map, address) !== undefined;
+    const pinned = world.pins.get(n);
     if (isThere && prng.chance(1, 2)) return range;
+    if (!isThere && pinned !== undefined && isReferenced(world.bed.map, address, pinned)) {
+      brought.add(n);
+      return { ...range, pinned }; // its last reference went since the hit was given
+    }
     brought.add(n);
     const seal = testSeal(world.nextSeal++, 100, 1 + prng.below(3));
     seals.push(toHex(seal.sealId));
@@ -533,6 +540,7 @@ function run(runSeed: number, operations: number): void {
     namespaces: new Map(),
     uploads: new Map(),
     seals: new Set(),
+    pins: new Map(),
     nextSeal: 1,
   };
   const { prng, bed } = world;
@@ -543,6 +551,9 @@ function run(runSeed: number, operations: number): void {
   for (let i = 0; i < operations; i++) {
     const name = pick(prng, ["a", "b"] as const);
     const namespace = world.namespaces.get(name)!;
+    const n = prng.below(12);
+    const live = lookupChunk(bed.map, testAddress(n));
+    if (live !== undefined) world.pins.set(n, live.sealId);
     const act = prng.below(20);
     if (act < 8) putSome(world, name, namespace);
     else if (act < 13) deleteSome(world, name, namespace);

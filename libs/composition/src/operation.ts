@@ -40,6 +40,7 @@ export interface Limits {
 
 /** What a decision needs besides the map; all of it ends up in the change, so replay asks for none of it. */
 export interface DecideContext {
+  /** Never goes back within an owner's epoch (the physical part of its HLC): drop rows are ordered by it. */
   readonly now: WallTime;
   readonly operationId: OperationId;
   readonly dirKeys: DirKeys;
@@ -56,13 +57,16 @@ export interface Conditions {
 
 /**
  * A range of new content. `seal` present: the caller sealed and synced the chunk under it just now.
- * Absent: a dedup hit, whose chunk the caller has pinned; refused with `chunk_gone` if its row is not there.
+ * Absent: a dedup hit. `pinned` is then the seal that was live when the owner gave the hit and pinned it: if
+ * the chunk's last reference went meanwhile, that seal is taken back from `drop`, where the pin has kept it
+ * from the collector. Refused with `chunk_gone` if neither row nor pinned seal is there.
  */
 export interface NewExtent extends ChunkAddress {
   readonly offset: number;
   readonly length: number;
   readonly chunkOffset: number;
   readonly seal?: ChunkSeal;
+  readonly pinned?: SealId;
 }
 /** Content that is synced on its devices. Extents are ordered and disjoint. */
 export type NewContent =

@@ -6,6 +6,7 @@ import {
   decodeDrop,
   decodeManifestNode,
   dropPrefix,
+  isChunkKey,
   isManifestNodeKey,
   keyAfterPrefix,
   parseChunkKey,
@@ -38,6 +39,7 @@ function smallOf(extents: readonly Extent[], from: Reference["from"]): readonly 
 function referencesOf(key: Uint8Array, value: Uint8Array): readonly Reference[] {
   switch (key[0]) {
     case table.chunk:
+      if (!isChunkKey(key)) return []; // a condemned seal, named by its drop row
       return [{ ...parseChunkKey(key), ...decodeChunk(value), from: "chunk" }];
     case table.drop:
       return [{ ...decodeDrop(value), from: "drop" }];

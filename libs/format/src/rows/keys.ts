@@ -1,5 +1,5 @@
 import type { ChunkId, InodeId, NamespaceId, OperationId, SealId, WallTime } from "@kiseki/base";
-import { assert, chunkId, newBytes, sealId, toUtf8, wallTime } from "@kiseki/base";
+import { assert, chunkId, concatBytes, newBytes, sealId, toUtf8, wallTime } from "@kiseki/base";
 import type { ChunkAddress, RowProfile } from "./types.ts";
 import { RowError } from "./codec.ts";
 
@@ -190,6 +190,10 @@ export function chunkKey(address: ChunkAddress): Uint8Array {
   view.setUint16(37, profileCode(address.profile));
   return key;
 }
+/** Says when a seal of the chunk was condemned: from there to its drop row. Behind the chunk's own row. */
+export const condemnedKey = (address: ChunkAddress, seal: SealId): Uint8Array =>
+  concatBytes(chunkKey(address), seal);
+export const isChunkKey = (key: Uint8Array): boolean => key.byteLength === 39;
 export const chunkIdPrefix = (id: ChunkId): Uint8Array => joined(table.chunk, id);
 /** @throws {RowError} */
 export function parseChunkKey(key: Uint8Array): ChunkAddress {

@@ -1,4 +1,4 @@
-import type { InodeId } from "@kiseki/base";
+import type { InodeId, WallTime } from "@kiseki/base";
 import { assert, inodeId, namespaceId, wallTime } from "@kiseki/base";
 import { RowReader, RowWriter } from "./codec.ts";
 import {
@@ -230,6 +230,15 @@ export function decodeDrop(source: Uint8Array): DropRow {
   const row: DropRow = { ...readAddress(from), ...readSeal(from) };
   from.end();
   return row;
+}
+
+/** Value of a condemned row: the time in its drop row's key. */
+export const encodeCondemned = (time: WallTime): Uint8Array => writer().signed(time).done();
+export function decodeCondemned(source: Uint8Array): WallTime {
+  const from = new RowReader(source, "a condemned row");
+  const time = wallTime(from.signed());
+  from.end();
+  return time;
 }
 
 export const encodeHidden = (name: Uint8Array): Uint8Array => writer().bytes(name).done();
