@@ -11,7 +11,7 @@ export const checksumSizes = {
   sha1: 20,
   sha256: 32,
 } as const satisfies Record<ChecksumAlgorithm, number>;
-export const checksumAlgorithms = Object.keys(checksumSizes) as readonly ChecksumAlgorithm[];
+const checksumAlgorithms = Object.keys(checksumSizes) as readonly ChecksumAlgorithm[];
 
 /** `CRC32`, `SHA256` and so on, as headers and documents name an algorithm. */
 export const checksumLabel = (algorithm: ChecksumAlgorithm): string => algorithm.toUpperCase();
@@ -73,7 +73,7 @@ const badValue = (algorithm: ChecksumAlgorithm): S3Fault =>
   s3Fault("InvalidRequest", `Value for x-amz-checksum-${algorithm} header is invalid.`);
 
 /** What a body's head says of its checksum: a value, or an algorithm whose value comes as a trailer. */
-export interface DeclaredChecksum {
+interface DeclaredChecksum {
   readonly checksum: Checksum | undefined;
   readonly trailerAlgorithm: ChecksumAlgorithm | undefined;
 }
@@ -213,7 +213,7 @@ export function parseCompleteChecksum(fields: Fields):
 }
 
 /** Base64 with or without `-N`; `partCount` is 0 without. */
-export function parseObjectChecksumText(
+function parseObjectChecksumText(
   algorithm: ChecksumAlgorithm,
   text: string,
 ): { readonly value: Uint8Array; readonly partCount: number } | undefined {

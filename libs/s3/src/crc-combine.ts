@@ -61,7 +61,7 @@ function powerOfBytes(size: number, polynomial: Polynomial): Halves {
 }
 
 /** One CRC and how many bytes it is of. */
-export interface CrcPiece {
+interface CrcPiece {
   /** Big-endian, 4 or 8 bytes. */
   readonly value: Uint8Array;
   /** In bytes, a safe integer ≥ 0. */

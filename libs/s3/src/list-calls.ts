@@ -12,13 +12,13 @@ import type { Fields } from "./fields.ts";
 import { keySizeMax } from "./key.ts";
 
 /** The largest page of any list but ListBuckets. */
-export const pageSizeMax = 1000;
+const pageSizeMax = 1000;
 const bucketPageMax = 10_000;
 const uploadIdSizeMax = 256;
 const tokenSizeMax = 4096;
 
 /** A count in `[0, 1000]`: larger ones are cut as S3 does, what is no number in `[0, 2^31)` is refused. */
-export function parseCount(fields: Fields, name: string): number | S3Fault {
+function parseCount(fields: Fields, name: string): number | S3Fault {
   const text = fields.query(name);
   if (text === undefined || text === "") return pageSizeMax;
   const refuse = (why: string) => invalidArgument(name, text.slice(0, 256), why);

@@ -4,7 +4,7 @@ import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
 import { isHeaderText, toHeaderText, type Fields } from "./fields.ts";
 
 /** Names and values of `x-amz-meta-*` together, in bytes; AWS's limit. */
-export const metadataSizeMax = 2048;
+const metadataSizeMax = 2048;
 
 const contentHeaderNames = {
   contentType: "content-type",

@@ -89,7 +89,7 @@ const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
 };
 
 /** Where a request points: the service, a bucket, or a key in one. */
-export interface S3Address {
+interface S3Address {
   /** Not yet checked; undefined for the service itself. */
   readonly bucket: string | undefined;
   /** As it stands in the path; empty for a bucket. */

@@ -9,7 +9,7 @@ import { partCountMax } from "./object-calls.ts";
 import { readXml, type XmlElement } from "./xml-read.ts";
 
 /** Keys of one DeleteObjects; AWS's limit. */
-export const deleteCountMax = 1000;
+const deleteCountMax = 1000;
 const regionSizeMax = 64;
 
 const malformed = (message?: string): S3Fault => s3Fault("MalformedXML", message);

@@ -17,7 +17,7 @@ const named: Readonly<Record<string, string>> = {
  * Text for a document. Control characters become references, as S3 sends them: those that XML 1.0
  * has no way to say (`&#x1;`) only XML 1.1 readers take, which is what `encoding-type=url` is for.
  */
-export function escapeXml(text: string): string {
+function escapeXml(text: string): string {
   return text.replace(
     special,
     (c) => named[c] ?? `&#x${c.charCodeAt(0).toString(16).toUpperCase()};`,
