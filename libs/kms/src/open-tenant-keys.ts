@@ -216,7 +216,9 @@ class StoredTenantKeys implements TenantKeys {
     const owner: ShareOwner = { tenant: row.tenant, keyset: row.keyset, purpose: "tenant" };
     const tenantShare = await this.#unwrapTenantShare(owner, row.tenantShare, signal);
     try {
-      const systemShare = this.#system.unwrap(row.tenant, row.keyset, row.systemShare);
+      const now = this.#parts.store.keyset(row.tenant, row.keyset); // masters may have rotated meanwhile
+      if (now === undefined) throw this.#closed("the keyset went meanwhile");
+      const systemShare = this.#system.unwrap(row.tenant, row.keyset, now.systemShare);
       const root = deriveRoot(tools.crypto, systemShare, tenantShare);
       tools.crypto.wipe(systemShare);
       return new KeysetKeyring(tools, row.tenant, row.keyset, root);
