@@ -35,7 +35,7 @@ export class Housekeeping implements AsyncDisposable {
     this.#repeat("compaction", compactMs, async () => {
       await chunkStore.compact({ signal: this.#abort.signal });
     });
-    this.#repeat("checkpoint", checkpointMs, () => chunkStore.checkpoint());
+    this.#repeat("checkpoint", checkpointMs, async () => chunkStore.checkpoint());
     this.#repeat("orphans", orphanMs, async () => {
       if (chunkStore.status().candidates === 0) return;
       await matchOrphans(chunkStore, parts.tenants.all, this.#abort.signal);

@@ -1,0 +1,86 @@
+/** The storage node: reads its configuration, opens the node, serves, and shuts down in order. */
+import { readFileSync } from "node:fs";
+import { openCrypto, systemClock, systemPrng } from "@kiseki/host";
+import {
+  ConfigError,
+  describeSettings,
+  foreignVariables,
+  ignoredVariables,
+  openNode,
+  parseSettings,
+  type ServerSettings,
+  serverSettings,
+} from "@kiseki/node";
+import { openLogger, openMetrics } from "@kiseki/telemetry";
+import { listenMetrics } from "./listen-metrics.ts";
+import { listenS3 } from "./listen-s3.ts";
+import { nativeDirectory } from "./native-directory.ts";
+import { version } from "./version.ts";
+
+const exitCode = { ok: 0, failure: 1, arguments: 2 } as const;
+
+function readSettings(): ServerSettings {
+  const words = process.argv.slice(2);
+  if (words.includes("--help")) {
+    console.log(`kiseki-server ${version}: a storage node\n\n${describeSettings(serverSettings)}`);
+    process.exit(exitCode.ok);
+  }
+  const path = process.env["KISEKI_CONFIG"];
+  const { settings, warnings } = parseSettings(serverSettings, {
+    words,
+    environment: process.env,
+    file: path ? readFileSync(path, "utf8") : "",
+    ignored: ignoredVariables,
+    foreign: foreignVariables,
+  });
+  for (const warning of warnings) console.error(`kiseki-server: ${warning}`);
+  return settings;
+}
+
+/** Resolves at the first SIGTERM or SIGINT. */
+function stopAsked(): Promise<string> {
+  const { promise, resolve } = Promise.withResolvers<string>();
+  for (const signal of ["SIGTERM", "SIGINT"] as const) process.once(signal, () => resolve(signal));
+  return promise;
+}
+
+async function run(settings: ServerSettings): Promise<void> {
+  const log = openLogger(settings.logLevel);
+  const metrics = openMetrics();
+  const onFatal = (reason: unknown): never => {
+    // The outcome of a write is not known, or nothing can be written any more: only a new start is safe.
+    log.error({ error: String(reason) }, "cannot go on");
+    process.exit(exitCode.failure);
+  };
+  await using building = new AsyncDisposableStack();
+  const node = building.use(
+    await openNode({
+      clock: systemClock,
+      prng: systemPrng,
+      crypto: openCrypto(nativeDirectory),
+      metrics,
+      log,
+      settings,
+      nativeDirectory,
+      onRecoveryCode: (code) => console.log(JSON.stringify({ recovery_code: code })),
+      onFatal,
+    }),
+  );
+  const drain = AbortSignal.timeout.bind(AbortSignal, settings.drainSeconds * 1000);
+  const s3 = building.adopt(await listenS3(node, settings, metrics, log), (front) =>
+    front.stop(drain()),
+  );
+  const status = building.use(await listenMetrics(node, settings, metrics));
+  console.log(JSON.stringify({ ready: true, s3_port: s3.port, metrics_port: status.port }));
+  log.info({ epoch: String(node.epoch) }, "ready");
+  log.info({ signal: await stopAsked() }, "stopping");
+}
+
+try {
+  await run(readSettings());
+  process.exit(exitCode.ok);
+} catch (reason) {
+  console.error(reason instanceof Error ? `kiseki-server: ${reason.message}` : reason);
+  if (process.env["KISEKI_LOG_LEVEL"] === "debug") console.error(reason);
+  process.exit(reason instanceof ConfigError ? exitCode.arguments : exitCode.failure);
+}

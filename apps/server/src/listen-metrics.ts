@@ -1,0 +1,66 @@
+import { readFile } from "node:fs/promises";
+import { timingSafeEqual } from "node:crypto";
+import { ConfigError, isLoopback, type ServerSettings, type StorageNode } from "@kiseki/node";
+import type { MetricsRegistry } from "@kiseki/telemetry";
+import { Elysia } from "elysia";
+import { renderStatusPage } from "./status-page.ts";
+
+/** Health, metrics and the status page, on a listener of its own. */
+export interface MetricsListener extends AsyncDisposable {
+  readonly port: number;
+}
+
+async function readToken(settings: ServerSettings): Promise<string | undefined> {
+  if (settings.metricsToken !== "") return (await readFile(settings.metricsToken, "utf8")).trim();
+  if (isLoopback(settings.metricsAddress.host)) return undefined;
+  throw new ConfigError([
+    `--metrics-addr (KISEKI_METRICS_ADDR) ${settings.metricsAddress.host} is beyond this machine: give --metrics-token-file`,
+  ]);
+}
+
+function isAllowed(header: string | undefined, token: string | undefined): boolean {
+  if (token === undefined) return true;
+  const given = Buffer.from(header ?? "");
+  const wanted = Buffer.from(`Bearer ${token}`);
+  return given.length === wanted.length && timingSafeEqual(given, wanted);
+}
+
+/** @throws {ConfigError} beyond loopback without a token. */
+export async function listenMetrics(
+  node: StorageNode,
+  settings: ServerSettings,
+  metrics: MetricsRegistry,
+): Promise<MetricsListener> {
+  const token = await readToken(settings);
+  const { host, port } = settings.metricsAddress;
+  const app = new Elysia()
+    .onBeforeHandle(({ headers, set }) => {
+      if (isAllowed(headers["authorization"], token)) return undefined;
+      set.status = 401;
+      return "A bearer token is needed\n";
+    })
+    .get("/health/live", () => ({ live: true }))
+    .get("/health/ready", ({ set }) => answerHealth(node, set))
+    .get("/health", ({ set }) => answerHealth(node, set))
+    .get("/metrics", async ({ set }) => {
+      set.headers["content-type"] = "text/plain; version=0.0.4; charset=utf-8";
+      return metrics.expose();
+    })
+    .get("/", async ({ set }) => {
+      set.headers["content-type"] = "text/html; charset=utf-8";
+      return renderStatusPage(node, await metrics.read());
+    })
+    .listen({ hostname: host, port });
+  return {
+    port: app.server?.port ?? port,
+    [Symbol.asyncDispose]: async () => void (await app.stop()),
+  };
+}
+
+function answerHealth(node: StorageNode, set: { status?: number | string }): object {
+  const { capacity, profile, devices } = node.ports.chunkStore.status();
+  const isReady = profile !== undefined;
+  if (!isReady) set.status = 503;
+  const healthy = devices.filter(({ state }) => state === "healthy").length;
+  return { live: true, ready: isReady, capacity, devices: devices.length, healthy };
+}

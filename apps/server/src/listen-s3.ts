@@ -1,0 +1,61 @@
+import { millis } from "@kiseki/base";
+import { systemClock, systemPrng } from "@kiseki/host";
+import { httpLimitsDefault } from "@kiseki/http";
+import {
+  ConfigError,
+  type Front,
+  type FrontOptions,
+  isLoopback,
+  readPem,
+  type ServerSettings,
+  serveFront,
+  type StorageNode,
+} from "@kiseki/node";
+import type { Logger, MetricsRegistry } from "@kiseki/telemetry";
+
+async function readTls(settings: ServerSettings): Promise<FrontOptions["tls"]> {
+  const { certificate, certificateKey } = settings;
+  if (certificate === "" && certificateKey === "") return undefined;
+  if (certificate === "" || certificateKey === "") {
+    throw new ConfigError(["--cert-path and --key-path are given together or not at all"]);
+  }
+  return { certificate: await readPem(certificate), key: await readPem(certificateKey) };
+}
+
+/** Opens the S3 listener. @throws {ConfigError} beyond loopback without TLS. */
+export async function listenS3(
+  node: StorageNode,
+  settings: ServerSettings,
+  metrics: MetricsRegistry,
+  log: Logger,
+): Promise<Front> {
+  const { host, port } = settings.s3Address;
+  const tls = await readTls(settings);
+  if (!tls && !isLoopback(host) && !settings.allowPlaintext) {
+    throw new ConfigError([
+      `--s3-addr (KISEKI_S3_ADDR) ${host} is beyond this machine: give --cert-path and --key-path, or --allow-plaintext-s3`,
+    ]);
+  }
+  return serveFront(systemClock, metrics, {
+    hostname: host,
+    port,
+    tls,
+    reusePort: false,
+    limits: {
+      http: httpLimitsDefault,
+      connectionCountMax: settings.connectionsMax,
+      headTimeout: millis(10_000),
+      idleTimeout: millis(75_000),
+      transferWindow: millis(20_000),
+      transferRateMin: 4096,
+      receiveBufferSizeMax: 512 * 1024,
+      drainSizeMax: 1024 * 1024,
+      lingerTimeout: millis(2000),
+    },
+    serverName: "Kiseki",
+    requestId: () => systemPrng.fill(new Uint8Array(8)).toHex().toUpperCase(),
+    handler: (request) => node.gateway.handle(request),
+    renderFault: (fault) => node.gateway.renderFault(fault),
+    onBug: (reason) => log.error({ error: String(reason) }, "a bug in the front"),
+  });
+}
