@@ -14,123 +14,234 @@ import type {
   SealRef,
   StoreStatus,
 } from "./types.ts";
+import { assert, sameBytes, toHex } from "@kiseki/base";
+import { compactPool } from "./compact.ts";
+import { getChunk } from "./get.ts";
+import { replaceMember, resyncMember } from "./members.ts";
+import { closeAll, openPool } from "./open-pool.ts";
+import type { Pool } from "./pool.ts";
+import { putChunk } from "./put.ts";
+import { findThin, repairAll } from "./repair.ts";
+import { bestSet, isCandidate, keyChunkId, keySealId, rowKey } from "./row.ts";
+import { scanRows } from "./scan-rows.ts";
+import { scrubRecords } from "./scrub.ts";
+import { inspectRow, statusOf } from "./status.ts";
+import { ChunkStoreError } from "./types.ts";
+
+/** When a device runs out of zones, any zone with a little dead in it is worth emptying. */
+const reclaimDeadShareMin = 0.02;
+const reclaimZones = 5;
 
 /** A sealing found on the devices that no shard has vouched for since. */
 export interface Candidate extends SealRef {
   readonly inspection: ChunkInspection;
 }
 
-const pending = (): never => {
-  throw new Error("Cannot do it: not written");
-};
-
 /** One node's devices as one pool of sealed chunks. One per process; used from one thread. */
 export class ChunkStore implements AsyncDisposable {
-  private constructor() {}
+  readonly #pool: Pool;
+  #flights = 0;
+  #landed: (() => void) | undefined;
+
+  private constructor(pool: Pool) {
+    this.#pool = pool;
+    pool.reclaim = async () => {
+      const { zones } = await compactPool(pool, reclaimDeadShareMin, reclaimZones);
+      return zones;
+    };
+  }
 
   /**
    * Checks superblocks, loads the index and brings it up to date from the zones behind its marks.
    * Members that are absent or unusable are counted as missing; the store opens with what is there.
-   * @throws {ChunkStoreError} `foreign_cluster`, `unavailable` when no device is usable.
+   * @throws {ChunkStoreError} `foreign_cluster`, `bad_superblock`, `unknown_version`, `bad_size` or `unavailable` when
+   * no device is usable.
    */
-  static open(_ports: ChunkStorePorts, _options: OpenOptions): Promise<ChunkStore> {
-    return pending();
+  static async open(ports: ChunkStorePorts, options: OpenOptions): Promise<ChunkStore> {
+    return new ChunkStore(await openPool(ports, options));
   }
+  async #fly<T>(work: Promise<T>): Promise<T> {
+    this.#flights += 1;
+    try {
+      return await work;
+    } finally {
+      this.#flights -= 1;
+      if (this.#flights === 0) this.#landed?.();
+    }
+  }
+
   /**
    * Seals, codes and stores a chunk; resolves when it is durable as STORE §4 asks.
    * @throws {ChunkStoreError} `no_space`, `unavailable`, `closed`. `signal` only ends the wait for arena memory.
    */
-  put(_request: PutRequest, _signal?: AbortSignal): Promise<ChunkPlacement> {
-    return pending();
+  put(request: PutRequest, signal?: AbortSignal): Promise<ChunkPlacement> {
+    return this.#fly(putChunk(this.#pool, request, signal));
   }
-  /** Opens a range of a chunk into `target`. Faults met are counted and queued for repair. */
-  get(_request: GetRequest): Promise<GetOutcome> {
-    return pending();
+  /** Opens a range of a chunk into `target`. Faults met are counted and queued for repair. @throws {ChunkStoreError} `closed`. */
+  get(request: GetRequest): Promise<GetOutcome> {
+    return this.#fly(getChunk(this.#pool, request));
   }
   /** True when the index has it with enough usable fragments to open it. */
-  has(_chunkId: ChunkId, _sealId: SealId): boolean {
-    return pending();
+  has(chunkId: ChunkId, sealId: SealId): boolean {
+    const row = this.#pool.row(rowKey(chunkId, sealId));
+    return row !== undefined && bestSet(row, this.#pool.usable).spare >= 0;
   }
   /** What the index knows of it. */
-  inspect(_chunkId: ChunkId, _sealId: SealId): ChunkInspection | undefined {
-    return pending();
+  inspect(chunkId: ChunkId, sealId: SealId): ChunkInspection | undefined {
+    const row = this.#pool.row(rowKey(chunkId, sealId));
+    return row === undefined ? undefined : inspectRow(this.#pool, row);
   }
-  /** Forgets sealings; unknown ones are ignored. Survives a killed process when it returns, a power cut later. */
-  remove(_refs: readonly SealRef[]): void {
-    return pending();
+  /**
+   * Forgets sealings; unknown ones are ignored. Survives a killed process when it returns, a power cut
+   * after the next `checkpoint`: until then a forgotten one may be back after a start.
+   */
+  remove(refs: readonly SealRef[]): void {
+    const pool = this.#pool;
+    pool.checkOpen();
+    for (const ref of refs) {
+      const key = rowKey(ref.chunkId, ref.sealId);
+      const row = pool.row(key);
+      if (row !== undefined) pool.setRow(key, row, undefined);
+    }
+    pool.flush();
   }
   /**
    * Sealings that are to be matched with the shards: those found by recovery; with `all`, every one.
-   * What `isLive` keeps is no candidate any more; the rest is removed. Waits between batches.
-   * `isLive` is asked once per candidate: true keeps, false removes, `undefined` leaves it for later.
+   * `isLive` is asked once per candidate: true keeps it and it is no candidate any more, false removes
+   * it, `undefined` leaves it for later. Waits between batches.
    */
-  matchCandidates(
-    _isLive: (candidate: Candidate) => boolean | undefined,
-    _options?: { readonly all?: boolean; readonly signal?: AbortSignal },
+  async matchCandidates(
+    isLive: (candidate: Candidate) => boolean | undefined,
+    options: { readonly all?: boolean; readonly signal?: AbortSignal } = {},
   ): Promise<{ readonly kept: number; readonly removed: number; readonly left: number }> {
-    return pending();
+    const pool = this.#pool;
+    const result = { kept: 0, removed: 0, left: 0 };
+    if (pool.candidates === 0 && options.all !== true) return result;
+    const visit = (key: Uint8Array, value: Uint8Array): void => {
+      if (pool.closed || (options.all !== true && !isCandidate(value))) return;
+      const row = pool.row(key);
+      if (row === undefined) return;
+      const ref = { chunkId: keyChunkId(key), sealId: keySealId(key) };
+      const verdict = isLive({ ...ref, inspection: inspectRow(pool, row) });
+      if (verdict === undefined) {
+        result.left += 1;
+      } else if (verdict) {
+        result.kept += 1;
+        if (row.candidate) pool.setRow(key, row, { ...row, candidate: false });
+      } else {
+        result.removed += 1;
+        pool.setRow(key, row, undefined);
+      }
+    };
+    await this.#fly(scanRows(pool, visit, options.signal));
+    if (!pool.closed) pool.flush();
+    return result;
   }
-  /** Completes the given sealings; without `refs`, those in the repair queue and all that lack fragments. */
-  repair(
-    _refs?: Iterable<SealRef>,
-    _progress?: (progress: RepairProgress) => void,
-    _signal?: AbortSignal,
+  /** Completes the given sealings; without `refs`, all that lack fragments. Faulty and evacuating devices count as lack. */
+  async repair(
+    refs?: Iterable<SealRef>,
+    progress?: (progress: RepairProgress) => void,
+    signal?: AbortSignal,
   ): Promise<RepairOutcome> {
-    return pending();
+    const pool = this.#pool;
+    pool.checkOpen();
+    const list = refs === undefined ? await this.#fly(findThin(pool, signal)) : [...refs];
+    return await this.#fly(repairAll(pool, list, progress, signal));
   }
-  /** Sealings queued for repair, and clears the queue's flag for none. */
+  /** Sealings that a put, a read or a scrub left incomplete; `repair` takes them off. */
   repairQueue(): readonly SealRef[] {
-    return pending();
+    return [...this.#pool.repairQueue.values()];
   }
-  /** Reads and checks every record of every usable device; at most `bytesPerSecond` (0: no limit). */
-  scrub(_options?: {
-    readonly bytesPerSecond?: number;
-    readonly progress?: (done: number, total: number) => void;
-    readonly signal?: AbortSignal;
-  }): Promise<ScrubOutcome> {
-    return pending();
+  /** Reads and checks every record that the index names; at most `bytesPerSecond` (0: no limit). */
+  scrub(
+    options: {
+      readonly bytesPerSecond?: number;
+      readonly progress?: (done: number, total: number) => void;
+      readonly signal?: AbortSignal;
+    } = {},
+  ): Promise<ScrubOutcome> {
+    return this.#fly(scrubRecords(this.#pool, options));
   }
-  /** Empties zones with much dead in them while they are needed; answers how many became free. */
-  compact(_options?: {
-    /** Zones with at least this share of dead bytes are taken; 0.5 by default. */
-    readonly deadShareMin?: number;
-    readonly signal?: AbortSignal;
-  }): Promise<{ readonly zones: number; readonly bytesMoved: number }> {
-    return pending();
+  /** Empties full zones with at least `deadShareMin` (0.5 by default) of dead bytes. */
+  compact(
+    options: { readonly deadShareMin?: number; readonly signal?: AbortSignal } = {},
+  ): Promise<{ readonly zones: number; readonly bytesMoved: number }> {
+    this.#pool.checkOpen();
+    const share = options.deadShareMin ?? 0.5;
+    return this.#fly(compactPool(this.#pool, share, Number.POSITIVE_INFINITY, options.signal));
   }
-  /** Puts a formatted device in the place of a member that is gone; then `repair` fills it. */
-  replaceDevice(_old: DeviceId, _replacement: DevicePath): Promise<void> {
-    return pending();
+  /**
+   * Formats `replacement` and puts it in the place of a member that is gone; then `repair` fills it.
+   * @throws {ChunkStoreError} `unknown_device`, and what `formatDevices` throws.
+   */
+  replaceDevice(
+    old: DeviceId,
+    replacement: DevicePath & { readonly force?: boolean },
+  ): Promise<DeviceId> {
+    this.#pool.checkOpen();
+    return this.#fly(replaceMember(this.#pool, old, replacement));
   }
-  /** Takes a device that was missing or failed back: what it holds is checked before it counts. */
-  resyncDevice(_path: DevicePath): Promise<void> {
-    return pending();
+  /**
+   * Takes a member that was missing or failed back: what it holds is read and compared before it counts.
+   * @throws {ChunkStoreError} `unknown_device` when it is no member; the reasons of `open` when it is not usable.
+   */
+  resyncDevice(device: DevicePath): Promise<void> {
+    this.#pool.checkOpen();
+    return this.#fly(resyncMember(this.#pool, device));
   }
-  /** No new fragments go to it, its own are moved by `repair`. */
-  evacuateDevice(_id: DeviceId): Promise<void> {
-    return pending();
+  /** No new fragments go to it; `repair` moves its own to the others. @throws {ChunkStoreError} `unknown_device`. */
+  async evacuateDevice(id: DeviceId): Promise<void> {
+    const pool = this.#pool;
+    const device = pool.devices.find((other) => sameBytes(other.id, id));
+    if (device === undefined || !device.trusted)
+      throw new ChunkStoreError("unknown_device", "Cannot evacuate the device: it is not in use");
+    device.state = "evacuating";
+    device.reason = "asked for";
+    await device.writer?.idle();
+    pool.changeMembers();
+    await this.#fly(pool.membersSettled());
   }
   /** Highest owner epoch seen in the records of `shard`; an older shard file is an old copy (STORE §2). */
-  shardEpoch(_shard: ShardId): Epoch | undefined {
-    return pending();
+  shardEpoch(shard: ShardId): Epoch | undefined {
+    return this.#pool.shardEpochs.get(toHex(shard)) as Epoch | undefined;
   }
   /** Highest node epoch noted in the superblocks. */
   get notedEpoch(): Epoch {
-    return pending();
+    return this.#pool.epoch;
   }
-  /** Writes `epoch` into every superblock, synced. */
-  noteEpoch(_epoch: Epoch): Promise<void> {
-    return pending();
+  /** Writes `epoch` into every superblock, synced. It never goes back. */
+  async noteEpoch(epoch: Epoch): Promise<void> {
+    const pool = this.#pool;
+    pool.checkOpen();
+    assert(epoch >= pool.epoch, "a noted epoch only grows");
+    pool.epoch = epoch;
+    pool.writeMembers();
+    await this.#fly(pool.membersSettled());
   }
   /** Makes the index survive a power cut, with a mark per device: the next open scans less. */
-  checkpoint(): Promise<void> {
-    return pending();
+  checkpoint(): void {
+    this.#pool.checkOpen();
+    this.#pool.flush();
+    this.#pool.ports.index.checkpoint();
   }
   status(): StoreStatus {
-    return pending();
+    return statusOf(this.#pool);
   }
-  /** Resolves after the groups in flight; refuses new work meanwhile; checkpoints. */
-  [Symbol.asyncDispose](): Promise<void> {
-    return pending();
+  /** Refuses new work, resolves when what is in flight has ended; checkpoints and closes devices and index. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    const pool = this.#pool;
+    if (pool.closed) return;
+    pool.closed = true;
+    if (this.#flights > 0) {
+      const { promise, resolve } = Promise.withResolvers<void>();
+      this.#landed = resolve;
+      await promise;
+    }
+    await pool.membersSettled();
+    for (const device of pool.devices) await device.writer?.idle();
+    pool.flush();
+    pool.ports.index.checkpoint();
+    await closeAll(pool);
+    pool.ports.index[Symbol.dispose]();
   }
 }

@@ -1,25 +1,67 @@
+import { compareBytes, fromHex, toHex } from "@kiseki/base";
 import type { FragmentIndex } from "./fragment-index.ts";
 
-/** A `FragmentIndex` in memory, for tests and the simulator. */
+interface State {
+  readonly rows: Map<string, Uint8Array>;
+  readonly metas: Map<string, Uint8Array>;
+}
+const copyOf = ({ rows, metas }: State): State => ({
+  rows: new Map(rows),
+  metas: new Map(metas),
+});
+const empty = (): State => ({ rows: new Map(), metas: new Map() });
+
+/** A `FragmentIndex` in memory, for tests and the simulator. Flush and checkpoint copy all of it. */
 export class MemoryIndex implements FragmentIndex {
-  readonly #rows = new Map<string, Uint8Array>();
-  get(_key: Uint8Array): Uint8Array | undefined {
-    return undefined;
+  #now = empty();
+  #flushed = empty();
+  #checkpointed = empty();
+
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#now.rows.get(toHex(key))?.slice();
   }
-  put(_key: Uint8Array, _value: Uint8Array): void {}
-  delete(_key: Uint8Array): void {}
-  scan(): void {}
+  put(key: Uint8Array, value: Uint8Array): void {
+    this.#now.rows.set(toHex(key), value.slice());
+  }
+  delete(key: Uint8Array): void {
+    this.#now.rows.delete(toHex(key));
+  }
+  scan(
+    after: Uint8Array | undefined,
+    countMax: number,
+    visit: (key: Uint8Array, value: Uint8Array) => void,
+  ): void {
+    const keys = [...this.#now.rows.keys()].map(fromHex).toSorted(compareBytes);
+    const first = after === undefined ? 0 : keys.findIndex((key) => compareBytes(key, after) > 0);
+    if (first < 0) return;
+    for (const key of keys.slice(first, first + countMax)) visit(key, this.get(key)!);
+  }
   count(): number {
-    return this.#rows.size;
+    return this.#now.rows.size;
   }
-  meta(_name: string): Uint8Array | undefined {
-    return undefined;
+  meta(name: string): Uint8Array | undefined {
+    return this.#now.metas.get(name)?.slice();
   }
-  putMeta(_name: string, _value: Uint8Array): void {}
-  flush(): void {}
-  checkpoint(): void {}
-  clear(): void {}
-  /** What a crash leaves: the state of the last checkpoint, or of the last flush. */
-  crash(_kept: "flushed" | "checkpointed" | "nothing"): void {}
+  putMeta(name: string, value: Uint8Array): void {
+    this.#now.metas.set(name, value.slice());
+  }
+  flush(): void {
+    this.#flushed = copyOf(this.#now);
+  }
+  checkpoint(): void {
+    this.flush();
+    this.#checkpointed = this.#flushed;
+  }
+  clear(): void {
+    this.#now = empty();
+    this.checkpoint();
+  }
+  /** What a crash leaves: the state of the last flush (process killed), of the last checkpoint (power cut), or nothing. */
+  crash(kept: "flushed" | "checkpointed" | "nothing"): void {
+    if (kept === "nothing") this.#flushed = empty();
+    if (kept !== "flushed") this.#checkpointed = kept === "nothing" ? empty() : this.#checkpointed;
+    if (kept === "checkpointed") this.#flushed = this.#checkpointed;
+    this.#now = copyOf(this.#flushed);
+  }
   [Symbol.dispose](): void {}
 }

@@ -10,7 +10,15 @@ import type {
   ShardId,
   TenantId,
 } from "@kiseki/base";
-import type { ArenaRange, Clock, Crypto, Datapath, Metrics, Profile } from "@kiseki/ports";
+import type {
+  ArenaRange,
+  Clock,
+  Crypto,
+  Datapath,
+  FragmentFault,
+  Metrics,
+  Profile,
+} from "@kiseki/ports";
 import type { DeviceClass } from "@kiseki/format";
 import type { CapacityState } from "@kiseki/placement";
 import type { FragmentIndex } from "./fragment-index.ts";
@@ -208,7 +216,7 @@ export interface DeviceStatus {
   readonly zonesFree: number;
   readonly zonesTotal: number;
   /** Faults of this device since it was opened. */
-  readonly faults: { readonly io: number; readonly header: number; readonly crc: number };
+  readonly faults: Readonly<Record<FragmentFault, number>>;
 }
 export interface StoreStatus {
   readonly devices: readonly DeviceStatus[];

@@ -1,0 +1,177 @@
+import { deviceBlockSize, recordHeaderSize, recordSize } from "@kiseki/format";
+import type { RecordHeader } from "@kiseki/format";
+import type { ArenaLease } from "@kiseki/ports";
+import { DatapathError } from "@kiseki/ports";
+import type { Device } from "./device.ts";
+import { noteFaults, sameSpot } from "./get.ts";
+import type { RecordPlace } from "./group-writer.ts";
+import { toBlock } from "./group-writer.ts";
+import type { Pool } from "./pool.ts";
+import { release } from "./put.ts";
+import { fragmentOf, scanSource } from "./recover.ts";
+import type { Fragment } from "./row.ts";
+import { rowKey } from "./row.ts";
+import { readZone, scanWindowMin } from "./zone-scan.ts";
+
+const never = new AbortController().signal;
+const movesAtOnce = 32;
+
+export interface Compacted {
+  readonly zones: number;
+  readonly bytesMoved: number;
+}
+
+/**
+ * Empties full zones with at least `deadShareMin` dead, the deadest first, until `freeWanted` zones of
+ * each device are free. A zone is given away only when what lived in it is synced elsewhere and the
+ * index that says so is checkpointed (STORE §5).
+ */
+export async function compactPool(
+  pool: Pool,
+  deadShareMin: number,
+  freeWanted: number,
+  signal: AbortSignal = never,
+): Promise<Compacted> {
+  let zones = 0;
+  let bytesMoved = 0;
+  for (const device of pool.devices) {
+    if (!device.takesMoves || device.slot === undefined) continue;
+    try {
+      const done = await compactDevice(pool, device, deadShareMin, freeWanted, signal);
+      zones += done.zones;
+      bytesMoved += done.bytesMoved;
+    } catch (reason) {
+      if (!(reason instanceof DatapathError)) throw reason;
+      pool.failDevice(device, reason);
+    }
+  }
+  pool.ports.metrics.add("kiseki_zones_reclaimed_total", zones);
+  return { zones, bytesMoved };
+}
+
+async function compactDevice(
+  pool: Pool,
+  device: Device,
+  deadShareMin: number,
+  freeWanted: number,
+  signal: AbortSignal,
+): Promise<Compacted> {
+  const { zones } = device;
+  const worth = (zone: number): boolean => {
+    const used = zones.ends[zone]! - deviceBlockSize;
+    return zones.state(zone) === "full" && 1 - zones.living[zone]! / used >= deadShareMin;
+  };
+  const order = Array.from({ length: zones.count }, (_, zone) => zone)
+    .filter(worth)
+    .toSorted((a, b) => zones.living[a]! - zones.living[b]!);
+  let count = 0;
+  let bytesMoved = 0;
+  for (const zone of order) {
+    signal.throwIfAborted();
+    if (zones.freeCount >= freeWanted || !device.takesMoves) break;
+    if (!worth(zone)) continue;
+    const moved = pool.safeties.copyLiving ? await emptyZone(pool, device, zone) : 0;
+    if (moved === undefined) break; // no room to move to, or something in it must stay
+    bytesMoved += moved;
+    pool.flush();
+    pool.ports.index.checkpoint();
+    zones.set(zone, zones.readers[zone] === 0 ? "free" : "draining");
+    count += 1;
+  }
+  return { zones: count, bytesMoved };
+}
+
+/** Copies what lives in a zone elsewhere on its device; bytes moved, or `undefined` when something stays. */
+async function emptyZone(pool: Pool, device: Device, zone: number): Promise<number | undefined> {
+  if (device.zones.living[zone] === 0) return 0;
+  const source = scanSource(pool, device);
+  const size = Math.max(Math.min(scanWindowMin, source.zoneSize), 8 * deviceBlockSize);
+  let records: readonly RecordHeader[];
+  {
+    using room = await pool.ports.datapath.arena.borrow(size, never);
+    records = (await readZone(source, zone, room)).records;
+  }
+  let moved = 0;
+  let stays = false;
+  const living = records.filter((record) => livesHere(pool, device, record));
+  for (let at = 0; at < living.length && !stays; at += movesAtOnce) {
+    const batch = living.slice(at, at + movesAtOnce);
+    const results = await Promise.all(batch.map((record) => moveRecord(pool, device, record)));
+    for (const result of results) {
+      if (result === undefined) stays = true;
+      else moved += result;
+    }
+  }
+  return stays || device.zones.living[zone]! > 0 ? undefined : moved;
+}
+function livesHere(pool: Pool, device: Device, record: RecordHeader): Fragment | undefined {
+  const row = pool.row(rowKey(record.chunkId, record.sealId));
+  const spot = fragmentOf(device, record);
+  return row?.fragments.find((fragment) => sameSpot(fragment, spot));
+}
+
+/** Bytes moved; 0 when it died meanwhile; `undefined` when it stays where it is. */
+async function moveRecord(
+  pool: Pool,
+  device: Device,
+  record: RecordHeader,
+): Promise<number | undefined> {
+  const { datapath } = pool.ports;
+  const whole = recordSize(record.payloadSize);
+  const start = Math.floor(record.offset / deviceBlockSize) * deviceBlockSize;
+  const size = toBlock(record.offset + whole) - start;
+  using lease = await datapath.arena.borrow(size, never);
+  device.zones.readers[record.zone]! += 1;
+  try {
+    await datapath.read(device.slot!, device.offsetOf(record.zone, start), {
+      lease,
+      offset: 0,
+      size,
+    });
+  } finally {
+    device.zones.readers[record.zone]! -= 1;
+  }
+  const payloadOffset = record.offset - start + recordHeaderSize;
+  const old = livesHere(pool, device, record);
+  if (old === undefined) return 0;
+  if (!payloadHolds(pool, lease, payloadOffset, record)) {
+    noteFaults(pool, record, [old], [{ index: old.index, fault: "crc" }]);
+    return undefined;
+  }
+  if (!device.takesMoves) return undefined;
+  const { promise, resolve } = Promise.withResolvers<RecordPlace | "no_space" | "failed">();
+  device.writer!.enqueue({
+    chunk: record,
+    kind: record.kind,
+    index: record.index,
+    data: record.data,
+    parity: record.parity,
+    lease,
+    payloadOffset,
+    payloadSize: record.payloadSize,
+    payloadCrc: record.payloadCrc,
+    headerInPlace: true,
+    moving: true,
+    settle: resolve,
+  });
+  const place = await promise;
+  if (typeof place === "string") return undefined;
+  const fresh: Fragment = { ...old, ...place, bad: false };
+  const key = rowKey(record.chunkId, record.sealId);
+  const row = pool.row(key);
+  if (row?.fragments.some((fragment) => sameSpot(fragment, old))) {
+    const fragments = row.fragments.map((one) => (sameSpot(one, old) ? fresh : one));
+    pool.setRow(key, row, { ...row, fragments });
+  }
+  release(pool, [fresh]);
+  return whole;
+}
+function payloadHolds(
+  pool: Pool,
+  lease: ArenaLease,
+  offset: number,
+  record: RecordHeader,
+): boolean {
+  const payload = lease.bytes.subarray(offset, offset + record.payloadSize);
+  return pool.ports.crypto.crc32c(0, payload) >>> 0 === record.payloadCrc;
+}

@@ -1,0 +1,168 @@
+import { assert, newBytes } from "@kiseki/base";
+import { encodeRecordHeader, recordHeaderSize } from "@kiseki/format";
+import { fragmentsNeeded } from "@kiseki/placement";
+import type { FragmentReport, FragmentSource } from "@kiseki/ports";
+import { segmentSize } from "@kiseki/ports";
+import type { Pool } from "./pool.ts";
+import type { Fragment, Row } from "./row.ts";
+import { bestSet, payloadSizeOf, rowKey } from "./row.ts";
+import { roomFor } from "./ranges.ts";
+import type { GetOutcome, GetRequest, SealRef } from "./types.ts";
+
+/** Opens a range of a chunk. A fragment that moved under the read is looked up again. */
+export async function getChunk(pool: Pool, request: GetRequest): Promise<GetOutcome> {
+  pool.checkOpen();
+  const key = rowKey(request.chunkId, request.sealId);
+  const range = request.range ?? { start: 0, end: request.size };
+  assert(range.start >= 0 && range.start < range.end, "a range is not empty");
+  assert(range.end <= request.size, "a range lies in the chunk");
+  assert(request.target.size >= roomFor(range, request.size), "the target has room");
+  const row = pool.row(key);
+  if (row === undefined || row.plainSize !== request.size) return { kind: "not_found" };
+  const { profile, fragments } = bestSet(row, pool.usable);
+  const readable = inOrder(pool, fragments);
+  if (readable.length < fragmentsNeeded(profile)) {
+    pool.ports.metrics.add("kiseki_chunk_reads_lost_total", 1);
+    return { kind: "lost" };
+  }
+  const first = Math.floor(range.start / segmentSize);
+  hold(pool, readable, 1);
+  let outcome;
+  try {
+    outcome = await pool.ports.datapath.open({
+      identity: request,
+      profile,
+      size: request.size,
+      fragments: sourcesOf(pool, request, row, readable),
+      segmentFirst: first,
+      segmentEnd: Math.ceil(range.end / segmentSize),
+      target: request.target,
+    });
+  } finally {
+    hold(pool, readable, -1);
+  }
+  if (outcome.faults.length > 0) noteFaults(pool, request, readable, outcome.faults);
+  switch (outcome.kind) {
+    case "opened":
+      return {
+        kind: "read",
+        offset: request.target.offset + range.start - first * segmentSize,
+        size: range.end - range.start,
+      };
+    case "lost":
+      pool.ports.metrics.add("kiseki_chunk_reads_lost_total", 1);
+      return { kind: "lost" };
+    case "tampered":
+      pool.ports.metrics.add("kiseki_chunk_tampered_total", 1);
+      return { kind: "tampered" };
+  }
+}
+
+/** One readable fragment per index, the best of each: believed before bad and resyncing ones. */
+export function inOrder(pool: Pool, fragments: readonly Fragment[]): Fragment[] {
+  const best = new Map<number, Fragment>();
+  for (const fragment of fragments) {
+    if (pool.byOrdinal[fragment.device]?.readable !== true) continue;
+    const other = best.get(fragment.index);
+    if (other === undefined || (!pool.usable(other) && pool.usable(fragment)))
+      best.set(fragment.index, fragment);
+  }
+  return [...best.values()].toSorted(
+    (a, b) => Number(!pool.usable(a)) - Number(!pool.usable(b)) || a.index - b.index,
+  );
+}
+/** Keeps (1) or releases (-1) the zones of `fragments` from being begun anew. */
+export function hold(pool: Pool, fragments: readonly Fragment[], change: 1 | -1): void {
+  for (const fragment of fragments) {
+    const zones = pool.byOrdinal[fragment.device]?.zones;
+    if (zones === undefined || fragment.zone >= zones.count) continue;
+    zones.readers[fragment.zone]! += change;
+    if (zones.readers[fragment.zone] === 0 && zones.state(fragment.zone) === "draining")
+      zones.set(fragment.zone, "free");
+  }
+}
+/** Sources with the exact headers that must stand on the devices. */
+export function sourcesOf(
+  pool: Pool,
+  ref: SealRef,
+  row: Row,
+  fragments: readonly Fragment[],
+): FragmentSource[] {
+  const headers = newBytes(fragments.length * recordHeaderSize);
+  const view = new DataView(headers.buffer);
+  const crc32c = (source: Uint8Array): number => pool.ports.crypto.crc32c(0, source);
+  return fragments.map((fragment, i) => {
+    const device = pool.byOrdinal[fragment.device]!;
+    const payloadSize = payloadSizeOf(fragment, row.plainSize);
+    encodeRecordHeader(
+      {
+        kind: fragment.data === 0 ? "copy" : "fragment",
+        device: device.id,
+        zone: fragment.zone,
+        generation: fragment.generation,
+        offset: fragment.offset,
+        group: fragment.group,
+        durable: fragment.durable,
+        tenant: row.tenant,
+        shard: row.shard,
+        epoch: row.epoch,
+        operationId: row.operationId,
+        chunkId: ref.chunkId,
+        sealId: ref.sealId,
+        index: fragment.index,
+        data: fragment.data,
+        parity: fragment.parity,
+        payloadSize,
+        plainSize: row.plainSize,
+        keyset: row.keyset,
+        payloadCrc: fragment.crc,
+      },
+      headers,
+      view,
+      i * recordHeaderSize,
+      crc32c,
+    );
+    return {
+      index: fragment.index,
+      device: device.slot!,
+      offset: device.offsetOf(fragment.zone, fragment.offset + recordHeaderSize),
+      size: payloadSize,
+      crc32c: fragment.crc,
+      header: headers.subarray(i * recordHeaderSize, (i + 1) * recordHeaderSize),
+    };
+  });
+}
+const sameSpot = (a: Fragment, b: Fragment): boolean =>
+  a.device === b.device &&
+  a.zone === b.zone &&
+  a.offset === b.offset &&
+  a.generation === b.generation;
+
+/** Counts faults per device, marks the fragments, queues the chunk for repair. */
+export function noteFaults(
+  pool: Pool,
+  ref: SealRef,
+  read: readonly Fragment[],
+  faults: readonly FragmentReport[],
+): void {
+  const key = rowKey(ref.chunkId, ref.sealId);
+  const row = pool.row(key);
+  const bad: Fragment[] = [];
+  for (const { index, fault } of faults) {
+    const fragment = read.find((other) => other.index === index);
+    const device = fragment && pool.byOrdinal[fragment.device];
+    if (fragment === undefined || device === undefined) continue;
+    pool.ports.metrics.add("kiseki_fragment_faults_total", 1, { fault });
+    if (device.noteFault(fault)) pool.failDevice(device, "too many read errors");
+    if (fault !== "io") bad.push(fragment);
+  }
+  if (row === undefined) return;
+  if (bad.length > 0) {
+    const fragments = row.fragments.map((fragment) =>
+      bad.some((other) => sameSpot(other, fragment)) ? { ...fragment, bad: true } : fragment,
+    );
+    pool.setRow(key, row, { ...row, fragments });
+  }
+  pool.queueRepair(ref);
+}
+export { sameSpot };

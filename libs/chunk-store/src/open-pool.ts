@@ -1,0 +1,139 @@
+import { sameBytes, toUuid } from "@kiseki/base";
+import type { PoolMember, Superblock } from "@kiseki/format";
+import { superblockSize } from "@kiseki/format";
+import { DatapathError } from "@kiseki/ports";
+import { Device } from "./device.ts";
+import { Pool } from "./pool.ts";
+import { loadIndex, recoverDevice } from "./recover.ts";
+import { resync } from "./resync.ts";
+import type { OpenedDevice, UnusableDevice } from "./superblocks.ts";
+import { openOne } from "./superblocks.ts";
+import type { ChunkStorePorts, DeviceState, OpenOptions } from "./types.ts";
+import { ChunkStoreError } from "./types.ts";
+
+const never = new AbortController().signal;
+
+/** Opens what is there of a pool; see `ChunkStore.open`. */
+export async function openPool(ports: ChunkStorePorts, options: OpenOptions): Promise<Pool> {
+  const pool = new Pool(ports, options);
+  const lease = await ports.datapath.arena.borrow(superblockSize, never);
+  pool.superblockLease = lease;
+  const opened: OpenedDevice[] = [];
+  const unusable: UnusableDevice[] = [];
+  for (const device of options.devices) {
+    const result = await openOne(ports, device, options.clusterId, lease);
+    if ("code" in result) unusable.push(result);
+    else if (opened.some((other) => sameBytes(other.superblock.device, result.superblock.device))) {
+      await ports.datapath.closeDevice(result.slot);
+      const reason = `it has the id ${toUuid(result.superblock.device)} of another one`;
+      unusable.push({ path: result.path, code: "bad_superblock", reason });
+    } else opened.push(result);
+  }
+  const newest = newestList(opened);
+  if (newest === undefined) {
+    lease[Symbol.dispose]();
+    throw noneUsable(unusable);
+  }
+  pool.nodeId = newest.node;
+  pool.membersVersion = newest.membersVersion;
+  for (const { superblock } of opened)
+    if (superblock.epoch > pool.epoch) pool.epoch = superblock.epoch;
+  loadIndex(pool);
+  await addMembers(pool, newest, opened, unusable);
+  await recoverAll(pool);
+  if (!pool.devices.some((device) => device.trusted)) {
+    await closeAll(pool);
+    throw noneUsable(unusable);
+  }
+  const changed = pool.devices.some(
+    (device, i) => device.trusted !== (newest.members[i]!.state !== "away"),
+  );
+  if (changed) pool.changeMembers();
+  await pool.membersSettled();
+  pool.flush();
+  return pool;
+}
+
+function newestList(opened: readonly OpenedDevice[]): Superblock | undefined {
+  let newest: Superblock | undefined;
+  for (const { superblock } of opened) {
+    const isNewer =
+      newest === undefined ||
+      superblock.membersVersion > newest.membersVersion ||
+      (superblock.membersVersion === newest.membersVersion &&
+        superblock.generation > newest.generation);
+    if (isNewer) newest = superblock;
+  }
+  return newest;
+}
+function noneUsable(unusable: readonly UnusableDevice[]): ChunkStoreError {
+  const [only, ...others] = unusable;
+  const reasons = unusable.map(({ path, reason }) => `${path}: ${reason}`).join("; ");
+  const code = only !== undefined && others.every((other) => other.code === only.code);
+  return new ChunkStoreError(
+    code ? only.code : "unavailable",
+    `Cannot open the chunk store: no device is usable (${reasons})`,
+  );
+}
+
+async function addMembers(
+  pool: Pool,
+  newest: Superblock,
+  opened: readonly OpenedDevice[],
+  unusable: readonly UnusableDevice[],
+): Promise<void> {
+  const left = new Set(opened);
+  for (const member of newest.members) {
+    const found = opened.find((other) => sameBytes(other.superblock.device, member.id));
+    if (found !== undefined) left.delete(found);
+    const device = new Device({
+      id: member.id,
+      ordinal: pool.ordinalOf(member.id),
+      class: member.class,
+      size: member.size,
+      state: stateAtOpen(pool, member, found),
+      reason: undefined,
+    });
+    if (found !== undefined) {
+      device.path = found.path;
+      device.slot = found.slot;
+      device.superblock = found.superblock;
+      if (device.state === "missing") device.reason = "it was away and must be resynced";
+    } else {
+      const reasons = unusable.map(({ path, reason }) => `${path}: ${reason}`);
+      device.reason = ["it is not among the given devices", ...reasons].join("; ");
+    }
+    pool.add(device);
+  }
+  for (const { slot } of left) await pool.ports.datapath.closeDevice(slot); // members of an older list
+}
+function stateAtOpen(pool: Pool, member: PoolMember, found: OpenedDevice | undefined): DeviceState {
+  if (found === undefined) return "missing";
+  if (member.state === "evacuating") return "evacuating";
+  return member.state === "away" && pool.safeties.distrustReturning ? "missing" : "healthy";
+}
+
+async function recoverAll(pool: Pool): Promise<void> {
+  for (const device of pool.devices) {
+    if (!device.trusted) continue;
+    try {
+      await recoverDevice(pool, device);
+    } catch (reason) {
+      if (!(reason instanceof DatapathError)) throw reason;
+      pool.failDevice(device, reason);
+    }
+  }
+  // Only now: what another device holds may be needed to judge it.
+  for (const device of pool.devices) if (device.state === "resyncing") await resync(pool, device);
+}
+
+export async function closeAll(pool: Pool): Promise<void> {
+  for (const device of pool.devices) {
+    await device.writer?.idle();
+    device.writer?.dispose();
+    if (device.slot !== undefined) await pool.ports.datapath.closeDevice(device.slot);
+    device.slot = undefined;
+  }
+  pool.superblockLease?.[Symbol.dispose]();
+  pool.superblockLease = undefined;
+}

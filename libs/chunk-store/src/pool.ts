@@ -1,0 +1,268 @@
+import type { DeviceId, Epoch } from "@kiseki/base";
+import { assert, concatBytes, fromHex, newBytes, sameBytes, toHex } from "@kiseki/base";
+import type { MemberState } from "@kiseki/format";
+import { encodeSuperblock, superblockSecondOffset, superblockSize } from "@kiseki/format";
+import type { ArenaLease } from "@kiseki/ports";
+import { DatapathError } from "@kiseki/ports";
+import type { Device } from "./device.ts";
+import { GroupWriter } from "./group-writer.ts";
+import type { Fragment, Row } from "./row.ts";
+import { decodeRow, encodeRow, rowKey, rowVersion } from "./row.ts";
+import type { ChunkStorePorts, OpenOptions, Safeties, SealRef } from "./types.ts";
+import { allSafeties, ChunkStoreError } from "./types.ts";
+
+/** More waiting repairs than this are found again by scrub. */
+const repairQueueMax = 100_000;
+const shardEntrySize = 24;
+const never = new AbortController().signal;
+
+/** What put, get, repair, scrub and compaction share: devices, rows, counts, the member list. */
+export class Pool {
+  readonly ports: ChunkStorePorts;
+  readonly safeties: Safeties;
+  readonly allowSingleCopy: boolean;
+  readonly clusterId: Uint8Array;
+  nodeId: Uint8Array = newBytes(16);
+  /** Members in the order of the list. */
+  devices: Device[] = [];
+  readonly byOrdinal: (Device | undefined)[] = [];
+  /** Ids by ordinal, as the index's device table has them. */
+  readonly deviceTable: DeviceId[] = [];
+  membersVersion = 0;
+  epoch = 0n as Epoch;
+  rows = 0;
+  candidates = 0;
+  damaged = 0;
+  tornTails = 0;
+  closed = false;
+  superblockLease: ArenaLease | undefined;
+  readonly repairQueue = new Map<string, SealRef>();
+  readonly shardEpochs = new Map<string, bigint>();
+  #lastShard: Uint8Array | undefined;
+  #lastShardEpoch = -1n;
+  #shardsChanged = false;
+  #membersWork: Promise<void> = Promise.resolve();
+  #reclaiming: Promise<number> | undefined;
+  /** Set by the store: frees zones with dead records; answers how many. */
+  reclaim: () => Promise<number> = async () => 0;
+
+  constructor(ports: ChunkStorePorts, options: OpenOptions) {
+    this.ports = ports;
+    this.safeties = options.safeties ?? allSafeties;
+    this.allowSingleCopy = options.allowSingleCopy;
+    this.clusterId = options.clusterId;
+  }
+  checkOpen(): void {
+    if (this.closed)
+      throw new ChunkStoreError("closed", "Cannot use the chunk store: it is closed");
+  }
+
+  // --- rows
+
+  row(key: Uint8Array): Row | undefined {
+    const value = this.ports.index.get(key);
+    return value === undefined ? undefined : decodeRow(value);
+  }
+  /** Writes, changes or deletes a row and keeps count of rows, candidates and living bytes. */
+  setRow(key: Uint8Array, before: Row | undefined, after: Row | undefined): void {
+    if (before !== undefined) {
+      this.rows -= 1;
+      if (before.candidate) this.candidates -= 1;
+      for (const fragment of before.fragments)
+        this.byOrdinal[fragment.device]?.dropLiving(fragment, before.plainSize);
+    }
+    if (after === undefined) {
+      this.ports.index.delete(key);
+      return;
+    }
+    assert(after.fragments.length > 0, "a row has a fragment");
+    this.rows += 1;
+    if (after.candidate) this.candidates += 1;
+    for (const fragment of after.fragments)
+      this.byOrdinal[fragment.device]?.addLiving(fragment, after.plainSize);
+    this.ports.index.put(key, encodeRow(after));
+  }
+  /** A fragment that counts: on a device that is here and believed, and not known to be bad. */
+  readonly usable = (fragment: Fragment): boolean =>
+    !fragment.bad && this.byOrdinal[fragment.device]?.trusted === true;
+
+  queueRepair(ref: SealRef): void {
+    if (this.repairQueue.size >= repairQueueMax) return;
+    this.repairQueue.set(toHex(rowKey(ref.chunkId, ref.sealId)), {
+      chunkId: ref.chunkId.slice() as SealRef["chunkId"],
+      sealId: ref.sealId.slice() as SealRef["sealId"],
+    });
+  }
+  noteShard(shard: Uint8Array, epoch: bigint): void {
+    if (shard === this.#lastShard && epoch === this.#lastShardEpoch) return;
+    this.#lastShard = shard;
+    this.#lastShardEpoch = epoch;
+    const name = toHex(shard);
+    const known = this.shardEpochs.get(name);
+    if (known === undefined || known < epoch) {
+      this.shardEpochs.set(name, epoch);
+      this.#shardsChanged = true;
+    }
+  }
+
+  // --- devices
+
+  ordinalOf(id: DeviceId): number {
+    const known = this.deviceTable.findIndex((other) => sameBytes(other, id));
+    if (known >= 0) return known;
+    return this.deviceTable.push(id) - 1;
+  }
+  add(device: Device): void {
+    this.devices.push(device);
+    this.byOrdinal[device.ordinal] = device;
+  }
+  async startWriter(
+    device: Device,
+    groupLast: number,
+    resume: ConstructorParameters<typeof GroupWriter>[0]["resume"],
+  ): Promise<void> {
+    const { datapath, crypto } = this.ports;
+    const staging = await datapath.arena.borrow(GroupWriter.stagingSize, never);
+    device.writer = new GroupWriter({
+      device,
+      datapath,
+      crypto,
+      staging,
+      sync: this.safeties.syncBeforeAcknowledge,
+      groupLast,
+      resume,
+      failed: (reason) => this.failDevice(device, reason),
+      rolled: () => this.#onRoll(device),
+    });
+  }
+  #onRoll(device: Device): void {
+    this.flush();
+    if (device.zones.freeCount <= 3) void this.reclaimOnce();
+  }
+  /** Runs `reclaim` unless it runs already; never rejects. */
+  reclaimOnce(): Promise<number> {
+    this.#reclaiming ??= this.reclaim()
+      .catch(() => 0) // counted where it happened; the caller sees that nothing came free
+      .finally(() => {
+        this.#reclaiming = undefined;
+      });
+    return this.#reclaiming;
+  }
+  /** For good, until it is resynced or replaced: the others note it before anything else is answered. */
+  failDevice(device: Device, reason: unknown): void {
+    if (device.state === "failed") return;
+    device.state = "failed";
+    device.reason = reason instanceof Error ? reason.message : String(reason);
+    this.ports.metrics.add("kiseki_device_failed_total", 1);
+    this.changeMembers();
+  }
+  /** Writes a new version of the member list; `membersSettled` waits for it. */
+  changeMembers(): void {
+    this.membersVersion += 1;
+    this.writeMembers();
+  }
+  /** Writes the superblocks again, with the list as it is. */
+  writeMembers(): void {
+    this.#membersWork = this.#membersWork.then(() => this.#writeSuperblocks());
+  }
+  /** Resolves when the newest member list is on every believed device. */
+  async membersSettled(): Promise<void> {
+    let work;
+    do {
+      work = this.#membersWork;
+      await work;
+    } while (work !== this.#membersWork);
+  }
+  async #writeSuperblocks(): Promise<void> {
+    const members = this.devices.map((device) => ({
+      id: device.id,
+      class: device.class,
+      state: memberState(device),
+      size: device.size,
+    }));
+    const { datapath, crypto } = this.ports;
+    const lease = this.superblockLease; // its own, so that full arenas cannot hold it up
+    assert(lease !== undefined, "superblocks are written between open and close");
+    for (const device of this.devices) {
+      if (device.superblock === undefined || device.slot === undefined) continue;
+      if (!device.trusted) continue;
+      const block = {
+        ...device.superblock,
+        node: this.nodeId,
+        generation: device.superblock.generation + 1,
+        epoch: this.epoch,
+        membersVersion: this.membersVersion,
+        members,
+      };
+      encodeSuperblock(block, lease.bytes, (source) => crypto.sha256(source));
+      const ranges = [{ lease, offset: 0, size: superblockSize }];
+      const slot = device.slot;
+      try {
+        await datapath.append({ device: slot, offset: 0, ranges, sync: true });
+        await datapath.append({
+          device: slot,
+          offset: superblockSecondOffset,
+          ranges,
+          sync: true,
+        });
+        device.superblock = block;
+      } catch (reason) {
+        if (!(reason instanceof DatapathError)) throw reason;
+        this.failDevice(device, reason);
+      }
+    }
+  }
+
+  // --- what lies beside the rows
+
+  /** Rows, marks and zone tables as they are now survive a killed process. */
+  flush(): void {
+    const { index } = this.ports;
+    for (const device of this.devices) {
+      if (!device.trusted || device.writer === undefined) continue;
+      const name = toHex(device.id);
+      for (const page of device.zones.dirtyPages())
+        index.putMeta(`zones:${name}:${page}`, device.zones.encodePage(page));
+      device.zones.cleanPages();
+      index.putMeta(`mark:${name}`, numbers(device.writer.indexMark));
+    }
+    index.putMeta("devices", concatBytes(...this.deviceTable));
+    index.putMeta("counts", numbers(this.rows, this.candidates));
+    index.putMeta("pool", concatBytes(numbers(rowVersion), this.clusterId));
+    if (this.#shardsChanged) index.putMeta("shards", this.#encodeShards());
+    this.#shardsChanged = false;
+    index.flush();
+  }
+  /** Shard id ‖ epoch, 24 bytes each. */
+  #encodeShards(): Uint8Array {
+    const target = newBytes(this.shardEpochs.size * shardEntrySize);
+    const view = new DataView(target.buffer);
+    let at = 0;
+    for (const [shard, epoch] of this.shardEpochs) {
+      target.set(fromHex(shard), at);
+      view.setBigUint64(at + 16, epoch, true);
+      at += shardEntrySize;
+    }
+    return target;
+  }
+  loadShards(source: Uint8Array): void {
+    const view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+    for (let at = 0; at + shardEntrySize <= source.byteLength; at += shardEntrySize)
+      this.noteShard(source.slice(at, at + 16), view.getBigUint64(at + 16, true));
+  }
+}
+
+function memberState(device: Device): MemberState {
+  if (device.state === "evacuating") return "evacuating";
+  return device.trusted ? "active" : "away";
+}
+/** Doubles, little-endian: exact for counts below 2^53. */
+export function numbers(...values: readonly number[]): Uint8Array {
+  const target = newBytes(values.length * 8);
+  const view = new DataView(target.buffer);
+  values.forEach((value, i) => view.setFloat64(i * 8, value, true));
+  return target;
+}
+export function readNumber(source: Uint8Array, at = 0): number {
+  return new DataView(source.buffer, source.byteOffset).getFloat64(at * 8, true);
+}

@@ -1,0 +1,186 @@
+import { assert } from "@kiseki/base";
+import { recordHeaderSize } from "@kiseki/format";
+import type { PlacementPlan } from "@kiseki/placement";
+import { ackMin, fragmentCount, planPut } from "@kiseki/placement";
+import type { SealedFragment } from "@kiseki/ports";
+import { chunkSizeMax, fragmentStride } from "@kiseki/ports";
+import type { Device } from "./device.ts";
+import type { RecordChunk, RecordPlace } from "./group-writer.ts";
+import type { Pool } from "./pool.ts";
+import type { Fragment, Row } from "./row.ts";
+import { rowKey } from "./row.ts";
+import type { ChunkPlacement, PutRequest } from "./types.ts";
+import { ChunkStoreError } from "./types.ts";
+
+const never = new AbortController().signal;
+export const poolNumber = 0;
+
+/** Stores one chunk as STORE §4 asks, on other devices again when some fail under way. */
+export async function putChunk(
+  pool: Pool,
+  request: PutRequest,
+  signal: AbortSignal = never,
+): Promise<ChunkPlacement> {
+  const size = request.source.size;
+  assert(size >= 1 && size <= chunkSizeMax, "a chunk has 1 byte to 4 MiB");
+  let reclaimed = false;
+  for (let attempt = 0; attempt <= pool.devices.length + 2; attempt++) {
+    pool.checkOpen();
+    const plan = planPut(request.chunkId, pool.devices, {
+      small: request.small,
+      allowSingleCopy: pool.allowSingleCopy,
+    });
+    if (plan.kind === "refused") throw refusal(pool);
+    const written = await writeChunk(pool, request, plan, signal);
+    const enough = pool.safeties.refuseThin ? ackMin(plan.profile) : 1;
+    if (written.fragments.length >= enough) return await accept(pool, request, plan, written);
+    release(pool, written.fragments);
+    if (!written.noSpace) continue;
+    if (reclaimed && (await pool.reclaimOnce()) === 0) throw noSpace();
+    reclaimed = true;
+    await pool.reclaimOnce();
+  }
+  throw refusal(pool);
+}
+const noSpace = (): ChunkStoreError =>
+  new ChunkStoreError("no_space", "Cannot store the chunk: no zone is free on enough devices");
+
+/** Full when healthy devices would be enough but for their thresholds; else too few are healthy. */
+function refusal(pool: Pool): ChunkStoreError {
+  const healthy = pool.devices.filter((device) => device.takesMoves).length;
+  const writable = pool.devices.filter((device) => device.writable).length;
+  if (healthy > writable) return noSpace();
+  return new ChunkStoreError(
+    "unavailable",
+    `Cannot store the chunk: ${writable} of ${pool.devices.length} devices take writes`,
+  );
+}
+
+interface Written {
+  readonly fragments: readonly Fragment[];
+  readonly noSpace: boolean;
+}
+async function writeChunk(
+  pool: Pool,
+  request: PutRequest,
+  plan: PlacementPlan,
+  signal: AbortSignal,
+): Promise<Written> {
+  const { datapath } = pool.ports;
+  const { profile } = plan;
+  const size = request.source.size;
+  const stride = fragmentStride(profile, size, recordHeaderSize);
+  const room = profile.kind === "copies" ? stride : stride * fragmentCount(profile);
+  using target = datapath.arena.lend(room) ?? (await datapath.arena.borrow(room, signal));
+  const sealed = await datapath.seal({
+    source: request.source,
+    identity: request,
+    profile,
+    headerRoom: recordHeaderSize,
+    target,
+  });
+  const chunk: RecordChunk = {
+    tenant: request.tenant,
+    shard: request.shard,
+    epoch: request.epoch,
+    operationId: request.operationId,
+    chunkId: request.chunkId,
+    sealId: request.sealId,
+    plainSize: size,
+    keyset: request.keyset,
+  };
+  const data = profile.kind === "copies" ? 0 : profile.data;
+  const parity = profile.kind === "copies" ? profile.copies : profile.parity;
+  const fragments: Fragment[] = [];
+  let refused = false;
+  const { promise, resolve } = Promise.withResolvers<void>();
+  let open = 1; // this function's own hold, so that an early settle does not end it
+  const close = (): void => {
+    if (--open === 0) resolve();
+  };
+  for (const [index, device] of targets(pool, plan)) {
+    if (!device.takesMoves) continue; // failed while the chunk was sealed
+    const piece: SealedFragment = sealed[profile.kind === "copies" ? 0 : index]!;
+    open += 1;
+    device.writer!.enqueue({
+      chunk,
+      kind: data === 0 ? "copy" : "fragment",
+      index,
+      data,
+      parity,
+      lease: target,
+      payloadOffset: piece.offset,
+      payloadSize: piece.size,
+      payloadCrc: piece.crc32c,
+      headerInPlace: data !== 0,
+      moving: false,
+      settle(outcome: RecordPlace | "no_space" | "failed") {
+        if (outcome === "no_space") refused = true;
+        else if (outcome !== "failed")
+          fragments.push({
+            device: device.ordinal,
+            index,
+            data,
+            parity,
+            bad: false,
+            zone: outcome.zone,
+            generation: outcome.generation,
+            offset: outcome.offset,
+            group: outcome.group,
+            durable: outcome.durable,
+            crc: piece.crc32c,
+          });
+        close();
+      },
+    });
+  }
+  close();
+  await promise;
+  return { fragments, noSpace: refused };
+}
+function* targets(pool: Pool, plan: PlacementPlan): Generator<[number, Device]> {
+  for (let index = 0; index < plan.targets.length; index++) {
+    const target = plan.targets[index];
+    if (target !== undefined) yield [index, pool.devices[target]!];
+  }
+}
+/** The records of these are in the index, or never will be: the marks may pass them. */
+export function release(pool: Pool, fragments: readonly Fragment[]): void {
+  for (const fragment of fragments)
+    pool.byOrdinal[fragment.device]?.writer?.indexed(fragment.group);
+}
+
+async function accept(
+  pool: Pool,
+  request: PutRequest,
+  plan: PlacementPlan,
+  written: Written,
+): Promise<ChunkPlacement> {
+  const key = rowKey(request.chunkId, request.sealId);
+  const fragments = written.fragments.toSorted((a, b) => a.index - b.index);
+  const row: Row = {
+    candidate: false,
+    plainSize: request.source.size,
+    keyset: request.keyset,
+    tenant: request.tenant,
+    shard: request.shard,
+    epoch: request.epoch,
+    operationId: request.operationId,
+    fragments,
+  };
+  pool.setRow(key, pool.row(key), row);
+  release(pool, fragments);
+  pool.noteShard(request.shard, request.epoch);
+  const missing = fragmentCount(plan.profile) - fragments.length;
+  if (missing > 0) {
+    pool.queueRepair(request);
+    await pool.membersSettled(); // a device that dropped out is noted as such before the answer
+  }
+  pool.ports.metrics.add("kiseki_chunk_puts_total", 1);
+  return {
+    profile: plan.profile,
+    pool: poolNumber,
+    placementEpoch: pool.membersVersion,
+    missing,
+  };
+}

@@ -1,0 +1,249 @@
+import { sameBytes, toHex } from "@kiseki/base";
+import type { RecordHeader } from "@kiseki/format";
+import { decodeZoneHeader, deviceBlockSize, deviceDataOffset } from "@kiseki/format";
+import type { ArenaLease } from "@kiseki/ports";
+import { fragmentStoredSize } from "@kiseki/ports";
+import type { Device } from "./device.ts";
+import type { Pool } from "./pool.ts";
+import { readNumber } from "./pool.ts";
+import type { Fragment, Row } from "./row.ts";
+import { profileOf, rowKey, rowVersion } from "./row.ts";
+import { ZoneTable } from "./zone-table.ts";
+import type { ScanSource, ZoneFindings } from "./zone-scan.ts";
+import { readZone, scanWindowMin } from "./zone-scan.ts";
+
+const never = new AbortController().signal;
+
+/** True when the index is of this pool and version; else it has been emptied. */
+export function loadIndex(pool: Pool): boolean {
+  const { index } = pool.ports;
+  const own = index.meta("pool");
+  const fits =
+    own !== undefined &&
+    own.byteLength === 24 &&
+    readNumber(own) === rowVersion &&
+    sameBytes(own.subarray(8), pool.clusterId);
+  if (!fits) {
+    index.clear();
+    return false;
+  }
+  const table = index.meta("devices") ?? new Uint8Array(0);
+  for (let at = 0; at + 16 <= table.byteLength; at += 16)
+    pool.deviceTable.push(table.slice(at, at + 16) as Device["id"]);
+  const counts = index.meta("counts");
+  if (counts !== undefined) {
+    pool.rows = readNumber(counts, 0);
+    pool.candidates = readNumber(counts, 1);
+  }
+  const shards = index.meta("shards");
+  if (shards !== undefined) pool.loadShards(shards);
+  return true;
+}
+
+/** Brings zones and rows of a believed device up to date and starts its writer. @throws {DatapathError} */
+export async function recoverDevice(pool: Pool, device: Device): Promise<void> {
+  const { zoneSize, zoneCount } = device.superblock!;
+  const mark = loadZones(pool, device);
+  if (mark === undefined) device.zones = new ZoneTable(zoneCount, zoneSize);
+  const findings = await scanDevice(pool, device, mark);
+  if (
+    mark !== undefined &&
+    pool.safeties.distrustReturning &&
+    isRolledBack(device, findings, mark)
+  ) {
+    device.state = "resyncing";
+    device.reason = "its content is older than what was synced to it";
+    device.zones = new ZoneTable(zoneCount, zoneSize);
+    return;
+  }
+  adoptZones(device, findings);
+  judgeDamage(pool, findings);
+  for (const zone of findings)
+    for (const record of zone.records)
+      if (mark === undefined || record.group > mark) mergeRecord(pool, device, record);
+  const open = findings.filter((zone) => device.zones.state(zone.zone) === "open");
+  const last = open.toSorted((a, b) => b.groupLast - a.groupLast)[0];
+  for (const zone of open) if (zone !== last) device.zones.set(zone.zone, "full");
+  await pool.startWriter(
+    device,
+    groupLast(device, mark),
+    last && { zone: last.zone, from: last.end, headers: last.headers },
+  );
+}
+const groupLast = (device: Device, mark: number | undefined): number =>
+  device.zones.groupsLast.reduce((most, group) => Math.max(most, group), mark ?? 0);
+
+/** The zone table beside the rows, and the mark up to which the rows are complete; `undefined` without. */
+function loadZones(pool: Pool, device: Device): number | undefined {
+  const { index } = pool.ports;
+  const { zoneSize, zoneCount } = device.superblock!;
+  const name = toHex(device.id);
+  const mark = index.meta(`mark:${name}`);
+  if (mark === undefined) return undefined;
+  const table = new ZoneTable(zoneCount, zoneSize);
+  for (let page = 0; page < table.pageCount; page++) {
+    const source = index.meta(`zones:${name}:${page}`);
+    if (source !== undefined && !table.decodePage(page, source)) return undefined;
+  }
+  table.cleanPages();
+  device.zones = table;
+  return readNumber(mark);
+}
+
+export function scanSource(pool: Pool, device: Device): ScanSource {
+  return {
+    datapath: pool.ports.datapath,
+    crypto: pool.ports.crypto,
+    slot: device.slot!,
+    device: device.id,
+    zoneSize: device.superblock!.zoneSize,
+    offsetOf: (zone, offset) => deviceDataOffset + zone * device.superblock!.zoneSize + offset,
+    checkGeneration: pool.safeties.checkGeneration,
+  };
+}
+
+/** Zones that changed behind `mark`; all that were begun without one. */
+export async function scanDevice(
+  pool: Pool,
+  device: Device,
+  mark: number | undefined,
+): Promise<ZoneFindings[]> {
+  const source = scanSource(pool, device);
+  const size = Math.max(Math.min(scanWindowMin, source.zoneSize), 8 * deviceBlockSize);
+  using room = await pool.ports.datapath.arena.borrow(size, never);
+  const findings: ZoneFindings[] = [];
+  if (!pool.safeties.scanTail && mark !== undefined) return findings;
+  for (let zone = 0; zone < device.superblock!.zoneCount; zone++) {
+    if (mark !== undefined && !(await mayHaveChanged(source, device, zone, mark, room))) continue;
+    const found = await readZone(source, zone, room);
+    if (found.generation > 0) findings.push(found);
+  }
+  return findings;
+}
+/** The table is right for full zones at or below the mark and for free ones not begun since. */
+async function mayHaveChanged(
+  source: ScanSource,
+  device: Device,
+  zone: number,
+  mark: number,
+  room: ArenaLease,
+): Promise<boolean> {
+  const { zones } = device;
+  if (zones.state(zone) === "open") return true;
+  if (zones.state(zone) === "full") return zones.groupsLast[zone]! > mark;
+  await source.datapath.read(source.slot, source.offsetOf(zone, 0), {
+    lease: room,
+    offset: 0,
+    size: 2 * deviceBlockSize,
+  });
+  const head = room.bytes.subarray(0, 2 * deviceBlockSize);
+  const header = decodeZoneHeader(head, (piece) => source.crypto.crc32c(0, piece));
+  if (header === undefined) return head.some((byte) => byte !== 0);
+  return header.generation > zones.generations[zone]!;
+}
+
+/** A device that lacks a group that was synced to it shows an old state of itself. */
+function isRolledBack(device: Device, findings: readonly ZoneFindings[], mark: number): boolean {
+  const { zones } = device;
+  for (let zone = 0; zone < zones.count; zone++) {
+    if (zones.state(zone) !== "open") continue;
+    const found = findings.find((other) => other.zone === zone);
+    const groupKnown = Math.min(zones.groupsLast[zone]!, mark);
+    if (groupKnown < zones.groupsFirst[zone]!) continue; // nothing of it was synced
+    if (found === undefined || found.generation < zones.generations[zone]!) return true;
+    if (found.generation === zones.generations[zone]! && found.groupLast < groupKnown) return true;
+  }
+  return false;
+}
+
+function adoptZones(device: Device, findings: readonly ZoneFindings[]): void {
+  const { zones } = device;
+  for (const found of findings) {
+    const { zone } = found;
+    if (zones.state(zone) === "free" && found.generation <= zones.generations[zone]!) continue;
+    if (found.generation !== zones.generations[zone]) zones.addLiving(zone, -zones.living[zone]!);
+    zones.set(zone, found.full ? "full" : "open");
+    zones.generations[zone] = found.generation;
+    zones.ends[zone] = found.end;
+    zones.groupsFirst[zone] = found.groupFirst;
+    zones.groupsLast[zone] = found.groupLast;
+    zones.touch(zone);
+  }
+}
+
+/** STORE §5: at or below any `durable` seen it is damage, above it a torn tail. */
+function judgeDamage(pool: Pool, findings: readonly ZoneFindings[]): void {
+  const durable = findings.reduce((most, zone) => Math.max(most, zone.durable), 0);
+  let torn = false;
+  for (const zone of findings) {
+    for (const group of zone.badGroups) {
+      if (group <= durable) pool.damaged += 1;
+      else torn = true;
+    }
+  }
+  if (torn) pool.tornTails += 1;
+}
+
+export function fragmentOf(device: Device, record: RecordHeader): Fragment {
+  return {
+    device: device.ordinal,
+    index: record.index,
+    data: record.data,
+    parity: record.parity,
+    bad: false,
+    zone: record.zone,
+    generation: record.generation,
+    offset: record.offset,
+    group: record.group,
+    durable: record.durable,
+    crc: record.payloadCrc,
+  };
+}
+
+/** Adds what a record says to the rows: a new row is a candidate, a known one is completed. */
+export function mergeRecord(pool: Pool, device: Device, record: RecordHeader): void {
+  if (record.kind !== "fragment" && record.kind !== "copy") return;
+  const fragment = fragmentOf(device, record);
+  const stored = fragmentStoredSize(profileOf(fragment), record.plainSize, record.index);
+  if (record.payloadSize !== stored) return; // sizes that no writer of ours makes
+  pool.noteShard(record.shard, record.epoch);
+  const key = rowKey(record.chunkId, record.sealId);
+  const row = pool.row(key);
+  if (row === undefined) {
+    pool.setRow(key, undefined, {
+      candidate: true,
+      plainSize: record.plainSize,
+      keyset: record.keyset,
+      tenant: record.tenant,
+      shard: record.shard,
+      epoch: record.epoch,
+      operationId: record.operationId,
+      fragments: [fragment],
+    });
+    return;
+  }
+  if (!sameChunk(row, record)) return; // a second writer of one sealing: the first stands
+  const other = row.fragments.find(
+    (one) =>
+      one.index === fragment.index && one.data === fragment.data && one.parity === fragment.parity,
+  );
+  if (other === undefined) {
+    pool.setRow(key, row, { ...row, fragments: [...row.fragments, fragment] });
+    return;
+  }
+  const isNewer =
+    other.device === device.ordinal ? fragment.group > other.group : !pool.usable(other);
+  if (!isNewer) return;
+  const fragments = row.fragments.map((one) => (one === other ? fragment : one));
+  pool.setRow(key, row, { ...row, fragments });
+}
+function sameChunk(row: Row, record: RecordHeader): boolean {
+  return (
+    row.plainSize === record.plainSize &&
+    row.keyset === record.keyset &&
+    row.epoch === record.epoch &&
+    sameBytes(row.tenant, record.tenant) &&
+    sameBytes(row.shard, record.shard) &&
+    sameBytes(row.operationId, record.operationId)
+  );
+}

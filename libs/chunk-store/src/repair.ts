@@ -1,0 +1,178 @@
+import { recordHeaderSize } from "@kiseki/format";
+import { acceptsRepair, fragmentCount, fragmentsNeeded, planRepair } from "@kiseki/placement";
+import { fragmentStride } from "@kiseki/ports";
+import { hold, inOrder, noteFaults, sourcesOf } from "./get.ts";
+import type { RecordPlace } from "./group-writer.ts";
+import type { Pool } from "./pool.ts";
+import { release } from "./put.ts";
+import type { Fragment, Row } from "./row.ts";
+import { bestSet, decodeRow, keyChunkId, keySealId, lacking, rowKey } from "./row.ts";
+import { scanRows } from "./scan-rows.ts";
+import type { RepairOutcome, RepairProgress, SealRef } from "./types.ts";
+
+const never = new AbortController().signal;
+/** Repairs under way at once (spec §2.13). */
+const repairsAtOnce = 4;
+/** Faults met while repairing call for another round, but not without end. */
+const roundsMax = 4;
+
+type RepairResult = "repaired" | "skipped" | "lost" | "waiting";
+
+/** Counts and stays: on a believed device that is not being emptied. */
+export const settled = (pool: Pool, fragment: Fragment): boolean =>
+  pool.usable(fragment) && pool.byOrdinal[fragment.device]!.state !== "evacuating";
+
+/** Sealings that lack fragments which some device could take. */
+export async function findThin(pool: Pool, signal?: AbortSignal): Promise<SealRef[]> {
+  const thin: SealRef[] = [];
+  await scanRows(
+    pool,
+    (key, value) => {
+      const row = decodeRow(value);
+      const { profile, fragments } = bestSet(row, (one) => settled(pool, one));
+      if (lacking(profile, fragments, (one) => settled(pool, one)).length === 0) return;
+      thin.push({ chunkId: keyChunkId(key), sealId: keySealId(key) });
+    },
+    signal,
+  );
+  return thin;
+}
+
+export async function repairAll(
+  pool: Pool,
+  refs: readonly SealRef[],
+  progress: ((progress: RepairProgress) => void) | undefined,
+  signal: AbortSignal = never,
+): Promise<RepairOutcome> {
+  const lost: SealRef[] = [];
+  const waiting: SealRef[] = [];
+  let repaired = 0;
+  let skipped = 0;
+  let done = 0;
+  let next = 0;
+  const work = async (): Promise<void> => {
+    while (next < refs.length) {
+      signal.throwIfAborted();
+      const ref = refs[next++]!;
+      const result = await repairOne(pool, ref, signal);
+      if (result === "repaired") repaired += 1;
+      else if (result === "skipped") skipped += 1;
+      else if (result === "lost") lost.push(ref);
+      else waiting.push(ref);
+      if (result !== "waiting") pool.repairQueue.delete(rowName(ref));
+      done += 1;
+      progress?.({ done, total: refs.length, repaired, lost: lost.length });
+    }
+  };
+  await Promise.all(Array.from({ length: repairsAtOnce }, work));
+  pool.ports.metrics.add("kiseki_chunk_repairs_total", repaired);
+  return { repaired, skipped, lost, waiting };
+}
+const rowName = (ref: SealRef): string =>
+  Buffer.from(rowKey(ref.chunkId, ref.sealId)).toString("hex");
+
+async function repairOne(pool: Pool, ref: SealRef, signal: AbortSignal): Promise<RepairResult> {
+  let result: RepairResult = "skipped";
+  for (let round = 0; round < roundsMax; round++) {
+    pool.checkOpen();
+    const step = await repairRound(pool, ref, signal);
+    if (step === "again") continue;
+    if (step === "skipped") return result;
+    if (step !== "repaired") return step;
+    result = "repaired"; // and look once more whether all is there now
+  }
+  return result === "skipped" ? "waiting" : result;
+}
+
+async function repairRound(
+  pool: Pool,
+  ref: SealRef,
+  signal: AbortSignal,
+): Promise<RepairResult | "again"> {
+  const key = rowKey(ref.chunkId, ref.sealId);
+  const row = pool.row(key);
+  if (row === undefined) return "skipped";
+  const { profile, fragments } = bestSet(row, pool.usable);
+  const stays = (fragment: Fragment): boolean => settled(pool, fragment);
+  const missing = lacking(profile, fragments, stays);
+  if (missing.length === 0) return "skipped";
+  const holders = new Set<number>();
+  for (const fragment of fragments)
+    if (stays(fragment)) holders.add(pool.devices.indexOf(pool.byOrdinal[fragment.device]!));
+  const candidates = pool.devices.map((device) => ({
+    id: device.id,
+    writable: device.takesMoves && acceptsRepair(device.capacity),
+  }));
+  const plan = planRepair(ref.chunkId, candidates, missing, holders);
+  const readable = inOrder(pool, fragments);
+  if (readable.length < fragmentsNeeded(profile)) return "lost";
+  if (plan.length === 0) return "waiting";
+  const stride = fragmentStride(profile, row.plainSize, recordHeaderSize);
+  const room = profile.kind === "copies" ? stride : stride * fragmentCount(profile);
+  using target = await pool.ports.datapath.arena.borrow(room, signal);
+  hold(pool, readable, 1);
+  let outcome;
+  try {
+    outcome = await pool.ports.datapath.rebuild({
+      profile,
+      size: row.plainSize,
+      fragments: sourcesOf(pool, ref, row, readable),
+      wanted: plan.map(({ index }) => index),
+      headerRoom: recordHeaderSize,
+      target,
+    });
+  } finally {
+    hold(pool, readable, -1);
+  }
+  if (outcome.faults.length > 0) noteFaults(pool, ref, readable, outcome.faults);
+  if (outcome.kind === "lost") return "lost";
+  const written: Fragment[] = [];
+  const data = profile.kind === "copies" ? 0 : profile.data;
+  const parity = profile.kind === "copies" ? profile.copies : profile.parity;
+  await Promise.all(
+    plan.map(async ({ index, device: number }) => {
+      const device = pool.devices[number]!;
+      const piece = outcome.fragments.find((fragment) => fragment.index === index)!;
+      if (!device.takesMoves) return;
+      const { promise, resolve } = Promise.withResolvers<RecordPlace | "no_space" | "failed">();
+      device.writer!.enqueue({
+        chunk: { ...row, chunkId: ref.chunkId, sealId: ref.sealId },
+        kind: data === 0 ? "copy" : "fragment",
+        index,
+        data,
+        parity,
+        lease: target,
+        payloadOffset: piece.offset,
+        payloadSize: piece.size,
+        payloadCrc: piece.crc32c,
+        headerInPlace: data !== 0,
+        moving: true,
+        settle: resolve,
+      });
+      const place = await promise;
+      if (typeof place === "string") return;
+      const crc = piece.crc32c;
+      written.push({ device: device.ordinal, index, data, parity, bad: false, ...place, crc });
+    }),
+  );
+  const changed = putFragments(pool, key, row, written);
+  release(pool, written);
+  if (written.length === 0) return outcome.faults.length > 0 ? "again" : "waiting";
+  return changed ? "repaired" : "skipped";
+}
+
+/** Puts repaired fragments in the place of those with the same number; false when the chunk is gone meanwhile. */
+function putFragments(
+  pool: Pool,
+  key: Uint8Array,
+  seen: Row,
+  written: readonly Fragment[],
+): boolean {
+  const row = pool.row(key);
+  if (row === undefined || written.length === 0) return false;
+  const same = (a: Fragment, b: Fragment): boolean =>
+    a.index === b.index && a.data === b.data && a.parity === b.parity;
+  const kept = row.fragments.filter((fragment) => !written.some((other) => same(other, fragment)));
+  pool.setRow(key, row, { ...row, fragments: [...kept, ...written], candidate: row.candidate });
+  return seen.plainSize === row.plainSize;
+}

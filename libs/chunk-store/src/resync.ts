@@ -1,0 +1,70 @@
+import type { RecordHeader } from "@kiseki/format";
+import { DatapathError } from "@kiseki/ports";
+import type { Device } from "./device.ts";
+import { sameSpot } from "./get.ts";
+import type { Pool } from "./pool.ts";
+import { mergeRecord, scanDevice } from "./recover.ts";
+import type { Fragment } from "./row.ts";
+import { decodeRow, keyChunkId, keySealId } from "./row.ts";
+import { scanRows } from "./scan-rows.ts";
+import { ZoneTable } from "./zone-table.ts";
+
+/**
+ * Finds out what a device that was away really holds: every zone is read, and rows that name it keep
+ * only what was found. Then it is believed and written again. A device that fails meanwhile stays failed.
+ */
+export async function resync(pool: Pool, device: Device): Promise<void> {
+  device.state = "resyncing";
+  const { zoneCount, zoneSize } = device.superblock!;
+  device.zones = new ZoneTable(zoneCount, zoneSize);
+  try {
+    const findings = await scanDevice(pool, device, undefined);
+    const { zones } = device;
+    let groupLast = 0;
+    for (const found of findings) {
+      zones.set(found.zone, "full"); // what follows its tail is not looked into again
+      zones.generations[found.zone] = found.generation;
+      zones.ends[found.zone] = found.end;
+      zones.groupsFirst[found.zone] = found.groupFirst;
+      zones.groupsLast[found.zone] = found.groupLast;
+      groupLast = Math.max(groupLast, found.groupLast);
+    }
+    const places = new Set<number>();
+    for (const found of findings)
+      for (const record of found.records) places.add(placeOf(record, zoneSize));
+    await dropUnfound(pool, device, places);
+    device.state = "healthy";
+    device.reason = undefined;
+    for (const found of findings)
+      for (const record of found.records) mergeRecord(pool, device, record);
+    await pool.startWriter(device, groupLast, undefined);
+    pool.changeMembers();
+  } catch (reason) {
+    if (!(reason instanceof DatapathError)) throw reason;
+    pool.failDevice(device, reason);
+  }
+}
+const placeOf = (spot: Pick<RecordHeader, "zone" | "offset">, zoneSize: number): number =>
+  spot.zone * zoneSize + spot.offset;
+
+/** Takes fragments out of the rows that the device does not hold; counts the living of the others. */
+async function dropUnfound(pool: Pool, device: Device, places: ReadonlySet<number>): Promise<void> {
+  const { zones } = device;
+  const holds = (fragment: Fragment): boolean =>
+    fragment.zone < zones.count &&
+    zones.generations[fragment.zone] === fragment.generation &&
+    places.has(placeOf(fragment, zones.zoneSize));
+  await scanRows(pool, (key, value) => {
+    const row = decodeRow(value);
+    const here = row.fragments.filter((fragment) => fragment.device === device.ordinal);
+    if (here.length === 0) return;
+    const gone = here.filter((fragment) => !holds(fragment));
+    for (const fragment of here) device.addLiving(fragment, row.plainSize); // the table is new: count once
+    if (gone.length === 0) return;
+    const fragments = row.fragments.map((fragment) =>
+      gone.some((other) => sameSpot(other, fragment)) ? { ...fragment, bad: true } : fragment,
+    );
+    pool.setRow(key, row, { ...row, fragments });
+    pool.queueRepair({ chunkId: keyChunkId(key), sealId: keySealId(key) });
+  });
+}

@@ -1,0 +1,66 @@
+import { bytes, keyset, newBytes } from "@kiseki/base";
+import { planPut, worstCapacity } from "@kiseki/placement";
+import type { CapacityState } from "@kiseki/placement";
+import type { ChunkId } from "@kiseki/base";
+import type { Pool } from "./pool.ts";
+import type { Row } from "./row.ts";
+import { bestSet, lacking } from "./row.ts";
+import type { ChunkInspection, StoreStatus } from "./types.ts";
+
+export function inspectRow(pool: Pool, row: Row): ChunkInspection {
+  const { profile, fragments } = bestSet(row, pool.usable);
+  return {
+    profile,
+    size: row.plainSize,
+    tenant: row.tenant,
+    shard: row.shard,
+    epoch: row.epoch,
+    operationId: row.operationId,
+    keyset: keyset(row.keyset),
+    candidate: row.candidate,
+    fragments: fragments.map((fragment) => ({
+      index: fragment.index,
+      device: pool.deviceTable[fragment.device]!,
+      present: pool.usable(fragment),
+    })),
+    missing: lacking(profile, fragments, pool.usable).length,
+  };
+}
+
+export function statusOf(pool: Pool): StoreStatus {
+  const anyChunk = newBytes(32) as Uint8Array as ChunkId;
+  const plan = planPut(anyChunk, pool.devices, {
+    small: false,
+    allowSingleCopy: pool.allowSingleCopy,
+  });
+  let capacity: CapacityState = "healthy";
+  for (const device of pool.devices)
+    if (device.trusted) capacity = worstCapacity(capacity, device.capacity);
+  return {
+    devices: pool.devices.map((device) => {
+      const { zones } = device;
+      return {
+        id: device.id,
+        path: device.path,
+        class: device.class,
+        state: device.state,
+        reason: device.reason,
+        capacity: device.capacity,
+        size: bytes(device.size),
+        used: bytes((zones.count - zones.freeCount) * zones.zoneSize),
+        living: bytes(Math.max(0, zones.livingTotal)),
+        zonesFree: zones.freeCount,
+        zonesTotal: zones.count,
+        faults: { ...device.faults },
+      };
+    }),
+    profile: plan.kind === "plan" ? plan.profile : undefined,
+    capacity,
+    placementEpoch: pool.membersVersion,
+    chunks: pool.rows,
+    candidates: pool.candidates,
+    repairQueued: pool.repairQueue.size,
+    damaged: pool.damaged,
+    tornTails: pool.tornTails,
+  };
+}
