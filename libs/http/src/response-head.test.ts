@@ -1,0 +1,23 @@
+import { expect, test } from "bun:test";
+import { newBytes } from "@kiseki/base";
+import { encodeResponseHead } from "./index.ts";
+
+test("encodeResponseHead() writes head bytes at the offset, or says that there is no room", () => {
+  const target = newBytes(60).fill(0xaa);
+  const end = encodeResponseHead(206, [["x-a", "\u00e9"]], target, 3);
+  expect(Buffer.from(target.subarray(3, end)).toString("latin1")).toBe(
+    "HTTP/1.1 206 Partial Content\r\nx-a: é\r\n\r\n",
+  );
+  expect(target[end]).toBe(0xaa);
+  expect(encodeResponseHead(206, [["x-a", "é"]], target, 20)).toBe(-1);
+});
+
+test("encodeResponseHead() cannot be made to emit another line", () => {
+  const target = newBytes(1000);
+  for (const value of ["a\r\nb: c", "a\nb", "a\0", "\u010a"]) {
+    expect(() => encodeResponseHead(200, [["x", value]], target, 0)).toThrow("line end");
+  }
+  for (const name of ["", "a b", "a:", "a\r\n"]) {
+    expect(() => encodeResponseHead(200, [[name, "v"]], target, 0)).toThrow("token");
+  }
+});
