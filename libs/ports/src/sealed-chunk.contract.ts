@@ -67,6 +67,7 @@ class StoredChunk implements Disposable {
     const stride = fragmentStride(profile, size, headerRoom);
     const payloads = profile.kind === "copies" ? 1 : totalOf(profile);
     using target = place.datapath.arena.lend(payloads * stride)!;
+    target.bytes.fill(0xdb); // what was there before must not get into parity
     const source = { lease: chunk.plain, offset: 0, size };
     const { identity, datapath } = chunk;
     const sealed = await datapath.seal({ source, identity, profile, headerRoom, target });
@@ -181,6 +182,22 @@ function roundTripContract(name: string, open: OpenDatapathPlace, profile: Profi
         expect((await chunk.open(chunk.sources, first, end)).kind).toBe("opened");
         expect((await chunk.open(chunk.without(lost), first, end)).kind).toBe("opened");
       }
+    }
+  });
+
+  test(`${name}: what earlier chunks left in memory does not get into a decoded one`, async () => {
+    await using place = await open();
+    using large = await StoredChunk.store(place, profile, 1_500_000);
+    using small = await StoredChunk.store(place, profile, 150_000);
+    const lost = Array.from({ length: toleranceOf(profile) }, (_, i) => i);
+    const opens = [
+      [large, large.sources],
+      [large, large.without(lost)],
+      [small, small.without(lost)],
+    ] as const;
+    for (const [chunk, sources] of opens) {
+      const outcomes = Array.from({ length: 8 }, () => chunk.open(sources)); // on every thread
+      for (const { kind } of await Promise.all(outcomes)) expect(kind).toBe("opened");
     }
   });
 
