@@ -19,7 +19,7 @@ struct datapath;
 struct context;
 uint32_t kiseki_datapath_abi(void);
 struct datapath *kiseki_datapath_open(uint64_t arena_size, uint32_t compute, uint32_t device, uint32_t lock);
-void kiseki_datapath_close(struct datapath *datapath);
+int32_t kiseki_datapath_close(struct datapath *datapath);
 struct context *kiseki_datapath_attach(struct datapath *datapath, void (*callback)(void));
 uint32_t kiseki_datapath_detach(struct context *context);
 struct record *kiseki_datapath_records(struct context *context);
@@ -251,8 +251,9 @@ int main(int count, char **words) {
   for (uint32_t i = 0; i < 100; i++) kiseki_datapath_hash_close(world.datapath, odd_number(&world));
   failed_sync(&world);
   arena_rounds(&world);
-  if (kiseki_datapath_detach(world.context) != 0) return 1;
-  kiseki_datapath_close(world.datapath);
+  MUST(kiseki_datapath_close(world.datapath) != 0);
+  MUST(kiseki_datapath_detach(world.context) == 0);
+  MUST(kiseki_datapath_close(world.datapath) == 0);
   free(world.before);
   return 0;
 }

@@ -1,4 +1,9 @@
-/* Devices: files or block devices in a table of slots that closes under load, with appends that are durable or failed. */
+/* Devices: files or block devices in a table of slots that closes under load, with appends that are durable or failed.
+ *
+ * A device ends where it ended when it was opened: an append past that writes nothing (no_space).
+ * O_DIRECT: an append's offset and total are whole pages, else it is refused; if one of its parts begins or ends inside
+ * a page, all are packed into the thread's scratch and written from there. A read of whole pages goes straight to the
+ * arena; any other, and all of open, rebuild and verify, reads the surrounding pages into the scratch. */
 #include "datapath.h"
 
 #include <errno.h>

@@ -127,13 +127,20 @@ static void stop_threads(struct datapath *datapath) {
 
 EXPORT uint32_t kiseki_datapath_abi(void) { return DATAPATH_ABI; }
 
-EXPORT void kiseki_datapath_close(struct datapath *datapath) {
+/* 0, or -1 while a context is attached: it would be left with addresses of nothing. */
+EXPORT int32_t kiseki_datapath_close(struct datapath *datapath) {
+  pthread_mutex_lock(&datapath->mutex);
+  int is_used = 0;
+  for (int i = 0; i < CONTEXTS_MAX; i++) is_used |= datapath->contexts[i] != NULL;
+  pthread_mutex_unlock(&datapath->mutex);
+  if (is_used) return -1;
   stop_threads(datapath);
   devices_close(datapath->devices);
   hash_states_close(datapath->states);
   arena_close(datapath->arena);
   pthread_mutex_destroy(&datapath->mutex);
   free(datapath);
+  return 0;
 }
 
 /* NULL when there is no memory, the arena cannot be locked, or a code's matrix is wrong. */

@@ -119,8 +119,7 @@ class Driver implements NativeDatapath {
     const what = () => `Cannot hash ${job.source.size} bytes`;
     if (job.source.size <= hashHereSize) {
       const run = (n: Native, number: number) => n.kiseki_datapath_run(this.#pool.context, number);
-      const done = this.#pool.runHere(fill, run, take, what);
-      if (done) return done.value;
+      return this.#pool.runHere(fill, run, take, what);
     }
     if (state) state.isBusy = true;
     try {
@@ -132,7 +131,7 @@ class Driver implements NativeDatapath {
   digest(hashState: HashState): ReadonlyMap<HashAlgorithm, Uint8Array> {
     const state = stateOf(hashState);
     assert(!state.isBusy, "a digest is asked for between jobs");
-    const done = this.#pool.runHere(
+    return this.#pool.runHere(
       (record) => {
         record.begin("hash");
         record.set("state", state.place);
@@ -141,8 +140,6 @@ class Driver implements NativeDatapath {
       (record) => state.digests(record),
       () => "Cannot compute digests",
     );
-    assert(done !== undefined, "a record is free for a digest");
-    return done.value;
   }
 
   seal(job: SealJob): Promise<readonly SealedFragment[]> {
@@ -304,7 +301,9 @@ class Driver implements NativeDatapath {
     if (this.#pool.isClosed) return;
     await this.#pool.close();
     this.arena.context = undefined;
-    if (this.#isOwner) this.#native.kiseki_datapath_close(this.#datapath);
+    if (!this.#isOwner) return;
+    const result = this.#native.kiseki_datapath_close(this.#datapath);
+    assert(result === 0, "the thread that opened a datapath closes it last");
   }
 }
 

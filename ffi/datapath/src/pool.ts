@@ -21,6 +21,8 @@ export class JobPool {
   readonly #callback: JSCallback;
   readonly #ring: Uint32Array;
   readonly #free: JobRecord[] = [];
+  /** For jobs that run at once in this thread: never in flight, so always there. */
+  readonly #here: JobRecord;
   readonly #waiting: Waiter[] = [];
   readonly #running = new Map<number, () => void>();
   readonly #woken: () => void;
@@ -45,7 +47,8 @@ export class JobPool {
     const records = native.kiseki_datapath_records(this.#context) as Pointer;
     const memory = toArrayBuffer(records, 0, recordCount * (recordSize + 4));
     this.#ring = new Uint32Array(memory, recordCount * recordSize, recordCount);
-    for (let i = recordCount - 1; i >= 0; i--) this.#free.push(new JobRecord(memory, i));
+    this.#here = new JobRecord(memory, 0);
+    for (let i = recordCount - 1; i >= 1; i--) this.#free.push(new JobRecord(memory, i));
   }
   get context(): Pointer {
     return this.#context;
@@ -107,26 +110,21 @@ export class JobPool {
       this.#release(record);
     }
   }
-  /** Runs one job at once in this thread, when a record is free; `undefined` when none is. */
+  /** Runs one job at once in this thread. */
   runHere<T>(
     fill: (record: JobRecord) => void,
     act: (native: Native, record: number) => number,
     take: (record: JobRecord) => T,
     what: () => string,
-  ): { readonly value: T } | undefined {
+  ): T {
     if (this.#isClosed)
       throw new DatapathError("closed", 0, "Cannot run a job: the datapath is closed");
-    const record = this.#free.pop();
-    if (!record) return undefined;
-    try {
-      fill(record);
-      const result = act(this.#native, record.number);
-      throwFault(record, what);
-      assert(result === 0, "a job that did not fail has run");
-      return { value: take(record) };
-    } finally {
-      this.#release(record);
-    }
+    const record = this.#here;
+    fill(record);
+    const result = act(this.#native, record.number);
+    throwFault(record, what);
+    assert(result === 0, "a job that did not fail has run");
+    return take(record);
   }
   /** Refuses new jobs, waits for those in flight, leaves the pool. */
   async close(): Promise<void> {

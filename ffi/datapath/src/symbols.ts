@@ -9,7 +9,7 @@ const nothing = FFIType.void;
 const symbols = {
   kiseki_datapath_abi: { args: [], returns: u32 },
   kiseki_datapath_open: { args: [u64, u32, u32, u32], returns: ptr },
-  kiseki_datapath_close: { args: [ptr], returns: nothing },
+  kiseki_datapath_close: { args: [ptr], returns: i32 },
   kiseki_datapath_attach: { args: [ptr, callback], returns: ptr },
   kiseki_datapath_detach: { args: [ptr], returns: u32 },
   kiseki_datapath_records: { args: [ptr], returns: ptr },
