@@ -62,7 +62,7 @@ export class TestPool {
     const pool = new TestPool(seed);
     for (let i = 0; i < devices; i++)
       pool.disks.set(`disk${i}`, new SimDisk(pool.prng, options.size ?? 2 * 1024 * 1024));
-    pool.#connect();
+    pool.connect();
     await formatDevices(pool.ports, {
       devices: pool.paths.map((path) => ({ path })),
       clusterId: pool.cluster,
@@ -85,11 +85,11 @@ export class TestPool {
       index: this.index,
     };
   }
-  #connect(): void {
+  connect(): void {
     this.datapath = new SimDatapath(this.prng, crypto, this.disks, 32 * 1024 * 1024);
   }
   async open(options: Partial<OpenOptions> = {}): Promise<void> {
-    this.#connect();
+    this.connect();
     this.store = await ChunkStore.open(this.ports, {
       devices: this.paths.map((path) => ({ path })),
       clusterId: this.cluster,

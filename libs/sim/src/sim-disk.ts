@@ -117,7 +117,7 @@ export class SimDisk {
       this.struck.no_space += 1;
       throw new SimDiskError("no_space");
     }
-    assert(offset >= 0 && offset + source.byteLength <= this.size, "a write lies on the disk");
+    if (offset < 0 || offset + source.byteLength > this.size) throw new SimDiskError("no_space");
     if (this.#strikes(this.rates.writeError, "write_error")) {
       this.#apply(offset, source.subarray(0, this.#prng.below(source.byteLength + 1)), false);
       throw new SimDiskError("write_error");

@@ -1,0 +1,77 @@
+import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { MiB, newBytes } from "@kiseki/base";
+import { openDatapath } from "@kiseki/datapath";
+import { nativeDirectory } from "@kiseki/host";
+import { createDeviceFile, formatDevices, openSqliteIndex } from "./index.ts";
+import type { Chunk } from "./store.fixture.ts";
+import { seedOfRun, TestPool } from "./store.fixture.ts";
+
+/** The same store on files, native threads and the SQLite index. */
+class RealPool extends TestPool {
+  folder = "";
+  override get paths(): string[] {
+    return Array.from({ length: this.count }, (_, i) => join(this.folder, `device${i}`));
+  }
+  count = 0;
+  override connect(): void {
+    this.datapath = openDatapath({
+      directory: nativeDirectory,
+      arenaSize: 64 * MiB,
+      computeThreads: 1,
+      deviceThreads: 4,
+    });
+    this.index = openSqliteIndex(join(this.folder, "index.sqlite"));
+  }
+  static async create(seed: number, count: number): Promise<RealPool> {
+    const pool = new RealPool(seed);
+    pool.folder = await mkdtemp(join(tmpdir(), "kiseki-store-"));
+    pool.count = count;
+    for (const path of pool.paths) await createDeviceFile(path, 16 * MiB);
+    pool.connect();
+    await formatDevices(pool.ports, {
+      devices: pool.paths.map((path) => ({ path })),
+      clusterId: pool.cluster,
+      nodeId: newBytes(16),
+      zoneSize: 2 * MiB,
+    });
+    await pool.datapath[Symbol.asyncDispose]();
+    pool.index[Symbol.dispose]();
+    await pool.open();
+    return pool;
+  }
+  /** As if killed: nothing is flushed, nothing closed in order. */
+  async drop(): Promise<void> {
+    await this.datapath[Symbol.asyncDispose]();
+    this.index[Symbol.dispose]();
+  }
+}
+
+for (const devices of [1, 2, 6]) {
+  test(`on ${devices} real files: puts survive a drop of the process and the loss of the index`, async () => {
+    const pool = await RealPool.create(seedOfRun, devices);
+    const chunks: Chunk[] = [];
+    for (let i = 0; i < 12; i++) {
+      const batch = Array.from({ length: 4 }, () => pool.chunk(1 + pool.prng.below(100_000)));
+      await Promise.all(batch.map((chunk) => pool.put(chunk, chunk.plain.byteLength <= 4096)));
+      chunks.push(...batch);
+      if (i === 4) {
+        await pool.drop();
+        await pool.open();
+      }
+    }
+    for (const chunk of chunks) expect(await pool.get(chunk)).toEqual(chunk.plain);
+    await pool.store[Symbol.asyncDispose]();
+    await pool.datapath[Symbol.asyncDispose]();
+    for (const suffix of ["", "-wal", "-shm"])
+      await rm(join(pool.folder, `index.sqlite${suffix}`), { force: true });
+    await pool.open();
+    for (const chunk of chunks) expect(await pool.get(chunk)).toEqual(chunk.plain);
+    expect((await pool.store.scrub()).faults).toBe(0);
+    await pool.store[Symbol.asyncDispose]();
+    await pool.datapath[Symbol.asyncDispose]();
+    await rm(pool.folder, { recursive: true });
+  });
+}
