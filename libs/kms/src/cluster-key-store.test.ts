@@ -25,7 +25,10 @@ function openWorld(seed = 61) {
   const away = new Set<string>();
   let writesLeft = Number.POSITIVE_INFINITY;
   const files: KeyFiles = {
-    read: async (path) => (away.has(path) ? undefined : disk.get(path)?.slice()),
+    async read(path) {
+      if (away.has(path)) throw new Error("no such disk");
+      return disk.get(path)?.slice();
+    },
     async replace(path, content) {
       if (away.has(path)) throw new Error("no such disk");
       if (writesLeft <= 0) throw new Error("cut short");
@@ -99,9 +102,18 @@ test("openClusterKey() goes on with a mirror away, and with one copy left", asyn
   const opened = await openClusterKey(world, places);
   expect(opened.clusterKey).toEqual(made.clusterKey);
   expect(opened.rewritten).toEqual([]);
+  await renewRecoveryCode(world, places);
+  world.away.clear();
+  const later = await openClusterKey(world, places);
+  expect([later.generation, later.rewritten.length]).toEqual([2n, 2]);
+  for (const path of copies) world.away.add(path);
+  expect(await codeOf(createClusterKey(world, places))).toBe("exists");
+  expect(await codeOf(openClusterKey(world, places))).toBe("missing");
+  world.disk.delete(nodeSecret);
+  expect(await codeOf(createClusterKey(world, places))).toBe("no such disk");
   for (const path of copies) world.disk.set(path, newBytes(256));
   world.away.clear();
-  expect(await codeOf(openClusterKey(world, places))).toBe("damaged");
+  expect(await codeOf(recoverClusterKey(world, places, made.recoveryCode))).toBe("damaged");
   for (const path of copies) world.disk.delete(path);
   expect(await codeOf(openClusterKey(world, places))).toBe("missing");
 });

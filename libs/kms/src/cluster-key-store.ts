@@ -28,7 +28,7 @@ import { ClusterKeyError } from "./errors.ts";
 
 /** Small files, replaced whole and durably, readable by their owner alone. */
 export interface KeyFiles {
-  /** `undefined` when there is no such file or its disk does not answer. At most 4 KiB are read. */
+  /** `undefined` when there is no such file; rejects when its disk does not answer. At most 4 KiB are read. */
   read(path: string): Promise<Uint8Array | undefined>;
   replace(path: string, content: Uint8Array): Promise<void>;
 }
@@ -68,6 +68,8 @@ interface Copy {
   readonly content: Uint8Array | undefined;
   /** `undefined`: missing or damaged. */
   readonly generation: bigint | undefined;
+  /** Its disk does not answer: nothing is known of it, and nothing is written to it. */
+  readonly isAway: boolean;
 }
 
 async function readCopies(
@@ -76,7 +78,12 @@ async function readCopies(
 ): Promise<readonly Copy[]> {
   const copies = await Promise.all(
     copyPaths(places).map(async (path): Promise<Copy> => {
-      const content = await files.read(path);
+      let content: Uint8Array | undefined;
+      try {
+        content = await files.read(path);
+      } catch {
+        return { path, content: undefined, generation: undefined, isAway: true };
+      }
       const generation = content && clusterKeyGeneration(crypto, content);
       if (generation === "unknown_version") {
         throw new ClusterKeyError(
@@ -84,7 +91,8 @@ async function readCopies(
           `Cannot use ${path}: it is of a later version`,
         );
       }
-      return { path, content, generation: typeof generation === "bigint" ? generation : undefined };
+      const known = typeof generation === "bigint" ? generation : undefined;
+      return { path, content, generation: known, isAway: false };
     }),
   );
   return copies.toSorted((a, b) => Number((b.generation ?? -1n) - (a.generation ?? -1n)));
@@ -99,6 +107,10 @@ async function writeCopies(
   const rewritten: string[] = [];
   const failures: unknown[] = [];
   for (const copy of copies) {
+    if (copy.isAway) {
+      failures.push(new Error(`${copy.path} does not answer`));
+      continue;
+    }
     if (copy.content !== undefined && sameBytes(copy.content, content)) continue;
     try {
       await files.replace(copy.path, content);

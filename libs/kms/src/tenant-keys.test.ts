@@ -174,6 +174,32 @@ test("a validation counts from when it was sent", async () => {
   await clock.advance(1);
   expect(keys.get(tenant, "write")).toBeUndefined();
 });
+test("a refresh counts from when it was sent, and not at all after a closing", async () => {
+  const world = await openTenantWorld(60_000);
+  const { keys, tenant, clock, kms } = world;
+  await keys.open(tenant, "write", never);
+  await clock.advance(15_000);
+  const gate = Promise.withResolvers<void>();
+  kms.gate = gate.promise;
+  keys.get(tenant, "read");
+  await clock.advance(4_000);
+  gate.resolve();
+  await settle();
+  kms.fault = "unavailable";
+  await clock.advance(25_999); // 29,999 after the refresh was sent
+  expect(keys.get(tenant, "write")).toBeDefined();
+  await clock.advance(1);
+  expect(keys.get(tenant, "write")).toBeUndefined();
+  kms.fault = undefined;
+  const next = Promise.withResolvers<void>();
+  kms.gate = next.promise;
+  const refreshing = keys.open(tenant, "write", never).catch((reason: unknown) => reason);
+  await settle();
+  keys.close(tenant);
+  next.resolve();
+  expect(await refreshing).toBeInstanceOf(Error);
+  expect(keys.get(tenant, "read")).toBeUndefined();
+});
 for (const fault of ["unavailable", "auth_failed", "crash", "kek_destroyed"] as const) {
   test(`open() names the KMS when it says ${fault}, and works again after`, async () => {
     const world = await openTenantWorld();
