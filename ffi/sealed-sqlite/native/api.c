@@ -11,6 +11,8 @@
 EXPORTED int64_t kiseki_slot_open(const uint8_t *keys) { return slot_open(keys, keys + 32); }
 EXPORTED int kiseki_slot_close(uint32_t slot) { return slot_close(slot); }
 
+EXPORTED int kiseki_slot_is_open(uint32_t slot) { return slot_is_open(slot); }
+
 EXPORTED int kiseki_set_new(int count) {
   Set *set = set_new(count);
   return set ? set->number : -ENOMEM;
@@ -88,6 +90,13 @@ static int run_named(int number, OpKind kind, const char *name, const char *othe
 EXPORTED int kiseki_file_rename(int number, const char *name, const char *other) {
   failpoint("rename");
   return run_named(number, op_rename, name, other);
+}
+/* 1 when some member has it. */
+EXPORTED int kiseki_file_exists(int number, const char *name) {
+  Set *set = set_find(number);
+  for (int i = 0; set && i < set->count; i++)
+    if (set_live(set) >> i & 1 && faccessat(set->members[i].directory, name, F_OK, 0) == 0) return 1;
+  return 0;
 }
 EXPORTED int kiseki_file_delete(int number, const char *name) { return run_named(number, op_delete, name, ""); }
 

@@ -117,13 +117,28 @@ void op_release(Op *op) {
   free(op);
 }
 
-static int act_write(const Op *op, int fd) {
-  size_t done = 0;
-  while (done < op->size) {
-    ssize_t n = pwrite(fd, op->data + done, op->size - done, (off_t)(op->offset + done));
+static int write_at(int fd, const uint8_t *source, size_t size, uint64_t offset) {
+  while (size > 0) {
+    ssize_t n = pwrite(fd, source, size, (off_t)offset);
     if (n < 0 && errno == EINTR) continue;
     if (n <= 0) return n < 0 ? errno : EIO;
-    done += (size_t)n;
+    source += n, size -= (size_t)n, offset += (uint64_t)n;
+  }
+  return 0;
+}
+
+/* Neighbours in file and batch go in one piece. */
+static int act_pages(const Op *op, int fd) {
+  const uint8_t *pages = op->data + op->offset * sizeof(uint64_t);
+  for (uint64_t i = 0, count; i < op->offset; i += count) {
+    uint64_t first, next;
+    memcpy(&first, op->data + i * sizeof first, sizeof first);
+    for (count = 1; i + count < op->offset; count++) {
+      memcpy(&next, op->data + (i + count) * sizeof next, sizeof next);
+      if (next != first + count * page_size) break;
+    }
+    int error = write_at(fd, pages + i * page_size, count * page_size, first);
+    if (error) return error;
   }
   return 0;
 }
@@ -152,10 +167,11 @@ static int act_open(Op *op, int member, int directory) {
 int member_act(Op *op, int member) {
   Member *at = &op->set->members[member];
   switch (op->kind) {
-    case op_write: return act_write(op, op->fds[member]);
+    case op_write: return write_at(op->fds[member], op->data, op->size, op->offset);
+    case op_pages: return act_pages(op, op->fds[member]);
     case op_truncate: return ftruncate(op->fds[member], (off_t)op->offset) == 0 ? 0 : errno;
     case op_sync: {
-      int error = op->size > 0 ? act_write(op, op->fds[member]) : 0;
+      int error = write_at(op->fds[member], op->data, op->size, op->offset);
       return error ? error : act_sync(op->fds[member], at->directory);
     }
     case op_open: return act_open(op, member, at->directory);
@@ -184,14 +200,25 @@ static bool enqueue(Set *set, Op *op, int member) {
   return true;
 }
 
-static void wait_done(Op *op, int64_t silent_max) {
+static struct timespec after(int64_t milliseconds) {
   struct timespec limit;
   clock_gettime(CLOCK_MONOTONIC, &limit);
-  int64_t nanoseconds = limit.tv_nsec + silent_max % 1000 * 1000000;
-  limit.tv_sec += silent_max / 1000 + nanoseconds / 1000000000;
+  int64_t nanoseconds = limit.tv_nsec + milliseconds % 1000 * 1000000;
+  limit.tv_sec += milliseconds / 1000 + nanoseconds / 1000000000;
   limit.tv_nsec = nanoseconds % 1000000000;
-  while (op->pending > 0)
-    if (pthread_cond_timedwait(&op->done, &op->mutex, &limit) == ETIMEDOUT) break;
+  return limit;
+}
+
+/* Silence counts only beside one that answers: a machine that stood still has lost no member. */
+static void wait_done(Op *op, uint32_t mask, int64_t silent_max) {
+  struct timespec limit = after(silent_max);
+  while (op->pending > 0) {
+    if (pthread_cond_timedwait(&op->done, &op->mutex, &limit) != ETIMEDOUT) continue;
+    bool has_answer = false;
+    for (int i = 0; i < members_max; i++) has_answer |= mask >> i & 1 && op->errors[i] == 0;
+    if (has_answer) return;
+    limit = after(silent_max);
+  }
 }
 
 uint32_t set_dispatch(Set *set, Op *op, uint32_t mask, uint32_t *silent) {
@@ -212,7 +239,7 @@ uint32_t set_dispatch(Set *set, Op *op, uint32_t mask, uint32_t *silent) {
     pthread_mutex_unlock(&op->mutex);
   }
   pthread_mutex_lock(&op->mutex);
-  wait_done(op, set->silent_max);
+  wait_done(op, mask, set->silent_max);
   op->is_abandoned = op->pending > 0;
   for (int i = 0; i < set->count; i++) {
     if (!(mask >> i & 1) || op->errors[i] == 0) continue;

@@ -91,8 +91,8 @@ int node_acquire(Set *set, const char *name, bool create, bool is_wal, const Key
       pthread_mutex_init(&node->lock, NULL);
       atomic_store(&node->held_from, UINT64_MAX);
       for (int i = 0; i < members_max; i++) node->fds[i] = -1;
-      if (is_wal) node->buffer = malloc(buffer_max);
-      code = is_wal && !node->buffer ? SQLITE_NOMEM : open_node(node, create, keys);
+      node->buffer = malloc(buffer_max);
+      code = node->buffer ? open_node(node, create, keys) : SQLITE_NOMEM;
       if (code != SQLITE_OK) free_node(node), node = NULL;
       else node->next = nodes, nodes = node;
     } else code = SQLITE_NOMEM;
@@ -104,6 +104,10 @@ int node_acquire(Set *set, const char *name, bool create, bool is_wal, const Key
 }
 
 void node_release(Node *node) {
+  pthread_mutex_lock(&node->io);
+  if (node->is_wal) wal_flush(node);
+  else main_flush(node);
+  pthread_mutex_unlock(&node->io);
   pthread_mutex_lock(&nodes_mutex);
   if (--node->references == 0) {
     Node **at = &nodes;
@@ -126,10 +130,26 @@ static int run(Node *node, OpKind kind, const uint8_t *source, size_t size, uint
 }
 
 int node_write(Node *node, const uint8_t *source, size_t size, uint64_t offset) {
-  failpoint(node->is_wal ? "wal-write" : "main-write");
+  failpoint("wal-write");
   int code = run(node, op_write, source, size, offset);
   if (code == SQLITE_OK && offset + size > atomic_load(&node->size)) atomic_store(&node->size, offset + size);
-  failpoint(node->is_wal ? "wal-written" : "main-written");
+  failpoint("wal-written");
+  return code == SQLITE_IOERR ? SQLITE_IOERR_WRITE : code;
+}
+
+/* The batch: pages of node->buffer at node->batch. */
+int node_write_pages(Node *node, int count) {
+  size_t offsets = (size_t)count * sizeof *node->batch, pages = (size_t)count * page_size;
+  Op *op = op_new(node->set, op_pages, offsets + pages);
+  if (!op) return SQLITE_IOERR_NOMEM;
+  memcpy(op->data, node->batch, offsets);
+  memcpy(op->data + offsets, node->buffer, pages);
+  op->offset = (uint64_t)count;
+  memcpy(op->fds, node->fds, sizeof op->fds);
+  failpoint("main-write");
+  int code = set_run(node->set, op);
+  failpoint("main-written");
+  op_release(op);
   return code == SQLITE_IOERR ? SQLITE_IOERR_WRITE : code;
 }
 

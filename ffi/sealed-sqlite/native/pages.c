@@ -1,7 +1,28 @@
-/* Pages of a main file. */
+/*
+ * Pages of a main file. A checkpoint writes many and then syncs: they are held back and go out together, so
+ * that each member is asked once a batch.
+ */
 #include <string.h>
 
 #include "sealed-sqlite.h"
+
+int main_flush(Node *node) {
+  int count = atomic_load(&node->batched);
+  if (count == 0) return SQLITE_OK;
+  int code = node_write_pages(node, count);
+  atomic_store(&node->batched, 0);
+  return code;
+}
+
+/* What is held back is written before it is read. */
+static int flush_page(Node *node, uint64_t offset) {
+  int code = SQLITE_OK;
+  pthread_mutex_lock(&node->io);
+  for (int i = 0; i < atomic_load(&node->batched) && code == SQLITE_OK; i++)
+    if (node->batch[i] == offset) code = main_flush(node);
+  pthread_mutex_unlock(&node->io);
+  return code;
+}
 
 /* Some member's page does not open: look at all, write a good one over the bad ones (KEYS §3). */
 static int heal_page(File *file, uint64_t offset, const Place *place, uint8_t *plain) {
@@ -40,6 +61,10 @@ static int read_page(File *file, uint64_t offset, uint8_t *plain) {
   uint32_t live = set_live(node->set);
   if (!live) return SQLITE_IOERR_READ;
   if (offset >= atomic_load(&node->size)) return SQLITE_IOERR_SHORT_READ;
+  if (atomic_load(&node->batched) > 0) {
+    int code = flush_page(node, offset);
+    if (code != SQLITE_OK) return code;
+  }
   uint8_t sealed[page_size];
   Place place = page_place((uint32_t)(offset / page_size + 1));
   size_t got = node_read(node, __builtin_ctz(live), sealed, page_size, offset);
@@ -63,11 +88,18 @@ int main_read(File *file, uint8_t *target, int amount, uint64_t offset) {
   return code;
 }
 
-static int seal_and_write(File *file, const uint8_t *source, uint64_t offset) {
-  uint8_t sealed[page_size];
+static int seal_and_hold(File *file, const uint8_t *source, uint64_t offset) {
+  Node *node = file->node;
+  int count = atomic_load(&node->batched), code = SQLITE_OK;
+  if (count == batch_max) code = main_flush(node), count = 0;
+  if (code != SQLITE_OK) return code;
   Place place = page_place((uint32_t)(offset / page_size + 1));
-  if (!page_seal(&file->keys, node_generation(file->node), &place, source, sealed)) return SQLITE_IOERR_WRITE;
-  return node_write(file->node, sealed, page_size, offset);
+  uint8_t *target = node->buffer + (size_t)count * page_size;
+  if (!page_seal(&file->keys, node_generation(node), &place, source, target)) return SQLITE_IOERR_WRITE;
+  node->batch[count] = offset;
+  atomic_store(&node->batched, count + 1);
+  if (offset + page_size > atomic_load(&node->size)) atomic_store(&node->size, offset + page_size);
+  return SQLITE_OK;
 }
 
 /* A gap is filled with sealed zeros: a page that was never written has no tag, and would read as damage. */
@@ -76,7 +108,7 @@ static int fill_gap(File *file, uint64_t end) {
   int code = SQLITE_OK;
   uint64_t size = atomic_load(&file->node->size);
   for (size -= size % page_size; size < end && code == SQLITE_OK; size += page_size)
-    code = seal_and_write(file, zeros, size);
+    code = seal_and_hold(file, zeros, size);
   return code;
 }
 
@@ -88,7 +120,7 @@ int main_write(File *file, const uint8_t *source, int amount, uint64_t offset) {
   if (offset == 0 && source[20] != reserved_size) return SQLITE_IOERR_WRITE;
   pthread_mutex_lock(&file->node->io);
   int code = fill_gap(file, offset);
-  if (code == SQLITE_OK) code = seal_and_write(file, source, offset);
+  if (code == SQLITE_OK) code = seal_and_hold(file, source, offset);
   pthread_mutex_unlock(&file->node->io);
   return code;
 }
@@ -96,7 +128,16 @@ int main_write(File *file, const uint8_t *source, int amount, uint64_t offset) {
 int main_truncate(File *file, uint64_t size) {
   pthread_mutex_lock(&file->node->io);
   int code = fill_gap(file, size);
+  if (code == SQLITE_OK) code = main_flush(file->node);
   if (code == SQLITE_OK) code = node_truncate(file->node, size);
   pthread_mutex_unlock(&file->node->io);
+  return code;
+}
+
+int main_sync(Node *node) {
+  pthread_mutex_lock(&node->io);
+  int code = main_flush(node);
+  if (code == SQLITE_OK) code = node_sync(node, NULL, 0, 0);
+  pthread_mutex_unlock(&node->io);
   return code;
 }

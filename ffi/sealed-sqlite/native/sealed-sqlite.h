@@ -41,7 +41,8 @@ enum {
   members_max = 8,
   sets_max = 64,
   name_max = 160,
-  buffer_max = 256 * frame_size,
+  batch_max = 64, /* pages or frames that are held back */
+  buffer_max = batch_max * frame_size,
   shm_region_size = 32768,
   shm_regions_max = 4096,
   locks_count = 8,
@@ -110,7 +111,8 @@ typedef struct {
 } Set;
 
 typedef enum {
-  op_write,
+  op_write, /* size bytes at offset */
+  op_pages, /* offset: how many; data: their offsets, then the pages */
   op_truncate,
   op_sync,
   op_open,
@@ -182,8 +184,11 @@ struct Node {
   /* sealing */
   uint32_t generation;
   uint32_t generation_seals;
-  /* frames.c: written behind until a sync, a commit frame or a read */
-  uint8_t *buffer;
+  uint8_t *buffer; /* what is held back */
+  /* pages.c: until a sync, a full batch or a read */
+  uint64_t batch[batch_max];
+  _Atomic int batched;
+  /* frames.c: until a sync, a full buffer, a commit frame or a read */
   size_t buffered;
   uint64_t buffer_offset;
   _Atomic uint64_t held_from; /* lowest offset held back; UINT64_MAX: none */
@@ -207,6 +212,7 @@ int node_acquire(Set *set, const char *name, bool create, bool is_wal, const Key
 void node_release(Node *node);
 int node_write(Node *node, const uint8_t *source, size_t size, uint64_t offset);
 int node_truncate(Node *node, uint64_t size);
+int node_write_pages(Node *node, int count);
 /* Writes `size` bytes at `offset` first, when there are any. */
 int node_sync(Node *node, const uint8_t *source, size_t size, uint64_t offset);
 uint32_t node_generation(Node *node);
@@ -219,6 +225,8 @@ void node_repair(Node *node, int member, const uint8_t *source, size_t size, uin
 int main_read(File *file, uint8_t *target, int amount, uint64_t offset);
 int main_write(File *file, const uint8_t *source, int amount, uint64_t offset);
 int main_truncate(File *file, uint64_t size);
+int main_sync(Node *node);
+int main_flush(Node *node); /* under node->io */
 /* ---- frames.c */
 int wal_read(File *file, uint8_t *target, int amount, uint64_t offset);
 int wal_write(File *file, const uint8_t *source, int amount, uint64_t offset);

@@ -73,7 +73,7 @@ static int kiseki_sync(sqlite3_file *base, int flags) {
   (void)flags;
   File *file = as_file(base);
   if (!is_usable(file)) return SQLITE_IOERR_FSYNC;
-  return file->node->is_wal ? wal_sync(file->node) : node_sync(file->node, NULL, 0, 0);
+  return file->node->is_wal ? wal_sync(file->node) : main_sync(file->node);
 }
 
 static int kiseki_file_size(sqlite3_file *base, sqlite3_int64 *size) {

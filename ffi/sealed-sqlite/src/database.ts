@@ -6,6 +6,7 @@ import {
   type MemberSetHandle,
   SealedSqliteError,
   type SealedSqliteErrorCode,
+  type SlotNumber,
 } from "./types.ts";
 
 const reserveBytesControl = 38; // SQLITE_FCNTL_RESERVE_BYTES
@@ -40,13 +41,22 @@ const codes: Record<string, SealedSqliteErrorCode> = {
 };
 
 /** What an error of bun:sqlite on a database of the set means. */
-export function toSealedSqliteError(set: MemberSetHandle, reason: unknown): SealedSqliteError {
+export function toSealedSqliteError(
+  set: MemberSetHandle,
+  reason: unknown,
+  slot?: SlotNumber,
+): SealedSqliteError {
   if (reason instanceof SealedSqliteError) return reason;
   const numbers = new BigUint64Array(new ArrayBuffer(64));
   const known = native().kiseki_set_status(set.number, numbers) === 0;
   const text = reason instanceof Error ? reason.message : String(reason);
   if (!known || numbers[1] === 0n) {
     return new SealedSqliteError("no_member", `No member is left: ${text}`, { cause: reason });
+  }
+  if (slot !== undefined && native().kiseki_slot_is_open(slot) === 0) {
+    return new SealedSqliteError("slot_closed", `The key slot is closed: ${text}`, {
+      cause: reason,
+    });
   }
   const sqlite = reason instanceof Error && "code" in reason ? String(reason.code) : "";
   return new SealedSqliteError(codes[sqlite] ?? "io", text, { cause: reason });
@@ -61,6 +71,9 @@ function connect(set: MemberSetHandle, file: string, options: DatabaseOptions, f
 /** Made under another name and renamed on all members when it is whole. */
 function create(set: MemberSetHandle, file: string, options: DatabaseOptions): void {
   const temporary = `${file}.new`;
+  if (native().kiseki_file_exists(set.number, cText(file)) !== 0) {
+    throw new SealedSqliteError("exists", `Cannot create ${file}: it is there`);
+  }
   for (const leftover of [temporary, `${temporary}-wal`]) {
     native().kiseki_file_delete(set.number, cText(leftover));
   }
@@ -96,16 +109,6 @@ function configure(database: Database, options: DatabaseOptions): void {
   database.run("PRAGMA application_id = 1263748937"); // "KSKI"
 }
 
-/** True when some member has the file. */
-export function hasFile(
-  set: { listFiles(): readonly string[] },
-  name: string,
-  fileId: Uint8Array,
-  keyset: number,
-): boolean {
-  return set.listFiles().includes(fileName(name, fileId, keyset));
-}
-
 /**
  * A connection to a sealed file, usable in the thread that made it. WAL, pages of 4096 bytes of which 32
  * are the seal's, temporary tables in memory. Close with `close(true)`, before the set.
@@ -125,6 +128,6 @@ export function openDatabase(set: MemberSetHandle, options: DatabaseOptions): Da
     return database;
   } catch (reason) {
     database?.close();
-    throw toSealedSqliteError(set, reason);
+    throw toSealedSqliteError(set, reason, options.slot);
   }
 }
