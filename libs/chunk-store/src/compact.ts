@@ -58,7 +58,7 @@ async function compactDevice(
 ): Promise<Compacted> {
   const { zones } = device;
   const worth = (zone: number): boolean => {
-    const used = zones.ends[zone]! - deviceBlockSize;
+    const used = zones.zoneSize - 2 * deviceBlockSize;
     return zones.state(zone) === "full" && 1 - zones.living[zone]! / used >= deadShareMin;
   };
   const order = Array.from({ length: zones.count }, (_, zone) => zone)

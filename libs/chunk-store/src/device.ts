@@ -1,11 +1,12 @@
 import type { DeviceId } from "@kiseki/base";
 import { toUuid } from "@kiseki/base";
 import type { DeviceClass, Superblock } from "@kiseki/format";
-import { deviceDataOffset, recordSize } from "@kiseki/format";
+import { deviceBlockSize, deviceDataOffset, recordHeaderSize, recordSize } from "@kiseki/format";
 import type { CapacityState, PlacementDevice } from "@kiseki/placement";
 import { acceptsFragments, capacityState } from "@kiseki/placement";
 import type { DeviceSlot, FragmentFault } from "@kiseki/ports";
 import type { GroupWriter } from "./group-writer.ts";
+import { zonesKeptBack } from "./group-writer.ts";
 import type { Fragment } from "./row.ts";
 import { payloadSizeOf } from "./row.ts";
 import type { DeviceState } from "./types.ts";
@@ -62,12 +63,13 @@ export class Device implements PlacementDevice {
   get takesMoves(): boolean {
     return this.state === "healthy" || this.state === "degraded";
   }
+  /** What living records can take at most: two zones are kept back, one is open, zones have ends. */
+  get usable(): number {
+    const { count, zoneSize } = this.zones;
+    return Math.max(0, count - zonesKeptBack - 1) * (zoneSize - 2 * deviceBlockSize);
+  }
   get capacity(): CapacityState {
-    return capacityState(
-      this.class,
-      this.zones.livingTotal,
-      this.zones.count * this.zones.zoneSize,
-    );
+    return capacityState(this.class, this.zones.livingTotal, this.usable);
   }
   get writable(): boolean {
     return this.takesMoves && acceptsFragments(this.capacity);
@@ -77,11 +79,11 @@ export class Device implements PlacementDevice {
   }
   addLiving(fragment: Fragment, plainSize: number): void {
     if (!this.#holds(fragment)) return;
-    this.zones.addLiving(fragment.zone, recordSize(payloadSizeOf(fragment, plainSize)));
+    this.zones.addLiving(fragment.zone, takenBy(fragment, plainSize));
   }
   dropLiving(fragment: Fragment, plainSize: number): void {
     if (!this.#holds(fragment)) return;
-    this.zones.addLiving(fragment.zone, -recordSize(payloadSizeOf(fragment, plainSize)));
+    this.zones.addLiving(fragment.zone, -takenBy(fragment, plainSize));
   }
   /** False when the zone was begun anew since, or the device is not here. */
   #holds(fragment: Fragment): boolean {
@@ -105,3 +107,7 @@ export class Device implements PlacementDevice {
     this.#readErrors = 0;
   }
 }
+
+/** On the device: the record and its header once more in the zone's summary. */
+const takenBy = (fragment: Fragment, plainSize: number): number =>
+  recordSize(payloadSizeOf(fragment, plainSize)) + recordHeaderSize;

@@ -24,6 +24,7 @@ export async function putChunk(
   const size = request.source.size;
   assert(size >= 1 && size <= chunkSizeMax, "a chunk has 1 byte to 4 MiB");
   let reclaimed = false;
+  let full = false;
   for (let attempt = 0; attempt <= pool.devices.length + 2; attempt++) {
     pool.checkOpen();
     const plan = planPut(request.chunkId, pool.devices, {
@@ -35,12 +36,13 @@ export async function putChunk(
     const enough = pool.safeties.refuseThin ? ackMin(plan.profile) : 1;
     if (written.fragments.length >= enough) return await accept(pool, request, plan, written);
     release(pool, written.fragments);
-    if (!written.noSpace) continue;
+    full = written.noSpace;
+    if (!full) continue;
     if (reclaimed && (await pool.reclaimOnce()) === 0) throw noSpace();
     reclaimed = true;
     await pool.reclaimOnce();
   }
-  throw refusal(pool);
+  throw full ? noSpace() : refusal(pool);
 }
 const noSpace = (): ChunkStoreError =>
   new ChunkStoreError("no_space", "Cannot store the chunk: no zone is free on enough devices");

@@ -1,0 +1,183 @@
+import { expect, test } from "bun:test";
+import { ChunkStoreError } from "./index.ts";
+import type { Chunk } from "./store.fixture.ts";
+import { seedOfRun, TestPool } from "./store.fixture.ts";
+
+// Goal: each row of STORE §6 that devices can show. Method: simulated disks, one fault per test.
+const replay = `(KISEKI_SIM_SEED=${seedOfRun})`;
+
+async function fill(pool: TestPool, count: number, sizeMax = 20_000): Promise<Chunk[]> {
+  const chunks = Array.from({ length: count }, () => pool.chunk(1 + pool.prng.below(sizeMax)));
+  for (const chunk of chunks) await pool.put(chunk, chunk.plain.byteLength <= 4096);
+  return chunks;
+}
+async function allRead(pool: TestPool, chunks: readonly Chunk[]): Promise<void> {
+  for (const chunk of chunks) expect(await pool.get(chunk)).toEqual(chunk.plain);
+}
+function allWhole(pool: TestPool, chunks: readonly Chunk[]): void {
+  for (const chunk of chunks)
+    expect(pool.store.inspect(chunk.chunkId, chunk.sealId)!.missing).toBe(0);
+}
+
+test(`bit rot on one device: detected, the object reported lost, never a wrong byte ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 1);
+  const chunks = await fill(pool, 20);
+  for (let i = 0; i < 60; i++) pool.disk(0).rot(65_536, 65_536 + 300_000);
+  let lost = 0;
+  for (const chunk of chunks) {
+    const got = await pool.get(chunk);
+    if (typeof got === "string") {
+      expect(got).toBe("lost");
+      lost += 1;
+    } else expect(got).toEqual(chunk.plain);
+  }
+  expect(lost).toBeGreaterThan(0);
+  expect(pool.store.repairQueue().length).toBe(lost);
+});
+
+test(`bit rot with parity: read through, found by scrub, repaired ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 6);
+  const chunks = await fill(pool, 30);
+  for (let i = 0; i < 40; i++) pool.disk(2).rot(65_536, 65_536 + 120_000);
+  await allRead(pool, chunks);
+  expect((await pool.store.scrub()).faults + pool.store.repairQueue().length).toBeGreaterThan(0);
+  const outcome = await pool.store.repair();
+  expect(outcome.lost.length + outcome.waiting.length).toBe(0);
+  allWhole(pool, chunks);
+  expect((await pool.store.scrub()).faults).toBe(0);
+});
+
+test(`a device gone at run time: puts go on thin, reads too; a new device is filled ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 6);
+  const before = await fill(pool, 20);
+  pool.disk(3).gone = true;
+  const after = await fill(pool, 20);
+  await allRead(pool, [...before, ...after]);
+  const failed = pool.store.status().devices.find((device) => device.path === "disk3")!;
+  expect(failed.state).toBe("failed");
+  const thin = after.filter(
+    (chunk) => pool.store.inspect(chunk.chunkId, chunk.sealId)!.missing > 0,
+  );
+  expect(thin.length).toBeGreaterThan(0);
+  pool.disks.set("spare", pool.disk(3));
+  pool.disk(3).gone = false;
+  pool.disk(3).zero();
+  const progress: number[] = [];
+  await pool.store.replaceDevice(failed.id, { path: "disk3" });
+  const outcome = await pool.store.repair(undefined, ({ done }) => progress.push(done));
+  expect(outcome.lost.length + outcome.waiting.length).toBe(0);
+  expect(progress.length).toBeGreaterThan(0);
+  allWhole(pool, [...before, ...after]);
+  await pool.crash("power");
+  allWhole(pool, [...before, ...after]);
+  await allRead(pool, [...before, ...after]);
+});
+
+test(`devices going one after another: profiles shrink, single copies only when allowed ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 3);
+  const chunks: Chunk[] = [];
+  const putOne = async () => {
+    const chunk = pool.chunk(9000);
+    const placement = await pool.put(chunk);
+    chunks.push(chunk);
+    return placement;
+  };
+  expect((await putOne()).profile).toEqual({ kind: "ec", data: 2, parity: 1 });
+  pool.disk(0).gone = true;
+  expect((await putOne()).profile).toEqual({ kind: "copies", copies: 2 });
+  pool.disk(1).gone = true;
+  await expect(putOne()).rejects.toThrow(ChunkStoreError);
+  pool.disk(1).gone = false;
+  await pool.store.resyncDevice({ path: "disk1" });
+  expect((await putOne()).profile).toEqual({ kind: "copies", copies: 2 });
+  await allRead(pool, chunks);
+});
+
+test(`a device zeroed while the node was down: missing, read through, replaced ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 3);
+  const chunks = await fill(pool, 20);
+  pool.disk(1).zero();
+  await pool.crash("power", "lost");
+  expect(pool.store.status().devices.filter((device) => device.state === "missing").length).toBe(1);
+  await allRead(pool, chunks);
+  const missing = pool.store.status().devices.find((device) => device.state === "missing")!;
+  await pool.store.replaceDevice(missing.id, { path: "disk1" });
+  expect((await pool.store.repair()).lost.length).toBe(0);
+  allWhole(pool, chunks);
+});
+
+test(`an old state of a device put back is not believed ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 3);
+  const before = await fill(pool, 10);
+  const old = pool.disk(1).copy();
+  const after = await fill(pool, 20);
+  pool.store.checkpoint();
+  pool.disk(1).restore(old);
+  await pool.crash("power");
+  await allRead(pool, [...before, ...after]);
+  await pool.store.repair();
+  allWhole(pool, [...before, ...after]);
+  expect((await pool.store.scrub()).faults).toBe(0);
+});
+
+test(`a device away for a while and back is resynced before it counts ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 2);
+  const before = await fill(pool, 10);
+  pool.disk(1).gone = true;
+  pool.allowSingleCopy = true;
+  await pool.crash("kill");
+  const removed = before.splice(0, 5);
+  pool.store.remove(removed);
+  const after = await fill(pool, 10);
+  pool.disk(1).gone = false;
+  await pool.crash("kill");
+  expect(pool.store.status().devices.map((device) => device.state)).toContain("missing");
+  await pool.store.resyncDevice({ path: "disk1" });
+  await pool.store.matchCandidates(
+    ({ chunkId }) => !removed.some((chunk) => Buffer.compare(chunk.chunkId, chunkId) === 0),
+  );
+  for (const chunk of removed)
+    expect(pool.store.inspect(chunk.chunkId, chunk.sealId)).toBeUndefined();
+  await allRead(pool, [...before, ...after]);
+});
+
+test(`a full device: no_space early, deletes and compaction still work ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 2);
+  const chunks: Chunk[] = [];
+  let refused: unknown;
+  for (let i = 0; i < 1000 && refused === undefined; i++) {
+    const chunk = pool.chunk(9000);
+    try {
+      await pool.put(chunk);
+      chunks.push(chunk);
+    } catch (reason) {
+      refused = reason;
+    }
+  }
+  expect((refused as ChunkStoreError).code).toBe("no_space");
+  await allRead(pool, chunks);
+  const gone = chunks.filter((_, i) => i % 2 === 0);
+  const kept = chunks.filter((_, i) => i % 2 === 1);
+  pool.store.remove(gone);
+  const more = await fill(pool, Math.floor(gone.length / 2), 9000);
+  await allRead(pool, [...kept, ...more]);
+  await pool.crash("power");
+  await allRead(pool, [...kept, ...more]);
+  await pool.crash("power", "lost");
+  await allRead(pool, [...kept, ...more]);
+});
+
+test(`a disk that lies about sync: others carry it, repair completes ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 3);
+  const before = await fill(pool, 5);
+  pool.disk(0).rates = { lyingSync: 10_000 };
+  const after = await fill(pool, 20);
+  pool.store.checkpoint();
+  pool.disk(0).rates = {};
+  await pool.crash("power");
+  await allRead(pool, [...before, ...after]);
+  await pool.store.scrub();
+  await pool.store.repair();
+  allWhole(pool, [...before, ...after]);
+  expect((await pool.store.scrub()).faults).toBe(0);
+});
