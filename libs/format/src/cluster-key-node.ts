@@ -12,7 +12,7 @@ import { newBytes, sameBytes, toUtf8 } from "@kiseki/base";
  *    32  32  node secret
  *    64   4  CRC-32C of bytes [0, 64)
  */
-export const nodeSecretFileSize = 68;
+const nodeSecretFileSize = 68;
 const version = 1;
 
 export interface NodeSecretFile {

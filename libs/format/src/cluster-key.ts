@@ -18,10 +18,10 @@ import { newBytes, sameBytes, toUtf8 } from "@kiseki/base";
  *
  * AAD of both sealings = bytes [0, 40).
  */
-export const clusterKeyFileSize = 256;
-export const clusterKeyFileVersion = 1;
+const clusterKeyFileSize = 256;
+const clusterKeyFileVersion = 1;
 /** Bytes in front of both sealings, their AAD. */
-export const clusterKeyHeaderSize = 40;
+const clusterKeyHeaderSize = 40;
 
 /** One of the two sealings. */
 export interface ClusterKeySlot {

@@ -46,7 +46,6 @@ export type {
   ClusterKeySlot,
 } from "./cluster-key.ts";
 export {
-  clusterKeyFileSize,
   decodeClusterKeyFile,
   encodeClusterKeyFile,
   encodeClusterKeyHeader,
@@ -70,7 +69,6 @@ export {
   encodeBoundShare,
   encodeSealedKey,
   encodeSealedKeyHeader,
-  sealedKeyOverhead,
   sealedKeyPlaintextSizeMax,
   shareSize,
 } from "./wrapped-share.ts";

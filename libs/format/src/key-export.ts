@@ -17,10 +17,10 @@ import { newBytes, sameBytes, toUtf8 } from "@kiseki/base";
  *   156  32  zero
  *   188   4  CRC-32C of bytes [0, 188)
  */
-export const keyExportSize = 192;
-export const keyExportVersion = 1;
+const keyExportSize = 192;
+const keyExportVersion = 1;
 /** Bytes in front of the nonce, the sealing's AAD. */
-export const keyExportHeaderSize = 64;
+const keyExportHeaderSize = 64;
 
 export interface ScryptCost {
   readonly log2N: number;

@@ -11,14 +11,14 @@ import { newBytes } from "@kiseki/base";
  *     8 12  nonce, random for each sealing
  *    20  n  AES-256-GCM ciphertext and 16-byte tag; AAD = bytes [0, 8) ‖ the caller's context
  */
-export const sealedKeyVersion = 1;
-export const sealedKeyHeaderSize = 8;
-export const sealedKeyOverhead = 20 + 16;
+const sealedKeyVersion = 1;
+const sealedKeyHeaderSize = 8;
+const sealedKeyOverhead = 20 + 16;
 /** The largest secret: what a `Kms` must wrap. */
 export const sealedKeyPlaintextSizeMax = 4096;
 
 /** What a sealed key holds. Numbers are stored: append only. */
-export const sealedKeyKind = {
+const sealedKeyKind = {
   master: 1,
   share: 2,
   id_key: 3,
@@ -84,7 +84,7 @@ export function decodeSealedKey(
  *    32 32  SHA-256 of (tenant, keyset, purpose), checked after unwrap
  */
 export const shareSize = 32;
-export const boundShareSize = 64;
+const boundShareSize = 64;
 
 export function encodeBoundShare(share: Uint8Array, binding: Uint8Array): Uint8Array {
   const target = newBytes(boundShareSize);

@@ -160,7 +160,7 @@ export type PassphraseKdf = (
 ) => Uint8Array;
 
 /** 128 MiB and about half a second on one core of 2024. */
-export const keyExportCost: ScryptCost = { log2N: 17, r: 8, p: 1 };
+const keyExportCost: ScryptCost = { log2N: 17, r: 8, p: 1 };
 
 export interface ExportedKeys {
   readonly clusterId: Uint8Array;

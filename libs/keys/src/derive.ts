@@ -2,7 +2,7 @@ import { concatBytes, newBytes, toUtf8 } from "@kiseki/base";
 import type { Crypto } from "@kiseki/ports";
 
 /** What a key is for. The label `kiseki/<purpose>/v1` opens the info of its HKDF-Expand (KEYS). */
-export type Purpose =
+type Purpose =
   | "bounds"
   | "chain"
   | "chunk"
@@ -25,7 +25,7 @@ export type Purpose =
   | "wal-mask";
 
 /** Salts of HKDF-Extract: one per kind of secret, so that no secret is extracted twice into one key. */
-export type SecretKind = "chain-root" | "cluster-root" | "dir-root" | "master-root" | "root";
+type SecretKind = "chain-root" | "cluster-root" | "dir-root" | "master-root" | "root";
 
 export const label = (purpose: Purpose | SecretKind): Uint8Array => toUtf8(`kiseki/${purpose}/v1`);
 

@@ -30,7 +30,7 @@ export {
 export { ClusterKeyring, deriveMasterWrapKey } from "./cluster-keyring.ts";
 export { deriveInfo } from "./derive.ts";
 export type { ChunkTransform } from "./keyset-keyring.ts";
-export { chunkTransform, deriveChainKey, deriveRoot, KeysetKeyring } from "./keyset-keyring.ts";
+export { deriveChainKey, deriveRoot, KeysetKeyring } from "./keyset-keyring.ts";
 export type { KeysetUse } from "./rules.ts";
 export { canDropKeyset, droppableMasters, liveKeysets } from "./rules.ts";
 export type { SealedKeyOpenFault, SealPlace, ShareOwner, SharePurpose } from "./sealed-key.ts";
@@ -43,7 +43,6 @@ export {
   unbindShare,
 } from "./sealed-key.ts";
 export type { KeyTools, OpenSecret, Secret } from "./secret.ts";
-export { moveToSecret } from "./secret.ts";
 export { poolSecrets } from "./secret-pool.ts";
 export type { TenantKeyringParts } from "./tenant-keyring.ts";
 export { TenantKeyring } from "./tenant-keyring.ts";

@@ -13,7 +13,7 @@ import { deriveKey, label, u64Field } from "./derive.ts";
 import { type KeyTools, moveToSecret, type Secret } from "./secret.ts";
 
 /** How a chunk's plaintext was changed before it was sealed; part of its DEK. Stored: append only. */
-export const chunkTransform = { none: 0, deflate: 1 } as const;
+const chunkTransform = { none: 0, deflate: 1 } as const;
 export type ChunkTransform = keyof typeof chunkTransform;
 
 /**

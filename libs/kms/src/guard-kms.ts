@@ -3,7 +3,7 @@ import { type Clock, type Kms, KmsError, type KmsErrorCode } from "@kiseki/ports
 import { type BreakerEvent, type BreakerState, breakerTransition } from "./lifecycle.ts";
 
 /** Limits of spec §4.5. Connecting has its own 2 s, kept by the drivers that connect. */
-export const kmsLimits = {
+const kmsLimits = {
   callTimeout: millis(5_000),
   probeAfter: millis(30_000),
   failuresMax: 5,

@@ -10,7 +10,7 @@ import {
 import { type Clock, type Kms, KmsError } from "@kiseki/ports";
 import type { KeyStore } from "./key-store.ts";
 
-export const internalProvider = "internal";
+const internalProvider = "internal";
 
 export interface InternalKmsParts {
   readonly clock: Clock;

@@ -25,7 +25,7 @@ const migrations: readonly string[] = [
 ];
 
 /** `shredding`: the KEK may be destroyed already, our wrapped shares may be there still; nothing opens. */
-export type TenantRowState = "live" | "shredding" | "shredded";
+type TenantRowState = "live" | "shredding" | "shredded";
 
 export interface TenantRow {
   readonly tenant: TenantId;
@@ -44,7 +44,7 @@ export interface KeysetRow {
   readonly systemShare: Uint8Array;
   readonly tenantShare: Uint8Array;
 }
-export interface MasterRow {
+interface MasterRow {
   readonly epoch: number;
   readonly sealed: Uint8Array;
 }

@@ -26,7 +26,7 @@ import type { Clock } from "@kiseki/ports";
 import { TenantKeysError } from "./errors.ts";
 import type { KeyStore, TenantRow } from "./key-store.ts";
 
-export interface SystemSharesParts {
+interface SystemSharesParts {
   readonly clock: Clock;
   /** The secure one. */
   readonly prng: Prng;
