@@ -9,7 +9,7 @@ test("encodeResponseHead() writes head bytes at the offset, or says that there i
     "HTTP/1.1 206 Partial Content\r\nx-a: é\r\n\r\n",
   );
   expect(target[end]).toBe(0xaa);
-  expect(encodeResponseHead(206, [["x-a", "é"]], target, 20)).toBe(-1);
+  expect(encodeResponseHead(206, [["x-a", "é"]], target, 21)).toBe(-1);
 });
 
 test("encodeResponseHead() cannot be made to emit another line", () => {

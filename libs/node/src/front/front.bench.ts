@@ -166,6 +166,7 @@ function drive(port: number, { connections, requests, request, bodySize, answerS
 if (process.argv[2] === "serve") {
   const port = process.argv[3] === "front" ? startFront() : startBunServe();
   console.log(port);
+  process.on("SIGINT", () => process.exit(0));
   process.on("SIGUSR2", () => console.log(JSON.stringify(process.cpuUsage())));
 } else if (import.meta.main) {
   for (const kind of ["front", "Bun.serve"]) {
