@@ -41,6 +41,8 @@ export {
 } from "./datapath.ts";
 export type { Kms, KmsErrorCode } from "./kms.ts";
 export { KmsError } from "./kms.ts";
+export type { MetricName } from "./metric-table.ts";
+export { metricTable } from "./metric-table.ts";
 export type { Metrics } from "./metrics.ts";
 export type { MapReader, MapWriter } from "./ordered-map.ts";
 export type { CommitOutcome, LogEntry, ShardHead, ShardStore, ShardTx } from "./shard-store.ts";

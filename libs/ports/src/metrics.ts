@@ -1,7 +1,9 @@
-/** Counts and durations. Names are those of `docs/operations.md`; labels come from closed sets, never from users. */
+import type { MetricName } from "./metric-table.ts";
+
+/** Counts and durations, by the names of the metric table; labels come from closed sets, never from users. */
 export interface Metrics {
-  add(name: string, amount: number, labels?: Readonly<Record<string, string>>): void;
-  set(name: string, value: number, labels?: Readonly<Record<string, string>>): void;
+  add(name: MetricName, amount: number, labels?: Readonly<Record<string, string>>): void;
+  set(name: MetricName, value: number, labels?: Readonly<Record<string, string>>): void;
   /** One observation of a histogram; durations in seconds. */
-  observe(name: string, value: number, labels?: Readonly<Record<string, string>>): void;
+  observe(name: MetricName, value: number, labels?: Readonly<Record<string, string>>): void;
 }

@@ -6,4 +6,3 @@ export type { LogLevel, Logger } from "./logger.ts";
 export { openLogger } from "./logger.ts";
 export type { MetricsRegistry } from "./metrics.ts";
 export { openMetrics } from "./metrics.ts";
-export { metricTable } from "./metric-table.ts";

@@ -1,7 +1,6 @@
 import { assert } from "@kiseki/base";
-import type { Metrics } from "@kiseki/ports";
+import { type MetricName, type Metrics, metricTable } from "@kiseki/ports";
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
-import { type MetricName, metricTable } from "./metric-table.ts";
 
 export interface MetricsRegistry extends Metrics {
   /** The Prometheus text format, version 0.0.4. */
@@ -12,8 +11,8 @@ export interface MetricsRegistry extends Metrics {
 
 type Metric = Counter | Gauge | Histogram;
 
-function makeMetric(registry: Registry, name: string): Metric {
-  const row = metricTable[name as MetricName];
+function makeMetric(registry: Registry, name: MetricName): Metric {
+  const row = metricTable[name];
   const labelNames = "labels" in row ? [...row.labels] : [];
   const common = { name, help: row.help, labelNames, registers: [registry] };
   if (row.kind === "counter") return new Counter(common);
@@ -26,9 +25,9 @@ export function openMetrics(): MetricsRegistry {
   const registry = new Registry();
   collectDefaultMetrics({ register: registry });
   const metrics = new Map(
-    Object.keys(metricTable).map((name) => [name, makeMetric(registry, name)]),
+    (Object.keys(metricTable) as MetricName[]).map((name) => [name, makeMetric(registry, name)]),
   );
-  const find = (name: string): Metric => {
+  const find = (name: MetricName): Metric => {
     const metric = metrics.get(name);
     assert(metric !== undefined, `${name} is in the metric table`);
     return metric;

@@ -59,16 +59,8 @@ export class Gateway {
   }
 
   /** Never rejects. */
-  async handle(request: FrontRequest): Promise<FrontResponse> {
-    const { clock, metrics } = this.#options.ports;
-    const context = contextOf(request);
-    const response = await this.#answer(request, context);
-    const { method } = request.head;
-    const labels = { method: methodLabel(method) };
-    metrics.add("kiseki_gateway_requests_total", 1, { ...labels, status: `${response.status}` });
-    const duration = (clock.monotonic() - request.arrivedAt) / 1000;
-    metrics.observe("kiseki_gateway_request_duration_seconds", duration, labels);
-    return response;
+  handle(request: FrontRequest): Promise<FrontResponse> {
+    return this.#answer(request, contextOf(request));
   }
 
   /** What the front answers by itself, in S3's form. */
@@ -236,9 +228,6 @@ function contextOf(request: FrontRequest): ResponseContext {
     key: undefined,
   };
 }
-
-const methods = new Set(["GET", "HEAD", "PUT", "POST", "DELETE", "OPTIONS"]);
-const methodLabel = (method: string): string => (methods.has(method) ? method : "other");
 
 function frontFaultCode(fault: FrontFault): S3Fault["code"] {
   if (fault.code === "timeout") return "RequestTimeout";

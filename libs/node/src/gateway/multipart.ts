@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
-import { assert, newBytes, toHex } from "@kiseki/base";
+import { newBytes, toHex } from "@kiseki/base";
 import { listParts, type PartListPage } from "@kiseki/composition";
-import type { Checksum } from "@kiseki/format";
+import type { Checksum, PartRow } from "@kiseki/format";
 import {
   type AbortUploadCall,
+  checkComplete,
+  checkCompletePart,
   type CompletePart,
   type CompleteUploadCall,
   compositeChecksum,
@@ -22,6 +24,8 @@ import { type CallOutcome, storeBody } from "./objects.ts";
 import { type CallScope, findBucket, submit } from "./scope.ts";
 
 const partsPerPage = 1000;
+/** What S3 computes when the client names no algorithm. */
+export const defaultAlgorithm = "crc64nvme";
 
 /** The upload's id. @throws {GatewayFailure} `NoSuchUpload`. */
 export function uploadOf(text: string): Uint8Array {
@@ -87,7 +91,7 @@ export function uploadAlgorithm(
 export async function uploadPart(scope: CallScope, call: UploadPartCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
   const upload = uploadOf(call.uploadId);
-  const algorithm = uploadAlgorithm(scope, call) ?? call.body.algorithm;
+  const algorithm = uploadAlgorithm(scope, call) ?? call.body.algorithm ?? defaultAlgorithm;
   const { size } = call.body;
   const { md5, checksums } = await storeBody(scope, call.body, algorithm, async (body, id) => {
     await submit(
@@ -125,33 +129,61 @@ export async function abortUpload(scope: CallScope, call: AbortUploadCall): Prom
   return { result: { kind: "upload_aborted" } };
 }
 
-/** The checksum of the whole, from those of its parts; `undefined` when the parts do not carry one kind. */
+/** What the named parts come to. */
+interface Combined {
+  readonly checksum: ObjectChecksum | undefined;
+}
+
+/** Every part of the upload by its number; `undefined` when it was completed before: the machine knows the outcome. */
+function allParts(
+  scope: CallScope,
+  call: CompleteUploadCall,
+): { readonly upload: PartListPage["upload"]; readonly rows: Map<number, PartRow> } | undefined {
+  const rows = new Map<number, PartRow>();
+  for (let after: number | undefined = 0; ;) {
+    const page = partPage(scope, call, after, partsPerPage);
+    if (page === undefined) return undefined;
+    for (const { part, row } of page.parts) rows.set(part, row);
+    if (page.next === undefined) return { upload: page.upload, rows };
+    after = page.next;
+  }
+}
+
+/** The checksum of the whole, from those of its parts. @throws {GatewayFailure} when a claim does not hold. */
 function combine(
   scope: CallScope,
   call: CompleteUploadCall,
   named: readonly CompletePart[],
-): ObjectChecksum | undefined {
-  const rows = new Map<number, PartListPage["parts"][number]["row"]>();
-  let upload: PartListPage["upload"] | undefined;
-  for (let after: number | undefined = 0; after !== undefined;) {
-    const page = partPage(scope, call, after, partsPerPage);
-    if (page === undefined) return undefined; // completed before: the machine knows the outcome
-    upload = page.upload;
-    for (const { part, row } of page.parts) rows.set(part, row);
-    after = page.next;
-  }
-  assert(upload !== undefined, "an upload has a first page");
-  const algorithm = upload.checksumAlgorithm ?? "crc64nvme";
+): Combined {
+  const known = allParts(scope, call);
+  if (known === undefined) return { checksum: undefined };
+  const { checksumAlgorithm, isChecksumComposite } = known.upload;
+  const declared =
+    checksumAlgorithm === undefined
+      ? undefined
+      : ({
+          algorithm: checksumAlgorithm,
+          type: isChecksumComposite ? "COMPOSITE" : "FULL_OBJECT",
+        } as const);
+  const algorithm = checksumAlgorithm ?? defaultAlgorithm;
   const parts: { value: Uint8Array; size: number }[] = [];
-  for (const { partNumber, checksum } of named) {
-    const row = rows.get(partNumber);
-    const known = row?.checksums.find((value) => value.algorithm === algorithm);
-    if (row === undefined || known === undefined) return undefined;
-    const claimed = checksum?.algorithm === algorithm ? checksum.value : undefined;
-    if (claimed && !scope.ports.crypto.equal(claimed, known.value)) throw fail("InvalidPart");
-    parts.push({ value: known.value, size: row.size });
+  let size = 0;
+  for (const part of named) {
+    const row = known.rows.get(part.partNumber);
+    if (row === undefined) throw fail("InvalidPart");
+    const stored = row.checksums.find((checksum) => checksum.algorithm === algorithm);
+    const fault = checkCompletePart(part, declared, stored?.value);
+    if (fault) throw new GatewayFailure(fault);
+    size += row.size;
+    if (stored) parts.push({ value: stored.value, size: row.size });
   }
-  return combineParts(scope, algorithm, upload.isChecksumComposite, parts);
+  const checksum =
+    parts.length === named.length
+      ? combineParts(scope, algorithm, isChecksumComposite, parts)
+      : undefined;
+  const fault = checkComplete(call, checksum, size);
+  if (fault) throw new GatewayFailure(fault);
+  return { checksum };
 }
 
 function combineParts(
@@ -177,11 +209,7 @@ export async function completeUpload(
   const upload = uploadOf(call.uploadId);
   const named = parseCompleteBody(await readCallDocument(scope, call));
   if (isFault(named)) throw new GatewayFailure(named);
-  const checksum = combine(scope, call, named as readonly CompletePart[]);
-  const { expected, expectedAlgorithm } = call;
-  if (expected && checksum && expectedAlgorithm === checksum.algorithm) {
-    if (!scope.ports.crypto.equal(expected.value, checksum.value)) throw fail("BadDigest");
-  }
+  const { checksum } = combine(scope, call, named as readonly CompletePart[]);
   const answer = await submit(
     scope,
     {

@@ -83,7 +83,8 @@ function describeBody(
 export async function putObject(scope: CallScope, call: PutObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
   refuseEarly(scope, call);
-  const { size, algorithm } = call.body;
+  const { size } = call.body;
+  const algorithm = call.body.algorithm ?? "crc64nvme";
   const answer = await storeBody(scope, call.body, algorithm, (body, operationId) => {
     const etag: Etag = { md5: body.md5, parts: 0 };
     return submit(

@@ -84,7 +84,6 @@ export class Housekeeping implements AsyncDisposable {
     if (chunkStore.status().repairQueued === 0) return;
     const outcome = await chunkStore.repair(undefined, undefined, this.#abort.signal);
     if (outcome.repaired === 0 && outcome.lost.length === 0) return;
-    this.#parts.ports.metrics.add("kiseki_fragments_repaired_total", outcome.repaired);
     this.#parts.log.info(
       { repaired: outcome.repaired, lost: outcome.lost.length, waiting: outcome.waiting.length },
       "repaired",

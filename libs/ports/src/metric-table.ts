@@ -22,6 +22,17 @@ export const metricTable = {
     buckets: seconds,
   },
   kiseki_chunk_write_bytes_total: { kind: "counter", help: "Plaintext bytes stored in chunks" },
+  kiseki_chunk_puts_total: { kind: "counter", help: "Chunks stored" },
+  kiseki_chunk_reads_lost_total: {
+    kind: "counter",
+    help: "Reads of chunks with too few good fragments",
+  },
+  kiseki_chunk_tampered_total: {
+    kind: "counter",
+    help: "Reads of chunks whose checksums were right and whose tags were wrong",
+  },
+  kiseki_device_failed_total: { kind: "counter", help: "Devices given up since the start" },
+  kiseki_zones_reclaimed_total: { kind: "counter", help: "Zones that compaction emptied" },
   kiseki_chunk_read_bytes_total: { kind: "counter", help: "Plaintext bytes read from chunks" },
   kiseki_shard_commit_seconds: {
     kind: "histogram",
@@ -55,7 +66,7 @@ export const metricTable = {
     help: "Fragments found bad: io, header, crc; tag: tampering",
     labels: ["fault"],
   },
-  kiseki_fragments_repaired_total: { kind: "counter", help: "Fragments rebuilt and written again" },
+  kiseki_chunk_repairs_total: { kind: "counter", help: "Chunks completed by repair" },
   kiseki_chunks_collected_total: { kind: "counter", help: "Seals deleted by garbage collection" },
   kiseki_scrub_records_total: { kind: "counter", help: "Records verified by scrub" },
   kiseki_mirror_members: { kind: "gauge", help: "Members that hold every sealed file" },
@@ -65,7 +76,7 @@ export const metricTable = {
   },
   kiseki_key_rotation_total: { kind: "counter", help: "Rotations of masters and KEKs" },
   kiseki_crypto_shred_total: { kind: "counter", help: "KEKs destroyed" },
-  kiseki_connections: { kind: "gauge", help: "Open connections of the S3 listener" },
+  kiseki_gateway_connections: { kind: "gauge", help: "Open connections of the S3 listener" },
   kiseki_auth_failures_total: { kind: "counter", help: "Requests refused", labels: ["code"] },
 } as const satisfies Record<string, MetricRow>;
 
