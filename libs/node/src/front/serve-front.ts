@@ -1,6 +1,6 @@
 import { millis, newBytes } from "@kiseki/base";
 import type { Clock, Metrics } from "@kiseki/ports";
-import { Connection, type ConnectionContext } from "./connection.ts";
+import { Connection, type ConnectionContext, type ConnectionSocket } from "./connection.ts";
 import type { Front, FrontOptions } from "./types.ts";
 
 /** A response's head must fit; the first bytes of its body ride along. */
@@ -22,116 +22,152 @@ function dateSource(clock: Clock): () => string {
   };
 }
 
+/** The connections of one listener, and what they share. */
+class Connections implements ConnectionContext {
+  readonly clock: Clock;
+  readonly metrics: Metrics;
+  readonly options: FrontOptions;
+  readonly scratch: Uint8Array = newBytes(scratchSize);
+  readonly serverName: string | undefined;
+  readonly date: () => string;
+  isStopping = false;
+  readonly #open = new Set<Connection>();
+  #settleStop: (() => void) | undefined;
+
+  constructor(clock: Clock, metrics: Metrics, options: FrontOptions) {
+    this.clock = clock;
+    this.metrics = metrics;
+    this.options = options;
+    this.serverName = options.serverName;
+    this.date = dateSource(clock);
+  }
+
+  get count(): number {
+    return this.#open.size;
+  }
+
+  /** Runs `act`; a throw ends the connection and no more. */
+  guard(connection: Connection | undefined, act: (it: Connection) => void): void {
+    if (connection === undefined) return;
+    try {
+      act(connection);
+    } catch (reason) {
+      this.options.onBug(reason);
+      connection.cut();
+    }
+  }
+
+  forEach(act: (it: Connection) => void): void {
+    for (const connection of this.#open) this.guard(connection, act);
+  }
+
+  accept(socket: ConnectionSocket): Connection {
+    const connection = new Connection(this, socket);
+    this.#open.add(connection);
+    this.#count();
+    return connection;
+  }
+
+  forget(connection: Connection): void {
+    if (!this.#open.delete(connection)) return;
+    this.#count();
+    if (this.#open.size === 0) this.#settleStop?.();
+  }
+
+  /** Resolves when none is left. */
+  async allClosed(): Promise<void> {
+    if (this.#open.size === 0) return;
+    await new Promise<void>((resolve) => {
+      this.#settleStop = resolve;
+    });
+  }
+
+  #count(): void {
+    this.metrics.set("kiseki_gateway_connections", this.#open.size);
+  }
+}
+
+function listen(connections: Connections): Bun.TCPSocketListener<Connection | undefined> {
+  const { options } = connections;
+  const { tls, limits } = options;
+  const reuse = options.reusePort ? { reusePort: true } : {}; // works, but Bun's types lack it
+  return Bun.listen<Connection | undefined>({
+    hostname: options.hostname,
+    port: options.port,
+    ...reuse,
+    allowHalfOpen: true,
+    ...(tls === undefined ? {} : { tls: { cert: tls.certificate, key: tls.key } }),
+    socket: {
+      open(socket) {
+        socket.setNoDelay(true);
+        const connection = connections.accept(socket);
+        socket.data = connection;
+        if (connections.count <= limits.connectionCountMax && !connections.isStopping) return;
+        // Before its handshake a TLS client understands no answer.
+        connections.guard(connection, (it) => (tls === undefined ? it.refuse() : it.cut()));
+      },
+      data(socket, source) {
+        connections.guard(socket.data, (it) => it.arrived(source));
+      },
+      drain(socket) {
+        connections.guard(socket.data, (it) => it.drained());
+      },
+      end(socket) {
+        connections.guard(socket.data, (it) => it.inputEnded());
+      },
+      close(socket) {
+        connections.guard(socket.data, (it) => {
+          connections.forget(it);
+          it.closed();
+        });
+      },
+      error(socket) {
+        connections.guard(socket.data, (it) => it.cut());
+      },
+    },
+  });
+}
+
+/** Looks for what is overdue until `signal`. */
+async function sweepForever(connections: Connections, signal: AbortSignal): Promise<void> {
+  const { clock, options } = connections;
+  const { headTimeout, idleTimeout, transferWindow, lingerTimeout } = options.limits;
+  const shortest = Math.min(headTimeout, idleTimeout, transferWindow, 2 * lingerTimeout) / 4;
+  const interval = millis(Math.max(sweepIntervalMin, Math.min(sweepIntervalMax, shortest)));
+  try {
+    while (!signal.aborted) {
+      await clock.sleep(interval, signal);
+      const now = clock.monotonic();
+      connections.forEach((it) => it.sweep(now));
+    }
+  } catch (reason) {
+    if (!signal.aborted) options.onBug(reason);
+  }
+}
+
 /**
  * Listens and serves until `stop`. Nothing is thrown into the socket callbacks: what goes wrong in
  * them ends one connection and is told to `onBug`.
  * @throws when the address cannot be listened on, or the PEM files make no TLS context.
  */
 export function serveFront(clock: Clock, metrics: Metrics, options: FrontOptions): Front {
-  const { limits } = options;
-  const connections = new Set<Connection>();
+  const connections = new Connections(clock, metrics, options);
+  const listener = listen(connections);
   const sweeping = new AbortController();
-  let isStopping = false;
-  let settleStop: (() => void) | undefined;
-  const forget = (connection: Connection): void => {
-    if (!connections.delete(connection)) return;
-    metrics.set("kiseki_gateway_connections", connections.size);
-    if (connections.size === 0) settleStop?.();
-  };
-  const context: ConnectionContext = {
-    clock,
-    metrics,
-    options,
-    scratch: newBytes(scratchSize),
-    serverName: options.serverName,
-    date: dateSource(clock),
-    forget,
-    get isStopping() {
-      return isStopping;
-    },
-  };
-  const guard = (connection: Connection | undefined, act: (it: Connection) => void): void => {
-    if (connection === undefined) return;
-    try {
-      act(connection);
-    } catch (reason) {
-      options.onBug(reason);
-      connection.cut();
-    }
-  };
-  const reuse = options.reusePort ? { reusePort: true } : {}; // works, but Bun's types lack it
-  const listener = Bun.listen<Connection | undefined>({
-    hostname: options.hostname,
-    port: options.port,
-    ...reuse,
-    allowHalfOpen: true,
-    ...(options.tls === undefined
-      ? {}
-      : { tls: { cert: options.tls.certificate, key: options.tls.key } }),
-    socket: {
-      open(socket) {
-        socket.setNoDelay(true);
-        const connection = new Connection(context, socket);
-        socket.data = connection;
-        connections.add(connection);
-        metrics.set("kiseki_gateway_connections", connections.size);
-        if (connections.size <= limits.connectionCountMax && !isStopping) return;
-        // Before its handshake a TLS client understands no answer.
-        guard(connection, (it) => (options.tls === undefined ? it.refuse() : it.cut()));
-      },
-      data(socket, source) {
-        guard(socket.data, (it) => it.arrived(source));
-      },
-      drain(socket) {
-        guard(socket.data, (it) => it.drained());
-      },
-      end(socket) {
-        guard(socket.data, (it) => it.inputEnded());
-      },
-      close(socket) {
-        guard(socket.data, (it) => {
-          forget(it);
-          it.closed();
-        });
-      },
-      error(socket) {
-        guard(socket.data, (it) => it.cut());
-      },
-    },
-  });
-  const shortest = Math.min(limits.headTimeout, limits.idleTimeout, limits.transferWindow);
-  const interval = millis(
-    Math.max(sweepIntervalMin, Math.min(sweepIntervalMax, shortest / 4, limits.lingerTimeout / 2)),
-  );
-  const sweep = async (): Promise<void> => {
-    while (!sweeping.signal.aborted) {
-      await clock.sleep(interval, sweeping.signal);
-      const now = clock.monotonic();
-      for (const connection of connections) guard(connection, (it) => it.sweep(now));
-    }
-  };
-  sweep().catch((reason: unknown) => {
-    if (!sweeping.signal.aborted) options.onBug(reason);
-  });
+  void sweepForever(connections, sweeping.signal);
   return {
     port: listener.port,
     get connectionCount() {
-      return connections.size;
+      return connections.count;
     },
     async stop(signal) {
-      isStopping = true;
+      connections.isStopping = true;
       listener.stop(false);
-      for (const connection of connections) guard(connection, (it) => it.retire());
-      const cutAll = (): void => {
-        for (const connection of connections) guard(connection, (it) => it.cut());
-      };
+      connections.forEach((it) => it.retire());
+      const cutAll = (): void => connections.forEach((it) => it.cut());
       if (signal?.aborted === true) cutAll();
       else signal?.addEventListener("abort", cutAll, { once: true });
-      if (connections.size > 0) {
-        await new Promise<void>((resolve) => {
-          settleStop = resolve;
-        });
-      }
+      await connections.allClosed();
       signal?.removeEventListener("abort", cutAll);
       sweeping.abort();
     },
