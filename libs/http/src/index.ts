@@ -18,7 +18,7 @@ export { httpLimitsDefault } from "./limits.ts";
 export type { RequestEvent } from "./request-decoder.ts";
 export { RequestDecoder } from "./request-decoder.ts";
 export type { ResponseHeader } from "./response-head.ts";
-export { continueResponse, encodeResponseHead, statusReason } from "./response-head.ts";
+export { continueResponse, encodeResponseHead } from "./response-head.ts";
 export type { QueryPair, SplitTarget } from "./target.ts";
 export {
   parseQuery,

@@ -37,7 +37,7 @@ const reasons: Readonly<Record<number, string>> = {
 };
 
 /** The reason phrase that goes with `status`; `Status` when it has none here. */
-export function statusReason(status: number): string {
+function statusReason(status: number): string {
   return reasons[status] ?? "Status";
 }
 
