@@ -19,7 +19,7 @@ import type { WalkEvent } from "./walk.ts";
 import { KeyWalk } from "./walk.ts";
 
 /** Events of one call at most: a page ends early rather than walk over many dead directories. */
-const eventsMax = 20_000;
+const eventsMax = 10_000;
 const emptyEtag = { md5: fromHex("d41d8cd98f00b204e9800998ecf8427e"), parts: 0 };
 
 type Item = Extract<WalkEvent, { kind: "object" }> | Extract<ListItem, { kind: "prefix" }>;
@@ -138,7 +138,6 @@ export function listVersions(
     startsWith(after.key, query.prefix) &&
     commonPrefix(query, after.key) === undefined;
   if (isWithin && typeof after?.version === "bigint") {
-    walk.seek(after.key);
     walk.seekVersion(after.key, after.version);
   } else walk.seek(start);
   const headOf = (entry: DirectoryEntry) => getHead(map, dirKeys.dirKey(entry.inode));

@@ -4,25 +4,28 @@ import type { MapReader, MapWriter } from "@kiseki/ports";
 
 /** What one operation would write, over the batch's map: dropped when the operation is refused. */
 export interface Overlay extends MapWriter {
-  /** In key order. Rows that end as they were before are left out. */
+  /** In key order. Rows that were read and end as they were are left out. */
   writes(): readonly RowWrite[];
 }
 
-/** One character per byte: a key for `Map`. */
-function keyText(key: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < key.byteLength; i++) text += String.fromCharCode(key[i]!);
-  return text;
-}
+/** One character per byte: a key for `Map`. Keys of rows are far below the limit on arguments. */
+const keyText = (key: Uint8Array): string => String.fromCharCode(...key);
 
 export function overlayOf(base: MapReader): Overlay {
   const rows = new Map<string, RowWrite>();
+  /** What the base answered: asked once per key. */
+  const known = new Map<string, Uint8Array | undefined>();
   const inOrder = (): RowWrite[] => [...rows.values()].sort((a, b) => compareBytes(a.key, b.key));
 
   return {
     get(key) {
-      const row = rows.get(keyText(key));
-      return row === undefined ? base.get(key) : row.value;
+      const text = keyText(key);
+      const row = rows.get(text);
+      if (row !== undefined) return row.value;
+      if (known.has(text)) return known.get(text);
+      const value = base.get(key);
+      known.set(text, value);
+      return value;
     },
     put(key, value) {
       rows.set(keyText(key), { key, value });
@@ -62,7 +65,9 @@ export function overlayOf(base: MapReader): Overlay {
     },
     writes: () =>
       inOrder().filter(({ key, value }) => {
-        const before = base.get(key);
+        const text = keyText(key);
+        if (!known.has(text)) return true;
+        const before = known.get(text);
         if (before === undefined || value === undefined) return before !== value;
         return !sameBytes(before, value);
       }),

@@ -80,7 +80,7 @@ export class KeyWalk {
   }
 
   /** Goes on with the first key at or above `bound`, which lies above all keys shown. One seek per directory of it. */
-  seek(bound: Uint8Array): void {
+  seek(bound: Uint8Array, isInside = false): void {
     this.#pending = undefined;
     while (!startsWith(bound, this.#stack.at(-1)!.path)) this.#stack.pop();
     let frame = this.#stack.at(-1)!;
@@ -88,8 +88,9 @@ export class KeyWalk {
       const rest = bound.subarray(frame.path.byteLength);
       const at = rest.indexOf(slash);
       const rowName = rest.subarray(0, at + 1);
+      // Unless it is to be inside, a bound that is a directory's own path stops at its row, the next event.
       const child =
-        at > 0 && isComponent(rest, 0, at)
+        at > 0 && (isInside || at + 1 < rest.byteLength) && isComponent(rest, 0, at)
           ? childDirectory(this.#map, this.#dirKeys, frame.dirKey, rowName)
           : undefined;
       if (child === undefined) {
@@ -103,8 +104,9 @@ export class KeyWalk {
     }
   }
 
-  /** After `seek(key)`: goes on with the versions of `key` that are older than `version`. */
+  /** Goes on with the versions of `key` that are older than `version`. */
   seekVersion(key: Uint8Array, version: bigint): void {
+    this.seek(key, true);
     const frame = this.#stack.at(-1)!;
     const name = key.slice(frame.path.byteLength);
     frame.lastName = name;

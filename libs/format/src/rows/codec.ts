@@ -1,4 +1,4 @@
-import { assert, fromUtf8, newBytes, toUtf8 } from "@kiseki/base";
+import { assert, fromUtf8, toUtf8 } from "@kiseki/base";
 
 /** A stored row that cannot be read: damage, or `unknown_version` of a newer program. Never a user's fault. */
 export class RowError extends Error {
@@ -12,13 +12,13 @@ export class RowError extends Error {
 
 /** Appends fields to bytes that grow. Numbers are unsigned LEB128 unless they say otherwise. */
 export class RowWriter {
-  #target = newBytes(96);
+  #target = new Uint8Array(96);
   #size = 0;
 
   #room(count: number): number {
     const at = this.#size;
     if (at + count > this.#target.byteLength) {
-      const larger = newBytes(Math.max(2 * this.#target.byteLength, at + count));
+      const larger = new Uint8Array(Math.max(2 * this.#target.byteLength, at + count));
       larger.set(this.#target.subarray(0, at));
       this.#target = larger;
     }
@@ -119,6 +119,14 @@ export class RowReader {
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
   }
   big(): bigint {
+    const start = this.#offset;
+    let low = 0;
+    for (let scale = 1; scale < 2 ** 49; scale *= 0x80) {
+      const digit = this.u8();
+      low += (digit & 0x7f) * scale;
+      if (digit < 0x80) return BigInt(low);
+    }
+    this.#offset = start;
     let value = 0n;
     for (let shift = 0n; shift < 70n; shift += 7n) {
       const digit = this.u8();

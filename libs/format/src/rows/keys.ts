@@ -1,5 +1,5 @@
 import type { ChunkId, InodeId, NamespaceId, OperationId, SealId, WallTime } from "@kiseki/base";
-import { assert, chunkId, concatBytes, newBytes, sealId, toUtf8, wallTime } from "@kiseki/base";
+import { assert, chunkId, concatBytes, sealId, toUtf8, wallTime } from "@kiseki/base";
 import type { ChunkAddress, RowProfile } from "./types.ts";
 import { RowError } from "./codec.ts";
 
@@ -40,7 +40,7 @@ export function keyAfterPrefix(prefix: Uint8Array): Uint8Array | undefined {
 export function escapeName(source: Uint8Array, ended: boolean): Uint8Array {
   let zeros = 0;
   for (const byte of source) if (byte === 0) zeros += 1;
-  const target = newBytes(source.byteLength + zeros + (ended ? 2 : 0));
+  const target = new Uint8Array(source.byteLength + zeros + (ended ? 2 : 0));
   let offset = 0;
   for (const byte of source) {
     target[offset++] = byte;
@@ -54,7 +54,7 @@ export function unescapeName(
   source: Uint8Array,
   start: number,
 ): { readonly name: Uint8Array; readonly next: number } {
-  const name = newBytes(source.byteLength - start);
+  const name = new Uint8Array(source.byteLength - start);
   let size = 0;
   for (let i = start; i < source.byteLength; i++) {
     const byte = source[i]!;
@@ -68,15 +68,11 @@ export function unescapeName(
   throw new RowError("bad_field", "an escaped name");
 }
 
-function build(number: number, size: number): { key: Uint8Array<ArrayBuffer>; view: DataView } {
-  const key = newBytes(1 + size);
-  key[0] = number;
-  return { key, view: new DataView(key.buffer) };
-}
 function joined(number: number, ...parts: readonly Uint8Array[]): Uint8Array {
   let size = 0;
   for (const part of parts) size += part.byteLength;
-  const { key } = build(number, size);
+  const key = new Uint8Array(1 + size);
+  key[0] = number;
   let offset = 1;
   for (const part of parts) {
     key.set(part, offset);
@@ -84,9 +80,17 @@ function joined(number: number, ...parts: readonly Uint8Array[]): Uint8Array {
   }
   return key;
 }
+/** Big-endian, as order wants it. */
 function u64(value: bigint): Uint8Array {
-  const target = newBytes(8);
-  new DataView(target.buffer).setBigUint64(0, value);
+  const target = new Uint8Array(8);
+  let low = Number(value & 0xffff_ffffn);
+  let high = Number(value >> 32n);
+  for (let i = 0; i < 4; i++) {
+    target[7 - i] = low & 0xff;
+    target[3 - i] = high & 0xff;
+    low >>>= 8;
+    high >>>= 8;
+  }
   return target;
 }
 /** Order of times is order of bytes, also before 1970. */
@@ -184,11 +188,10 @@ export function profileFromCode(code: number): RowProfile | undefined {
   return { kind: "ec", data: code >> 8, parity: code & 0xff };
 }
 export function chunkKey(address: ChunkAddress): Uint8Array {
-  const { key, view } = build(table.chunk, 38);
-  key.set(address.chunkId, 1);
-  view.setUint32(33, address.pool);
-  view.setUint16(37, profileCode(address.profile));
-  return key;
+  const { pool } = address;
+  const code = profileCode(address.profile);
+  const tail = Uint8Array.of(pool >>> 24, pool >>> 16, pool >>> 8, pool, code >> 8, code);
+  return joined(table.chunk, address.chunkId, tail);
 }
 /** Says when a seal of the chunk was condemned: from there to its drop row. Behind the chunk's own row. */
 export const condemnedKey = (address: ChunkAddress, seal: SealId): Uint8Array =>
