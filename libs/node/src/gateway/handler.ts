@@ -33,7 +33,11 @@ export interface GatewayOptions {
   /** Unsigned bodies are taken over plain TCP from beyond this machine. */
   readonly allowPlaintext: boolean;
   readonly lookUpKey: (id: string) => AccessKeyRecord | undefined;
-  readonly openTenant: (key: AccessKeyRecord, signal: AbortSignal) => Promise<OpenTenant>;
+  readonly openTenant: (
+    key: AccessKeyRecord,
+    need: "read" | "write",
+    signal: AbortSignal,
+  ) => Promise<OpenTenant>;
   readonly aliasesOf: (key: AccessKeyRecord) => BucketAliases;
   /** 64 hex digits that stand for a tenant where S3 shows an owner. */
   readonly ownerIdOf: (key: AccessKeyRecord) => string;
@@ -120,7 +124,8 @@ export class Gateway {
     if (isFault(call)) throw new GatewayFailure(call as S3Fault);
     onCall(call as S3Call);
     const { key } = outcome;
-    const tenant = await this.#options.openTenant(key, request.signal);
+    const need = head.method === "GET" || head.method === "HEAD" ? "read" : "write";
+    const tenant = await this.#options.openTenant(key, need, request.signal);
     const ownerId = this.#options.ownerIdOf(key);
     const scope: CallScope = {
       ports,

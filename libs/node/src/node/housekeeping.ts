@@ -71,7 +71,8 @@ export class Housekeeping implements AsyncDisposable {
   }
 
   async #collect(): Promise<void> {
-    for (const tenant of this.#parts.tenants.all) {
+    for (const { id } of this.#parts.tenants.all) {
+      const tenant = await this.#parts.tenants.open(id, "write", this.#abort.signal);
       let deleted = 1;
       while (deleted > 0 && !this.#abort.signal.aborted) {
         deleted = await collectGarbage(this.#parts.ports, tenant);

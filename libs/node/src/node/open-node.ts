@@ -65,8 +65,9 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
       onFatal: parts.onFatal,
     }),
   );
+  await finishShreds(storage, log);
   const { tenant, credentials } = await ensureFirst(parts, storage);
-  const openDefaultTenant = (signal: AbortSignal) => tenants.open(tenant, signal);
+  const openDefaultTenant = (signal: AbortSignal) => tenants.open(tenant, "write", signal);
   await openFirst(openDefaultTenant, log);
   building.use(
     new Housekeeping({
@@ -92,6 +93,18 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     openDefaultTenant,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+/** A shred that was cut short is done again: nobody may read that tenant, and its shares are still there. */
+async function finishShreds({ tenantKeys }: Storage, log: Logger): Promise<void> {
+  for (const tenant of tenantKeys.unfinishedShreds()) {
+    try {
+      await tenantKeys.shred(tenant, new AbortController().signal);
+    } catch (reason) {
+      const error = reason instanceof Error ? reason.message : "unknown";
+      log.error({ error }, "a shred is not finished yet; the next start tries again");
+    }
+  }
 }
 
 /** A KMS that is silent at the start keeps its tenant closed, and nothing else waits for it. */
@@ -148,7 +161,7 @@ function gatewayOptions(
     addressing: { baseHosts: settings.domains },
     allowPlaintext: settings.allowPlaintext,
     lookUpKey: (id) => catalog.lookUpAccessKey(id),
-    openTenant: (key, signal) => tenants.open(key.tenant, signal),
+    openTenant: (key, need, signal) => tenants.open(key.tenant, need, signal),
     aliasesOf: (key): BucketAliases => ({
       claim: (bucket) => catalog.claimAlias(bucket, key.tenant),
       release: (bucket) => catalog.releaseAlias(bucket, key.tenant),

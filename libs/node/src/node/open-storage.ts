@@ -85,7 +85,15 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
   const store = KeyStore.open(openFile("key-store"));
   const kms = InternalKms.open({ clock, prng, tools, cluster: keyring, store });
   const tenantKeys = building.use(
-    openTenantKeys({ clock, prng, tools, cluster: keyring, store, kms }),
+    openTenantKeys({
+      clock,
+      prng,
+      tools,
+      cluster: keyring,
+      store,
+      kms,
+      absentMembers: () => awayMembers(members),
+    }),
   );
   const catalog = openCatalog({ clock, prng, database: openFile("catalog") });
   const devicePaths = devicePathsOf(settings);
@@ -145,6 +153,14 @@ function openMemberSet(
       if (left === 0) onFatal(new Error("Cannot go on: no member of the data directory is left"));
     },
   });
+}
+
+/** Directories that hold an older copy of the key store, if any: what a shred could not overwrite. */
+function awayMembers(members: MemberSet): readonly string[] {
+  const away = members
+    .status()
+    .members.filter(({ state }) => state === "absent" || state === "lost");
+  return away.map(({ directory }) => directory);
 }
 
 export function devicePathsOf(

@@ -1,7 +1,7 @@
 import { type Epoch, newBytes, type ShardId, shardId, type TenantId, toHex } from "@kiseki/base";
 import { type DirKeys, defaultLimits } from "@kiseki/composition";
 import type { TenantKeyring } from "@kiseki/keys";
-import { type TenantKeys, TenantKeysError } from "@kiseki/kms";
+import { type KeyNeed, type TenantKeys, TenantKeysError } from "@kiseki/kms";
 import { type Admission, emptyChain, type LogChain, resumeChain } from "@kiseki/log";
 import type { Crypto, ShardStore } from "@kiseki/ports";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
@@ -53,12 +53,16 @@ export class Tenants implements AsyncDisposable {
     this.#listening = parts.keys.onLost((tenant) => void this.close(tenant));
   }
 
-  /** @throws {TenantKeysError} when its KMS does not answer; {OldShardError}. */
-  async open(tenant: TenantId, signal: AbortSignal): Promise<OpenTenant> {
+  /**
+   * The tenant with keys young enough for `need`: what writes asks anew after a quiet minute.
+   * @throws {TenantKeysError} when its KMS does not answer; {OldShardError}.
+   */
+  async open(tenant: TenantId, need: KeyNeed, signal: AbortSignal): Promise<OpenTenant> {
     const known = this.#open.get(toHex(tenant));
-    if (known && this.#parts.keys.get(tenant, "read")) return known;
+    if (known && this.#parts.keys.get(tenant, need)) return known;
     if (this.#isClosed) throw new TenantKeysError("closed", "", "Cannot open a tenant: stopping");
-    await this.#parts.keys.open(tenant, "read", signal);
+    // Opening appends an epoch entry, so it asks for what writes.
+    await this.#parts.keys.open(tenant, known ? need : "write", signal);
     const name = toHex(tenant);
     let held = this.#held.get(name);
     if (held === undefined) {
