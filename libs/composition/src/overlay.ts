@@ -15,7 +15,7 @@ export function overlayOf(base: MapReader): Overlay {
   const rows = new Map<string, RowWrite>();
   /** What the base answered: asked once per key. */
   const known = new Map<string, Uint8Array | undefined>();
-  const inOrder = (): RowWrite[] => [...rows.values()].sort((a, b) => compareBytes(a.key, b.key));
+  const sorted = (list: RowWrite[]): RowWrite[] => list.sort((a, b) => compareBytes(a.key, b.key));
 
   return {
     get(key) {
@@ -34,11 +34,10 @@ export function overlayOf(base: MapReader): Overlay {
       rows.set(keyText(key), { key, value: undefined });
     },
     scan(range, visit) {
-      const pending = inOrder().filter(
-        ({ key }) =>
-          compareBytes(key, range.start) >= 0 &&
-          (range.end === undefined || compareBytes(key, range.end) < 0),
-      );
+      const within = ({ key }: RowWrite): boolean =>
+        compareBytes(key, range.start) >= 0 &&
+        (range.end === undefined || compareBytes(key, range.end) < 0);
+      const pending = sorted([...rows.values()].filter(within));
       if (range.backward === true) pending.reverse();
       const sign = range.backward === true ? -1 : 1;
       let next = 0;
@@ -64,7 +63,7 @@ export function overlayOf(base: MapReader): Overlay {
       if (!isStopped) visitPending(undefined);
     },
     writes: () =>
-      inOrder().filter(({ key, value }) => {
+      sorted([...rows.values()]).filter(({ key, value }) => {
         const text = keyText(key);
         if (!known.has(text)) return true;
         const before = known.get(text);

@@ -43,61 +43,84 @@ export function hasReclaim(map: MapReader, now: number): boolean {
   return expiry !== undefined && parseExpiryKey(expiry[0]).time <= now;
 }
 
-/** Does the oldest task's next step: about 256 rows, whatever the size of what is freed. */
-export function reclaimStep(step: Step): Answer {
-  const task = firstRows(step.map, reclaimPrefix(), 1)[0];
-  if (task === undefined) expireDone(step);
-  else if (reclaimSome(step, decodeReclaim(task[1]))) step.map.delete(task[0]);
-  return { kind: "reclaimed", hasMore: hasReclaim(step.map, step.context.now) };
+/** What a task did: whether nothing of it is left, and about how many rows it took. */
+interface Progress {
+  readonly isDone: boolean;
+  readonly cost: number;
 }
 
-/** True: nothing of the task is left. */
-function reclaimSome(step: Step, row: ReclaimRow): boolean {
+/** Works on the oldest tasks until about 256 rows are done, whatever the size of what is freed. */
+export function reclaimStep(step: Step): Answer {
+  const { map } = step;
+  let left = rowsPerStep;
+  let task = firstRows(map, reclaimPrefix(), 1)[0];
+  if (task === undefined) expireDone(step);
+  while (task !== undefined && left > 0) {
+    const { isDone, cost } = reclaimSome(step, decodeReclaim(task[1]), left);
+    if (isDone) map.delete(task[0]);
+    left -= cost + 1;
+    task = firstRows(map, reclaimPrefix(), 1)[0];
+  }
+  return { kind: "reclaimed", hasMore: hasReclaim(map, step.context.now) };
+}
+
+function reclaimSome(step: Step, row: ReclaimRow, left: number): Progress {
   switch (row.kind) {
     case "manifest":
-      return reclaimManifest(step, row.manifest);
+      return reclaimNode(step, row.manifest);
     case "parts":
-      return reclaimParts(step, row);
+      return reclaimParts(step, row, left);
     case "uploads":
-      return reclaimUploads(step, row);
+      return reclaimUploads(step, row, left);
   }
 }
 
-function reclaimManifest(step: Step, manifest: bigint): boolean {
+/** One node of a manifest, with its head when it was the last. */
+function reclaimNode(step: Step, manifest: bigint): Progress {
   const [first, second] = firstRows(step.map, manifestNodePrefix(manifest), 2);
+  let cost = 1;
   if (first !== undefined) {
     const node = decodeManifestNode(first[1]);
     if (node.kind === "leaf") releaseExtents(step, node.extents);
     else for (const child of node.children) releaseManifest(step, child.manifest);
+    cost += node.kind === "leaf" ? node.extents.length : node.children.length;
     step.map.delete(first[0]);
   }
-  if (second !== undefined) return false;
+  if (second !== undefined) return { isDone: false, cost };
   step.map.delete(manifestHeadKey(manifest));
-  return true;
+  return { isDone: true, cost };
 }
 
-function reclaimParts(step: Step, row: Extract<ReclaimRow, { kind: "parts" }>): boolean {
+function reclaimParts(
+  step: Step,
+  row: Extract<ReclaimRow, { kind: "parts" }>,
+  left: number,
+): Progress {
   const prefix = partPrefix(step.context.dirKeys.dirKey(row.root), row.key, row.upload);
-  const parts = firstRows(step.map, prefix, rowsPerStep);
+  const parts = firstRows(step.map, prefix, left);
   for (const [key, value] of parts) {
     const part = partKeyNumber(key);
     const isUsed = ((row.used[part >> 3] ?? 0) & (1 << (part & 7))) !== 0;
     if (!isUsed) releaseManifest(step, decodePart(value).manifest);
     step.map.delete(key);
   }
-  return parts.length < rowsPerStep;
+  return { isDone: parts.length < left, cost: parts.length };
 }
 
-function reclaimUploads(step: Step, row: Extract<ReclaimRow, { kind: "uploads" }>): boolean {
+function reclaimUploads(
+  step: Step,
+  row: Extract<ReclaimRow, { kind: "uploads" }>,
+  left: number,
+): Progress {
   const prefix = uploadPrefix(step.context.dirKeys.dirKey(row.root));
-  const uploads = firstRows(step.map, prefix, rowsPerStep);
+  const uploads = firstRows(step.map, prefix, left);
   for (const [rowKey] of uploads) {
     const { key, upload } = parseUploadKey(rowKey);
     step.map.delete(rowKey);
     const parts = { kind: "parts", root: row.root, key, upload, used: new Uint8Array(0) } as const;
     step.map.put(reclaimKey(allocateInode(step)), encodeReclaim(parts));
   }
-  return uploads.length < rowsPerStep;
+  return { isDone: uploads.length < left, cost: uploads.length };
 }
 
 /** Outcomes that nobody may ask for any more. */
