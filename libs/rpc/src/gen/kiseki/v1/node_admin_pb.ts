@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiseki/v1/node_admin.proto.
  */
 export const file_kiseki_v1_node_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IrQCChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkiQgoIQ2FwYWNpdHkSEwoLdG90YWxfYnl0ZXMYASABKAQSEgoKdXNlZF9ieXRlcxgCIAEoBBINCgVzdGF0ZRgDIAEoCSIvCgZNZW1iZXISEQoJZGlyZWN0b3J5GAEgASgJEhIKCmlzX3ByZXNlbnQYAiABKAgidgoGRGV2aWNlEhEKCWRldmljZV9pZBgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBXN0YXRlGAMgASgJEhMKC3RvdGFsX2J5dGVzGAQgASgEEhIKCnVzZWRfYnl0ZXMYBSABKAQSEwoLZmF1bHRfY291bnQYBiABKAQiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJbCgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBCIUChJMaXN0QnVja2V0c1JlcXVlc3QiOQoTTGlzdEJ1Y2tldHNSZXNwb25zZRIiCgdidWNrZXRzGAEgAygLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UiXQoJQWNjZXNzS2V5EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAyABKAQSEgoKaXNfZW5hYmxlZBgEIAEoCCIXChVMaXN0QWNjZXNzS2V5c1JlcXVlc3QiQwoWTGlzdEFjY2Vzc0tleXNSZXNwb25zZRIpCgthY2Nlc3Nfa2V5cxgBIAMoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiJgoWQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBIMCgR1c2VyGAEgASgJIl4KF0NyZWF0ZUFjY2Vzc0tleVJlc3BvbnNlEigKCmFjY2Vzc19rZXkYASABKAsyFC5raXNla2kudjEuQWNjZXNzS2V5EhkKEXNlY3JldF9hY2Nlc3Nfa2V5GAIgASgJIkUKGFNldEFjY2Vzc0tleVN0YXRlUmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJEhIKCmlzX2VuYWJsZWQYAiABKAgiRQoZU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRIoCgphY2Nlc3Nfa2V5GAEgASgLMhQua2lzZWtpLnYxLkFjY2Vzc0tleSIvChZEZWxldGVBY2Nlc3NLZXlSZXF1ZXN0EhUKDWFjY2Vzc19rZXlfaWQYASABKAkiGQoXRGVsZXRlQWNjZXNzS2V5UmVzcG9uc2UiFAoSTGlzdERldmljZXNSZXF1ZXN0IjkKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLmtpc2VraS52MS5EZXZpY2UiRgoUUmVwbGFjZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFZm9yY2UYAyABKAgiVAoVUmVwbGFjZURldmljZVJlc3BvbnNlEhIKCmRvbmVfY291bnQYASABKAQSEwoLdG90YWxfY291bnQYAiABKAQSEgoKbG9zdF9jb3VudBgDIAEoBCIOCgxTY3J1YlJlcXVlc3QiZgoNU2NydWJSZXNwb25zZRIUCgxyZWNvcmRfY291bnQYASABKAQSFAoMcmVjb3JkX3RvdGFsGAIgASgEEhEKCWJhZF9jb3VudBgDIAEoBBIWCg5yZXBhaXJlZF9jb3VudBgEIAEoBCIfCg1WZXJpZnlSZXF1ZXN0Eg4KBmJ1Y2tldBgBIAEoCSJnCg5WZXJpZnlSZXNwb25zZRIUCgxvYmplY3RfY291bnQYASABKAQSFAoMb2JqZWN0X3RvdGFsGAIgASgEEikKB2RhbWFnZWQYAyADKAsyGC5raXNla2kudjEuRGFtYWdlZE9iamVjdCJLCg1EYW1hZ2VkT2JqZWN0Eg4KBmJ1Y2tldBgBIAEoCRILCgNrZXkYAiABKAwSDQoFc3RhdGUYAyABKAkSDgoGZGV0YWlsGAQgASgJIi0KF0V4cG9ydEVuY3J5cHRpb25SZXF1ZXN0EhIKCnBhc3NwaHJhc2UYASABKAkiKgoYRXhwb3J0RW5jcnlwdGlvblJlc3BvbnNlEg4KBnNlYWxlZBgBIAEoDDLFCQoQTm9kZUFkbWluU2VydmljZRJJCgpHZXRWZXJzaW9uEhwua2lzZWtpLnYxLkdldFZlcnNpb25SZXF1ZXN0Gh0ua2lzZWtpLnYxLkdldFZlcnNpb25SZXNwb25zZRJGCglHZXRTdGF0dXMSGy5raXNla2kudjEuR2V0U3RhdHVzUmVxdWVzdBocLmtpc2VraS52MS5HZXRTdGF0dXNSZXNwb25zZRJDCghEaWFnbm9zZRIaLmtpc2VraS52MS5EaWFnbm9zZVJlcXVlc3QaGy5raXNla2kudjEuRGlhZ25vc2VSZXNwb25zZRJMCgtMaXN0QnVja2V0cxIdLmtpc2VraS52MS5MaXN0QnVja2V0c1JlcXVlc3QaHi5raXNla2kudjEuTGlzdEJ1Y2tldHNSZXNwb25zZRJPCgxDcmVhdGVCdWNrZXQSHi5raXNla2kudjEuQ3JlYXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5DcmVhdGVCdWNrZXRSZXNwb25zZRJPCgxEZWxldGVCdWNrZXQSHi5raXNla2kudjEuRGVsZXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5EZWxldGVCdWNrZXRSZXNwb25zZRJVCg5MaXN0QWNjZXNzS2V5cxIgLmtpc2VraS52MS5MaXN0QWNjZXNzS2V5c1JlcXVlc3QaIS5raXNla2kudjEuTGlzdEFjY2Vzc0tleXNSZXNwb25zZRJYCg9DcmVhdGVBY2Nlc3NLZXkSIS5raXNla2kudjEuQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5DcmVhdGVBY2Nlc3NLZXlSZXNwb25zZRJeChFTZXRBY2Nlc3NLZXlTdGF0ZRIjLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlTdGF0ZVJlcXVlc3QaJC5raXNla2kudjEuU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRJYCg9EZWxldGVBY2Nlc3NLZXkSIS5raXNla2kudjEuRGVsZXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5EZWxldGVBY2Nlc3NLZXlSZXNwb25zZRJMCgtMaXN0RGV2aWNlcxIdLmtpc2VraS52MS5MaXN0RGV2aWNlc1JlcXVlc3QaHi5raXNla2kudjEuTGlzdERldmljZXNSZXNwb25zZRJUCg1SZXBsYWNlRGV2aWNlEh8ua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXF1ZXN0GiAua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXNwb25zZTABEjwKBVNjcnViEhcua2lzZWtpLnYxLlNjcnViUmVxdWVzdBoYLmtpc2VraS52MS5TY3J1YlJlc3BvbnNlMAESPwoGVmVyaWZ5Ehgua2lzZWtpLnYxLlZlcmlmeVJlcXVlc3QaGS5raXNla2kudjEuVmVyaWZ5UmVzcG9uc2UwARJbChBFeHBvcnRFbmNyeXB0aW9uEiIua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXF1ZXN0GiMua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IoYDChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkSDwoHdmVyc2lvbhgNIAEoCRITCgtub3dfdW5peF9tcxgOIAEoBBITCgtjaHVua19jb3VudBgPIAEoBBIVCg1yZXBhaXJfcXVldWVkGBAgASgEIkIKCENhcGFjaXR5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhIKCnVzZWRfYnl0ZXMYAiABKAQSDQoFc3RhdGUYAyABKAkiPgoGTWVtYmVyEhEKCWRpcmVjdG9yeRgBIAEoCRISCgppc19wcmVzZW50GAIgASgIEg0KBXN0YXRlGAMgASgJIoYBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFc3RhdGUYAyABKAkSEwoLdG90YWxfYnl0ZXMYBCABKAQSEgoKdXNlZF9ieXRlcxgFIAEoBBITCgtmYXVsdF9jb3VudBgGIAEoBBIOCgZyZWFzb24YByABKAkiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJbCgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBCI2ChJMaXN0QnVja2V0c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAkSEQoJY291bnRfbWF4GAIgASgNIkcKE0xpc3RCdWNrZXRzUmVzcG9uc2USIgoHYnVja2V0cxgBIAMoCzIRLmtpc2VraS52MS5CdWNrZXQSDAoEbmV4dBgCIAEoCSIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UiXQoJQWNjZXNzS2V5EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAyABKAQSEgoKaXNfZW5hYmxlZBgEIAEoCCIXChVMaXN0QWNjZXNzS2V5c1JlcXVlc3QiQwoWTGlzdEFjY2Vzc0tleXNSZXNwb25zZRIpCgthY2Nlc3Nfa2V5cxgBIAMoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiJgoWQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBIMCgR1c2VyGAEgASgJIl4KF0NyZWF0ZUFjY2Vzc0tleVJlc3BvbnNlEigKCmFjY2Vzc19rZXkYASABKAsyFC5raXNla2kudjEuQWNjZXNzS2V5EhkKEXNlY3JldF9hY2Nlc3Nfa2V5GAIgASgJIkUKGFNldEFjY2Vzc0tleVN0YXRlUmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJEhIKCmlzX2VuYWJsZWQYAiABKAgiRQoZU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRIoCgphY2Nlc3Nfa2V5GAEgASgLMhQua2lzZWtpLnYxLkFjY2Vzc0tleSIvChZEZWxldGVBY2Nlc3NLZXlSZXF1ZXN0EhUKDWFjY2Vzc19rZXlfaWQYASABKAkiGQoXRGVsZXRlQWNjZXNzS2V5UmVzcG9uc2UiFAoSTGlzdERldmljZXNSZXF1ZXN0IjkKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLmtpc2VraS52MS5EZXZpY2UiWgoUUmVwbGFjZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFZm9yY2UYAyABKAgSEgoKc2l6ZV9ieXRlcxgEIAEoBCKnAQoVUmVwbGFjZURldmljZVJlc3BvbnNlEhIKCmRvbmVfY291bnQYASABKAQSEwoLdG90YWxfY291bnQYAiABKAQSEgoKbG9zdF9jb3VudBgDIAEoBBIRCglkZXZpY2VfaWQYBCABKAkSFgoOcmVwYWlyZWRfY291bnQYBSABKAQSFQoNd2FpdGluZ19jb3VudBgGIAEoBBIPCgdpc19kb25lGAcgASgIIg4KDFNjcnViUmVxdWVzdCLfAQoNU2NydWJSZXNwb25zZRINCgVwaGFzZRgBIAEoCRISCgpkb25lX2NvdW50GAIgASgEEhMKC3RvdGFsX2NvdW50GAMgASgEEhQKDHJlY29yZF9jb3VudBgEIAEoBBIRCgliYWRfY291bnQYBSABKAQSFgoOcmVwYWlyZWRfY291bnQYBiABKAQSEgoKbG9zdF9jb3VudBgHIAEoBBIVCg13YWl0aW5nX2NvdW50GAggASgEEhkKEXdyb25nX3RhYmxlX2NvdW50GAkgASgEEg8KB2lzX2RvbmUYCiABKAgiLgoNVmVyaWZ5UmVxdWVzdBIOCgZidWNrZXQYASABKAkSDQoFcXVpY2sYAiABKAgi5wEKDlZlcmlmeVJlc3BvbnNlEhQKDG9iamVjdF9jb3VudBgBIAEoBBIUCgxvYmplY3RfdG90YWwYAiABKAQSKQoHZGFtYWdlZBgDIAMoCzIYLmtpc2VraS52MS5EYW1hZ2VkT2JqZWN0EhIKCmJ5dGVfY291bnQYBCABKAQSFgoOZGVncmFkZWRfY291bnQYBSABKAQSEgoKbG9zdF9jb3VudBgGIAEoBBITCgtjaHVua19jb3VudBgHIAEoBBIYChBsb3N0X2NodW5rX2NvdW50GAggASgEEg8KB2lzX2RvbmUYCSABKAgiXAoNRGFtYWdlZE9iamVjdBIOCgZidWNrZXQYASABKAkSCwoDa2V5GAIgASgMEg0KBXN0YXRlGAMgASgJEg4KBmRldGFpbBgEIAEoCRIPCgd2ZXJzaW9uGAUgASgJIi0KF0V4cG9ydEVuY3J5cHRpb25SZXF1ZXN0EhIKCnBhc3NwaHJhc2UYASABKAkiKgoYRXhwb3J0RW5jcnlwdGlvblJlc3BvbnNlEg4KBnNlYWxlZBgBIAEoDDLFCQoQTm9kZUFkbWluU2VydmljZRJJCgpHZXRWZXJzaW9uEhwua2lzZWtpLnYxLkdldFZlcnNpb25SZXF1ZXN0Gh0ua2lzZWtpLnYxLkdldFZlcnNpb25SZXNwb25zZRJGCglHZXRTdGF0dXMSGy5raXNla2kudjEuR2V0U3RhdHVzUmVxdWVzdBocLmtpc2VraS52MS5HZXRTdGF0dXNSZXNwb25zZRJDCghEaWFnbm9zZRIaLmtpc2VraS52MS5EaWFnbm9zZVJlcXVlc3QaGy5raXNla2kudjEuRGlhZ25vc2VSZXNwb25zZRJMCgtMaXN0QnVja2V0cxIdLmtpc2VraS52MS5MaXN0QnVja2V0c1JlcXVlc3QaHi5raXNla2kudjEuTGlzdEJ1Y2tldHNSZXNwb25zZRJPCgxDcmVhdGVCdWNrZXQSHi5raXNla2kudjEuQ3JlYXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5DcmVhdGVCdWNrZXRSZXNwb25zZRJPCgxEZWxldGVCdWNrZXQSHi5raXNla2kudjEuRGVsZXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5EZWxldGVCdWNrZXRSZXNwb25zZRJVCg5MaXN0QWNjZXNzS2V5cxIgLmtpc2VraS52MS5MaXN0QWNjZXNzS2V5c1JlcXVlc3QaIS5raXNla2kudjEuTGlzdEFjY2Vzc0tleXNSZXNwb25zZRJYCg9DcmVhdGVBY2Nlc3NLZXkSIS5raXNla2kudjEuQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5DcmVhdGVBY2Nlc3NLZXlSZXNwb25zZRJeChFTZXRBY2Nlc3NLZXlTdGF0ZRIjLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlTdGF0ZVJlcXVlc3QaJC5raXNla2kudjEuU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRJYCg9EZWxldGVBY2Nlc3NLZXkSIS5raXNla2kudjEuRGVsZXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5EZWxldGVBY2Nlc3NLZXlSZXNwb25zZRJMCgtMaXN0RGV2aWNlcxIdLmtpc2VraS52MS5MaXN0RGV2aWNlc1JlcXVlc3QaHi5raXNla2kudjEuTGlzdERldmljZXNSZXNwb25zZRJUCg1SZXBsYWNlRGV2aWNlEh8ua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXF1ZXN0GiAua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXNwb25zZTABEjwKBVNjcnViEhcua2lzZWtpLnYxLlNjcnViUmVxdWVzdBoYLmtpc2VraS52MS5TY3J1YlJlc3BvbnNlMAESPwoGVmVyaWZ5Ehgua2lzZWtpLnYxLlZlcmlmeVJlcXVlc3QaGS5raXNla2kudjEuVmVyaWZ5UmVzcG9uc2UwARJbChBFeHBvcnRFbmNyeXB0aW9uEiIua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXF1ZXN0GiMua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message kiseki.v1.GetVersionRequest
@@ -135,6 +135,28 @@ export type GetStatusResponse = Message<"kiseki.v1.GetStatusResponse"> & {
    * @generated from field: repeated string alerts = 12;
    */
   alerts: string[];
+
+  /**
+   * @generated from field: string version = 13;
+   */
+  version: string;
+
+  /**
+   * Wall clock of the node when it answered.
+   *
+   * @generated from field: uint64 now_unix_ms = 14;
+   */
+  nowUnixMs: bigint;
+
+  /**
+   * @generated from field: uint64 chunk_count = 15;
+   */
+  chunkCount: bigint;
+
+  /**
+   * @generated from field: uint64 repair_queued = 16;
+   */
+  repairQueued: bigint;
 };
 
 /**
@@ -186,6 +208,13 @@ export type Member = Message<"kiseki.v1.Member"> & {
    * @generated from field: bool is_present = 2;
    */
   isPresent: boolean;
+
+  /**
+   * good, or what the member set says of it
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
 };
 
 /**
@@ -210,7 +239,7 @@ export type Device = Message<"kiseki.v1.Device"> & {
   path: string;
 
   /**
-   * healthy, degraded, failed or evacuating
+   * healthy, degraded, failed, missing, evacuating or resyncing
    *
    * @generated from field: string state = 3;
    */
@@ -230,6 +259,13 @@ export type Device = Message<"kiseki.v1.Device"> & {
    * @generated from field: uint64 fault_count = 6;
    */
   faultCount: bigint;
+
+  /**
+   * Why it is not healthy; empty when it is.
+   *
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
 };
 
 /**
@@ -339,6 +375,19 @@ export const BucketSchema: GenMessage<Bucket> = /*@__PURE__*/
  * @generated from message kiseki.v1.ListBucketsRequest
  */
 export type ListBucketsRequest = Message<"kiseki.v1.ListBucketsRequest"> & {
+  /**
+   * Names above this one only; `next` of the page before.
+   *
+   * @generated from field: string after = 1;
+   */
+  after: string;
+
+  /**
+   * At most this many, 1 to 1000; 0: 1000.
+   *
+   * @generated from field: uint32 count_max = 2;
+   */
+  countMax: number;
 };
 
 /**
@@ -356,6 +405,13 @@ export type ListBucketsResponse = Message<"kiseki.v1.ListBucketsResponse"> & {
    * @generated from field: repeated kiseki.v1.Bucket buckets = 1;
    */
   buckets: Bucket[];
+
+  /**
+   * Empty: this was the last page.
+   *
+   * @generated from field: string next = 2;
+   */
+  next: string;
 };
 
 /**
@@ -648,9 +704,18 @@ export type ReplaceDeviceRequest = Message<"kiseki.v1.ReplaceDeviceRequest"> & {
   path: string;
 
   /**
+   * Overwrites a superblock of ours or a foreign file system. Never an open device.
+   *
    * @generated from field: bool force = 3;
    */
   force: boolean;
+
+  /**
+   * Size of a device file that has to be made; 0: as large as the old device.
+   *
+   * @generated from field: uint64 size_bytes = 4;
+   */
+  sizeBytes: bigint;
 };
 
 /**
@@ -678,6 +743,32 @@ export type ReplaceDeviceResponse = Message<"kiseki.v1.ReplaceDeviceResponse"> &
    * @generated from field: uint64 lost_count = 3;
    */
   lostCount: bigint;
+
+  /**
+   * Of the new device.
+   *
+   * @generated from field: string device_id = 4;
+   */
+  deviceId: string;
+
+  /**
+   * @generated from field: uint64 repaired_count = 5;
+   */
+  repairedCount: bigint;
+
+  /**
+   * Chunks that no device could take yet; the node goes on with them by itself.
+   *
+   * @generated from field: uint64 waiting_count = 6;
+   */
+  waitingCount: bigint;
+
+  /**
+   * True in the last message.
+   *
+   * @generated from field: bool is_done = 7;
+   */
+  isDone: boolean;
 };
 
 /**
@@ -705,24 +796,64 @@ export const ScrubRequestSchema: GenMessage<ScrubRequest> = /*@__PURE__*/
  */
 export type ScrubResponse = Message<"kiseki.v1.ScrubResponse"> & {
   /**
-   * @generated from field: uint64 record_count = 1;
+   * devices, repair or sums
+   *
+   * @generated from field: string phase = 1;
+   */
+  phase: string;
+
+  /**
+   * Of the phase: chunks on the devices, chunks to repair, rows of the shards.
+   *
+   * @generated from field: uint64 done_count = 2;
+   */
+  doneCount: bigint;
+
+  /**
+   * 0 when not known.
+   *
+   * @generated from field: uint64 total_count = 3;
+   */
+  totalCount: bigint;
+
+  /**
+   * @generated from field: uint64 record_count = 4;
    */
   recordCount: bigint;
 
   /**
-   * @generated from field: uint64 record_total = 2;
-   */
-  recordTotal: bigint;
-
-  /**
-   * @generated from field: uint64 bad_count = 3;
+   * @generated from field: uint64 bad_count = 5;
    */
   badCount: bigint;
 
   /**
-   * @generated from field: uint64 repaired_count = 4;
+   * @generated from field: uint64 repaired_count = 6;
    */
   repairedCount: bigint;
+
+  /**
+   * @generated from field: uint64 lost_count = 7;
+   */
+  lostCount: bigint;
+
+  /**
+   * @generated from field: uint64 waiting_count = 8;
+   */
+  waitingCount: bigint;
+
+  /**
+   * Tables of shards whose rows are not what was committed.
+   *
+   * @generated from field: uint64 wrong_table_count = 9;
+   */
+  wrongTableCount: bigint;
+
+  /**
+   * True in the last message.
+   *
+   * @generated from field: bool is_done = 10;
+   */
+  isDone: boolean;
 };
 
 /**
@@ -742,6 +873,13 @@ export type VerifyRequest = Message<"kiseki.v1.VerifyRequest"> & {
    * @generated from field: string bucket = 1;
    */
   bucket: string;
+
+  /**
+   * Asks the index alone; does not read content.
+   *
+   * @generated from field: bool quick = 2;
+   */
+  quick: boolean;
 };
 
 /**
@@ -766,9 +904,45 @@ export type VerifyResponse = Message<"kiseki.v1.VerifyResponse"> & {
   objectTotal: bigint;
 
   /**
+   * Found since the message before.
+   *
    * @generated from field: repeated kiseki.v1.DamagedObject damaged = 3;
    */
   damaged: DamagedObject[];
+
+  /**
+   * @generated from field: uint64 byte_count = 4;
+   */
+  byteCount: bigint;
+
+  /**
+   * @generated from field: uint64 degraded_count = 5;
+   */
+  degradedCount: bigint;
+
+  /**
+   * @generated from field: uint64 lost_count = 6;
+   */
+  lostCount: bigint;
+
+  /**
+   * Sealed chunks that something names (uploads in progress too), and those of them that cannot be read.
+   *
+   * @generated from field: uint64 chunk_count = 7;
+   */
+  chunkCount: bigint;
+
+  /**
+   * @generated from field: uint64 lost_chunk_count = 8;
+   */
+  lostChunkCount: bigint;
+
+  /**
+   * True in the last message.
+   *
+   * @generated from field: bool is_done = 9;
+   */
+  isDone: boolean;
 };
 
 /**
@@ -803,6 +977,13 @@ export type DamagedObject = Message<"kiseki.v1.DamagedObject"> & {
    * @generated from field: string detail = 4;
    */
   detail: string;
+
+  /**
+   * Empty: the newest version.
+   *
+   * @generated from field: string version = 5;
+   */
+  version: string;
 };
 
 /**

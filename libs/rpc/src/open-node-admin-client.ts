@@ -1,0 +1,58 @@
+import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
+import { createConnectTransport } from "@connectrpc/connect-node";
+import { NodeAdminService } from "./gen/kiseki/v1/node_admin_pb.ts";
+import { RpcError } from "./rpc-error.ts";
+
+/** An answer may have so many bytes: a page of buckets, a batch of damaged objects. */
+const answerSizeMax = 16 * 1024 * 1024;
+
+/** Where a node listens, and what opens its door. */
+export type NodeAdminTarget =
+  | { readonly kind: "local"; readonly path: string }
+  | {
+      readonly kind: "tls";
+      /** `https://host:port`. */
+      readonly endpoint: string;
+      /** PEM of the authority, or of the certificate itself; the system's authorities when left out. */
+      readonly authority?: string | undefined;
+      readonly token?: string | undefined;
+      /** PEM, for a listener that asks for a certificate. */
+      readonly certificate?: string | undefined;
+      readonly certificateKey?: string | undefined;
+    };
+
+/** Calls of the service, typed by the messages; what they throw goes through `toRpcError`. */
+export type NodeAdminClient = Client<typeof NodeAdminService>;
+
+/** Opens nothing yet: the first call connects. @throws {RpcError} `invalid` for an endpoint that is not https. */
+export function openNodeAdminClient(target: NodeAdminTarget): NodeAdminClient {
+  if (target.kind === "local") {
+    const transport = createConnectTransport({
+      baseUrl: "http://localhost",
+      httpVersion: "1.1",
+      nodeOptions: { socketPath: target.path },
+      readMaxBytes: answerSizeMax,
+    });
+    return createClient(NodeAdminService, transport);
+  }
+  const { endpoint, authority, token, certificate, certificateKey } = target;
+  if (!URL.canParse(endpoint) || new URL(endpoint).protocol !== "https:") {
+    throw new RpcError("invalid", `Cannot use ${endpoint} as an endpoint: it is https://host:port`);
+  }
+  const authorize: Interceptor = (next) => (request) => {
+    if (token !== undefined) request.header.set("authorization", `Bearer ${token}`);
+    return next(request);
+  };
+  const transport = createConnectTransport({
+    baseUrl: endpoint.replace(/\/+$/, ""),
+    httpVersion: "2",
+    interceptors: [authorize],
+    readMaxBytes: answerSizeMax,
+    nodeOptions: {
+      ...(authority === undefined ? {} : { ca: authority }),
+      ...(certificate === undefined ? {} : { cert: certificate }),
+      ...(certificateKey === undefined ? {} : { key: certificateKey }),
+    },
+  });
+  return createClient(NodeAdminService, transport);
+}
