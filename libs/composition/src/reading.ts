@@ -147,7 +147,7 @@ export interface Drop extends DropRow {
 
 /** Something of the map that names a (chunk id, seal id): what scrub walks. */
 export interface Reference extends ChunkAddress, ChunkSeal {
-  readonly from: "chunk" | "drop" | "cold" | "manifest";
+  readonly from: "chunk" | "condemned" | "drop" | "cold" | "manifest";
 }
 
 /** One page of references and where to go on. */

@@ -1,10 +1,13 @@
 import type { WallTime } from "@kiseki/base";
+import { assert, sameBytes, sealId } from "@kiseki/base";
 import type { Extent } from "@kiseki/format";
 import {
   decodeChunk,
   decodeCold,
+  decodeCondemned,
   decodeDrop,
   decodeManifestNode,
+  dropKey,
   dropPrefix,
   isChunkKey,
   isManifestNodeKey,
@@ -15,6 +18,7 @@ import {
 } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
 import type { Drop, Reference, ReferencePage } from "./reading.ts";
+import type { CursorRow } from "./row-cursor.ts";
 import { afterKey } from "./row-cursor.ts";
 
 /** Condemned seals, oldest first, with a time below `before`; `countMax` of them at most. */
@@ -31,15 +35,26 @@ export function listDrops(map: MapReader, before: WallTime, countMax: number): r
   return drops;
 }
 
-const referenceTables = [table.cold, table.chunk, table.drop, table.manifest] as const;
+/**
+ * Seals move forward in this order only, so that a walk in pages over a changing map misses none: small
+ * content to `drop`, a chunk's seal between its live and its condemned row, which one page shows together.
+ */
+const referenceTables: readonly number[] = [table.cold, table.manifest, table.chunk, table.drop];
+const chunkKeySize = 39;
 
 function smallOf(extents: readonly Extent[], from: Reference["from"]): readonly Reference[] {
   return extents.flatMap((extent) => (extent.kind === "small" ? [{ ...extent, from }] : []));
 }
-function referencesOf(key: Uint8Array, value: Uint8Array): readonly Reference[] {
+function condemnedOf(map: MapReader, key: Uint8Array, value: Uint8Array): readonly Reference[] {
+  const { chunkId } = parseChunkKey(key.slice(0, chunkKeySize));
+  const drop = map.get(dropKey(decodeCondemned(value), chunkId, sealId(key.slice(chunkKeySize))));
+  assert(drop !== undefined, "a condemned seal has a drop row");
+  return [{ ...decodeDrop(drop), from: "condemned" }];
+}
+function referencesOf(map: MapReader, { key, value }: CursorRow): readonly Reference[] {
   switch (key[0]) {
     case table.chunk:
-      if (!isChunkKey(key)) return []; // a condemned seal, named by its drop row
+      if (!isChunkKey(key)) return condemnedOf(map, key, value);
       return [{ ...parseChunkKey(key), ...decodeChunk(value), from: "chunk" }];
     case table.drop:
       return [{ ...decodeDrop(value), from: "drop" }];
@@ -56,29 +71,34 @@ function referencesOf(key: Uint8Array, value: Uint8Array): readonly Reference[] 
 }
 
 /**
- * Every (chunk id, seal id) that the map names, each once, over pages of `rowsMax` rows. What is on a
- * device under an older epoch and not among them, on a map that did not change meanwhile, is garbage.
+ * Every (chunk id, seal id) that the map names, over pages of about `rowsMax` rows; a condemned chunk's
+ * seal comes twice. What is on a device under an older epoch and not among them is garbage, also when
+ * the map changed between the pages.
  */
 export function listReferences(
   map: MapReader,
   after: Uint8Array | undefined,
   rowsMax: number,
 ): ReferencePage {
-  const references: Reference[] = [];
-  let left = rowsMax;
-  let last: Uint8Array | undefined;
-  for (const number of referenceTables) {
+  const rows: CursorRow[] = [];
+  let isFull = false;
+  const begun = after === undefined ? 0 : referenceTables.indexOf(after[0]!);
+  assert(begun >= 0, "a walk goes on where it stopped");
+  for (const number of referenceTables.slice(begun)) {
     const first = Uint8Array.of(number);
-    if (after !== undefined && after[0]! > number) continue;
     const start = after !== undefined && after[0] === number ? afterKey(after) : first;
     map.scan({ start, end: keyAfterPrefix(first) }, (key, value) => {
-      if (left === 0) return false;
-      left -= 1;
-      last = key;
-      references.push(...referencesOf(key, value));
-      return true;
+      const last = rows.at(-1);
+      isFull = rows.length >= rowsMax && !(last !== undefined && isSameChunk(last.key, key));
+      if (!isFull) rows.push({ key, value });
+      return !isFull;
     });
-    if (left === 0) return { references, next: last };
+    if (isFull) break;
   }
-  return { references, next: undefined };
+  const references = rows.flatMap((row) => referencesOf(map, row));
+  return { references, next: isFull ? rows.at(-1)?.key : undefined };
 }
+
+/** Rows of one chunk belong on one page: a seal may move from the later to the earlier. */
+const isSameChunk = (a: Uint8Array, b: Uint8Array): boolean =>
+  a[0] === table.chunk && sameBytes(a.subarray(0, chunkKeySize), b.subarray(0, chunkKeySize));
