@@ -53,7 +53,6 @@ export async function recoverDevice(pool: Pool, device: Device): Promise<void> {
   ) {
     device.state = "resyncing";
     device.reason = "its content is older than what was synced to it";
-    device.zones = new ZoneTable(zoneCount, zoneSize);
     return;
   }
   adoptZones(device, findings);
@@ -78,7 +77,7 @@ function loadZones(pool: Pool, device: Device): number | undefined {
   const { index } = pool.ports;
   const { zoneSize, zoneCount } = device.superblock!;
   const name = toHex(device.id);
-  const mark = index.meta(`mark:${name}`);
+  const mark = markOf(pool, device);
   if (mark === undefined) return undefined;
   const table = new ZoneTable(zoneCount, zoneSize);
   for (let page = 0; page < table.pageCount; page++) {
@@ -87,7 +86,13 @@ function loadZones(pool: Pool, device: Device): number | undefined {
   }
   table.cleanPages();
   device.zones = table;
-  return readNumber(mark);
+  return mark;
+}
+
+/** Highest group of the device that the index knows. */
+export function markOf(pool: Pool, device: Device): number | undefined {
+  const mark = pool.ports.index.meta(`mark:${toHex(device.id)}`);
+  return mark === undefined ? undefined : readNumber(mark);
 }
 
 export function scanSource(pool: Pool, device: Device): ScanSource {

@@ -3,7 +3,7 @@ import { DatapathError } from "@kiseki/ports";
 import type { Device } from "./device.ts";
 import { sameSpot } from "./get.ts";
 import type { Pool } from "./pool.ts";
-import { mergeRecord, scanDevice } from "./recover.ts";
+import { markOf, mergeRecord, scanDevice } from "./recover.ts";
 import type { Fragment } from "./row.ts";
 import { decodeRow, keyChunkId, keySealId } from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
@@ -16,11 +16,14 @@ import { ZoneTable } from "./zone-table.ts";
 export async function resync(pool: Pool, device: Device): Promise<void> {
   device.state = "resyncing";
   const { zoneCount, zoneSize } = device.superblock!;
+  const known = device.zones;
   device.zones = new ZoneTable(zoneCount, zoneSize);
+  device.zones.keepAbove(known);
   try {
     const findings = await scanDevice(pool, device, undefined);
     const { zones } = device;
-    let groupLast = 0;
+    // Numbers that the index has seen are not given again: a row must never fit another record.
+    let groupLast = Math.max(device.writer?.durable ?? 0, markOf(pool, device) ?? 0);
     for (const found of findings) {
       zones.set(found.zone, "full"); // what follows its tail is not looked into again
       zones.generations[found.zone] = found.generation;
@@ -29,6 +32,8 @@ export async function resync(pool: Pool, device: Device): Promise<void> {
       zones.groupsLast[found.zone] = found.groupLast;
       groupLast = Math.max(groupLast, found.groupLast);
     }
+    for (let zone = 0; zone < Math.min(zones.count, known.count); zone++)
+      if (zones.state(zone) === "free") zones.generations[zone] = known.generations[zone]!;
     const places = new Set<number>();
     for (const found of findings)
       for (const record of found.records) places.add(placeOf(record, zoneSize));
@@ -39,6 +44,9 @@ export async function resync(pool: Pool, device: Device): Promise<void> {
       for (const record of found.records) mergeRecord(pool, device, record);
     await pool.startWriter(device, groupLast, undefined);
     pool.changeMembers();
+    await pool.membersSettled();
+    pool.flush();
+    pool.ports.index.checkpoint(); // before it is written: an older index would take its new groups for known
   } catch (reason) {
     if (!(reason instanceof DatapathError)) throw reason;
     pool.failDevice(device, reason);

@@ -12,6 +12,7 @@ export class ZoneTable {
   readonly count: number;
   readonly zoneSize: number;
   readonly #states: Uint8Array;
+  readonly #floors: Uint32Array;
   /** Generation on the device now; 0 before the first. */
   readonly generations: Uint32Array;
   /** Where the next group goes. */
@@ -31,6 +32,7 @@ export class ZoneTable {
     this.count = count;
     this.zoneSize = zoneSize;
     this.#states = new Uint8Array(count);
+    this.#floors = new Uint32Array(count);
     this.generations = new Uint32Array(count);
     this.ends = new Uint32Array(count);
     this.living = new Float64Array(count);
@@ -38,6 +40,7 @@ export class ZoneTable {
     this.groupsLast = new Float64Array(count);
     this.readers = new Uint32Array(count);
     this.#free = count;
+    for (let page = 0; page < this.pageCount; page++) this.#dirty.add(page); // an older table may lie in the index
   }
   state(zone: number): ZoneState {
     return stateNames[this.#states[zone]!]!;
@@ -66,10 +69,16 @@ export class ZoneTable {
     }
     return undefined;
   }
+  /** Generations of `other` are not given again. */
+  keepAbove(other: ZoneTable): void {
+    const count = Math.min(this.count, other.count);
+    for (let zone = 0; zone < count; zone++)
+      this.#floors[zone] = Math.max(other.generations[zone]!, other.#floors[zone]!);
+  }
   begin(zone: number, group: number): void {
     assert(this.state(zone) === "free", "only a free zone is begun");
     this.set(zone, "open");
-    this.generations[zone]! += 1;
+    this.generations[zone] = Math.max(this.generations[zone]!, this.#floors[zone]!) + 1;
     this.groupsFirst[zone] = group;
     this.groupsLast[zone] = group;
     this.addLiving(zone, -this.living[zone]!);
