@@ -159,6 +159,28 @@ test("two frames of a WAL that changed places are damage, and healed with a seco
   }
 });
 
+test("an older frame of the same page in a newer one's place is refused, healed with a second member", () => {
+  for (const members of [1, 2]) {
+    using bench = openBench(members);
+    const set = openSet(bench);
+    const database = createTable(set);
+    insertRows(database, 0, 3);
+    insertRows(database, 3, 6); // the same leaf again
+    patchFile(fileOf(bench, 0, ".db-wal"), (bytes) => {
+      const last = bytes.byteLength - frameSize;
+      bytes.copyWithin(last, last - frameSize, last);
+      return undefined;
+    });
+    const reader = openDatabase(set, databaseOptions({ readOnly: true }));
+    if (members === 1) expect(() => readKeys(reader)).toThrow("disk I/O error");
+    else expect(readKeys(reader).length).toBe(6);
+    expect(set.status().healedFrames).toBe(members - 1);
+    reader.close();
+    database.close();
+    set.close();
+  }
+});
+
 test("a WAL cut anywhere ends behind its last whole transaction on one member, and is whole on two", () => {
   for (const members of [1, 2]) {
     for (let round = 0; round < 6; round++) {

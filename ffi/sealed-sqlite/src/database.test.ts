@@ -61,8 +61,14 @@ test("a database larger than its cache survives spills, rollbacks, updates and c
   database.run("ROLLBACK");
   database.run("BEGIN IMMEDIATE"); // many pages twice: frames are rewritten in their place
   for (let round = 0; round < 2; round++) {
-    for (let n = 0; n < 4000; n += 5) update.run(round ? value(n) : "first", n);
+    for (let i = 0; i < 4000; i += 5) {
+      const n = (i * 7919) % 4000; // far apart: pages leave the cache and come back out of the WAL
+      update.run(round ? value(n) : "first", n);
+    }
   }
+  database.run("COMMIT");
+  database.run("BEGIN IMMEDIATE");
+  for (let i = 0; i < 120; i++) update.run(value((i % 30) * 90), (i % 30) * 90); // spilled, and read at once
   database.run("COMMIT");
   update.finalize();
   database.run("PRAGMA wal_checkpoint(TRUNCATE)");

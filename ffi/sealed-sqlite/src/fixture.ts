@@ -21,7 +21,9 @@ import { loadSealedSqlite } from "./native.ts";
 import { openSlot } from "./slots.ts";
 import type { DatabaseOptions, LostMember, MemberSet, MemberSetOptions } from "./types.ts";
 
-export const nativeFolder = join(import.meta.dir, "../../../build/native");
+/** A sanitized build lies elsewhere under the same name (docs/decisions/0003-sealed-vfs-mirrors.md). */
+export const nativeFolder =
+  process.env["KISEKI_NATIVE_FOLDER"] ?? join(import.meta.dir, "../../../build/native");
 loadSealedSqlite(nativeFolder);
 
 export const fileId = newBytes(16).fill(0xf1);
