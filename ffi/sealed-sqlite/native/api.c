@@ -100,3 +100,17 @@ EXPORTED int kiseki_file_exists(int number, const char *name) {
 }
 EXPORTED int kiseki_file_delete(int number, const char *name) { return run_named(number, op_delete, name, ""); }
 
+
+/* 0, -ENOENT, -EIO; `found` as main_scrub says. */
+EXPORTED int kiseki_file_scrub(int number, const char *name, uint32_t slot, uint32_t first, uint32_t count,
+                               uint64_t *found) {
+  Set *set = set_find(number);
+  KeySource keys = {.slot = slot};
+  Node *node;
+  if (!set || first < 1 || !parse_file_id(name, keys.file_id)) return -EINVAL;
+  int code = node_acquire(set, name, false, false, &keys, &node);
+  if (code != SQLITE_OK) return code == SQLITE_CANTOPEN ? -ENOENT : -EIO;
+  code = main_scrub(node, &keys, first, count, found);
+  node_release(node);
+  return code == SQLITE_OK ? 0 : -EIO;
+}

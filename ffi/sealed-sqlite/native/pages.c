@@ -24,9 +24,9 @@ static int flush_page(Node *node, uint64_t offset) {
   return code;
 }
 
-/* Some member's page does not open: look at all, write a good one over the bad ones (KEYS §3). */
-static int heal_page(File *file, uint64_t offset, const Place *place, uint8_t *plain) {
-  Node *node = file->node;
+/* Looks at the page of members, until a good one when no bad one came before, and writes it over the bad (KEYS §3). */
+static int heal_page(Node *node, const KeySource *keys, uint64_t offset, uint8_t *plain, bool is_scrub) {
+  Place place = page_place((uint32_t)(offset / page_size + 1));
   uint8_t sealed[page_size], scratch[page_size];
   uint32_t bad = 0;
   bool is_good = false, is_closed = false;
@@ -34,13 +34,13 @@ static int heal_page(File *file, uint64_t offset, const Place *place, uint8_t *p
   uint32_t live = set_live(node->set);
   for (int i = 0; i < node->set->count && !is_closed; i++) {
     if (!(live >> i & 1)) continue;
-    if (is_good && !bad) break;
+    if (is_good && !bad && !is_scrub) break;
     size_t got = node_read(node, i, scratch, page_size, offset);
     if (is_good) {
       if (got != page_size || memcmp(scratch, sealed, page_size) != 0) bad |= 1u << i;
       continue;
     }
-    int opened = got == page_size ? page_open(&file->keys, place, scratch, plain) : 0;
+    int opened = got == page_size ? page_open(keys, &place, scratch, plain) : 0;
     if (opened < 0) is_closed = true;
     else if (opened == 0) bad |= 1u << i;
     else is_good = true, memcpy(sealed, scratch, page_size);
@@ -70,7 +70,7 @@ static int read_page(File *file, uint64_t offset, uint8_t *plain) {
   size_t got = node_read(node, __builtin_ctz(live), sealed, page_size, offset);
   int opened = got == page_size ? page_open(&file->keys, &place, sealed, plain) : 0;
   if (opened > 0) return SQLITE_OK;
-  return opened < 0 ? SQLITE_IOERR_READ : heal_page(file, offset, &place, plain);
+  return opened < 0 ? SQLITE_IOERR_READ : heal_page(node, &file->keys, offset, plain, false);
 }
 
 int main_read(File *file, uint8_t *target, int amount, uint64_t offset) {
@@ -139,5 +139,23 @@ int main_sync(Node *node) {
   int code = main_flush(node);
   if (code == SQLITE_OK) code = node_sync(node, NULL, 0, 0);
   pthread_mutex_unlock(&node->io);
+  return code;
+}
+
+/* The pages `[first, first + count)` of all members, from 1. `found`: pages in the file, damaged, the first damaged. */
+int main_scrub(Node *node, const KeySource *keys, uint32_t first, uint32_t count, uint64_t *found) {
+  uint8_t plain[page_size];
+  found[1] = found[2] = 0;
+  pthread_mutex_lock(&node->io);
+  int code = main_flush(node);
+  pthread_mutex_unlock(&node->io);
+  found[0] = atomic_load(&node->size) / page_size;
+  for (uint64_t page = first; page < (uint64_t)first + count && page <= found[0] && code == SQLITE_OK; page++) {
+    code = heal_page(node, keys, (page - 1) * page_size, plain, true);
+    bool is_cut = (page - 1) * page_size >= atomic_load(&node->size); /* by a checkpoint meanwhile */
+    if (code != SQLITE_IOERR_DATA) continue;
+    code = SQLITE_OK;
+    if (!is_cut && found[1]++ == 0) found[2] = page;
+  }
   return code;
 }

@@ -2,6 +2,7 @@
  * Before the first use of a file in a process: members that hold an older or shorter state are made equal
  * to the best, and a WAL is cut behind its last good frame or found damaged (KEYS §3).
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -55,9 +56,10 @@ static int replace_member(Node *node, int source, int target) {
   return copy_range(node, source, target, 0, size_of(node, source));
 }
 
+static int restore_page_one(Node *node, const KeySource *keys);
+
 int main_recover(Node *node, const KeySource *keys) {
   uint32_t live = set_live(node->set);
-  if ((live & (live - 1)) == 0) return SQLITE_OK;
   int64_t counters[members_max], best = -4;
   int source = -1;
   for (int i = 0; i < node->set->count; i++) {
@@ -67,7 +69,7 @@ int main_recover(Node *node, const KeySource *keys) {
     if (counters[i] > best) best = counters[i], source = i;
     else if (counters[i] == best && size_of(node, i) > size_of(node, source)) source = i;
   }
-  if (best < 0) return SQLITE_OK; /* the first read says so */
+  if (best < 0) return restore_page_one(node, keys);
   bool is_changed = false;
   for (int i = 0; i < node->set->count; i++) {
     if (!(live >> i & 1) || i == source) continue;
@@ -244,4 +246,54 @@ int wal_recover(Node *node, const KeySource *keys) {
   if (at.is_closed) return SQLITE_IOERR_READ;
   if (end > offset) return cut(node, offset);
   return is_changed ? sync_all(node) : SQLITE_OK;
+}
+
+/* ---- page 1 out of the WAL */
+
+/* The last page 1 that a commit covers, opened; 1 found, 0 none, -1 slot closed. */
+static int committed_page_one(Node *wal, const KeySource *keys, uint8_t *plain) {
+  uint8_t raw[frame_size];
+  uint64_t last = 0, committed = 0, end = longest(wal);
+  int member = __builtin_ctz(set_live(wal->set));
+  for (uint64_t offset = wal_header_size; offset + frame_size <= end; offset += frame_size) {
+    if (node_read(wal, member, raw, frame_header_size, offset) != frame_header_size) break;
+    if (read_be32(raw) == 1) last = offset;
+    if (read_be32(raw + 4) != 0) committed = last;
+  }
+  if (!committed || node_read(wal, member, raw, frame_size, committed) != frame_size) return 0;
+  Place place = frame_place(raw, wal->salts, committed);
+  return page_open(keys, &place, raw + frame_header_size, plain);
+}
+
+/*
+ * A power cut in a checkpoint may have torn page 1, which SQLite reads before it looks at the WAL: the WAL
+ * still has it. Where it has not, the first read says that page 1 is damaged.
+ */
+static int restore_page_one(Node *node, const KeySource *keys) {
+  Node *wal = calloc(1, sizeof *wal);
+  if (!wal) return SQLITE_NOMEM;
+  wal->set = node->set, wal->is_wal = true;
+  strcpy(wal->name, node->name), strcat(wal->name, "-wal");
+  pthread_mutex_init(&wal->io, NULL);
+  uint32_t live = set_live(node->set);
+  bool is_everywhere = live != 0;
+  for (int i = 0; i < members_max; i++) {
+    bool is_live = i < node->set->count && live >> i & 1;
+    wal->fds[i] = is_live ? openat(node->set->members[i].directory, wal->name, O_RDWR | O_CLOEXEC | O_NOFOLLOW) : -1;
+    if (is_live && wal->fds[i] < 0) is_everywhere = false;
+  }
+  int code = is_everywhere ? wal_recover(wal, keys) : SQLITE_OK;
+  uint8_t plain[page_size], sealed[page_size];
+  Place place = page_place(1);
+  if (is_everywhere && code == SQLITE_OK && committed_page_one(wal, keys, plain) > 0 &&
+      page_seal(keys, node_generation(node), &place, plain, sealed)) {
+    code = node_write(node, sealed, page_size, 0);
+    if (code == SQLITE_OK) code = sync_all(node);
+    atomic_fetch_add(&node->set->healed_pages, 1);
+  }
+  for (int i = 0; i < members_max; i++)
+    if (wal->fds[i] >= 0) close(wal->fds[i]);
+  pthread_mutex_destroy(&wal->io);
+  free(wal);
+  return code;
 }

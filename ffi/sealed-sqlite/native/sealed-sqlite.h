@@ -226,6 +226,7 @@ int main_read(File *file, uint8_t *target, int amount, uint64_t offset);
 int main_write(File *file, const uint8_t *source, int amount, uint64_t offset);
 int main_truncate(File *file, uint64_t size);
 int main_sync(Node *node);
+int main_scrub(Node *node, const KeySource *keys, uint32_t first, uint32_t count, uint64_t *found);
 int main_flush(Node *node); /* under node->io */
 /* ---- frames.c */
 int wal_read(File *file, uint8_t *target, int amount, uint64_t offset);
@@ -244,6 +245,8 @@ int locks_is_reserved(File *file, int *result);
 int shm_map(File *file, int region, int size, int extend, void volatile **result);
 int shm_lock(File *file, int offset, int count, int flags);
 void shm_unmap(File *file);
+/* ---- vfs.c */
+bool parse_file_id(const char *name, uint8_t *id);
 /* ---- failpoint.c */
 void failpoint(const char *name);
 

@@ -29,7 +29,7 @@ static int hex_digit(char c) {
 }
 
 /* Out of "<name>-<32 hex>-k<keyset>.db…". */
-static bool parse_file_id(const char *name, uint8_t *id) {
+bool parse_file_id(const char *name, uint8_t *id) {
   const char *end = strstr(name, ".db"), *mark = end;
   while (mark && mark > name && *mark != '-') mark--;
   if (!mark || mark - name < 33 || mark[1] != 'k' || mark[-33] != '-') return false;

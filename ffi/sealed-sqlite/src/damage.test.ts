@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { cpSync, readFileSync, statSync, truncateSync } from "node:fs";
 import { prngFromSeed } from "@kiseki/base";
-import { openDatabase } from "./database.ts";
+import { openDatabase, scrubFile } from "./database.ts";
 import {
   type Bench,
   crashImage,
@@ -249,5 +249,34 @@ test("a main file that is gone or cut on one member is made whole from the other
     expect(
       readFileSync(fileOf(image, 0, ".db")).equals(readFileSync(fileOf(image, 1, ".db"))),
     ).toBe(true);
+  }
+});
+
+test("scrubFile() heals what no read has met, and names what no member has", () => {
+  using image = imageOf(2, 200, 200);
+  flipBit(fileOf(image, 0, ".db"), 2 * pageSize + 5);
+  flipBit(fileOf(image, 1, ".db"), 3 * pageSize + 5);
+  for (const member of [0, 1]) flipBit(fileOf(image, member, ".db"), 4 * pageSize + 5);
+  const set = openSet(image);
+  const options = databaseOptions();
+  const first = scrubFile(set, options, 1, 4);
+  expect(first).toEqual({
+    pages: statSync(fileOf(image, 0, ".db")).size / pageSize,
+    damaged: 0,
+    firstDamaged: 0,
+  });
+  expect(set.status().healedPages).toBe(2);
+  expect(scrubFile(set, options, 1, 1000)).toMatchObject({ damaged: 1, firstDamaged: 5 });
+  expect(() => scrubFile(set, { ...options, name: "none" }, 1, 1)).toThrow("it is not there");
+  set.close();
+});
+
+test("page 1 torn by a power cut in a checkpoint comes out of the WAL", () => {
+  for (const members of [1, 2]) {
+    using image = imageOf(members, 0, 200);
+    for (let member = 0; member < members; member++) {
+      patchFile(fileOf(image, member, ".db"), (bytes) => bytes.fill(0xaa, 512, 1024));
+    }
+    expect(readImage(image)).toMatchObject({ rows: 200, healedPages: 1 });
   }
 });

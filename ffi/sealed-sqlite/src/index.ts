@@ -10,7 +10,14 @@
  * the caller ends the process. Refused: files of other processes, journals, temporary files, page
  * sizes other than 4096, older member lists, a slot once closed.
  */
-export { fileName, openDatabase, parseFileName, toSealedSqliteError } from "./database.ts";
+export type { ScrubResult } from "./database.ts";
+export {
+  fileName,
+  openDatabase,
+  parseFileName,
+  scrubFile,
+  toSealedSqliteError,
+} from "./database.ts";
 export { openMembers } from "./members.ts";
 export { loadSealedSqlite } from "./native.ts";
 export { closeSlot, openSlot } from "./slots.ts";
