@@ -73,9 +73,12 @@ async function compactDevice(
     const moved = pool.safeties.copyLiving ? await emptyZone(pool, device, zone) : 0;
     if (moved === undefined) break; // no room to move to, or something in it must stay
     bytesMoved += moved;
+    zones.set(zone, "draining"); // so the checkpoint says: whatever is in it is to be looked at anew
+    zones.readers[zone]! += 1; // and nobody begins it before the checkpoint is synced
     pool.flush();
     pool.ports.index.checkpoint();
-    zones.set(zone, zones.readers[zone] === 0 ? "free" : "draining");
+    zones.readers[zone]! -= 1;
+    if (zones.readers[zone] === 0) zones.set(zone, "free");
     count += 1;
   }
   return { zones: count, bytesMoved };
