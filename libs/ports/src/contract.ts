@@ -5,3 +5,8 @@ export type { ShardStorePlace } from "./shard-store.contract.ts";
 export { shardStoreContract } from "./shard-store.contract.ts";
 export type { DatapathPlace, OpenDatapathPlace } from "./datapath.contract.ts";
 export { datapathContract } from "./datapath.contract.ts";
+export type { ClockPlace } from "./clock.contract.ts";
+export { clockContract } from "./clock.contract.ts";
+export type { MetricsPlace } from "./metrics.contract.ts";
+export { metricsContract } from "./metrics.contract.ts";
+export { prngContract } from "./prng.contract.ts";

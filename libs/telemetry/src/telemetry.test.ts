@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { metricsContract } from "@kiseki/ports/contract";
 import { openMetrics } from "./metrics.ts";
 
 test("openMetrics() counts, sets, observes and exposes the text format", async () => {
@@ -18,4 +19,16 @@ test("openMetrics() counts, sets, observes and exposes the text format", async (
 test("openMetrics() refuses a name that is not in the table", () => {
   // @ts-expect-error a name that is not in the table does not compile either
   expect(() => openMetrics().add("kiseki_no_such_thing", 1)).toThrow("is in the metric table");
+});
+
+metricsContract("openMetrics()", () => {
+  const metrics = openMetrics();
+  return {
+    metrics,
+    async read(name, labels = {}) {
+      const [label] = Object.entries(labels).map(([key, value]) => `{${key}=${value}}`);
+      const values = await metrics.read();
+      return values.get(`${name}_count`) ?? values.get(`${name}${label ?? ""}`) ?? 0;
+    },
+  };
 });
