@@ -24,7 +24,6 @@ const notImplementedHeaders: ReadonlySet<string> = new Set([
   "x-amz-object-lock-mode",
   "x-amz-object-lock-retain-until-date",
   "x-amz-object-lock-legal-hold",
-  "x-amz-bypass-governance-retention",
   "x-amz-mfa",
   "x-amz-server-side-encryption-customer-algorithm",
   "x-amz-server-side-encryption-customer-key",

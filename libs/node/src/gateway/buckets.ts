@@ -57,7 +57,7 @@ export async function createBucket(scope: CallScope, call: CreateBucketCall): Pr
 export async function deleteBucket(scope: CallScope, call: BucketCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
   scope.buckets.forget(call.bucket);
-  await submit(scope, { kind: "delete_namespace", namespace }, "none");
+  await submit(scope, { kind: "delete_namespace", namespace }, "namespace");
   scope.buckets.forget(call.bucket); // a request in between may have put it back
   scope.aliases.release(call.bucket);
   return { result: { kind: "bucket_deleted" } };

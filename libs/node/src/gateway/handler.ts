@@ -149,6 +149,11 @@ export class Gateway {
     throw fail("AccessDenied", "A body without a signed hash is taken over TLS only.");
   }
 
+  /** What is remembered of the bucket may be old: administration made or removed it. */
+  forgetBucket(name: string): void {
+    for (const cache of this.#buckets.values()) cache.forget(name);
+  }
+
   #bucketsOf(ownerId: string): BucketCache {
     let cache = this.#buckets.get(ownerId);
     if (cache === undefined) this.#buckets.set(ownerId, (cache = new BucketCache()));

@@ -205,7 +205,10 @@ class ContentWriter {
   }
 
   /** A hit is given only for a chunk that is complete, of the profile that would be written now, in a live keyset. */
-  #findHit(id: ChunkId, size: number): Pick<NewExtent, "chunkId" | "pool" | "profile"> | undefined {
+  #findHit(
+    id: ChunkId,
+    size: number,
+  ): Pick<NewExtent, "chunkId" | "pool" | "profile" | "pinned"> | undefined {
     const { chunkStore } = this.#ports;
     const profile = chunkStore.status().profile;
     if (profile === undefined) return undefined;
@@ -213,7 +216,7 @@ class ContentWriter {
     const live = this.#tenant.store.view((map) => lookupChunk(map, address));
     if (live === undefined || live.size !== size || live.missing !== 0) return undefined;
     if (live.keyset !== this.#tenant.keys("write").current) return undefined;
-    return chunkStore.has(id, live.sealId) ? address : undefined;
+    return chunkStore.has(id, live.sealId) ? { ...address, pinned: live.sealId } : undefined;
   }
 
   async #storeSmall(lease: ArenaLease, size: number): Promise<NewContent> {

@@ -1,5 +1,5 @@
 import type { Epoch, Keyset, OperationId, Prng, ShardId, TenantId } from "@kiseki/base";
-import { assert, AssertionError, BoundedQueue } from "@kiseki/base";
+import { assert, AssertionError, BoundedQueue, wallTime } from "@kiseki/base";
 import {
   type Answer,
   apply,
@@ -112,6 +112,8 @@ export class ShardOwner {
   readonly #queue: BoundedQueue<Waiting>;
   #chain: LogChain;
   #hlc: Hlc;
+  /** Never goes back while this owner lives: drop rows are in the order of their times. */
+  #now = wallTime(0);
   #held: Waiting | undefined;
   #running: Promise<void> | undefined;
   #isClosed = false;
@@ -229,8 +231,9 @@ export class ShardOwner {
   /** False when the change is too large for what is left of the batch's log entry. */
   #decide(batch: Batch, waiting: Waiting): boolean {
     const { crypto, clock } = this.#ports;
+    this.#now = wallTime(Math.max(this.#now, clock.realtime()));
     const decision = decide(batch.tx, waiting.operation, {
-      now: clock.realtime(),
+      now: this.#now,
       operationId: waiting.operationId,
       dirKeys: batch.keys.dirKeys,
       md5: crypto.md5,
