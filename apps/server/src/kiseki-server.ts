@@ -13,6 +13,7 @@ import {
 } from "@kiseki/node";
 import { openLogger, openMetrics } from "@kiseki/telemetry";
 import { listenMetrics } from "./listen-metrics.ts";
+import { listenRpc } from "./listen-rpc.ts";
 import { listenS3 } from "./listen-s3.ts";
 import { nativeDirectory } from "./native-directory.ts";
 import { version } from "./version.ts";
@@ -53,11 +54,12 @@ async function run(settings: ServerSettings): Promise<void> {
     process.exit(exitCode.failure);
   };
   await using building = new AsyncDisposableStack();
+  const crypto = openCrypto(nativeDirectory);
   const node = building.use(
     await openNode({
       clock: systemClock,
       prng: systemPrng,
-      crypto: openCrypto(nativeDirectory),
+      crypto,
       metrics,
       log,
       settings,
@@ -71,7 +73,9 @@ async function run(settings: ServerSettings): Promise<void> {
     front.stop(drain()),
   );
   const status = building.use(await listenMetrics(node, settings, metrics));
-  console.log(JSON.stringify({ ready: true, s3_port: s3.port, metrics_port: status.port }));
+  const rpc = building.use(await listenRpc(node, crypto, settings, s3.port, log));
+  const ports = { s3_port: s3.port, metrics_port: status.port, rpc_port: rpc.port };
+  console.log(JSON.stringify({ ready: true, ...ports }));
   log.info({ epoch: String(node.epoch) }, "ready");
   log.info({ signal: await stopAsked() }, "stopping");
 }

@@ -8,6 +8,7 @@
  * condemned seal goes only when every reader begun before has left. Refused: an older member list, an
  * old copy of a shard file, listeners beyond loopback without TLS unless a flag says so.
  */
+export { openAdminBackend } from "./admin/admin-backend.ts";
 export type { SettingSources, Settings } from "./config/parse-settings.ts";
 export { ConfigError, describeSettings, parseSettings } from "./config/parse-settings.ts";
 export { foreignVariables, ignoredVariables, serverSettings } from "./config/server-settings.ts";

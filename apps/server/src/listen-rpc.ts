@@ -1,0 +1,83 @@
+import type { AwsLc } from "@kiseki/aws-lc";
+import { systemClock, systemPrng } from "@kiseki/host";
+import {
+  ConfigError,
+  isLoopback,
+  openAdminBackend,
+  readPem,
+  type ServerSettings,
+  type StorageNode,
+} from "@kiseki/node";
+import { RpcError, type RpcListener, type RpcServer, serveNodeAdmin } from "@kiseki/rpc";
+import type { Logger } from "@kiseki/telemetry";
+import { adminSocketName } from "./cli/connection.ts";
+import { ensureCertificate } from "./rpc-certificate.ts";
+import { version } from "./version.ts";
+
+type TlsListener = Extract<RpcListener, { kind: "tls" }>;
+
+/** The TLS listener: on loopback a token opens it, beyond it a certificate of `--ca-path`. */
+async function planTls(node: StorageNode, settings: ServerSettings): Promise<TlsListener> {
+  const { host, port } = settings.dataAddress;
+  const { certificate, certificateKey, clientAuthority } = settings;
+  const { config } = node.storage;
+  const own = certificate !== "" && certificateKey !== "";
+  if (!isLoopback(host) && (clientAuthority === "" || !own)) {
+    throw new ConfigError([
+      `--data-addr (KISEKI_DATA_ADDR) ${host} is beyond this machine: give --ca-path, --cert-path and --key-path, so that clients show certificates`,
+    ]);
+  }
+  if (clientAuthority !== "") {
+    const pair = own
+      ? { certificate: await readPem(certificate), certificateKey: await readPem(certificateKey) }
+      : await ensureCertificate(config, systemClock.realtime());
+    const authority = await readPem(clientAuthority);
+    return { kind: "tls", host, port, ...pair, door: { kind: "certificate", authority } };
+  }
+  const token = await config.ensureToken(systemPrng);
+  const pair = await ensureCertificate(config, systemClock.realtime());
+  return { kind: "tls", host, port, ...pair, door: { kind: "token", token } };
+}
+
+/**
+ * Opens the administration listeners: the socket in the config directory, whose path may be too long for
+ * one, and TLS on `--data-addr`. @throws {ConfigError} beyond loopback without client certificates.
+ */
+export async function listenRpc(
+  node: StorageNode,
+  crypto: AwsLc,
+  settings: ServerSettings,
+  s3Port: number,
+  log: Logger,
+): Promise<RpcServer> {
+  const tls = await planTls(node, settings);
+  const s3Certificate =
+    settings.certificate === "" ? undefined : await readPem(settings.certificate);
+  const { host } = settings.s3Address;
+  const backend = openAdminBackend({
+    node,
+    settings,
+    crypto,
+    clock: systemClock,
+    prng: systemPrng,
+    version,
+    s3Endpoint: `${s3Certificate ? "https" : "http"}://${host.includes(":") ? `[${host}]` : host}:${s3Port}`,
+    certificates: [
+      { listener: "RPC", pem: tls.certificate },
+      ...(s3Certificate === undefined ? [] : [{ listener: "S3", pem: s3Certificate }]),
+    ],
+  });
+  const onInternal = (method: string, reason: unknown): void => {
+    const { name, message, stack } =
+      reason instanceof Error ? reason : { name: "unknown", message: "", stack: undefined };
+    log.error({ method, error: `${name}: ${message}`, stack }, "an administration call failed");
+  };
+  const local: RpcListener = { kind: "local", path: node.storage.config.file(adminSocketName) };
+  try {
+    return await serveNodeAdmin(backend, { listeners: [local, tls], onInternal });
+  } catch (reason) {
+    if (!(reason instanceof RpcError && reason.code === "invalid")) throw reason;
+    log.warn({ error: reason.message }, "no local socket: use --endpoint");
+    return await serveNodeAdmin(backend, { listeners: [tls], onInternal });
+  }
+}

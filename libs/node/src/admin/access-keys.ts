@@ -1,0 +1,65 @@
+import type { AccessKeyInfo } from "@kiseki/catalog";
+import { RpcError } from "@kiseki/rpc";
+import type { AdminParts } from "./types.ts";
+
+interface AccessKeyView {
+  readonly accessKeyId: string;
+  readonly user: string;
+  readonly createdUnixMs: bigint;
+  readonly isEnabled: boolean;
+}
+
+/** All access keys of the default tenant, oldest first, without secrets. */
+export function listAccessKeys({ node }: AdminParts): readonly AccessKeyView[] {
+  const { catalog } = node.storage;
+  const names = new Map(catalog.users(node.defaultTenant).map(({ id, name }) => [id, name]));
+  return catalog.accessKeys(node.defaultTenant).map((key: AccessKeyInfo) => ({
+    accessKeyId: key.id,
+    user: names.get(key.user) ?? key.user,
+    createdUnixMs: BigInt(key.created),
+    isEnabled: !key.isDisabled,
+  }));
+}
+
+function findKey(parts: AdminParts, id: string): AccessKeyView {
+  const key = listAccessKeys(parts).find(({ accessKeyId }) => accessKeyId === id);
+  if (key === undefined) {
+    throw new RpcError(
+      "not_found",
+      `There is no access key ${JSON.stringify(id.slice(0, 64))}; "kiseki access-key list" shows all`,
+    );
+  }
+  return key;
+}
+
+/** The secret is in this answer and nowhere else. @throws {RpcError} `not_found`: no such user. */
+export function createAccessKey(
+  parts: AdminParts,
+  userName: string,
+): { readonly accessKey: AccessKeyView; readonly secretAccessKey: string } {
+  const { catalog } = parts.node.storage;
+  const users = catalog.users(parts.node.defaultTenant);
+  const user = users.find(({ name, isRoot }) => (userName === "" ? isRoot : name === userName));
+  if (user === undefined) {
+    throw new RpcError("not_found", `There is no user ${JSON.stringify(userName.slice(0, 64))}`);
+  }
+  const { id, secret } = catalog.createAccessKey(user.id);
+  return { accessKey: findKey(parts, id), secretAccessKey: secret };
+}
+
+/** @throws {RpcError} `not_found`. */
+export function setAccessKeyState(
+  parts: AdminParts,
+  id: string,
+  isEnabled: boolean,
+): AccessKeyView {
+  findKey(parts, id); // of this tenant
+  parts.node.storage.catalog.setAccessKeyDisabled(id, !isEnabled);
+  return findKey(parts, id);
+}
+
+/** @throws {RpcError} `not_found`. */
+export function deleteAccessKey(parts: AdminParts, id: string): void {
+  findKey(parts, id);
+  parts.node.storage.catalog.deleteAccessKey(id);
+}

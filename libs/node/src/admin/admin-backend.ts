@@ -1,0 +1,75 @@
+import type { NodeAdminBackend } from "@kiseki/rpc";
+import {
+  createAccessKey,
+  deleteAccessKey,
+  listAccessKeys,
+  setAccessKeyState,
+} from "./access-keys.ts";
+import { createBucket, deleteBucket, listBuckets } from "./buckets.ts";
+import { diagnose } from "./diagnose.ts";
+import { exportEncryption } from "./encryption.ts";
+import { toAdminError } from "./failure.ts";
+import { replaceDevice } from "./replace-device.ts";
+import { scrub } from "./scrub.ts";
+import { listDevices, readStatus } from "./status.ts";
+import type { AdminParts } from "./types.ts";
+import { verify } from "./verify.ts";
+
+async function told<T>(work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (reason) {
+    throw toAdminError(reason);
+  }
+}
+async function* toldOf<T>(work: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* work;
+  } catch (reason) {
+    throw toAdminError(reason);
+  }
+}
+
+/** Administration of a node at work. Scrub, verify and replacement run one at a time each; buckets and keys are the default tenant's. */
+export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
+  const { node } = parts;
+  return {
+    getVersion: async () => ({
+      version: parts.version,
+      cryptoModule: parts.crypto.version,
+      cryptoIsFips: parts.crypto.isFips,
+      runtime: `Bun ${process.versions.bun ?? "unknown"}`,
+    }),
+    getStatus: (_, signal) => told(() => readStatus(parts, signal)),
+    diagnose: (_, signal) => told(async () => ({ findings: await diagnose(parts, signal) })),
+    listBuckets: ({ after, countMax }, signal) =>
+      told(async () => {
+        const page = listBuckets(await node.openDefaultTenant(signal), after, countMax);
+        return { buckets: [...page.buckets], next: page.next };
+      }),
+    createBucket: ({ name }, signal) =>
+      told(async () => ({
+        bucket: await createBucket(parts, await node.openDefaultTenant(signal), name),
+      })),
+    deleteBucket: ({ name }, signal) =>
+      told(async () => {
+        await deleteBucket(parts, await node.openDefaultTenant(signal), name);
+        return {};
+      }),
+    listAccessKeys: () => told(() => ({ accessKeys: [...listAccessKeys(parts)] })),
+    createAccessKey: ({ user }) => told(() => createAccessKey(parts, user)),
+    setAccessKeyState: ({ accessKeyId, isEnabled }) =>
+      told(() => ({ accessKey: setAccessKeyState(parts, accessKeyId, isEnabled) })),
+    deleteAccessKey: ({ accessKeyId }) =>
+      told(() => {
+        deleteAccessKey(parts, accessKeyId);
+        return {};
+      }),
+    listDevices: () => told(() => ({ devices: [...listDevices(parts)] })),
+    replaceDevice: (request, signal) => toldOf(replaceDevice(parts, request, signal)),
+    scrub: (_, signal) => toldOf(scrub(parts, signal)),
+    verify: (request, signal) => toldOf(verify(parts, request, signal)),
+    exportEncryption: ({ passphrase }) =>
+      told(async () => ({ sealed: new Uint8Array(await exportEncryption(parts, passphrase)) })),
+  };
+}

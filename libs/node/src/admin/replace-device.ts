@@ -1,0 +1,94 @@
+import { access } from "node:fs/promises";
+import { isAbsolute } from "node:path";
+import { type DeviceId, deviceId, fromUuid, toUuid } from "@kiseki/base";
+import { createDeviceFile, type RepairProgress } from "@kiseki/chunk-store";
+import { RpcError } from "@kiseki/rpc";
+import { following } from "./following.ts";
+import type { AdminParts } from "./types.ts";
+
+interface ReplaceRequest {
+  readonly deviceId: string;
+  readonly path: string;
+  readonly force: boolean;
+  readonly sizeBytes: bigint;
+}
+
+function parseDevice(text: string): DeviceId {
+  try {
+    return deviceId(fromUuid(text));
+  } catch (reason) {
+    if (!(reason instanceof RangeError)) throw reason;
+    throw new RpcError(
+      "invalid",
+      `Cannot use ${JSON.stringify(text.slice(0, 64))} as a device id; "kiseki device list" shows them`,
+    );
+  }
+}
+
+/** Checks the request before anything is written. */
+function planReplacement({ node }: AdminParts, request: ReplaceRequest) {
+  const old = parseDevice(request.deviceId);
+  const { devices } = node.ports.chunkStore.status();
+  const known = devices.find(({ id }) => toUuid(id) === toUuid(old));
+  if (known === undefined) {
+    throw new RpcError("not_found", `No device ${toUuid(old)}; "kiseki device list" shows all`);
+  }
+  const { path } = request;
+  if (!isAbsolute(path)) {
+    throw new RpcError(
+      "invalid",
+      `Cannot use ${JSON.stringify(path)}: give the new device's absolute path`,
+    );
+  }
+  if (
+    devices.some(
+      (device) => device.path === path && device.state !== "missing" && device.state !== "failed",
+    )
+  ) {
+    throw new RpcError("exists", `Cannot use ${path}: it is a device of this node already`);
+  }
+  const size = request.sizeBytes === 0n ? known.size : Number(request.sizeBytes);
+  return { old, path, size };
+}
+
+/**
+ * Gives the place of `deviceId` to the device at `path`, made as a file if there is none, and repairs onto it.
+ * A caller who goes ends the repair, which the node takes up again by itself.
+ */
+export async function* replaceDevice(
+  parts: AdminParts,
+  request: ReplaceRequest,
+  signal: AbortSignal,
+) {
+  const { chunkStore, clock } = parts.node.ports;
+  const plan = planReplacement(parts, request);
+  let made = "";
+  let repaired = 0;
+  let lost = 0;
+  let waiting = 0;
+  let progress: RepairProgress = { done: 0, total: 0, repaired: 0, lost: 0 };
+  const work = async (signal: AbortSignal): Promise<void> => {
+    const isThere = await access(plan.path).then(
+      () => true,
+      () => false,
+    );
+    if (!isThere) await createDeviceFile(plan.path, plan.size);
+    signal.throwIfAborted();
+    const replacement = { path: plan.path, force: request.force };
+    made = toUuid(await chunkStore.replaceDevice(plan.old, replacement));
+    const outcome = await chunkStore.repair(undefined, (now) => (progress = now), signal);
+    repaired = outcome.repaired;
+    lost = outcome.lost.length;
+    waiting = outcome.waiting.length;
+  };
+  const snapshot = (isDone: boolean) => ({
+    deviceId: made,
+    doneCount: BigInt(progress.done),
+    totalCount: BigInt(progress.total),
+    repairedCount: BigInt(isDone ? repaired : progress.repaired),
+    lostCount: BigInt(isDone ? lost : progress.lost),
+    waitingCount: BigInt(waiting),
+    isDone,
+  });
+  yield* following(clock, work, snapshot, signal);
+}

@@ -1,0 +1,119 @@
+import { toUuid } from "@kiseki/base";
+import type { DeviceStatus } from "@kiseki/chunk-store";
+import { countUsage } from "./buckets.ts";
+import type { AdminParts } from "./types.ts";
+
+interface DeviceView {
+  readonly deviceId: string;
+  readonly path: string;
+  readonly state: string;
+  readonly reason: string;
+  readonly totalBytes: bigint;
+  readonly usedBytes: bigint;
+  readonly faultCount: bigint;
+}
+
+const toDevice = (device: DeviceStatus): DeviceView => ({
+  deviceId: toUuid(device.id),
+  path: device.path ?? "",
+  state: device.state,
+  reason: device.reason ?? "",
+  totalBytes: BigInt(device.size),
+  usedBytes: BigInt(device.used),
+  faultCount: BigInt(Object.values(device.faults).reduce((sum, count) => sum + count, 0)),
+});
+
+export function listDevices({ node }: AdminParts): readonly DeviceView[] {
+  return node.ports.chunkStore.status().devices.map(toDevice);
+}
+
+/** What needs somebody's attention, with what to do, a sentence or two each. */
+export function findAlerts(parts: AdminParts, isOpen: boolean): readonly string[] {
+  const alerts: string[] = [];
+  const { node } = parts;
+  if (!isOpen) {
+    alerts.push(
+      'The default tenant is closed: its key manager does not answer or its shard file cannot be used. "kiseki doctor" says why.',
+    );
+  }
+  const status = node.ports.chunkStore.status();
+  for (const device of status.devices) {
+    if (device.state === "healthy") continue;
+    const name = `Device ${toUuid(device.id)}${device.path === undefined ? "" : ` (${device.path})`}`;
+    const why = device.reason === undefined ? "" : ` (${device.reason})`;
+    alerts.push(`${name} is ${device.state}${why}. ${deviceAdvice[device.state]}`);
+  }
+  if (status.profile === undefined) {
+    alerts.push(
+      "Writes are refused: too few devices can take content. Replace devices or free space.",
+    );
+  }
+  if (status.capacity !== "healthy") {
+    alerts.push(
+      `The devices' space is ${status.capacity}. Delete objects, or add a device; deletes work at any level.`,
+    );
+  }
+  if (status.repairQueued > 0) {
+    alerts.push(
+      `${status.repairQueued} chunks lack fragments; repair goes on by itself. "kiseki verify" names objects that cannot be repaired.`,
+    );
+  }
+  if (status.damaged > 0) {
+    alerts.push(
+      `${status.damaged} records were found damaged since the start; "kiseki verify" names the objects.`,
+    );
+  }
+  for (const { directory, state } of node.storage.members.status().members) {
+    if (state === "good" || state === "copied") continue;
+    alerts.push(
+      `Mirror ${directory} is ${state}. Bring its disk back and restart the node: it is then copied anew.`,
+    );
+  }
+  return alerts;
+}
+
+const deviceAdvice: Readonly<Record<DeviceStatus["state"], string>> = {
+  healthy: "",
+  degraded: 'Watch it, and replace it with "kiseki device replace" when its faults grow.',
+  failed: 'Replace it with "kiseki device replace".',
+  missing: 'Bring it back and restart the node, or replace it with "kiseki device replace".',
+  evacuating: "Its content moves to the others by itself.",
+  resyncing: "It is read and compared before it counts again; that goes on by itself.",
+};
+
+/** The node at a glance. Never fails for a closed tenant: that is what it reports. */
+export async function readStatus(parts: AdminParts, signal: AbortSignal) {
+  const { node, clock } = parts;
+  const tenant = await node.openDefaultTenant(signal).catch(() => undefined);
+  const usage = tenant ? await countUsage(tenant) : { buckets: 0, objects: 0n, bytes: 0n };
+  const store = node.ports.chunkStore.status();
+  const devices = store.devices.map(toDevice);
+  const sum = (field: "totalBytes" | "usedBytes"): bigint =>
+    devices.reduce((total, device) => total + device[field], 0n);
+  return {
+    nodeId: toUuid(node.storage.clusterId),
+    version: parts.version,
+    startedUnixMs: BigInt(node.startedAt),
+    nowUnixMs: BigInt(clock.realtime()),
+    s3Endpoint: parts.s3Endpoint,
+    epoch: node.epoch,
+    isReady: tenant !== undefined && store.profile !== undefined,
+    bucketCount: BigInt(usage.buckets),
+    objectCount: usage.objects,
+    objectBytes: usage.bytes,
+    chunkCount: BigInt(store.chunks),
+    repairQueued: BigInt(store.repairQueued),
+    capacity: {
+      totalBytes: sum("totalBytes"),
+      usedBytes: sum("usedBytes"),
+      state: store.capacity,
+    },
+    members: node.storage.members.status().members.map(({ directory, state }) => ({
+      directory,
+      state,
+      isPresent: state === "good" || state === "copied",
+    })),
+    devices,
+    alerts: [...findAlerts(parts, tenant !== undefined)],
+  };
+}
