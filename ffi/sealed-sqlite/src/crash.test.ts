@@ -2,7 +2,7 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { prngFromSeed } from "@kiseki/base";
 import { openDatabase } from "./database.ts";
-import { databaseOptions, openBench, openSet, readKeys } from "./fixture.ts";
+import { databaseOptions, openBench, openSet, readKeys } from "./fixture.test-helper.ts";
 
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 2 ** 32));
 const prng = prngFromSeed(seed);
@@ -25,7 +25,7 @@ async function runWriter(root: string, members: number, from: number, kill: Kill
   const child = Bun.spawn({
     cmd: [
       process.execPath,
-      join(import.meta.dir, "fixture-writer.ts"),
+      join(import.meta.dir, "writer.test-helper.ts"),
       root,
       `${members}`,
       `${from}`,

@@ -14,7 +14,7 @@ import {
   openSet,
   patchFile,
   readKeys,
-} from "./fixture.ts";
+} from "./fixture.test-helper.ts";
 import { SealedSqliteError } from "./types.ts";
 
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 2 ** 32));

@@ -12,10 +12,10 @@ import {
   openSet,
   readKeys,
   value,
-} from "./fixture.ts";
+} from "./fixture.test-helper.ts";
 import { fileName, openDatabase, parseFileName } from "./database.ts";
 import { closeSlot, openSlot } from "./slots.ts";
-import { fileId, keys } from "./fixture.ts";
+import { fileId, keys } from "./fixture.test-helper.ts";
 import { SealedSqliteError } from "./types.ts";
 
 const codeOf = (act: () => unknown): string => {
@@ -146,7 +146,7 @@ test("readers in a Worker see each COMMIT whole, and never a page half written",
   const options = databaseOptions();
   const database = createTable(set, { slot: options.slot });
   insertRows(database, 0, 10);
-  const worker = new Worker(join(import.meta.dir, "fixture-reader.ts"));
+  const worker = new Worker(join(import.meta.dir, "reader.test-helper.ts"));
   const answers: string[] = [];
   const ended = new Promise<void>((resolve) => {
     worker.onmessage = ({ data }) => {

@@ -21,7 +21,7 @@ import {
   openSet,
   openVolume,
   readKeys,
-} from "./fixture.ts";
+} from "./fixture.test-helper.ts";
 import { SealedSqliteError } from "./types.ts";
 
 function codeOf(act: () => unknown): string {

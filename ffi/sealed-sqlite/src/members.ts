@@ -1,5 +1,5 @@
 import { JSCallback, type Pointer } from "bun:ffi";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { assert, concatBytes, newBytes, sameBytes, toHex } from "@kiseki/base";
 import type { MemberList } from "@kiseki/format";
 import { copyMember, databaseFiles, ownFiles, readList, writeList } from "./directory.ts";
@@ -23,7 +23,8 @@ interface Candidate {
 const errnoInUse = 11; // EAGAIN, flock's word for a lock held elsewhere
 const randomId = (): Uint8Array => crypto.getRandomValues(newBytes(16));
 const noId = newBytes(16);
-const notePathOf = (options: MemberSetOptions): string => options.versionNote;
+/** Native code writes it as well, from wherever the process stands. */
+const notePathOf = (options: MemberSetOptions): string => resolve(options.versionNote);
 
 function openDirectories(number: number, options: MemberSetOptions): Candidate[] {
   return options.directories.map((directory, index) => {

@@ -3,7 +3,13 @@ import { mkdirSync } from "node:fs";
 import { join } from "node:path";
 import { prngFromSeed } from "@kiseki/base";
 import { openDatabase } from "./database.ts";
-import { databaseOptions, openBench, openSet, openVolume, readKeys } from "./fixture.ts";
+import {
+  databaseOptions,
+  openBench,
+  openSet,
+  openVolume,
+  readKeys,
+} from "./fixture.test-helper.ts";
 
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 2 ** 32));
 const prng = prngFromSeed(seed);
@@ -26,7 +32,7 @@ for (const members of [1, 2]) {
         const child = Bun.spawn({
           cmd: [
             process.execPath,
-            join(import.meta.dir, "fixture-writer.ts"),
+            join(import.meta.dir, "writer.test-helper.ts"),
             root,
             `${members}`,
             `${rows}`,
@@ -43,7 +49,9 @@ for (const members of [1, 2]) {
           const lines = (rest + decoder.decode(chunk)).split("\n");
           rest = lines.pop()!;
           if (lines.length > 0) acknowledged = Number(lines.at(-1));
-          if (!isCut && acknowledged >= cutAt) (volume!.cut(), (isCut = true));
+          if (isCut || acknowledged < cutAt) continue;
+          volume!.cut();
+          isCut = true;
         }
         await child.exited; // its COMMIT failed
         expect(isCut).toBe(true);

@@ -1,5 +1,11 @@
 /** A child process that commits rows and says each one that was acknowledged, until it is killed. */
-import { createTable, databaseOptions, insertRows, openBench, openSet } from "./fixture.ts";
+import {
+  createTable,
+  databaseOptions,
+  insertRows,
+  openBench,
+  openSet,
+} from "./fixture.test-helper.ts";
 import { openDatabase } from "./database.ts";
 
 const [root, members, from, mode] = process.argv.slice(2);

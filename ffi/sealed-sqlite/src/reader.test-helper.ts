@@ -1,5 +1,5 @@
 /** A Worker that reads while its parent writes ten rows a COMMIT, until it meets the last ones. */
-import { databaseOptions, readKeys } from "./fixture.ts";
+import { databaseOptions, readKeys } from "./fixture.test-helper.ts";
 import { openDatabase } from "./database.ts";
 
 declare const self: Worker;
