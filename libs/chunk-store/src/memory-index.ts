@@ -56,12 +56,17 @@ export class MemoryIndex implements FragmentIndex {
     this.#now = empty();
     this.checkpoint();
   }
-  /** What a crash leaves: the state of the last flush (process killed), of the last checkpoint (power cut), or nothing. */
-  crash(kept: "flushed" | "checkpointed" | "nothing"): void {
-    if (kept === "nothing") this.#flushed = empty();
-    if (kept !== "flushed") this.#checkpointed = kept === "nothing" ? empty() : this.#checkpointed;
-    if (kept === "checkpointed") this.#flushed = this.#checkpointed;
-    this.#now = copyOf(this.#flushed);
+  /**
+   * What a crash leaves, as a new index: the state of the last flush (process killed), of the last
+   * checkpoint (power cut), or nothing. This one is dead then: what its process still does reaches nobody.
+   */
+  crash(kept: "flushed" | "checkpointed" | "nothing"): MemoryIndex {
+    const next = new MemoryIndex();
+    const states = { flushed: this.#flushed, checkpointed: this.#checkpointed, nothing: empty() };
+    next.#now = copyOf(states[kept]);
+    next.#flushed = copyOf(next.#now);
+    next.#checkpointed = copyOf(kept === "flushed" ? this.#checkpointed : next.#now);
+    return next;
   }
   [Symbol.dispose](): void {}
 }

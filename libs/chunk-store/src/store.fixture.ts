@@ -103,7 +103,8 @@ export class TestPool {
     this.datapath.crash?.();
     if (kind === "power") for (const disk of this.disks.values()) disk.crash();
     const kept = kind === "power" ? "checkpointed" : "flushed";
-    this.index.crash?.(index === "lost" ? "nothing" : kept);
+    if (this.index.crash !== undefined)
+      this.index = this.index.crash(index === "lost" ? "nothing" : kept);
     await this.open();
   }
   chunk(size: number): Chunk {
