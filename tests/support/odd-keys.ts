@@ -1,0 +1,58 @@
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+/** Sizes on both sides of every limit that the store knows. */
+export const sizes: readonly number[] = [
+  0,
+  1,
+  ...[4 * KiB - 1, 4 * KiB, 4 * KiB + 1],
+  ...[64 * KiB - 1, 64 * KiB, 64 * KiB + 1],
+  ...[MiB, 4 * MiB - 1, 4 * MiB, 4 * MiB + 1],
+  ...[8 * MiB + 5, 16 * MiB, 33 * MiB + 7],
+];
+
+/** Keys that careless tools normalise, decode twice or cut. */
+export const oddKeys: readonly string[] = [
+  "plain",
+  "a//b",
+  "a///b",
+  "//",
+  "/leading",
+  "trailing/",
+  "trailing//",
+  ".",
+  "..",
+  "./a",
+  "../a",
+  "a/./b",
+  "a/../b",
+  "a/..",
+  "a/.",
+  "dir/sub/../../../etc",
+  "ünï©ödé/日本語/😀",
+  "e\u0301 and \u00e9",
+  "plus+sign",
+  "per%cent",
+  "%2F",
+  "%2e%2e",
+  "%",
+  "a b",
+  " leading space",
+  "trailing space ",
+  "what?is#this&that=x;y",
+  "quote'\"<tag>&amp;",
+  "back\\slash",
+  "a:b@c,d$e!f*g(h)i[j]{k}|l^m`n~o",
+  "tab\tand\nnewline\rreturn",
+  "\u0001control",
+  "\u007f",
+  "foo-bar",
+  "foo.txt",
+  "foo/bar",
+  "foo",
+  "x".repeat(1024),
+  "d/".repeat(500) + "deep",
+  `${"n".repeat(255)}/${"n".repeat(256)}/z`,
+  "ü".repeat(512),
+  ".s3~00000000000000000000000000000000",
+];
