@@ -172,6 +172,24 @@ test("a list that is damaged on one member costs that member its place, not the 
   expect(rowsOf(bench)).toBe(30);
 });
 
+test("a damaged note is refused like an older list, a missing one is a new config directory", () => {
+  using bench = filled(2, 30);
+  writeFileSync(bench.note, "not a list");
+  expect(codeOf(() => openSet(bench))).toBe("older_list");
+  rmSync(bench.note);
+  expect(rowsOf(bench)).toBe(30);
+});
+
+test("a member whose list cannot be read is left out", () => {
+  using bench = filled(2, 30);
+  const list = join(bench.directories[0]!, "members");
+  rmSync(list);
+  mkdirSync(list); // reading it is EISDIR
+  const set = openSet(bench);
+  expect(states(set)).toEqual(["absent", "good"]);
+  set.close();
+});
+
 for (const gone of [0, 1]) {
   test(`member ${gone} removed under a running writer is written out, and work goes on`, async () => {
     using bench = openBench(2);

@@ -36,13 +36,12 @@ function openDirectories(number: number, options: MemberSetOptions): Candidate[]
       );
     }
     if (code !== 0) return { index, directory, list: "missing", id: noId, state: "absent" };
-    return {
-      index,
-      directory,
-      list: readList(join(directory, "members")),
-      id: noId,
-      state: "lost",
-    };
+    try {
+      const list = readList(join(directory, "members"));
+      return { index, directory, list, id: noId, state: "lost" };
+    } catch {
+      return { index, directory, list: "missing", id: noId, state: "absent" }; // its disk fails
+    }
   });
 }
 
@@ -68,7 +67,11 @@ function isCurrent(candidate: Candidate, winner: MemberList): boolean {
 /** Refuses what is older than the note, and a set that is gone though the note remembers it. */
 function checkNote(options: MemberSetOptions, winner: MemberList | undefined): bigint {
   const note = readList(notePathOf(options));
-  if (typeof note === "string") return 0n;
+  if (note === "missing") return 0n; // a first start, or a config directory that was lost
+  if (note === "damaged") {
+    if (options.acceptLoss) return 0n;
+    throw new SealedSqliteError("older_list", `Cannot read ${options.versionNote}: it is damaged`);
+  }
   const isSameSet = winner !== undefined && sameBytes(note.set, winner.set);
   const isOlder = !isSameSet || winner.version < note.version;
   if (isOlder && !options.acceptLoss) {
