@@ -1,10 +1,13 @@
-import { toHex, wallTime } from "@kiseki/base";
-import type { ChunkStore } from "@kiseki/chunk-store";
+import { millis, toHex, wallTime } from "@kiseki/base";
 import { type Drop, hasReclaim, listDrops, listReferences } from "@kiseki/composition";
+import { dropKey } from "@kiseki/format";
+import type { Clock, MapReader } from "@kiseki/ports";
 import { newOperationId } from "../gateway/scope.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 
 const dropsPerRound = 512;
+/** What is condemned is, whatever the clock says: it may have been set back since. */
+const everything = wallTime(Number.MAX_SAFE_INTEGER);
 const referencesPerPage = 4096;
 
 /**
@@ -13,11 +16,13 @@ const referencesPerPage = 4096;
  */
 export async function collectGarbage(ports: DataPorts, tenant: OpenTenant): Promise<number> {
   await reclaim(ports, tenant);
-  const before = wallTime(ports.clock.realtime() + 1);
-  const drops = tenant.store.view((map) => listDrops(map, before, dropsPerRound));
+  const drops = tenant.store.view((map) => listDrops(map, everything, dropsPerRound));
   if (drops.length === 0) return 0;
-  await tenant.readers.allLeft();
-  const free = drops.filter((drop: Drop) => !tenant.pins.has(drop.chunkId));
+  const { waitForReaders, honourPins } = ports.safeties;
+  if (waitForReaders) await tenant.readers.allLeft();
+  // While it waited, an operation may have taken a pinned seal back, and ended.
+  const condemned = tenant.store.view((map) => stillCondemned(map, drops));
+  const free = condemned.filter(({ chunkId }) => !honourPins || !tenant.pins.has(chunkId));
   if (free.length === 0) return 0;
   ports.chunkStore.remove(free);
   const outcome = await tenant.owner.submit(
@@ -31,6 +36,9 @@ export async function collectGarbage(ports: DataPorts, tenant: OpenTenant): Prom
   ports.metrics.add("kiseki_chunks_collected_total", free.length);
   return free.length;
 }
+
+const stillCondemned = (map: MapReader, drops: readonly Drop[]): readonly Drop[] =>
+  drops.filter(({ time, chunkId, sealId }) => map.get(dropKey(time, chunkId, sealId)));
 
 async function reclaim(ports: DataPorts, tenant: OpenTenant): Promise<void> {
   const now = ports.clock.realtime();
@@ -47,7 +55,7 @@ async function reclaim(ports: DataPorts, tenant: OpenTenant): Promise<void> {
  * tenants' is garbage, since its epoch cannot commit any more. Other tenants' candidates wait.
  */
 export async function matchOrphans(
-  chunkStore: ChunkStore,
+  { clock, chunkStore }: Pick<DataPorts, "clock" | "chunkStore">,
   tenants: Iterable<OpenTenant>,
   signal: AbortSignal,
 ): Promise<{ readonly kept: number; readonly removed: number; readonly left: number }> {
@@ -60,12 +68,14 @@ export async function matchOrphans(
     },
     { signal },
   );
-  if (named.size > 0) for (const tenant of open.values()) await markNamed(tenant, named, signal);
+  if (named.size > 0)
+    for (const tenant of open.values()) await markNamed(clock, tenant, named, signal);
   return chunkStore.matchCandidates(({ sealId }) => named.get(toHex(sealId)), { signal });
 }
 
 /** Walks everything that the shard names, a page at a time, and marks what of it is asked for. */
 async function markNamed(
+  clock: Clock,
   tenant: OpenTenant,
   named: Map<string, boolean>,
   signal: AbortSignal,
@@ -80,6 +90,6 @@ async function markNamed(
       if (named.has(seal)) named.set(seal, true);
     }
     after = page.next;
-    await new Promise((resolve) => setImmediate(resolve)); // requests go on between pages
+    await clock.sleep(millis(0), signal); // requests go on between pages
   } while (after !== undefined);
 }

@@ -38,7 +38,7 @@ export class Housekeeping implements AsyncDisposable {
     this.#repeat("checkpoint", checkpointMs, async () => chunkStore.checkpoint());
     this.#repeat("orphans", orphanMs, async () => {
       if (chunkStore.status().candidates === 0) return;
-      await matchOrphans(chunkStore, parts.tenants.all, this.#abort.signal);
+      await matchOrphans(parts.ports, parts.tenants.all, this.#abort.signal);
     });
     this.#repeat("scrub", millis(parts.scrubHours * 3_600_000), async () => {
       const { living } = totals(chunkStore.status().devices);

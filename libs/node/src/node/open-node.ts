@@ -1,11 +1,13 @@
 import { type Epoch, epoch, millis, type TenantId, toHex } from "@kiseki/base";
 import type { AccessKeyRecord } from "@kiseki/catalog";
+import { chunkSizeMax } from "@kiseki/ports";
 import type { Logger } from "@kiseki/telemetry";
 import { Gateway, type GatewayOptions } from "../gateway/handler.ts";
 import type { BucketAliases } from "../gateway/scope.ts";
 import { Budget } from "../object/budget.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import type { Credentials } from "./config-directory.ts";
+import { allNodeSafeties } from "../safeties.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { openStorage, type Storage, type StorageParts } from "./open-storage.ts";
 import { sealedShards } from "./sealed-shards.ts";
@@ -48,6 +50,8 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     chunkStore,
     budget,
     smallSizeMax: settings.smallSizeMax,
+    chunkSize: chunkSizeMax,
+    safeties: allNodeSafeties,
   };
   const space = await SpaceWatch.open(storage.directories);
   const tenants = building.use(

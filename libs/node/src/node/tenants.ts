@@ -1,5 +1,5 @@
 import { type Epoch, newBytes, type ShardId, shardId, type TenantId, toHex } from "@kiseki/base";
-import { type DirKeys, defaultLimits } from "@kiseki/composition";
+import { type decide, type DirKeys, defaultLimits, type Limits } from "@kiseki/composition";
 import type { TenantKeyring } from "@kiseki/keys";
 import { type KeyNeed, type TenantKeys, TenantKeysError } from "@kiseki/kms";
 import { type Admission, emptyChain, type LogChain, resumeChain } from "@kiseki/log";
@@ -18,13 +18,17 @@ export interface OpenedShard {
 
 export interface TenantsParts {
   readonly ports: DataPorts;
-  readonly keys: TenantKeys;
+  readonly keys: Pick<TenantKeys, "get" | "open" | "onLost">;
   readonly openShard: (shard: ShardId, keyring: TenantKeyring) => OpenedShard;
   /** Counts the node's starts. */
   readonly nodeEpoch: Epoch;
   readonly node: bigint;
   readonly acceptLoss: boolean;
   readonly admission: () => Admission;
+  /** What S3 promises unless told. */
+  readonly limits?: Limits;
+  /** See `OwnerOptions.decide`. */
+  readonly decide?: typeof decide;
   readonly onFatal: (reason: unknown) => void;
 }
 
@@ -119,7 +123,9 @@ export class Tenants implements AsyncDisposable {
         chain,
         keyring: () => keysFor("write"),
         dirKeys,
-        limits: defaultLimits,
+        limits: this.#parts.limits ?? defaultLimits,
+        safeties: ports.safeties,
+        ...(this.#parts.decide && { decide: this.#parts.decide }),
         admission: this.#parts.admission,
         queueMax: operationsQueuedMax,
         onFatal: this.#parts.onFatal,
@@ -145,8 +151,10 @@ export class Tenants implements AsyncDisposable {
 
   #checkedChain(shard: ShardId, store: ShardStore): LogChain {
     const chain = chainOf(shard, store);
-    const seen = this.#parts.ports.chunkStore.shardEpoch(shard);
+    const { ports } = this.#parts;
+    const seen = ports.chunkStore.shardEpoch(shard);
     if (seen === undefined || seen <= chain.epoch || this.#parts.acceptLoss) return chain;
+    if (!ports.safeties.checkShardEpoch) return chain;
     throw new OldShardError(
       `Cannot open the shard: its file ends in epoch ${chain.epoch}, its devices have records of epoch ${seen}, ` +
         "so the file is an old copy; restore a newer one, or start with --accept-loss",

@@ -5,6 +5,7 @@ import type { TenantKeyring } from "@kiseki/keys";
 import type { Clock, Crypto, Datapath, Metrics, ShardStore } from "@kiseki/ports";
 import type { Pins } from "../shard/pins.ts";
 import type { Readers } from "../shard/readers.ts";
+import type { NodeSafeties } from "../safeties.ts";
 import type { ShardOwner } from "../shard/shard-owner.ts";
 import type { Budget } from "./budget.ts";
 
@@ -20,6 +21,9 @@ export interface DataPorts {
   readonly budget: Budget;
   /** Objects up to this many bytes are small content. */
   readonly smallSizeMax: number;
+  /** Bodies are cut at multiples of this many bytes; at most 4 MiB. */
+  readonly chunkSize: number;
+  readonly safeties: NodeSafeties;
 }
 
 /** A tenant whose keys are here and whose shard is owned by this node. */

@@ -9,7 +9,7 @@ import {
 } from "@kiseki/base";
 import type { SealRef } from "@kiseki/chunk-store";
 import { lookupChunk, type NewContent, type NewExtent } from "@kiseki/composition";
-import { type ArenaLease, chunkSizeMax, type HashAlgorithm, type HashState } from "@kiseki/ports";
+import { type ArenaLease, type HashAlgorithm, type HashState } from "@kiseki/ports";
 import { chunkShare } from "./budget.ts";
 import type { ContentSource, DataPorts, OpenTenant } from "./types.ts";
 
@@ -78,12 +78,13 @@ class ContentWriter {
 
   async run(source: ContentSource): Promise<WrittenContent> {
     const { size } = this.#request;
+    const { chunkSize } = this.#ports;
     if (size === 0) return this.#finish({ kind: "empty" }, await this.#digestNothing());
-    if (size <= chunkSizeMax) return this.#runSingle(source);
+    if (size <= chunkSize) return this.#runSingle(source);
     using state = this.#ports.datapath.openHash(["md5", ...this.#request.algorithms]);
     try {
-      for (let offset = 0; offset < size; offset += chunkSizeMax) {
-        await this.#startChunk(source, state, offset, Math.min(chunkSizeMax, size - offset));
+      for (let offset = 0; offset < size; offset += chunkSize) {
+        await this.#startChunk(source, state, offset, Math.min(chunkSize, size - offset));
       }
       await this.#ending(source);
     } finally {

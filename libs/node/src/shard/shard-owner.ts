@@ -25,6 +25,7 @@ import {
   truncationTarget,
 } from "@kiseki/log";
 import type { Clock, Crypto, Metrics, ShardStore, ShardTx } from "@kiseki/ports";
+import type { NodeSafeties } from "../safeties.ts";
 
 /** What became of an operation. `busy`, `no_space` and `closed` wrote nothing and may be tried again. */
 export type Outcome =
@@ -56,10 +57,9 @@ export interface OwnerOptions {
   readonly queueMax: number;
   /** The outcome of a commit is not known: the process must end (STORE §2). */
   readonly onFatal: (reason: unknown) => void;
-  /**
-   * For the simulator's mutants only: answers are given before the commit. False in production.
-   */
-  readonly answersEarly?: boolean;
+  readonly safeties: NodeSafeties;
+  /** The machine; the simulator puts a wrong one in its place to see that its checkers find it. */
+  readonly decide?: typeof decide;
 }
 
 interface Waiting {
@@ -186,7 +186,7 @@ export class ShardOwner {
       tx.rollback();
       throw reason;
     }
-    if (this.#options.answersEarly) this.#answer(batch);
+    if (!this.#options.safeties.commitBeforeAnswer) this.#answer(batch);
     if (batch.deltas.length === 0) tx.rollback();
     else await this.#commit(batch);
     this.#answer(batch);
@@ -232,7 +232,7 @@ export class ShardOwner {
   #decide(batch: Batch, waiting: Waiting): boolean {
     const { crypto, clock } = this.#ports;
     this.#now = wallTime(Math.max(this.#now, clock.realtime()));
-    const decision = decide(batch.tx, waiting.operation, {
+    const decision = (this.#options.decide ?? decide)(batch.tx, waiting.operation, {
       now: this.#now,
       operationId: waiting.operationId,
       dirKeys: batch.keys.dirKeys,

@@ -1,0 +1,9 @@
+/** For the simulator: the parts of a node that it runs on simulated ports, as the program runs them on real ones. */
+export { collectGarbage, matchOrphans } from "./node/collector.ts";
+export { Tenants } from "./node/tenants.ts";
+export { Budget } from "./object/budget.ts";
+export { ContentReader, DamagedContentError } from "./object/read-content.ts";
+export type { ContentSource, DataPorts, OpenTenant } from "./object/types.ts";
+export { writeContent } from "./object/write-content.ts";
+export { allNodeSafeties, type NodeSafeties } from "./safeties.ts";
+export type { Outcome } from "./shard/shard-owner.ts";
