@@ -154,7 +154,7 @@ async function moveRecord(
     payloadSize: record.payloadSize,
     payloadCrc: record.payloadCrc,
     headerInPlace: true,
-    moving: true,
+    zonesLeft: 0,
     settle: resolve,
   });
   const place = await promise;

@@ -58,8 +58,8 @@ export interface RecordJob {
   readonly payloadCrc: number;
   /** The 192 bytes before the payload are free for the header and no other device uses them. */
   readonly headerInPlace: boolean;
-  /** It may take the zones kept back. */
-  readonly moving: boolean;
+  /** Free zones that it leaves alone: puts `zonesKeptBack`, repair one, compaction none. */
+  readonly zonesLeft: number;
   /** Called once: where it lies, synced; or why it does not. After a place, `indexed` must follow. */
   settle(outcome: RecordPlace | "no_space" | "failed"): void;
 }
@@ -183,7 +183,7 @@ export class GroupWriter {
     const first = this.#queue[0]!;
     const size = recordSize(first.payloadSize);
     const isTooLarge = size > this.#device.zones.zoneSize - zoneOverhead;
-    if (isTooLarge || (!this.#fits(size, 1) && !(await this.#roll(first.moving)))) {
+    if (isTooLarge || (!this.#fits(size, 1) && !(await this.#roll(first.zonesLeft)))) {
       this.#queue.shift();
       first.settle("no_space");
       return;
@@ -210,9 +210,9 @@ export class GroupWriter {
     return end + toBlock(summary) + deviceBlockSize <= this.#device.zones.zoneSize;
   }
   /** Ends the open zone and begins a free one; false when there is none. */
-  async #roll(moving: boolean): Promise<boolean> {
+  async #roll(zonesLeft: number): Promise<boolean> {
     const { zones } = this.#device;
-    if (zones.freeCount <= (moving ? 0 : zonesKeptBack)) return false;
+    if (zones.freeCount <= zonesLeft) return false;
     if (this.#open !== undefined) await this.#finish(this.#open);
     const zone = zones.takeFree(0);
     assert(zone !== undefined, "a free zone was counted");

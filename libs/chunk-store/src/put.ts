@@ -6,6 +6,7 @@ import type { SealedFragment } from "@kiseki/ports";
 import { chunkSizeMax, fragmentStride } from "@kiseki/ports";
 import type { Device } from "./device.ts";
 import type { RecordChunk, RecordPlace } from "./group-writer.ts";
+import { zonesKeptBack } from "./group-writer.ts";
 import type { Pool } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
 import { rowKey } from "./row.ts";
@@ -115,7 +116,7 @@ async function writeChunk(
       payloadSize: piece.size,
       payloadCrc: piece.crc32c,
       headerInPlace: data !== 0,
-      moving: false,
+      zonesLeft: zonesKeptBack,
       settle(outcome: RecordPlace | "no_space" | "failed") {
         if (outcome === "no_space") refused = true;
         else if (outcome !== "failed")

@@ -127,6 +127,7 @@ async function repairRound(
   if (outcome.faults.length > 0) noteFaults(pool, ref, readable, outcome.faults);
   if (outcome.kind === "lost") return "lost";
   const written: Fragment[] = [];
+  let full = false;
   const data = profile.kind === "copies" ? 0 : profile.data;
   const parity = profile.kind === "copies" ? profile.copies : profile.parity;
   await Promise.all(
@@ -146,10 +147,11 @@ async function repairRound(
         payloadSize: piece.size,
         payloadCrc: piece.crc32c,
         headerInPlace: data !== 0,
-        moving: true,
+        zonesLeft: 1,
         settle: resolve,
       });
       const place = await promise;
+      if (place === "no_space") full = true;
       if (typeof place === "string") return;
       const crc = piece.crc32c;
       written.push({ device: device.ordinal, index, data, parity, bad: false, ...place, crc });
@@ -157,7 +159,10 @@ async function repairRound(
   );
   const changed = putFragments(pool, key, row, written);
   release(pool, written);
-  if (written.length === 0) return outcome.faults.length > 0 ? "again" : "waiting";
+  if (written.length === 0) {
+    const isFreed = full && (await pool.reclaimOnce()) > 0;
+    return isFreed || outcome.faults.length > 0 ? "again" : "waiting";
+  }
   return changed ? "repaired" : "skipped";
 }
 

@@ -4,7 +4,7 @@ import { decodeSuperblock, superblockSecondOffset, superblockSize } from "@kisek
 import type { ArenaLease, DeviceSlot } from "@kiseki/ports";
 import { DatapathError } from "@kiseki/ports";
 import type { ChunkStorePorts, DevicePath } from "./types.ts";
-import { ChunkStoreError } from "./types.ts";
+import type { ChunkStoreError } from "./types.ts";
 
 /** A device file that could be opened and is ours. */
 export interface OpenedDevice {
