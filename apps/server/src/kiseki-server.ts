@@ -21,6 +21,7 @@ import { version } from "./version.ts";
 const exitCode = { ok: 0, failure: 1, arguments: 2 } as const;
 
 function readSettings(): ServerSettings {
+  process.umask(0o077); // what this process makes is its own
   const words = process.argv.slice(2);
   if (words.includes("--help")) {
     console.log(`kiseki-server ${version}: a storage node\n\n${describeSettings(serverSettings)}`);

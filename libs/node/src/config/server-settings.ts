@@ -25,7 +25,7 @@ export const serverSettings = {
     variable: "KISEKI_RAW_DEVICES",
     help: "block devices or files that hold content",
   }),
-  deviceSize: sizeSetting("device-size", "10GiB", [64 * MiB, 64 * TiB], {
+  deviceSize: sizeSetting("device-size", "10GiB", [128 * MiB, 64 * TiB], {
     help: "size of a device file that has to be made",
   }),
   force: switchSetting("force", { help: "format devices that carry an old Kiseki superblock" }),
@@ -124,5 +124,6 @@ export const foreignVariables: ReadonlySet<string> = new Set([
   "KISEKI_SIM_SEED",
   "KISEKI_FUZZ_SEED",
   "KISEKI_FUZZ_EVENTS",
+  "KISEKI_TEST_FULL",
   "KISEKI_TOKEN_FILE",
 ]);

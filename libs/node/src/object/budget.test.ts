@@ -1,0 +1,61 @@
+import { expect, test } from "bun:test";
+import { prngFromSeed } from "@kiseki/base";
+import { Budget } from "./budget.ts";
+
+const never = new AbortController().signal;
+/** Lets every settled promise run its continuations. */
+const settle = () => new Promise((resolve) => setImmediate(resolve));
+
+test("take() grants in the order asked, a large share before a later small one", async () => {
+  const budget = new Budget(10);
+  const granted: string[] = [];
+  const first = await budget.take(8, never);
+  const large = budget.take(10, never).then((share) => (granted.push("large"), share));
+  const small = budget.take(1, never).then((share) => (granted.push("small"), share));
+  await settle();
+  expect(granted).toEqual([]);
+  first[Symbol.dispose]();
+  const share = await large;
+  expect(granted).toEqual(["large"]);
+  share[Symbol.dispose]();
+  await small;
+  expect(granted).toEqual(["large", "small"]);
+});
+
+test("take() that is aborted rejects, and lets those behind it through", async () => {
+  const budget = new Budget(4);
+  const held = await budget.take(3, never);
+  const abort = new AbortController();
+  const waiting = budget.take(4, abort.signal);
+  const behind = budget.take(1, never);
+  abort.abort(new Error("gone"));
+  await expect(waiting).rejects.toThrow("gone");
+  (await behind)[Symbol.dispose]();
+  held[Symbol.dispose]();
+  expect(budget.take(1, AbortSignal.abort(new Error("before")))).rejects.toThrow("before");
+});
+
+const seed = Number(process.env["KISEKI_SIM_SEED"] ?? 11);
+test(`take() never shares out more than there is, and loses nothing (KISEKI_SIM_SEED=${seed})`, async () => {
+  const prng = prngFromSeed(seed);
+  const budget = new Budget(100);
+  let shared = 0;
+  const work = Array.from({ length: 500 }, async () => {
+    const size = 1 + prng.below(100);
+    const abort = new AbortController();
+    if (prng.chance(1, 4)) queueMicrotask(() => abort.abort(new Error("gone")));
+    try {
+      const share = await budget.take(size, abort.signal);
+      shared += size;
+      expect(shared).toBeLessThanOrEqual(100);
+      if (prng.chance(1, 2)) await Promise.resolve();
+      shared -= size;
+      share[Symbol.dispose]();
+      share[Symbol.dispose](); // twice gives back once
+    } catch (reason) {
+      expect(reason).toHaveProperty("message", "gone");
+    }
+  });
+  await Promise.all(work);
+  (await budget.take(100, never))[Symbol.dispose]();
+});
