@@ -104,7 +104,7 @@ export function parseRecoveryCode(text: string): Uint8Array | RecoveryCodeFault 
   for (let i = 0; i < groupCount; i++) {
     const start = i * groupSymbolCount;
     const data = groupData(letters.slice(start, start + groupSymbolCount).join(""), i + 1);
-    if (!Array.isArray(data)) return data as RecoveryCodeFault;
+    if ("kind" in data) return data;
     symbols.push(...data);
   }
   if (symbols[0] !== versionSymbol) return { kind: "version" };

@@ -10,7 +10,7 @@ interface Waiter {
 export class SimArena implements Arena {
   readonly sizeTotal: number;
   sizeLent = 0;
-  #waiting: Waiter[] = [];
+  readonly #waiting: Waiter[] = [];
   constructor(sizeTotal: number) {
     this.sizeTotal = sizeTotal;
   }

@@ -96,7 +96,7 @@ export class SimRows implements MapReader {
 
 /** A map that begins as a state and leaves it as it was: leaves are copied when first written. */
 export class SimRowsDraft implements MapWriter {
-  #leaves: Leaf[];
+  readonly #leaves: Leaf[];
   #own = new Set<Leaf>();
 
   constructor(leaves: readonly Leaf[]) {

@@ -24,7 +24,7 @@ export class SimShardStore implements ShardStore {
   readonly #members: SimShardMembers;
   #state: SimShardState;
   /** Marks that are not durable yet. */
-  #consumers: Map<string, LogIndex>;
+  readonly #consumers: Map<string, LogIndex>;
   #tx: SimShardTx | undefined;
   #forced: Forced | undefined;
   #isDead = false;
