@@ -63,6 +63,16 @@ interface Written {
   readonly fragments: readonly Fragment[];
   readonly noSpace: boolean;
 }
+const chunkOf = (request: PutRequest): RecordChunk => ({
+  tenant: request.tenant,
+  shard: request.shard,
+  epoch: request.epoch,
+  operationId: request.operationId,
+  chunkId: request.chunkId,
+  sealId: request.sealId,
+  plainSize: request.source.size,
+  keyset: request.keyset,
+});
 async function writeChunk(
   pool: Pool,
   request: PutRequest,
@@ -82,16 +92,7 @@ async function writeChunk(
     headerRoom: recordHeaderSize,
     target,
   });
-  const chunk: RecordChunk = {
-    tenant: request.tenant,
-    shard: request.shard,
-    epoch: request.epoch,
-    operationId: request.operationId,
-    chunkId: request.chunkId,
-    sealId: request.sealId,
-    plainSize: size,
-    keyset: request.keyset,
-  };
+  const chunk = chunkOf(request);
   const data = profile.kind === "copies" ? 0 : profile.data;
   const parity = profile.kind === "copies" ? profile.copies : profile.parity;
   const fragments: Fragment[] = [];

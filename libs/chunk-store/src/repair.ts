@@ -1,5 +1,6 @@
 import { recordHeaderSize } from "@kiseki/format";
 import { acceptsRepair, fragmentCount, fragmentsNeeded, planRepair } from "@kiseki/placement";
+import type { ArenaLease, Profile, SealedFragment } from "@kiseki/ports";
 import { fragmentStride } from "@kiseki/ports";
 import { hold, inOrder, noteFaults, sourcesOf } from "./get.ts";
 import type { RecordPlace } from "./group-writer.ts";
@@ -126,36 +127,14 @@ async function repairRound(
   }
   if (outcome.faults.length > 0) noteFaults(pool, ref, readable, outcome.faults);
   if (outcome.kind === "lost") return "lost";
-  const written: Fragment[] = [];
-  let full = false;
-  const data = profile.kind === "copies" ? 0 : profile.data;
-  const parity = profile.kind === "copies" ? profile.copies : profile.parity;
-  await Promise.all(
-    plan.map(async ({ index, device: number }) => {
-      const device = pool.devices[number]!;
-      const piece = outcome.fragments.find((fragment) => fragment.index === index)!;
-      if (!device.takesMoves) return;
-      const { promise, resolve } = Promise.withResolvers<RecordPlace | "no_space" | "failed">();
-      device.writer!.enqueue({
-        chunk: { ...row, chunkId: ref.chunkId, sealId: ref.sealId },
-        kind: data === 0 ? "copy" : "fragment",
-        index,
-        data,
-        parity,
-        lease: target,
-        payloadOffset: piece.offset,
-        payloadSize: piece.size,
-        payloadCrc: piece.crc32c,
-        headerInPlace: data !== 0,
-        zonesLeft: 1,
-        settle: resolve,
-      });
-      const place = await promise;
-      if (place === "no_space") full = true;
-      if (typeof place === "string") return;
-      const crc = piece.crc32c;
-      written.push({ device: device.ordinal, index, data, parity, bad: false, ...place, crc });
-    }),
+  const { written, full } = await writeRebuilt(
+    pool,
+    ref,
+    row,
+    profile,
+    plan,
+    outcome.fragments,
+    target,
   );
   const changed = putFragments(pool, key, row, written);
   release(pool, written);
@@ -164,6 +143,49 @@ async function repairRound(
     return isFreed || outcome.faults.length > 0 ? "again" : "waiting";
   }
   return changed ? "repaired" : "skipped";
+}
+
+/** Writes rebuilt fragments to their devices; what could not be written is left out. */
+async function writeRebuilt(
+  pool: Pool,
+  ref: SealRef,
+  row: Row,
+  profile: Profile,
+  plan: ReturnType<typeof planRepair>,
+  pieces: readonly SealedFragment[],
+  target: ArenaLease,
+): Promise<{ readonly written: readonly Fragment[]; readonly full: boolean }> {
+  const written: Fragment[] = [];
+  let full = false;
+  const data = profile.kind === "copies" ? 0 : profile.data;
+  const parity = profile.kind === "copies" ? profile.copies : profile.parity;
+  const write = async (index: number, number: number): Promise<void> => {
+    const device = pool.devices[number]!;
+    const piece = pieces.find((fragment) => fragment.index === index)!;
+    if (!device.takesMoves) return;
+    const { promise, resolve } = Promise.withResolvers<RecordPlace | "no_space" | "failed">();
+    device.writer!.enqueue({
+      chunk: { ...row, chunkId: ref.chunkId, sealId: ref.sealId },
+      kind: data === 0 ? "copy" : "fragment",
+      index,
+      data,
+      parity,
+      lease: target,
+      payloadOffset: piece.offset,
+      payloadSize: piece.size,
+      payloadCrc: piece.crc32c,
+      headerInPlace: data !== 0,
+      zonesLeft: 1,
+      settle: resolve,
+    });
+    const place = await promise;
+    if (place === "no_space") full = true;
+    if (typeof place === "string") return;
+    const crc = piece.crc32c;
+    written.push({ device: device.ordinal, index, data, parity, bad: false, ...place, crc });
+  };
+  await Promise.all(plan.map(({ index, device }) => write(index, device)));
+  return { written, full };
 }
 
 /** Puts repaired fragments in the place of those with the same number; false when the chunk is gone meanwhile. */
