@@ -1,0 +1,163 @@
+import { open, readFile, stat } from "node:fs/promises";
+import { answers } from "@kiseki/rpc";
+import { adminSocketName } from "./connection.ts";
+import { CommandError, exitCode } from "./exit-codes.ts";
+import { readNewSecret, readSecret } from "./secrets.ts";
+import { type Session, textOption, type Work } from "./session.ts";
+
+const exportSizeMax = 4096;
+
+/** Asks the node for node secret and cluster key, sealed by a passphrase, and writes them to a new file. */
+export const exportEncryption: Work = async (session, path) => {
+  const { console } = session;
+  const target = path ?? "";
+  const passphrase = await readNewSecret("Passphrase", textOption(session, "passphraseFile"));
+  const client = await session.client();
+  const { sealed } = await client.exportEncryption({ passphrase }, { signal: session.signal });
+  try {
+    await using file = await open(target, "wx", 0o600);
+    await file.writeFile(sealed);
+    await file.sync();
+  } catch (reason) {
+    const message = reason instanceof Error ? reason.message : "unknown";
+    throw new CommandError(
+      exitCode.arguments,
+      `Cannot write the export: ${message}`,
+      "Name a file that does not exist yet.",
+    );
+  }
+  console.emit({ file: target, byteCount: sealed.byteLength });
+  console.say(`Wrote ${target}. Keep it apart from the node, and the passphrase apart from it.`);
+  return exitCode.ok;
+};
+
+interface Places {
+  readonly configDirectory: string;
+  readonly directories: readonly string[];
+}
+
+/** Folders of a stopped node. */
+function placesOf(session: Session): Places {
+  const configDirectory = textOption(session, "configDir") ?? process.env["KISEKI_CONFIG_DIR"];
+  const dataDir = textOption(session, "dataDir") ?? process.env["KISEKI_DATA_DIR"];
+  const mirrors = textOption(session, "mirror") ?? process.env["KISEKI_MIRRORS"] ?? "";
+  if (!configDirectory || !dataDir) {
+    throw new CommandError(
+      exitCode.arguments,
+      "Name the folders of the stopped node with --config-dir and --data-dir (and --mirror)",
+    );
+  }
+  return {
+    configDirectory,
+    directories: [dataDir, ...mirrors.split(",").filter((item) => item !== "")],
+  };
+}
+
+/** A node holds a lock on each of its data directories while it runs. */
+async function isLocked(directory: string): Promise<boolean> {
+  const [found, locks] = await Promise.all([
+    stat(directory).catch(() => undefined),
+    readFile("/proc/locks", "utf8").catch(() => ""),
+  ]);
+  return found !== undefined && new RegExp(`FLOCK .*:${found.ino} 0 EOF`).test(locks);
+}
+
+async function refuseRunning({ configDirectory, directories }: Places): Promise<void> {
+  const held = await Promise.all(directories.map(isLocked));
+  if (!held.includes(true) && !(await answers(`${configDirectory}/${adminSocketName}`))) return;
+  throw new CommandError(
+    exitCode.general,
+    "The node is running",
+    "Stop it first: this changes what it started with.",
+  );
+}
+
+/** Loaded only here: other commands need no native library. */
+async function keyWork(places: Places) {
+  const [{ openCrypto, systemPrng }, { ConfigDirectory, keyFiles }, kms, { nativeDirectory }] =
+    await Promise.all([
+      import("@kiseki/host"),
+      import("@kiseki/node"),
+      import("@kiseki/kms"),
+      import("../native-directory.ts"),
+    ]);
+  const config = await ConfigDirectory.open(places.configDirectory);
+  const parts = { crypto: openCrypto(nativeDirectory), prng: systemPrng, files: keyFiles };
+  return { kms, config, parts };
+}
+
+/** Typed refusals of the key files as failures of the command. */
+async function orExplain<T>(work: Promise<T>, advice: string): Promise<T> {
+  try {
+    return await work;
+  } catch (reason) {
+    if (!(reason instanceof Error && reason.name === "ClusterKeyError")) throw reason;
+    throw new CommandError(exitCode.general, reason.message, advice);
+  }
+}
+
+/** Devices were formatted once if the fragment index is there; without this note a start would format missing ones anew. */
+async function noteFormatted(
+  config: { noteDevices(): Promise<void> },
+  { directories }: Places,
+): Promise<void> {
+  for (const directory of directories) {
+    const found = await stat(`${directory}/fragment-index.db`).catch(() => undefined);
+    if (found !== undefined) return config.noteDevices();
+  }
+}
+
+/** Puts back what an export holds, and makes a new recovery code. */
+export const importEncryption: Work = async (session, path) => {
+  const { console } = session;
+  const places = placesOf(session);
+  await refuseRunning(places);
+  const source = await readFile(path ?? "").catch((reason: unknown) => {
+    const message = reason instanceof Error ? reason.message : "unknown";
+    throw new CommandError(exitCode.arguments, `Cannot read the export: ${message}`);
+  });
+  if (source.byteLength > exportSizeMax) {
+    throw new CommandError(exitCode.arguments, `Cannot use ${path}: it is too large for an export`);
+  }
+  const passphrase = await readSecret("Passphrase", textOption(session, "passphraseFile"));
+  const { kms, config, parts } = await keyWork(places);
+  const work = kms.importClusterKey(
+    parts,
+    places,
+    new Uint8Array(source),
+    new TextEncoder().encode(passphrase),
+  );
+  const advice = "Check passphrase and file; nothing was changed.";
+  const { recoveryCode, clusterKey, rewritten } = await orExplain(work, advice);
+  parts.crypto.wipe(clusterKey);
+  await noteFormatted(config, places);
+  console.emit({ configDir: places.configDirectory, recoveryCode, rewritten });
+  console.say(`The node can start again with --config-dir ${places.configDirectory}.`);
+  console.say(`New recovery code  ${recoveryCode}`);
+  console.note(
+    "The code is shown this once; the old one does not work any more. Keep it apart from the node.",
+  );
+  return exitCode.ok;
+};
+
+/** After the config directory was lost: opens with the recovery code and makes a new node secret. */
+export const recoverEncryption: Work = async (session) => {
+  const { console } = session;
+  const places = placesOf(session);
+  await refuseRunning(places);
+  const code = await readSecret("Recovery code", textOption(session, "codeFile"));
+  const { kms, config, parts } = await keyWork(places);
+  const work = kms.recoverClusterKey(parts, places, code);
+  const advice = "Check the code and --data-dir; nothing was changed.";
+  const { clusterKey, rewritten } = await orExplain(work, advice);
+  parts.crypto.wipe(clusterKey);
+  await noteFormatted(config, places);
+  console.emit({ configDir: places.configDirectory, rewritten });
+  console.say(
+    `The node can start again with --config-dir ${places.configDirectory}; the code goes on to work.`,
+  );
+  console.note(
+    "The first start makes a new access key (credentials.json) and RPC token; old access keys go on to work.",
+  );
+  return exitCode.ok;
+};

@@ -1,0 +1,148 @@
+import { Command, CommanderError } from "commander";
+import { completionScript, shells } from "./completion.ts";
+import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
+import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
+import { replaceDevice, runScrub, runVerify } from "./long-commands.ts";
+import { act, type Work } from "./session.ts";
+import * as show from "./show-commands.ts";
+
+const afterHelp = `
+The node is found by --socket, --endpoint, KISEKI_ENDPOINT, or the socket in --config-dir (KISEKI_CONFIG_DIR).
+Exit codes: 0 done, 1 not done or damage found, 2 wrong words, 3 no node reached, 4 not let in.`;
+
+/** The program with all its commands; `onEnd` is told how the one that ran ended. */
+export function buildProgram(version: string, onEnd: (code: ExitCode) => void): Command {
+  const program = new Command("kiseki")
+    .description("Administration of a Kiseki storage node")
+    .option("--json", "print one JSON object a line, and nothing else")
+    .option("--config-dir <dir>", "config directory of the node: its socket, token and certificate")
+    .option("--socket <path>", "local socket of the node")
+    .option("--endpoint <url>", "https://host:port of the node")
+    .option("--token-file <path>", "file with the bearer token (KISEKI_TOKEN_FILE)")
+    .option("--ca <path>", "PEM certificate that the node's must be, or be signed by")
+    .option("--cert <path>", "PEM certificate to show to the node")
+    .option("--key <path>", "PEM key of --cert")
+    .showHelpAfterError('("kiseki --help" shows commands and options)')
+    .addHelpText("after", afterHelp)
+    .exitOverride();
+  const add = (parent: Command, words: string, description: string, work: Work): Command => {
+    const command = parent.command(words).description(description);
+    act(command, onEnd, work);
+    return command;
+  };
+  const group = (name: string, description: string): Command =>
+    program.command(name).description(description);
+
+  add(program, "status", "the node at a glance", show.showStatus);
+  addBuckets(group("bucket", "buckets"), add);
+  addAccessKeys(group("access-key", "access keys of S3 clients"), add);
+  const device = group("device", "devices that hold content");
+  add(device, "list", "list devices with their state", show.listDevices);
+  add(
+    device,
+    "replace <device-id> <path>",
+    "give a device's place to another and repair onto it",
+    replaceDevice,
+  )
+    .option("--size <size>", "of a device file that has to be made; as the old one when left out")
+    .option("--force", "overwrite what is on the new device");
+  add(program, "scrub", "read and check every record, repair what is bad", runScrub);
+  add(
+    program,
+    "verify [bucket]",
+    "read every object as a client would and name what is damaged",
+    runVerify,
+  ).option("--quick", "ask the index alone, read no content");
+  addEncryption(group("encryption", "keys of the node: export, import, recovery"), add);
+  add(
+    program,
+    "version",
+    "versions of this command, the node and its crypto module",
+    show.showVersion(version),
+  );
+  add(program, "doctor", "check the node's surroundings and say what to mend", show.runDoctor);
+  add(
+    program,
+    "completion <shell>",
+    `print a completion script for ${shells.join(", ")}`,
+    async (_, shell) => {
+      const script = completionScript(program, shell ?? "");
+      if (script === undefined) {
+        throw new CommandError(
+          exitCode.arguments,
+          `Cannot complete for ${shell}: it is one of ${shells.join(", ")}`,
+        );
+      }
+      process.stdout.write(script);
+      return exitCode.ok;
+    },
+  );
+  return program;
+}
+
+type Add = (parent: Command, words: string, description: string, work: Work) => Command;
+
+function addBuckets(parent: Command, add: Add): void {
+  add(parent, "list", "list buckets with objects and sizes", show.listBuckets);
+  add(parent, "create <name>", "make a bucket", show.createBucket);
+  add(parent, "delete <name>", "delete an empty bucket", show.deleteBucket);
+}
+
+function addAccessKeys(parent: Command, add: Add): void {
+  add(parent, "list", "list access keys, without secrets", show.listAccessKeys);
+  add(
+    parent,
+    "create",
+    "make an access key; its secret is shown once",
+    show.createAccessKey,
+  ).option("--user <name>", "whose it is; root when left out");
+  add(parent, "enable <access-key-id>", "let it sign requests again", show.setAccessKeyState(true));
+  add(parent, "disable <access-key-id>", "refuse what it signs", show.setAccessKeyState(false));
+  add(parent, "delete <access-key-id>", "delete it for good", show.deleteAccessKey);
+}
+
+function addEncryption(parent: Command, add: Add): void {
+  const folders = (command: Command): Command =>
+    command
+      .option("--data-dir <dir>", "data directory of the stopped node (KISEKI_DATA_DIR)")
+      .option("--mirror <dirs>", "its mirrors, comma-separated (KISEKI_MIRRORS)");
+  const passphrase = [
+    "--passphrase-file <path>",
+    "first line is the passphrase; else asked for, or standard input",
+  ] as const;
+  add(
+    parent,
+    "export <file>",
+    "write node secret and cluster key, sealed by a passphrase",
+    exportEncryption,
+  ).option(...passphrase);
+  folders(
+    add(
+      parent,
+      "import <file>",
+      "put an export back into a stopped node; prints a new recovery code",
+      importEncryption,
+    ),
+  ).option(...passphrase);
+  folders(
+    add(
+      parent,
+      "recover",
+      "open a stopped node whose config directory was lost by its recovery code",
+      recoverEncryption,
+    ),
+  ).option("--code-file <path>", "first line is the code; else asked for, or standard input");
+}
+
+/** Runs the command that `words` name. Never throws for bad words or refusals. */
+export async function runProgram(version: string, words: readonly string[]): Promise<ExitCode> {
+  let ended: ExitCode = exitCode.ok;
+  const program = buildProgram(version, (code) => (ended = code));
+  try {
+    await program.parseAsync(words, { from: "user" });
+    return ended;
+  } catch (reason) {
+    if (!(reason instanceof CommanderError)) throw reason;
+    return reason.exitCode === 0 ? exitCode.ok : exitCode.arguments; // said by commander already
+  }
+}

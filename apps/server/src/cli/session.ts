@@ -1,0 +1,48 @@
+import { type NodeAdminClient, openNodeAdminClient } from "@kiseki/rpc";
+import type { Command } from "commander";
+import { type ConnectionOptions, findTarget } from "./connection.ts";
+import { type Console, openConsole } from "./console.ts";
+import type { ExitCode } from "./exit-codes.ts";
+
+/** What a command works with. */
+export interface Session {
+  readonly console: Console;
+  /** Aborts at SIGINT and SIGTERM. */
+  readonly signal: AbortSignal;
+  /** Options of the command and of the program. */
+  readonly options: Readonly<Record<string, unknown>>;
+  /** Connects at the first call. */
+  client(): Promise<NodeAdminClient>;
+}
+
+/** The text of an option that takes one. */
+export function textOption(session: Session, name: string): string | undefined {
+  const value = session.options[name];
+  return typeof value === "string" ? value : undefined;
+}
+
+export type Work = (session: Session, ...words: string[]) => Promise<ExitCode>;
+
+/** Gives `command` its work; `onEnd` gets the exit code, of failures too. */
+export function act(command: Command, onEnd: (code: ExitCode) => void, work: Work): void {
+  command.action(async (...given: unknown[]) => {
+    const words = given.filter((word) => typeof word === "string" || word === undefined);
+    const options = command.optsWithGlobals<Record<string, unknown>>();
+    const console = openConsole(options["json"] === true);
+    const stopping = new AbortController();
+    const stop = (): void => stopping.abort(new Error("interrupted"));
+    for (const signal of ["SIGINT", "SIGTERM"] as const) process.once(signal, stop);
+    const session: Session = {
+      console,
+      signal: stopping.signal,
+      options,
+      client: async () =>
+        openNodeAdminClient(await findTarget(options as ConnectionOptions, process.env)),
+    };
+    try {
+      onEnd(await work(session, ...(words as string[])));
+    } catch (reason) {
+      onEnd(console.fail(reason));
+    }
+  });
+}

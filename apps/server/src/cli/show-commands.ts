@@ -1,0 +1,184 @@
+import { exitCode } from "./exit-codes.ts";
+import { formatDuration, formatSize, formatTable, formatTime } from "./format.ts";
+import type { Session, Work } from "./session.ts";
+
+const call = ({ signal }: Session) => ({ signal, timeoutMs: 30_000 });
+
+export const showStatus: Work = async (session) => {
+  const { console } = session;
+  const client = await session.client();
+  const status = await client.getStatus({}, call(session));
+  console.emit(status);
+  const { capacity } = status;
+  const rows: [string, string][] = [
+    ["Node", `${status.nodeId}, version ${status.version}`],
+    ["State", status.isReady ? "ready" : "not ready"],
+    ["Up", `${formatDuration(status.nowUnixMs - status.startedUnixMs)}, start ${status.epoch}`],
+    ["S3", status.s3Endpoint],
+    [
+      "Buckets",
+      `${status.bucketCount}, ${status.objectCount} objects, ${formatSize(status.objectBytes)}`,
+    ],
+    [
+      "Devices",
+      `${formatSize(capacity?.usedBytes ?? 0n)} of ${formatSize(capacity?.totalBytes ?? 0n)} used, ${capacity?.state ?? "unknown"}`,
+    ],
+    ["Chunks", `${status.chunkCount}, ${status.repairQueued} waiting for repair`],
+  ];
+  console.say(rows.map(([name, value]) => `${name.padEnd(9)}${value}`).join("\n"));
+  console.say(`\n${deviceTable(status.devices)}`);
+  const members = status.members.map(({ directory, state }) => [directory, state]);
+  console.say(`\n${formatTable(["DIRECTORY", "STATE"], members)}`);
+  for (const alert of status.alerts) console.say(`\n! ${alert}`);
+  return exitCode.ok;
+};
+
+interface ShownDevice {
+  readonly deviceId: string;
+  readonly path: string;
+  readonly state: string;
+  readonly reason: string;
+  readonly totalBytes: bigint;
+  readonly usedBytes: bigint;
+  readonly faultCount: bigint;
+}
+function deviceTable(devices: readonly ShownDevice[]): string {
+  return formatTable(
+    ["DEVICE", "STATE", "USED", "SIZE", "FAULTS", "PATH"],
+    devices.map((device) => [
+      device.deviceId,
+      device.reason === "" ? device.state : `${device.state} (${device.reason})`,
+      formatSize(device.usedBytes),
+      formatSize(device.totalBytes),
+      String(device.faultCount),
+      device.path === "" ? "-" : device.path,
+    ]),
+  );
+}
+
+export const listDevices: Work = async (session) => {
+  const client = await session.client();
+  const { devices } = await client.listDevices({}, call(session));
+  for (const device of devices) session.console.emit(device);
+  session.console.say(deviceTable(devices));
+  return exitCode.ok;
+};
+
+const marks: Readonly<Record<string, string>> = { ok: "ok", warning: "WARN", fault: "FAULT" };
+
+/** Exit code 1 when a check found a fault; warnings leave it 0. */
+export const runDoctor: Work = async (session) => {
+  const { console } = session;
+  const client = await session.client();
+  const { findings } = await client.diagnose({}, call(session));
+  for (const finding of findings) console.emit(finding);
+  for (const { check, outcome, detail, advice } of findings) {
+    console.say(`${(marks[outcome] ?? outcome).padEnd(6)}${check}: ${detail}`);
+    if (advice !== "") console.say(`      ${advice}`);
+  }
+  const count = (wanted: string): number =>
+    findings.filter(({ outcome }) => outcome === wanted).length;
+  const faults = count("fault");
+  console.say(`\n${findings.length} checks, ${faults} faults, ${count("warning")} warnings`);
+  return faults > 0 ? exitCode.general : exitCode.ok;
+};
+
+/** Of this command and, when one answers, of the node. */
+export function showVersion(own: string): Work {
+  return async (session) => {
+    const { console } = session;
+    const ownRuntime = `Bun ${process.versions.bun ?? "unknown"}`;
+    const client = await session.client().catch(() => undefined);
+    const node = await client?.getVersion({}, call(session)).catch(() => undefined);
+    console.emit({ version: own, runtime: ownRuntime, node: node ?? null });
+    console.say(`kiseki ${own} (${ownRuntime})`);
+    if (node === undefined) console.say("node: none answers");
+    else {
+      const fips = node.cryptoIsFips ? ", FIPS module" : "";
+      console.say(`node ${node.version} (${node.runtime}), ${node.cryptoModule}${fips}`);
+    }
+    return exitCode.ok;
+  };
+}
+
+export const listBuckets: Work = async (session) => {
+  const { console } = session;
+  const client = await session.client();
+  const rows: string[][] = [];
+  for (let after = ""; ;) {
+    const { buckets, next } = await client.listBuckets({ after }, call(session));
+    for (const bucket of buckets) {
+      console.emit(bucket);
+      rows.push([
+        bucket.name,
+        String(bucket.objectCount),
+        formatSize(bucket.objectBytes),
+        formatTime(bucket.createdUnixMs),
+      ]);
+    }
+    if (next === "") break;
+    after = next;
+  }
+  console.say(formatTable(["BUCKET", "OBJECTS", "SIZE", "CREATED"], rows));
+  return exitCode.ok;
+};
+
+export const createBucket: Work = async (session, name) => {
+  const client = await session.client();
+  const { bucket } = await client.createBucket({ name: name ?? "" }, call(session));
+  session.console.emit(bucket);
+  session.console.say(`Made bucket ${name}`);
+  return exitCode.ok;
+};
+
+export const deleteBucket: Work = async (session, name) => {
+  const client = await session.client();
+  await client.deleteBucket({ name: name ?? "" }, call(session));
+  session.console.emit({ name, isDeleted: true });
+  session.console.say(`Deleted bucket ${name}`);
+  return exitCode.ok;
+};
+
+export const listAccessKeys: Work = async (session) => {
+  const client = await session.client();
+  const { accessKeys } = await client.listAccessKeys({}, call(session));
+  for (const key of accessKeys) session.console.emit(key);
+  const rows = accessKeys.map((key) => [
+    key.accessKeyId,
+    key.user,
+    key.isEnabled ? "enabled" : "disabled",
+    formatTime(key.createdUnixMs),
+  ]);
+  session.console.say(formatTable(["ACCESS KEY", "USER", "STATE", "CREATED"], rows));
+  return exitCode.ok;
+};
+
+export const createAccessKey: Work = async (session) => {
+  const user = session.options["user"];
+  const client = await session.client();
+  const request = { user: typeof user === "string" ? user : "" };
+  const { accessKey, secretAccessKey } = await client.createAccessKey(request, call(session));
+  session.console.emit({ ...accessKey, secretAccessKey });
+  session.console.say(`Access key  ${accessKey?.accessKeyId}\nSecret      ${secretAccessKey}`);
+  session.console.note("The secret is shown this once and kept nowhere else that can be read.");
+  return exitCode.ok;
+};
+
+export function setAccessKeyState(isEnabled: boolean): Work {
+  return async (session, id) => {
+    const client = await session.client();
+    const request = { accessKeyId: id ?? "", isEnabled };
+    const { accessKey } = await client.setAccessKeyState(request, call(session));
+    session.console.emit(accessKey);
+    session.console.say(`${isEnabled ? "Enabled" : "Disabled"} access key ${id}`);
+    return exitCode.ok;
+  };
+}
+
+export const deleteAccessKey: Work = async (session, id) => {
+  const client = await session.client();
+  await client.deleteAccessKey({ accessKeyId: id ?? "" }, call(session));
+  session.console.emit({ accessKeyId: id, isDeleted: true });
+  session.console.say(`Deleted access key ${id}`);
+  return exitCode.ok;
+};
