@@ -24,7 +24,7 @@ export interface RequestHead {
   /** The one Host header's value, as sent: a name or address, maybe with a port; not empty. */
   readonly host: string;
   readonly body: BodyFraming;
-  /** `Expect: 100-continue` was sent with a body: the client may wait for an interim answer. */
+  /** `Expect: 100-continue` was sent, maybe even without a body: the client may wait for an interim answer. */
   readonly expectsContinue: boolean;
   /** The connection may carry another request after this one's body. */
   readonly keepAlive: boolean;

@@ -74,7 +74,7 @@ function frameHead(
   let expectsContinue = false;
   if (found.expect !== undefined && !isOld) {
     if (found.expect.toLowerCase() !== "100-continue") return "unsupported_expectation";
-    expectsContinue = body.kind !== "none";
+    expectsContinue = true;
   }
   return {
     method: line.method,

@@ -166,11 +166,7 @@ export class Connection implements BodyPort {
 
   waitBegan(): void {
     if (this.#phase !== "request") return;
-    if (this.#head?.expectsContinue === true && !this.#wasContinued && !this.#isAnswering) {
-      this.#wasContinued = true;
-      // A few bytes after an answered request always fit; if not, the peer is not reading at all.
-      if (this.#socket.write(continueResponse) !== continueResponse.byteLength) return this.cut();
-    }
+    this.#continueIfAsked();
     this.#checkPressure();
     this.#meter.waitBegan(this.#now);
   }
@@ -178,6 +174,13 @@ export class Connection implements BodyPort {
   took(size: number): void {
     this.#meter.moved(size, this.#now);
     this.#checkPressure();
+  }
+
+  #continueIfAsked(): void {
+    if (this.#head?.expectsContinue !== true || this.#wasContinued || this.#isAnswering) return;
+    this.#wasContinued = true;
+    // A few bytes after an answered request always fit; if not, the peer is not reading at all.
+    if (this.#socket.write(continueResponse) !== continueResponse.byteLength) this.cut();
   }
 
   #id(): string {
@@ -236,7 +239,11 @@ export class Connection implements BodyPort {
     this.#meter.reset();
     const body = new RequestBody(head.body, this);
     this.#body = body;
-    if (body.isEnded) assert(this.#input.next().kind === "end", "no body ends at once");
+    if (body.isEnded) {
+      assert(this.#input.next().kind === "end", "no body ends at once");
+      // botocore takes the next answer for this one's when a final answer came without it.
+      this.#continueIfAsked();
+    }
     if (this.#isInputEnded) body.fail(new BodyError("aborted"));
     const id = this.#id();
     const request = this.#request(id, head, body);

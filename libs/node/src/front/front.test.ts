@@ -285,6 +285,14 @@ test("serveFront() sends 100 Continue when the body is asked for, not before", a
   );
 });
 
+test("serveFront() sends 100 Continue also for a body of no bytes: botocore hangs without it", async () => {
+  const { front } = serve((request) => echo(request));
+  const client = await RawClient.open(front.port);
+  client.send("PUT / HTTP/1.1\r\nHost: h\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n");
+  await client.gets("x-size: 0");
+  expect(client.received).toStartWith("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n");
+});
+
 test("serveFront() drops a refused body that is short, and keeps the connection", async () => {
   const { front } = serve(() => ({ status: 403, headers: [] }));
   const client = await RawClient.open(front.port);
