@@ -146,8 +146,6 @@ test("aws s3api get-object of a range and of a condition", async () => {
     awsProgram(),
     ...["s3api", "get-object", ...place, "--if-match", '"no"', "part"],
   ]);
-  expect([code, output.includes("PreconditionFailed") || output.includes("412")]).toEqual([
-    254,
-    true,
-  ]);
+  expect(code).not.toBe(0);
+  expect(output).toContain("412");
 }, 20_000);
