@@ -42,14 +42,18 @@ for (const members of [1, 2]) {
         });
         const cutAt = rows + 8 + prng.below(300);
         let acknowledged = rows;
+        let last = rows;
         let rest = "";
         let isCut = false;
         const decoder = new TextDecoder();
         for await (const chunk of child.stdout) {
           const lines = (rest + decoder.decode(chunk)).split("\n");
           rest = lines.pop()!;
-          if (lines.length > 0) acknowledged = Number(lines.at(-1));
-          if (isCut || acknowledged < cutAt) continue;
+          if (lines.length > 0) last = Number(lines.at(-1));
+          if (isCut || last < cutAt) continue;
+          // What is told later does not count: an fdatasync that is under way when the ioctl aborts
+          // ext4's journal may answer 0. After a real power cut nobody is left to be told.
+          acknowledged = last;
           volume!.cut();
           isCut = true;
         }
@@ -64,7 +68,7 @@ for (const members of [1, 2]) {
         database.close(true);
         set.close();
         expect(rows).toBeGreaterThanOrEqual(acknowledged);
-        expect(rows).toBeLessThanOrEqual(acknowledged + 4);
+        expect(rows).toBeLessThanOrEqual(last + 4);
       }
     },
     20_000,
