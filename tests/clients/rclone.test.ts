@@ -1,0 +1,62 @@
+/** rclone with its default settings for an S3 provider it does not know ("Other"). */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { rm } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { NodeProcess } from "../support/node-process.ts";
+import { sizes } from "../support/odd-keys.ts";
+import { S3Client } from "../support/s3-client.ts";
+import { Tools } from "../support/tools.ts";
+
+let node: NodeProcess;
+let client: S3Client;
+let tools: Tools;
+const root = dirname(dirname(import.meta.dir));
+
+beforeAll(async () => {
+  node = await NodeProcess.started({ devices: 6, mirrors: 2 });
+  client = await S3Client.of(node);
+  tools = await Tools.of(node);
+});
+afterAll(async () => {
+  client[Symbol.dispose]();
+  await node[Symbol.asyncDispose]();
+});
+
+test("rclone sync and check --download of a source tree", async () => {
+  const tree = join(root, "libs");
+  const words = ["--exclude", "node_modules/**", tree];
+  await tools.rclone("sync", ...words, "kiseki:rclone-source/libs");
+  const said = await tools.rclone("check", "--download", ...words, "kiseki:rclone-source/libs");
+  expect(said).toContain("0 differences found");
+  const listed = await tools.rclone("lsf", "-R", "--files-only", "kiseki:rclone-source/libs");
+  expect(listed.split("\n").length).toBeGreaterThan(100);
+  expect(listed).toContain("base/src/index.ts");
+}, 20_000);
+
+test("rclone sync of every size and of odd names, then with a file less", async () => {
+  const files = new Map<string, number>(sizes.map((size) => [`size-${size}`, size]));
+  for (const name of [
+    "a b/c d",
+    "ünï/日本語",
+    "plus+/per%cent%2F",
+    "what?#&;='\"",
+    "-rf",
+    "tab\tname",
+  ]) {
+    files.set(name, 321);
+  }
+  const tree = await tools.makeTree("rclone", files);
+  await tools.rclone("sync", tree, "kiseki:rclone-odd");
+  expect(await tools.rclone("check", "--download", tree, "kiseki:rclone-odd")).toContain(
+    "0 differences found",
+  );
+  await rm(join(tree, "a b"), { recursive: true });
+  await tools.rclone("sync", tree, "kiseki:rclone-odd");
+  expect((await client.list("rclone-odd")).size).toBe(files.size - 1);
+  await tools.rclone("copyto", "kiseki:rclone-odd/-rf", "kiseki:rclone-odd/server side copy");
+  expect(await client.get("rclone-odd", "server side copy")).toEqual(
+    (await client.get("rclone-odd", "-rf"))!,
+  );
+  await tools.rclone("purge", "kiseki:rclone-odd");
+  expect(await tools.rclone("lsd", "kiseki:")).not.toContain("rclone-odd");
+}, 20_000);

@@ -1,0 +1,39 @@
+import { join } from "node:path";
+import { plainEnvironment } from "./node-process.ts";
+
+const main = join(import.meta.dir, "../../apps/server/src/kiseki.ts");
+
+/** How one call of the `kiseki` command ended. */
+export interface CliEnding {
+  readonly code: number;
+  readonly out: string;
+  readonly error: string;
+}
+
+/** Runs `kiseki` with `words`; `input` is its standard input. */
+export async function kiseki(words: readonly string[], input = ""): Promise<CliEnding> {
+  const child = Bun.spawn([process.execPath, main, ...words], {
+    env: plainEnvironment(),
+    stdin: new Blob([input]),
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [code, out, error] = await Promise.all([
+    child.exited,
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  return { code, out, error };
+}
+
+/** The lines of JSON that a call printed. @throws {Error} with what it said when it did not end well. */
+export async function kisekiJson(
+  words: readonly string[],
+  input = "",
+): Promise<readonly Record<string, unknown>[]> {
+  const ending = await kiseki([...words, "--json"], input);
+  if (ending.code !== 0)
+    throw new Error(`kiseki ${words.join(" ")}: ${ending.code} ${ending.error}`);
+  const lines = ending.out.split("\n").filter((line) => line !== "");
+  return lines.map((line) => JSON.parse(line) as Record<string, unknown>);
+}
