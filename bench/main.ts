@@ -1,0 +1,65 @@
+/**
+ * `bun run bench s3 [--peer minio|versitygw|none] [--layout one|six] [--cases a,b] [--seconds N] [--rounds N] [--syncs] [--keep] [--plot]`
+ * `bun run bench memory`, `bun run bench scale [--objects N]`, `bun run bench report`: what the parts measure is said in docs/benchmarks.md.
+ */
+import { parseArgs } from "node:util";
+import { benchMemory } from "./memory.ts";
+import { plot, writeReport } from "./report.ts";
+import { benchS3, caseNames } from "./s3.ts";
+import { benchScale } from "./scale.ts";
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    peer: { type: "string", default: "minio" },
+    layout: { type: "string", default: "six" },
+    cases: { type: "string", default: "" },
+    seconds: { type: "string", default: "6" },
+    rounds: { type: "string", default: "3" },
+    objects: { type: "string", default: "1000000" },
+    syncs: { type: "boolean", default: false },
+    keep: { type: "boolean", default: false },
+    plot: { type: "boolean", default: false },
+  },
+});
+
+function choose<T extends string>(name: string, value: string, allowed: readonly T[]): T {
+  const found = allowed.find((one) => one === value);
+  if (found !== undefined) return found;
+  console.error(`bench: --${name} is one of ${allowed.join(", ")}, not ${value}`);
+  process.exit(2);
+}
+
+async function runS3(): Promise<void> {
+  const peer = choose("peer", values.peer, ["minio", "versitygw", "none"]);
+  const cases = values.cases.split(",").filter((name) => name !== "");
+  for (const name of cases) choose("cases", name, caseNames);
+  await benchS3({
+    peer: peer === "none" ? undefined : peer,
+    layout: choose("layout", values.layout, ["one", "six"]),
+    cases,
+    seconds: Number(values.seconds),
+    rounds: Number(values.rounds),
+    countsSyncs: values.syncs,
+    keepsResult: values.keep,
+  });
+}
+
+switch (positionals[0]) {
+  case "s3":
+    await runS3();
+    break;
+  case "memory":
+    await benchMemory(values.keep);
+    break;
+  case "scale":
+    await benchScale(Number(values.objects), values.keep);
+    break;
+  case "report":
+    break;
+  default:
+    console.error("bench: s3, memory, scale or report");
+    process.exit(2);
+}
+if (values.keep || positionals[0] === "report") await writeReport();
+if (values.plot) await plot();

@@ -1,0 +1,3 @@
+export async function benchMemory(...words: readonly unknown[]): Promise<void> {
+  console.log(words);
+}

@@ -1,0 +1,227 @@
+/** `bun run bench s3`: the same load on our server and on a peer, in turn, on the same disk. */
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { arch, cpus, release, tmpdir, totalmem } from "node:os";
+import { join } from "node:path";
+import { type Case, type Figures, runCase } from "./loader.ts";
+import { type Layout, root, type Server, type ServerName, startServer } from "./servers.ts";
+import { countSyncs } from "./syncs.ts";
+
+export interface S3Options {
+  readonly peer: ServerName | undefined;
+  readonly layout: Layout;
+  /** Cases to run, by name; all when empty. */
+  readonly cases: readonly string[];
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly countsSyncs: boolean;
+  readonly keepsResult: boolean;
+}
+
+/** One case on both servers: medians over the rounds. */
+export interface CaseResult {
+  readonly case: string;
+  readonly kiseki: Figures & { readonly syncs_per_operation?: number };
+  readonly peer?: Figures & { readonly syncs_per_operation?: number };
+  /** Our rate over the peer's: the median of the rounds' ratios. */
+  readonly ratio?: number;
+  /** The peer's processor time over ours. */
+  readonly cpu_ratio?: number;
+}
+
+export interface S3Result {
+  readonly kind: "s3";
+  readonly date: string;
+  readonly commit: string;
+  readonly machine: string;
+  readonly layout: Layout;
+  readonly peer: ServerName | undefined;
+  readonly seconds: number;
+  readonly rounds: number;
+  readonly cases: readonly CaseResult[];
+}
+
+const KiB = 1024;
+const MiB = 1024 * KiB;
+
+type Template = Omit<Case, "prefix" | "seed"> & {
+  /** The case whose objects are read. */
+  readonly from?: string;
+  readonly isCold?: boolean;
+};
+
+const put = (name: string, size: number, connections: number, objects: number): Template => ({
+  ...{ name: `put-${name}`, operation: "put", size, connections, objects },
+});
+const get = (name: string, size: number, connections: number, isCold = false): Template => ({
+  ...{ name: `get-${name}${isCold ? "-cold" : ""}`, operation: "get", size, connections },
+  ...{ objects: 0, from: `put-${name}`, isCold },
+});
+
+/** In the order they run: a GET reads what the PUT before it stored. */
+const templates: readonly Template[] = [
+  put("4k", 4 * KiB, 16, 120_000),
+  get("4k", 4 * KiB, 16),
+  get("4k", 4 * KiB, 16, true),
+  { ...get("4k", 4 * KiB, 16), name: "head", operation: "head" },
+  { ...get("4k", 0, 4), name: "list", operation: "list" },
+  { ...get("4k", 4 * KiB, 16), name: "delete", operation: "delete" },
+  put("8k", 8 * KiB, 16, 80_000),
+  get("8k", 8 * KiB, 16),
+  put("64k", 64 * KiB, 16, 20_000),
+  get("64k", 64 * KiB, 16),
+  get("64k", 64 * KiB, 16, true),
+  put("1m", MiB, 8, 1500),
+  get("1m", MiB, 8),
+  put("64m", 64 * MiB, 4, 30),
+  get("64m", 64 * MiB, 4),
+  get("64m", 64 * MiB, 4, true),
+];
+
+export const caseNames: readonly string[] = templates.map(({ name }) => name);
+
+/** What is needed for the cases asked for: a GET needs its PUT. */
+function chosen(names: readonly string[]): readonly Template[] {
+  if (names.length === 0) return templates;
+  const wanted = new Set(names);
+  for (const { name, from } of templates) if (wanted.has(name) && from) wanted.add(from);
+  return templates.filter(({ name }) => wanted.has(name));
+}
+
+async function dropCaches(): Promise<boolean> {
+  await Bun.spawn(["sync"]).exited;
+  return writeFile("/proc/sys/vm/drop_caches", "1").then(
+    () => true,
+    () => false,
+  );
+}
+
+/** One server through the rounds: remembers what each PUT has stored. */
+class Contestant {
+  readonly server: Server;
+  readonly rounds = new Map<string, Figures[]>();
+  readonly syncs = new Map<string, number>();
+  readonly #stored = new Map<string, { prefix: string; seed: number; objects: number }>();
+
+  constructor(server: Server) {
+    this.server = server;
+  }
+
+  async run(template: Template, round: number, options: S3Options): Promise<void> {
+    const one = this.#caseOf(template, round);
+    if (one.objects === 0 || (template.isCold && !(await dropCaches()))) return;
+    const isSequential = one.operation === "put" || one.operation === "delete";
+    this.server.resume();
+    const figures = await runCase(this.server, one, options.seconds);
+    const list = this.rounds.get(one.name) ?? [];
+    this.rounds.set(one.name, [...list, figures]);
+    if (one.operation === "put") {
+      this.#stored.set(one.name, { ...one, objects: figures.operations });
+    }
+    if (options.countsSyncs && isSequential && one.operation === "put" && round === 0) {
+      const again = { ...one, prefix: `${one.prefix}syncs-`, seed: one.seed + 1 };
+      const count = await countSyncs(this.server.pid, () => runCase(this.server, again, 2));
+      if (count !== undefined) this.syncs.set(one.name, count);
+    }
+    this.server.pause();
+    const rate = `${figures.operations_per_second.toFixed(0)}/s ${figures.megabytes_per_second.toFixed(1)} MB/s`;
+    const times = `p50 ${figures.p50_ms.toFixed(2)} p99 ${figures.p99_ms.toFixed(2)} ms`;
+    console.log(
+      `${one.name.padEnd(12)} ${this.server.name.padEnd(9)} ${rate}, ${times}, CPU ${figures.cpu_us_per_operation.toFixed(0)} us/op, written ${figures.written_per_byte.toFixed(2)}/B, peak ${figures.memory_peak_megabytes.toFixed(0)} MB${figures.errors + figures.wrong > 0 ? `, ${figures.errors} ERRORS, ${figures.wrong} WRONG` : ""}`,
+    );
+  }
+
+  #caseOf(template: Template, round: number): Case {
+    const { name, operation, size, connections } = template;
+    const base = { name, operation, size, connections };
+    if (template.from === undefined) {
+      return { ...base, objects: template.objects, prefix: `${name}/${round}/`, seed: round + 1 };
+    }
+    const stored = this.#stored.get(template.from);
+    if (stored === undefined) return { ...base, objects: 0, prefix: "", seed: 0 };
+    const objects = operation === "list" ? 1 : stored.objects;
+    return { ...base, objects, prefix: stored.prefix, seed: stored.seed };
+  }
+}
+
+function median(values: readonly number[]): number {
+  const sorted = values.toSorted((a, b) => a - b);
+  return sorted[Math.floor(sorted.length / 2)] ?? 0;
+}
+
+function middle(rounds: readonly Figures[], syncs: number | undefined): CaseResult["kiseki"] {
+  const names = Object.keys(rounds[0]!) as (keyof Figures)[];
+  const entries = names.map((name) => [name, median(rounds.map((round) => round[name]))]);
+  const figures = Object.fromEntries(entries) as Record<keyof Figures, number>;
+  return { ...figures, ...(syncs === undefined ? {} : { syncs_per_operation: syncs }) };
+}
+
+function compare(name: string, ours: Contestant, peer: Contestant | undefined): CaseResult {
+  const own = ours.rounds.get(name)!;
+  const theirs = peer?.rounds.get(name);
+  const kiseki = middle(own, ours.syncs.get(name));
+  if (theirs === undefined) return { case: name, kiseki };
+  const rates = own.map((one, at) => one.operations_per_second / theirs[at]!.operations_per_second);
+  const costs = own.map((one, at) => theirs[at]!.cpu_us_per_operation / one.cpu_us_per_operation);
+  const other = middle(theirs, peer?.syncs.get(name));
+  return { case: name, kiseki, peer: other, ratio: median(rates), cpu_ratio: median(costs) };
+}
+
+export function describeMachine(): string {
+  const list = cpus();
+  const memory = (totalmem() / 2 ** 30).toFixed(0);
+  return `${list.length} × ${list[0]?.model.trim() ?? arch()}, ${memory} GiB, Linux ${release()}`;
+}
+
+export async function currentCommit(): Promise<string> {
+  const child = Bun.spawn(["git", "-C", root, "rev-parse", "--short=12", "HEAD"]);
+  return (await new Response(child.stdout).text()).trim();
+}
+
+export async function benchS3(options: S3Options): Promise<S3Result> {
+  const folder = await mkdtemp(join(process.env["KISEKI_BENCH_DIR"] ?? tmpdir(), "kiseki-bench-"));
+  await using cleaning = new AsyncDisposableStack();
+  cleaning.defer(() => rm(folder, { recursive: true, force: true }));
+  const contestants: Contestant[] = [];
+  for (const name of ["kiseki" as const, ...(options.peer ? [options.peer] : [])]) {
+    const server = cleaning.use(await startServer(name, options.layout, join(folder, name)));
+    using client = server.client();
+    await client.createBucket("bench");
+    server.pause();
+    contestants.push(new Contestant(server));
+  }
+  const cases = chosen(options.cases);
+  for (let round = 0; round < options.rounds; round++) {
+    const order = round % 2 === 0 ? contestants : contestants.toReversed();
+    for (const template of cases) {
+      for (const contestant of order) await contestant.run(template, round, options);
+    }
+  }
+  const [ours, peer] = contestants;
+  const measured = cases.filter(({ name }) => ours!.rounds.has(name));
+  const result: S3Result = {
+    kind: "s3",
+    date: new Date().toISOString(),
+    commit: await currentCommit(),
+    machine: describeMachine(),
+    layout: options.layout,
+    peer: options.peer,
+    seconds: options.seconds,
+    rounds: options.rounds,
+    cases: measured.map(({ name }) => compare(name, ours!, peer)),
+  };
+  for (const one of result.cases) {
+    if (one.ratio === undefined) continue;
+    console.log(
+      `${one.case.padEnd(12)} rate ${one.ratio.toFixed(2)} x ${options.peer}, CPU ${one.cpu_ratio!.toFixed(2)} x less`,
+    );
+  }
+  if (options.keepsResult) await keep(result);
+  return result;
+}
+
+async function keep(result: S3Result): Promise<void> {
+  const folder = join(root, "bench/results");
+  await mkdir(folder, { recursive: true });
+  const name = `s3-${result.layout}-${result.peer ?? "alone"}.json`;
+  await writeFile(join(folder, name), `${JSON.stringify(result, undefined, 2)}\n`);
+}

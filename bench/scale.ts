@@ -1,0 +1,3 @@
+export async function benchScale(...words: readonly unknown[]): Promise<void> {
+  console.log(words);
+}
