@@ -6,6 +6,8 @@ import type { Conditions, RefusalCode } from "./operation.ts";
 export const etagText = (etag: Etag): string =>
   etag.parts === 0 ? toHex(etag.md5) : `${toHex(etag.md5)}-${etag.parts}`;
 
+const secondOf = (time: number): number => Math.floor(time / 1000);
+
 /** The first condition that does not hold for `current`; a name without object has only `If-None-Match`. */
 export function unmetCondition(
   current: ObjectEntry | undefined,
@@ -15,8 +17,15 @@ export function unmetCondition(
   const ifNoneMatch = conditions?.ifNoneMatch;
   const fits = (tag: string): boolean =>
     current !== undefined && (tag === "*" || tag === etagText(current.etag));
-  if (ifMatch !== undefined && current === undefined) return "no_such_key";
+  const ifSize = conditions?.ifSize;
+  const ifModified = conditions?.ifModified;
+  const isAboutObject = (ifMatch ?? ifSize ?? ifModified) !== undefined;
+  if (isAboutObject && current === undefined) return "no_such_key";
   if (ifMatch !== undefined && !ifMatch.some(fits)) return "precondition_failed";
+  if (ifSize !== undefined && ifSize !== current?.size) return "precondition_failed";
+  if (ifModified !== undefined && secondOf(ifModified) !== secondOf(current?.modified ?? 0)) {
+    return "precondition_failed";
+  }
   if (ifNoneMatch?.some(fits) === true) return "precondition_failed";
   return undefined;
 }

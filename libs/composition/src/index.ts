@@ -59,7 +59,8 @@ export type {
   VersionListPage,
   VersionListQuery,
 } from "./reading.ts";
-export { readContent } from "./read-content.ts";
+export type { ContentPart } from "./read-content.ts";
+export { readContent, readParts } from "./read-content.ts";
 export { hasReclaim } from "./reclaim.ts";
 export { listDrops, listReferences } from "./references.ts";
 export { lookupUsage } from "./step.ts";

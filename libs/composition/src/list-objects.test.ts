@@ -105,6 +105,30 @@ test("listVersions() goes on within a name that has many versions", () => {
   }
 });
 
+test("listVersions() goes on after the version called null, wherever it stands", () => {
+  const bed = bedWithNamespace();
+  const set = (versioning: "enabled" | "suspended") =>
+    bed.decide({ kind: "set_versioning", namespace: namespaceA, versioning });
+  const query = { namespace: namespaceA, prefix: toUtf8(""), delimiter: toUtf8(""), countMax: 10 };
+  const after = (key: string) => {
+    const from = { key: toUtf8(key), version: "null" } as const;
+    const page = listVersions(bed.map, testDirKeys, { ...query, after: from });
+    if (page.kind === "refused") throw new Error(page.code);
+    return page.items.map((item) => (item.kind === "version" ? text(item.key) : ""));
+  };
+  put(bed, "k");
+  put(bed, "l");
+  expect(after("k")).toEqual(["l"]); // the current one is null and the only one
+  set("enabled");
+  put(bed, "k");
+  put(bed, "k");
+  expect(after("k")).toEqual(["l"]); // the oldest
+  set("suspended");
+  put(bed, "k");
+  expect(after("k")).toEqual(["k", "k", "l"]); // the newest
+  expect(after("gone")).toEqual(["k", "k", "k", "l"]); // none: behind the key
+});
+
 test("listObjects() shows an explicit empty directory as a key with a slash", () => {
   const bed = bedWithNamespace();
   put(bed, "a");

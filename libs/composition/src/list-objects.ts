@@ -3,6 +3,7 @@ import { keyAfterPrefix } from "@kiseki/format";
 import { fromHex, sameBytes } from "@kiseki/base";
 import type { MapReader } from "@kiseki/ports";
 import { getHead, isLive } from "./directories.ts";
+import { lookupObject } from "./lookup.ts";
 import { getNamespace } from "./namespaces.ts";
 import type { DirKeys, Refusal, VersionRef } from "./operation.ts";
 import { refuse } from "./operation.ts";
@@ -137,15 +138,26 @@ export function listVersions(
     after?.version !== undefined &&
     startsWith(after.key, query.prefix) &&
     commonPrefix(query, after.key) === undefined;
-  if (isWithin && typeof after?.version === "bigint") {
-    walk.seekVersion(after.key, after.version);
-  } else walk.seek(start);
+  const version = isWithin ? versionNumber(map, dirKeys, query) : undefined;
+  if (after !== undefined && version !== undefined) walk.seekVersion(after.key, version);
+  else walk.seek(start);
   const headOf = (entry: DirectoryEntry) => getHead(map, dirKeys.dirKey(entry.inode));
   const page = collect(walk, headOf, query, true);
   const items = page.items.map((item): VersionListItem =>
     item.kind === "prefix" ? item : { ...item, kind: "version" },
   );
   return { kind: "page", items, next: versionNext(page, items.at(-1)) };
+}
+
+/** The number behind the version that the page goes on after; `undefined`: it is gone, go on behind the key. */
+function versionNumber(
+  map: MapReader,
+  dirKeys: DirKeys,
+  { namespace, after }: VersionListQuery,
+): bigint | undefined {
+  if (after?.version !== "null") return after?.version;
+  const found = lookupObject(map, dirKeys, { namespace, key: after.key, version: "null" });
+  return found.kind === "refused" ? undefined : found.entry.version;
 }
 
 function versionNext(

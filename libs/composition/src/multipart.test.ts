@@ -15,7 +15,7 @@ import { checkMap } from "./check-map.test-helper.ts";
 import { lookupChunk } from "./chunks.ts";
 import { listParts, listUploads } from "./list-uploads.ts";
 import { lookupObject } from "./lookup.ts";
-import { readContent } from "./read-content.ts";
+import { readContent, readParts } from "./read-content.ts";
 import { hasReclaim } from "./reclaim.ts";
 
 const at = { namespace: namespaceA, key: toUtf8("big/object") };
@@ -61,6 +61,15 @@ test("decide() completes 10,000 parts in one change that moves no data and frees
     { offset: 777_900, length: 50 },
   ]);
   expect(bed.map.touched.rows).toBeLessThan(30);
+  const parts = (first: number, countMax: number) =>
+    readParts(bed.map, found.cold.content, first, countMax);
+  expect(parts(1, 2)).toEqual([
+    { offset: 0, length: 100 },
+    { offset: 100, length: 100 },
+  ]);
+  expect(parts(10_000, 5)).toEqual([{ offset: 999_900, length: 100 }]);
+  expect(parts(10_001, 5)).toEqual([]);
+  expect(parts(1, 20_000)).toHaveLength(10_000);
   drain(bed);
   expect(lookupChunk(bed.map, testAddress(5))?.count).toBe(34);
   checkMap(bed.map, testDirKeys);

@@ -31,16 +31,20 @@ export function lookupNamespace(map: MapReader, name: string): NamespaceRow | un
   const id = map.get(namespaceNameKey(name));
   return id === undefined ? undefined : getNamespace(map, namespaceId(id));
 }
-/** In order of their names, at most `countMax`, those above `after`. */
+/** In order of their names, at most `countMax`, those above `after` whose names begin with `prefix`. */
 export function listNamespaces(
   map: MapReader,
   after: string | undefined,
   countMax: number,
+  prefix = "",
 ): { readonly namespaces: readonly NamespaceRow[]; readonly next: string | undefined } {
   const ids: Uint8Array[] = [];
-  const start = after === undefined ? namespaceNamePrefix() : namespaceNameKey(`${after}\0`);
+  const within = prefix === "" ? namespaceNamePrefix() : namespaceNameKey(prefix);
+  const isInside = after !== undefined && after >= prefix;
+  const start = isInside ? namespaceNameKey(`${after}\0`) : within;
   if (countMax < 1) return { namespaces: [], next: undefined };
-  map.scan({ start, end: keyAfterPrefix(namespaceNamePrefix()) }, (_, value) => {
+  if (isInside && !after.startsWith(prefix)) return { namespaces: [], next: undefined };
+  map.scan({ start, end: keyAfterPrefix(within) }, (_, value) => {
     ids.push(value);
     return ids.length <= countMax;
   });

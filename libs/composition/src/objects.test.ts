@@ -76,6 +76,29 @@ test("decide() lets one conditional put win", () => {
   expect(putIf(bed, "k", { ifNoneMatch: [etag] })).toBe("precondition_failed");
 });
 
+test("decide() deletes under conditions, and what is not there without any", () => {
+  const bed = bedWithNamespace();
+  const key = toUtf8("k");
+  const removeIf = (conditions: Conditions) =>
+    bed.decide({ kind: "delete_object", namespace: namespaceA, key, conditions });
+  expect(removeIf({ ifMatch: ["*"] })).toMatchObject({ kind: "deleted", version: undefined });
+  const made = put(bed, "k");
+  if (typeof made === "string" || made.kind !== "object") throw new Error(String(made));
+  const second = wallTime(Math.floor(made.modified / 1000) * 1000);
+  const unmet: readonly Conditions[] = [
+    { ifMatch: ["other"] },
+    { ifSize: 1 },
+    { ifModified: wallTime(second + 1000) },
+    { ifMatch: ["*"], ifSize: 1 },
+  ];
+  for (const conditions of unmet) expect(removeIf(conditions)).toBe("precondition_failed");
+  expect(removeIf({ ifMatch: ["*"], ifSize: 0, ifModified: second })).toMatchObject({
+    kind: "deleted",
+    isNull: true,
+  });
+  expect(removeIf({ ifSize: 5 })).toMatchObject({ kind: "deleted", version: undefined });
+});
+
 test("decide() gives namespaces by name and keeps two of one name apart", () => {
   const bed = bedWithNamespace();
   const create = { kind: "create_namespace", id: namespaceB } as const;
@@ -91,6 +114,14 @@ test("decide() gives namespaces by name and keeps two of one name apart", () => 
     namespaces: [{ name: "b" }],
     next: undefined,
   });
+  const named = (after: string | undefined, countMax: number, prefix: string) => {
+    const page = listNamespaces(bed.map, after, countMax, prefix);
+    return [page.namespaces.map(({ name }) => name), page.next];
+  };
+  expect(named(undefined, 5, "b")).toEqual([["b"], undefined]);
+  expect(named("a", 1, "b")).toEqual([["b"], undefined]);
+  expect(named("c", 5, "b")).toEqual([[], undefined]);
+  expect(named("b", 5, "b")).toEqual([[], undefined]);
   put(bed, "x/y");
   const remove = { kind: "delete_namespace", namespace: namespaceA } as const;
   expect(bed.decide(remove)).toBe("namespace_not_empty");

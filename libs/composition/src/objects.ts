@@ -133,6 +133,8 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
     return deleteVersion(step, target, operation.version, operation.conditions);
   }
   const unmet = unmetCondition(getCurrent(step.map, target), operation.conditions);
+  // A conditional delete of what is not there has come to what it wanted (DeleteObject, `If-Match`).
+  if (unmet === "no_such_key") return nothingDeleted;
   if (unmet !== undefined) return refuse(unmet);
   if (target.namespace.versioning !== "off") return addMarker(step, target);
   const current = getCurrent(step.map, target);

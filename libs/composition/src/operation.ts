@@ -53,6 +53,10 @@ export interface DecideContext {
 export interface Conditions {
   readonly ifMatch?: readonly string[];
   readonly ifNoneMatch?: readonly string[];
+  /** The object has this many bytes. */
+  readonly ifSize?: number;
+  /** The object was written in the second in which this time lies. */
+  readonly ifModified?: WallTime;
 }
 
 /**

@@ -83,6 +83,44 @@ function visitManifest(
   }
 }
 
+/** A part of a multipart object: `[offset, offset + length)` of its content. */
+export interface ContentPart {
+  readonly offset: number;
+  readonly length: number;
+}
+
+/**
+ * Where the parts of a multipart object lie, those numbered `[first, first + countMax)` with 1 for the
+ * first; `undefined` for content that was not completed from parts. Parts are numbered as they follow
+ * each other, whatever numbers their upload gave them.
+ */
+export function readParts(
+  map: MapReader,
+  content: Content,
+  first: number,
+  countMax: number,
+): readonly ContentPart[] | undefined {
+  assert(first >= 1, "parts count from 1");
+  if (content.kind !== "manifest") return undefined;
+  const prefix = manifestNodePrefix(content.manifest);
+  const parts: ContentPart[] = [];
+  let isMadeOfParts = true;
+  let number = 1;
+  let offset = 0;
+  map.scan({ start: prefix, end: keyAfterPrefix(prefix) }, (_, value) => {
+    const node = decodeManifestNode(value);
+    isMadeOfParts = node.kind === "inner";
+    if (node.kind !== "inner") return false;
+    for (const { size: length } of node.children) {
+      if (number >= first && parts.length < countMax) parts.push({ offset, length });
+      number += 1;
+      offset += length;
+    }
+    return parts.length < countMax;
+  });
+  return isMadeOfParts ? parts : undefined;
+}
+
 /** Extents of `[start, end)`. Answers false when `visit` ended it. */
 export function visitExtents(
   map: MapReader,
