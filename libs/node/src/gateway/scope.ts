@@ -1,5 +1,5 @@
 import type { PayloadMode } from "@kiseki/auth";
-import { newBytes, operationId, type OperationId, type Prng } from "@kiseki/base";
+import { assert, newBytes, operationId, type OperationId, type Prng } from "@kiseki/base";
 import type { Answer, Operation } from "@kiseki/composition";
 import { lookupNamespace } from "@kiseki/composition";
 import type { NamespaceRow } from "@kiseki/format";
@@ -45,7 +45,7 @@ export async function submit<Kind extends Answer["kind"]>(
 ): Promise<Done<Kind>> {
   const outcome = await scope.tenant.owner.submit(operation, id);
   if (outcome.kind === "refused") throw refusalFailure(outcome.code);
-  if (outcome.answer.kind !== kind) throw fail("InternalError");
+  assert(outcome.answer.kind === kind, `an operation of kind ${operation.kind} answers ${kind}`);
   return outcome.answer as Done<Kind>;
 }
 

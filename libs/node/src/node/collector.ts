@@ -1,4 +1,4 @@
-import { millis, toHex, wallTime } from "@kiseki/base";
+import { failpoint, millis, toHex, wallTime } from "@kiseki/base";
 import { type Drop, hasReclaim, listDrops, listReferences } from "@kiseki/composition";
 import { dropKey } from "@kiseki/format";
 import type { Clock, MapReader } from "@kiseki/ports";
@@ -24,7 +24,9 @@ export async function collectGarbage(ports: DataPorts, tenant: OpenTenant): Prom
   const condemned = tenant.store.view((map) => stillCondemned(map, drops));
   const free = condemned.filter(({ chunkId }) => !honourPins || !tenant.pins.has(chunkId));
   if (free.length === 0) return 0;
+  failpoint("collect-begun");
   ports.chunkStore.remove(free);
+  failpoint("collect-removed");
   const outcome = await tenant.owner.submit(
     {
       kind: "dropped",
@@ -33,6 +35,7 @@ export async function collectGarbage(ports: DataPorts, tenant: OpenTenant): Prom
     newOperationId(ports.prng),
   );
   if (outcome.kind !== "done") return 0;
+  failpoint("collect-dropped");
   ports.metrics.add("kiseki_chunks_collected_total", free.length);
   return free.length;
 }
@@ -51,26 +54,28 @@ async function reclaim(ports: DataPorts, tenant: OpenTenant): Promise<void> {
 }
 
 /**
- * Matches what recovery found on the devices with what the open tenants' shards name; the rest of those
- * tenants' is garbage, since its epoch cannot commit any more. Other tenants' candidates wait.
+ * Matches what recovery found on the devices (`all`: everything there) with what the open tenants' shards
+ * name; the rest of those tenants' is garbage, since its epoch cannot commit any more. What an operation of
+ * this epoch stored is left alone, and so are other tenants'.
  */
 export async function matchOrphans(
   { clock, chunkStore }: Pick<DataPorts, "clock" | "chunkStore">,
   tenants: Iterable<OpenTenant>,
-  signal: AbortSignal,
+  { all = false, signal }: { readonly all?: boolean; readonly signal: AbortSignal },
 ): Promise<{ readonly kept: number; readonly removed: number; readonly left: number }> {
   const open = new Map([...tenants].map((tenant) => [toHex(tenant.shard), tenant]));
   const named = new Map<string, boolean>();
   await chunkStore.matchCandidates(
     ({ sealId, inspection }) => {
-      if (open.has(toHex(inspection.shard))) named.set(toHex(sealId), false);
+      const tenant = open.get(toHex(inspection.shard));
+      if (tenant && inspection.epoch < tenant.owner.epoch) named.set(toHex(sealId), false);
       return undefined;
     },
-    { signal },
+    { all, signal },
   );
   if (named.size > 0)
     for (const tenant of open.values()) await markNamed(clock, tenant, named, signal);
-  return chunkStore.matchCandidates(({ sealId }) => named.get(toHex(sealId)), { signal });
+  return chunkStore.matchCandidates(({ sealId }) => named.get(toHex(sealId)), { all, signal });
 }
 
 /** Walks everything that the shard names, a page at a time, and marks what of it is asked for. */

@@ -19,6 +19,7 @@ const repairMs = millis(2000);
 const compactMs = millis(10_000);
 const checkpointMs = millis(60_000);
 const orphanMs = millis(15_000);
+const scrubPauseMs = millis(60_000);
 
 /** What a node does by itself: collection, repair, compaction, scrub, checkpoints. One loop each, until disposed. */
 export class Housekeeping implements AsyncDisposable {
@@ -38,13 +39,9 @@ export class Housekeeping implements AsyncDisposable {
     this.#repeat("checkpoint", checkpointMs, async () => chunkStore.checkpoint());
     this.#repeat("orphans", orphanMs, async () => {
       if (chunkStore.status().candidates === 0) return;
-      await matchOrphans(parts.ports, parts.tenants.all, this.#abort.signal);
+      await matchOrphans(parts.ports, parts.tenants.all, { signal: this.#abort.signal });
     });
-    this.#repeat("scrub", millis(parts.scrubHours * 3_600_000), async () => {
-      const { living } = totals(chunkStore.status().devices);
-      const bytesPerSecond = Math.max(1, Math.ceil(living / (parts.scrubHours * 3600)));
-      await chunkStore.scrub({ bytesPerSecond, signal: this.#abort.signal });
-    });
+    this.#repeat("scrub", scrubPauseMs, () => this.#scrub());
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -68,6 +65,16 @@ export class Housekeeping implements AsyncDisposable {
       }
     };
     this.#loops.push(loop());
+  }
+
+  /** One round over every record, spread over the interval; then what nobody names any more goes. */
+  async #scrub(): Promise<void> {
+    const { chunkStore } = this.#parts.ports;
+    const { living } = totals(chunkStore.status().devices);
+    const seconds = this.#parts.scrubHours * 3600;
+    const { signal } = this.#abort;
+    await chunkStore.scrub({ bytesPerSecond: Math.max(1, Math.ceil(living / seconds)), signal });
+    await matchOrphans(this.#parts.ports, this.#parts.tenants.all, { all: true, signal });
   }
 
   async #collect(): Promise<void> {

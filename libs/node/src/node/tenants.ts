@@ -49,6 +49,8 @@ export class Tenants implements AsyncDisposable {
   readonly #parts: TenantsParts;
   readonly #held = new Map<string, Promise<Held>>();
   readonly #open = new Map<string, OpenTenant>();
+  /** A shard has one writer: a tenant opens again only when its last opening is closed. */
+  readonly #closing = new Map<string, Promise<void>>();
   readonly #listening: Disposable;
   #isClosed = false;
 
@@ -87,7 +89,11 @@ export class Tenants implements AsyncDisposable {
     const held = this.#held.get(name);
     this.#held.delete(name);
     this.#open.delete(name);
-    await held?.then(({ close }) => close()).catch(() => undefined); // never opened
+    if (held === undefined) return this.#closing.get(name);
+    const closing = held.then(({ close }) => close()).catch(() => undefined); // it never opened
+    this.#closing.set(name, closing);
+    await closing;
+    if (this.#closing.get(name) === closing) this.#closing.delete(name);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -97,11 +103,13 @@ export class Tenants implements AsyncDisposable {
     this.#held.clear();
     this.#open.clear();
     await Promise.allSettled(held.map(async (opening) => (await opening).close()));
+    await Promise.all(this.#closing.values());
   }
 
   async #openHeld(id: TenantId): Promise<Held> {
     const { keys, openShard, ports } = this.#parts;
     const shard = firstShardOf(id);
+    await this.#closing.get(toHex(id));
     const keyring = keys.get(id, "read");
     if (keyring === undefined)
       throw new TenantKeysError("closed", "", "Cannot open a tenant: its keys went");

@@ -1,5 +1,5 @@
 import type { Epoch, Keyset, OperationId, Prng, ShardId, TenantId } from "@kiseki/base";
-import { assert, AssertionError, BoundedQueue, wallTime } from "@kiseki/base";
+import { assert, AssertionError, BoundedQueue, failpoint, logIndex, wallTime } from "@kiseki/base";
 import {
   type Answer,
   apply,
@@ -73,6 +73,8 @@ const batchOperationsMax = 256;
 const nameTagSize = 16;
 /** Log entries beyond the last that are kept before the log is cut: cutting each time would cost a write per batch. */
 const logEntriesKept = 1024n;
+/** Entries that are cut at once: one transaction of the store. */
+const logEntriesCut = 256n;
 
 /** Operations that free space: they go on when the data directory is nearly full. */
 const freeing: ReadonlySet<Operation["kind"]> = new Set<Operation["kind"]>([
@@ -293,7 +295,9 @@ export class ShardOwner {
       deltas: batch.deltas,
     });
     const started = clock.monotonic();
+    failpoint("batch-decided");
     const outcome = await batch.tx.commit(packed.bytes, this.#chain.index, this.#chain.epoch);
+    failpoint("batch-committed");
     // Embedded there is one writer and COMMIT's word is final; a cluster's owner steps down here.
     if (outcome.kind !== "committed") throw new Error(`Cannot go on: commit was ${outcome.kind}`);
     this.#chain = packed.next;
@@ -339,8 +343,11 @@ export class ShardOwner {
   #truncate(): void {
     const { store } = this.#options;
     const head = store.head();
-    if (head.index - head.first < 2n * logEntriesKept) return;
+    if (head.index - head.first < logEntriesKept + logEntriesCut) return;
     const target = truncationTarget(head, store.consumers().values());
-    if (target !== undefined) store.truncate(target);
+    if (target === undefined) return;
+    failpoint("log-truncate");
+    const step = logIndex(head.first + logEntriesCut - 1n);
+    store.truncate(target < step ? target : step);
   }
 }
