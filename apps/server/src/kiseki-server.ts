@@ -1,5 +1,6 @@
 /** The storage node: reads its configuration, opens the node, serves, and shuts down in order. */
 import { readFileSync } from "node:fs";
+import { armFailpoints } from "@kiseki/base";
 import { openCrypto, systemClock, systemPrng } from "@kiseki/host";
 import {
   ConfigError,
@@ -37,6 +38,16 @@ function readSettings(): ServerSettings {
   });
   for (const warning of warnings) console.error(`kiseki-server: ${warning}`);
   return settings;
+}
+
+/** For crash tests: `KISEKI_FAILPOINT=name:count` kills the process at that passing, as the native libraries do. */
+function readFailpoint(): void {
+  const [name, count = "1"] = (process.env["KISEKI_FAILPOINT"] ?? "").split(":");
+  if (!name) return;
+  let left = Number(count);
+  armFailpoints((passed) => {
+    if (passed === name && --left === 0) process.kill(process.pid, "SIGKILL");
+  });
 }
 
 /** Resolves at the first SIGTERM or SIGINT. */
@@ -82,6 +93,7 @@ async function run(settings: ServerSettings): Promise<void> {
 }
 
 try {
+  readFailpoint();
   await run(readSettings());
   process.exit(exitCode.ok);
 } catch (reason) {

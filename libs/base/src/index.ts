@@ -38,6 +38,7 @@ export {
 } from "./ids.ts";
 export type { Prng } from "./prng.ts";
 export { prngFromSeed } from "./prng.ts";
+export { armFailpoints, failpoint } from "./failpoint.ts";
 export { BoundedQueue } from "./queue.ts";
 export type { Bytes, Epoch, Keyset, LogIndex, Millis, Sequence, WallTime } from "./units.ts";
 export {

@@ -1,3 +1,4 @@
+import { failpoint } from "@kiseki/base";
 import { deviceBlockSize, recordHeaderSize, recordSize } from "@kiseki/format";
 import type { RecordHeader } from "@kiseki/format";
 import type { ArenaLease } from "@kiseki/ports";
@@ -74,9 +75,11 @@ async function compactDevice(
     if (moved === undefined) break; // no room to move to, or something in it must stay
     bytesMoved += moved;
     zones.set(zone, "draining"); // so the checkpoint says: whatever is in it is to be looked at anew
+    failpoint("compact-moved");
     zones.readers[zone]! += 1; // and nobody begins it before the checkpoint is synced
     pool.flush();
     pool.ports.index.checkpoint();
+    failpoint("compact-checkpointed");
     zones.readers[zone]! -= 1;
     if (zones.readers[zone] === 0) zones.set(zone, "free");
     count += 1;

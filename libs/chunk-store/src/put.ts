@@ -1,4 +1,4 @@
-import { assert } from "@kiseki/base";
+import { assert, failpoint } from "@kiseki/base";
 import { recordHeaderSize } from "@kiseki/format";
 import type { PlacementPlan } from "@kiseki/placement";
 import { ackMin, fragmentCount, planPut } from "@kiseki/placement";
@@ -35,6 +35,7 @@ export async function putChunk(
     if (plan.kind === "refused") throw refusal(pool);
     const written = await writeChunk(pool, request, plan, signal);
     const enough = pool.safeties.refuseThin ? ackMin(plan.profile) : 1;
+    failpoint("chunk-synced");
     if (written.fragments.length >= enough) return await accept(pool, request, plan, written);
     release(pool, written.fragments);
     full = written.noSpace;

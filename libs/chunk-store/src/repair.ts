@@ -1,3 +1,4 @@
+import { failpoint } from "@kiseki/base";
 import { recordHeaderSize } from "@kiseki/format";
 import { acceptsRepair, fragmentCount, fragmentsNeeded, planRepair } from "@kiseki/placement";
 import type { ArenaLease, Profile, SealedFragment } from "@kiseki/ports";
@@ -127,6 +128,7 @@ async function repairRound(
   }
   if (outcome.faults.length > 0) noteFaults(pool, ref, readable, outcome.faults);
   if (outcome.kind === "lost") return "lost";
+  failpoint("repair-rebuilt");
   const { written, full } = await writeRebuilt(
     pool,
     ref,
@@ -136,6 +138,7 @@ async function repairRound(
     outcome.fragments,
     target,
   );
+  failpoint("repair-written");
   const changed = putFragments(pool, key, row, written);
   release(pool, written);
   if (written.length === 0) {

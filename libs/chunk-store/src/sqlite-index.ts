@@ -1,5 +1,6 @@
 import { Database, type Statement } from "bun:sqlite";
 import { rmSync } from "node:fs";
+import { failpoint } from "@kiseki/base";
 import type { FragmentIndex } from "./fragment-index.ts";
 
 /** Raised with the layout of the tables; files of another version are thrown away. */
@@ -80,7 +81,9 @@ class SqliteIndex implements FragmentIndex {
   }
   checkpoint(): void {
     this.flush();
+    failpoint("index-flushed");
     this.#database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+    failpoint("index-checkpointed");
   }
   clear(): void {
     this.flush();

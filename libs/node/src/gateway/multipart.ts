@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { newBytes, toHex } from "@kiseki/base";
+import { failpoint, newBytes, toHex } from "@kiseki/base";
 import { listParts, type PartListPage } from "@kiseki/composition";
 import type { Checksum, PartRow } from "@kiseki/format";
 import {
@@ -210,6 +210,7 @@ export async function completeUpload(
   const named = parseCompleteBody(await readCallDocument(scope, call));
   if (isFault(named)) throw new GatewayFailure(named);
   const { checksum } = combine(scope, call, named as readonly CompletePart[]);
+  failpoint("complete-checked");
   const answer = await submit(
     scope,
     {
@@ -234,6 +235,7 @@ export async function completeUpload(
     },
     "object",
   );
+  failpoint("complete-committed");
   const { host } = scope.request.head;
   const path = scope.request.head.target.split("?", 1)[0]!;
   return {
