@@ -1,4 +1,10 @@
-import { type Client, createClient, type Interceptor } from "@connectrpc/connect";
+import {
+  type Client,
+  Code,
+  ConnectError,
+  createClient,
+  type Interceptor,
+} from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
 import { NodeAdminService } from "./gen/kiseki/v1/node_admin_pb.ts";
 import { RpcError } from "./rpc-error.ts";
@@ -41,7 +47,16 @@ export function openNodeAdminClient(target: NodeAdminTarget): NodeAdminClient {
   }
   const authorize: Interceptor = (next) => (request) => {
     if (token !== undefined) request.header.set("authorization", `Bearer ${token}`);
-    return next(request);
+    return next(request).catch((reason: unknown) => {
+      // A node that does not take a certificate ends the connection without a word on HTTP/2.
+      const isCut = ConnectError.from(reason).code === Code.Canceled && !request.signal.aborted;
+      if (!isCut) throw reason;
+      throw certificate === undefined
+        ? new RpcError("unreachable", "The node closed the connection", { cause: reason })
+        : new RpcError("unauthenticated", "The node does not take this certificate", {
+            cause: reason,
+          });
+    });
   };
   const transport = createConnectTransport({
     baseUrl: endpoint.replace(/\/+$/, ""),

@@ -73,10 +73,11 @@ const unreachableCodes: ReadonlySet<string> = new Set([
   "ENOENT",
   "ENOTFOUND",
   "EAI_AGAIN",
-  "EACCES",
   "EPIPE",
   "ETIMEDOUT",
 ]);
+/** The node's word on the certificate that the caller showed, or did not show. */
+const refusedCode = /ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|ACCESS_DENIED)/;
 const untrustedCode = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|SSL|TLS/;
 
 function systemCode(reason: unknown): string {
@@ -88,10 +89,17 @@ function systemCode(reason: unknown): string {
 
 /** What a call of the client threw, as one of ours. Never throws. */
 export function toRpcError(reason: unknown): RpcError {
-  if (reason instanceof RpcError) return reason;
+  for (let error: unknown = reason; error instanceof Error; error = error.cause) {
+    if (error instanceof RpcError) return error;
+  }
   const code = systemCode(reason);
   const { rawMessage, code: answered } = ConnectError.from(reason);
+  if (code === "EACCES") return new RpcError("forbidden", rawMessage, { cause: reason });
   if (unreachableCodes.has(code)) return new RpcError("unreachable", rawMessage, { cause: reason });
+  if (refusedCode.test(code)) {
+    const message = "The node asks for a certificate of an authority that it knows";
+    return new RpcError("unauthenticated", message, { cause: reason });
+  }
   if (untrustedCode.test(code)) return new RpcError("untrusted", rawMessage, { cause: reason });
   return new RpcError(rpcCode.get(answered) ?? "internal", rawMessage, { cause: reason });
 }

@@ -8,8 +8,8 @@ export const adminSocketName = "admin.sock";
 /** What the server keeps there for callers over loopback TLS. */
 const tokenName = "rpc-token";
 const certificateName = "rpc-cert.pem";
-/** Where a packaged node has its config directory. */
-const usualConfigDir = "/etc/kiseki";
+/** Config directory of the systemd unit. */
+const packagedConfigDir = "/etc/kiseki/node";
 
 /** Options of every command that calls a node, as commander gives them. */
 export interface ConnectionOptions {
@@ -34,6 +34,13 @@ async function readText(path: string, flag: string): Promise<string> {
   }
 }
 
+/** Where `scripts/up` puts it, when a node was started there, else where the systemd unit does. */
+function usualConfigDir(environment: Environment): string {
+  const base = notEmpty(environment["XDG_CONFIG_HOME"]) ?? `${environment["HOME"] ?? ""}/.config`;
+  const own = `${base}/kiseki`;
+  return existsSync(`${own}/${adminSocketName}`) ? own : packagedConfigDir;
+}
+
 const notEmpty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);
 
 /**
@@ -50,7 +57,7 @@ export async function findTarget(
   }
   if (options.socket !== undefined) return { kind: "local", path: options.socket };
   const named = notEmpty(options.configDir) ?? notEmpty(environment["KISEKI_CONFIG_DIR"]);
-  const configDir = named ?? usualConfigDir;
+  const configDir = named ?? usualConfigDir(environment);
   const endpoint =
     options.endpoint ??
     (options.configDir === undefined ? notEmpty(environment["KISEKI_ENDPOINT"]) : undefined);

@@ -1,4 +1,4 @@
-import type { NodeAdminBackend } from "@kiseki/rpc";
+import { type NodeAdminBackend, RpcError } from "@kiseki/rpc";
 import {
   createAccessKey,
   deleteAccessKey,
@@ -22,17 +22,33 @@ async function told<T>(work: () => T | Promise<T>): Promise<T> {
     throw toAdminError(reason);
   }
 }
-async function* toldOf<T>(work: AsyncIterable<T>): AsyncGenerator<T> {
-  try {
-    yield* work;
-  } catch (reason) {
-    throw toAdminError(reason);
+
+/** Long work of which one at a time is enough: two would only be in each other's way. */
+class Turn {
+  readonly #name: string;
+  #isTaken = false;
+  constructor(name: string) {
+    this.#name = name;
+  }
+  async *run<T>(work: AsyncIterable<T>): AsyncGenerator<T> {
+    if (this.#isTaken) throw new RpcError("unavailable", `A ${this.#name} is under way already`);
+    this.#isTaken = true;
+    try {
+      yield* work;
+    } catch (reason) {
+      throw toAdminError(reason);
+    } finally {
+      this.#isTaken = false;
+    }
   }
 }
 
 /** Administration of a node at work. Scrub, verify and replacement run one at a time each; buckets and keys are the default tenant's. */
 export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
   const { node } = parts;
+  const replacing = new Turn("replacement");
+  const scrubbing = new Turn("scrub");
+  const verifying = new Turn("verification");
   return {
     getVersion: async () => ({
       version: parts.version,
@@ -66,9 +82,9 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
         return {};
       }),
     listDevices: () => told(() => ({ devices: [...listDevices(parts)] })),
-    replaceDevice: (request, signal) => toldOf(replaceDevice(parts, request, signal)),
-    scrub: (_, signal) => toldOf(scrub(parts, signal)),
-    verify: (request, signal) => toldOf(verify(parts, request, signal)),
+    replaceDevice: (request, signal) => replacing.run(replaceDevice(parts, request, signal)),
+    scrub: (_, signal) => scrubbing.run(scrub(parts, signal)),
+    verify: (request, signal) => verifying.run(verify(parts, request, signal)),
     exportEncryption: ({ passphrase }) =>
       told(async () => ({ sealed: new Uint8Array(await exportEncryption(parts, passphrase)) })),
   };

@@ -71,10 +71,9 @@ async function scrubDevices(
   const { records, faults } = await chunkStore.scrub({ progress, signal });
   state.records = records;
   state.bad = faults;
-  if (chunkStore.repairQueue().length === 0) return;
-  enter(state, "repair");
+  enter(state, "repair"); // of all that lack fragments: lost ones are in no queue
   const outcome = await chunkStore.repair(
-    chunkStore.repairQueue(),
+    undefined,
     ({ done, total }) => progress(done, total),
     signal,
   );

@@ -60,7 +60,7 @@ export function findAlerts(parts: AdminParts, isOpen: boolean): readonly string[
   }
   if (status.damaged > 0) {
     alerts.push(
-      `${status.damaged} records were found damaged since the start; "kiseki verify" names the objects.`,
+      `${status.damaged} records were found damaged since the start, and repaired where that was possible; "kiseki verify" names objects that are still damaged.`,
     );
   }
   for (const { directory, state } of node.storage.members.status().members) {
