@@ -39,6 +39,8 @@ export interface Layout {
   readonly mirrors: number;
   /** As `--device-size` takes it. */
   readonly deviceSize?: string;
+  /** Sub-folder of data directory, mirrors and devices, when a file system of their own is mounted there. */
+  readonly storage?: string;
 }
 
 export interface StartOptions {
@@ -94,8 +96,12 @@ export class NodeProcess implements AsyncDisposable {
     }
   }
 
+  /** Where all is that the node stores, save its configuration. */
+  get storage(): string {
+    return join(this.directory, this.layout.storage ?? "");
+  }
   get dataDirectory(): string {
-    return join(this.directory, "data");
+    return join(this.storage, "data");
   }
   get configDirectory(): string {
     return join(this.directory, "config");
@@ -105,12 +111,12 @@ export class NodeProcess implements AsyncDisposable {
   }
   get mirrors(): readonly string[] {
     return Array.from({ length: this.layout.mirrors }, (_, at) =>
-      join(this.directory, `mirror-${at}`),
+      join(this.storage, `mirror-${at}`),
     );
   }
   get devices(): readonly string[] {
     return Array.from({ length: this.layout.devices }, (_, at) =>
-      join(this.directory, `device-${at}`),
+      join(this.storage, `device-${at}`),
     );
   }
   get pid(): number {
