@@ -74,8 +74,11 @@ export function operatorNames(tree: Tree): Set<string> {
       ? /(?<=\benv\[")KISEKI_[A-Z0-9_]+/g
       : /\bKISEKI_[A-Z][A-Z0-9_]*[A-Z0-9]\b/g;
     for (const [name] of text.matchAll(pattern)) if (isVariable(name)) names.add(name);
-    if (!/^apps\/|^scripts\/up/.test(path) || isTest(path)) continue;
-    for (const [, flag] of text.matchAll(/["'\s](--[a-z][a-z0-9-]+)/g)) names.add(flag!);
+    if (isTest(path)) continue;
+    const flags = /^apps\//.test(path)
+      ? /["'](--[a-z][a-z0-9-]+)/g
+      : path === "scripts/starting/plan.ts" && /^ +(--[a-z][a-z0-9-]+) /gm;
+    if (flags) for (const [, flag] of text.matchAll(flags)) names.add(flag!);
   }
   const metrics = tree.files.find(({ path }) => path === "libs/ports/src/metric-table.ts");
   for (const [name] of metrics?.text.matchAll(/\bkiseki_[a-z_]+/g) ?? []) names.add(name);
