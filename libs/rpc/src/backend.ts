@@ -56,6 +56,7 @@ export function nodeAdminRoutes(
             refuseStrangers(options, requestHeader);
             try {
               yield* work(request, signal) as AsyncIterable<unknown>;
+              signal.throwIfAborted(); // work cut short is no end of the stream
             } catch (reason) {
               throw failure(reason, signal);
             }

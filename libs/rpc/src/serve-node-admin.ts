@@ -12,6 +12,10 @@ import { RpcError } from "./rpc-error.ts";
 const requestSizeMax = 64 * 1024;
 const headersTimeout = 10_000;
 const socketMode = 0o600;
+/** Open connections of one listener; administration has few callers. */
+const connectionCountMax = 64;
+/** A connection on which nothing happens for so long is closed; streams report several times a second. */
+const idleTimeout = 120_000;
 /** `sun_path` of Linux without its last zero. */
 const socketPathMax = 107;
 
@@ -117,6 +121,8 @@ function tlsOptions({ certificate, certificateKey, door }: TlsListener) {
 /** Closing also ends connections that are open, idle or not. */
 function closing(server: Server | Http2SecureServer): AsyncDisposable {
   const sockets = new Set<Socket>();
+  server.maxConnections = connectionCountMax;
+  server.setTimeout(idleTimeout);
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
     socket.once("close", () => sockets.delete(socket));

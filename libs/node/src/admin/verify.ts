@@ -118,7 +118,7 @@ class Verification {
   async #check(namespace: NamespaceRow, item: Version, signal: AbortSignal): Promise<void> {
     if (item.entry.kind === "delete_marker") return;
     const { store, keys, dirKeys, readers } = this.#tenant;
-    using inside = readers.enter();
+    using _ = readers.enter();
     const query = {
       namespace: namespace.id,
       key: item.key,
@@ -129,7 +129,6 @@ class Verification {
     if (found.kind !== "object") return; // deleted meanwhile, or a directory by itself
     this.#bytes += found.entry.size;
     const health = (await this.#read(found, signal)) ?? (await this.#inspect(found, signal));
-    void inside;
     if (health === undefined) return;
     if (health.state === "lost") this.#lost += 1;
     else this.#degraded += 1;
