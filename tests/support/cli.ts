@@ -1,7 +1,6 @@
-import { join } from "node:path";
-import { plainEnvironment } from "./node-process.ts";
+import { chooseCommand, plainEnvironment } from "./node-process.ts";
 
-const main = join(import.meta.dir, "../../apps/server/src/kiseki.ts");
+let command: readonly string[] | undefined;
 
 /** How one call of the `kiseki` command ended. */
 export interface CliEnding {
@@ -12,7 +11,8 @@ export interface CliEnding {
 
 /** Runs `kiseki` with `words`; `input` is its standard input. */
 export async function kiseki(words: readonly string[], input = ""): Promise<CliEnding> {
-  const child = Bun.spawn([process.execPath, main, ...words], {
+  command ??= chooseCommand("kiseki");
+  const child = Bun.spawn([...command, ...words], {
     env: plainEnvironment(),
     stdin: new Blob([input]),
     stdout: "pipe",

@@ -5,8 +5,6 @@ import { dirname, join } from "node:path";
 import type { Subprocess } from "bun";
 
 const root = dirname(dirname(import.meta.dir));
-const program = join(root, "build/bin/kiseki-server");
-const sourceMain = join(root, "apps/server/src/kiseki-server.ts");
 
 function newestSource(directory: string): number {
   let newest = 0;
@@ -17,10 +15,11 @@ function newestSource(directory: string): number {
 }
 
 /** The built program when it is newer than all sources, else the sources themselves. */
-function chooseCommand(): readonly string[] {
+export function chooseCommand(name: "kiseki-server" | "kiseki"): readonly string[] {
+  const program = join(root, "build/bin", name);
   const built = statSync(program, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const isFresh = ["apps", "libs", "ffi"].every((name) => newestSource(join(root, name)) < built);
-  return isFresh ? [program] : [process.execPath, sourceMain];
+  return isFresh ? [program] : [process.execPath, join(root, `apps/server/src/${name}.ts`)];
 }
 
 let command: readonly string[] | undefined;
@@ -197,7 +196,7 @@ export class NodeProcess implements AsyncDisposable {
     words = [],
     s3Port = 0,
   }: StartOptions): Subprocess<"ignore", "pipe", "pipe"> {
-    command ??= chooseCommand();
+    command ??= chooseCommand("kiseki-server");
     const mirrors = this.mirrors.length > 0 ? ["--mirror", this.mirrors.join(",")] : [];
     const child = Bun.spawn(
       [
