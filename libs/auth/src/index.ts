@@ -12,7 +12,6 @@
 export type { ChunkedEnd, ChunkedEvent } from "./aws-chunked.ts";
 export { AwsChunkedDecoder } from "./aws-chunked.ts";
 export type { AuthFault, AuthFaultCode } from "./fault.ts";
-export { authFaultStatus } from "./fault.ts";
 export type { ChunkSigning, PayloadMode, StreamedPayload } from "./payload-mode.ts";
 export type { AccessKey, AuthOutcome, SignatureOptions } from "./verify-request.ts";
 export { SignatureVerifier } from "./verify-request.ts";

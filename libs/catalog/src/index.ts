@@ -19,4 +19,4 @@ export type {
   Tenant,
   User,
 } from "./types.ts";
-export { CatalogError, catalogErrorFate } from "./types.ts";
+export { CatalogError } from "./types.ts";

@@ -18,33 +18,23 @@ export type {
   Hlc,
 } from "./delta.ts";
 export {
-  chunkRefSize,
   decodeDelta,
   deltaAad,
-  deltaChunkRefsMax,
-  deltaHeaderSize,
   deltaNonceSize,
   deltaPayloadSizeMax,
-  deltaSealOverhead,
   deltaSize,
-  deltaSizeMax,
   encodeDeltaHeader,
 } from "./delta.ts";
 export type { DecodedLogEntry, LogEntryFault, LogEntryHead, LogEntryKind } from "./log-entry.ts";
 export {
   decodeLogEntry,
-  decodeLogEntryHead,
   encodeLogEntryHead,
   logEntryBodySizeMax,
   logEntryDeltasMax,
   logEntryHeadSize,
   logEntryMacSize,
 } from "./log-entry.ts";
-export type {
-  ClusterKeyFile,
-  ClusterKeyFileFault,
-  ClusterKeySlot,
-} from "./cluster-key.ts";
+export type { ClusterKeyFile, ClusterKeyFileFault, ClusterKeySlot } from "./cluster-key.ts";
 export {
   decodeClusterKeyFile,
   encodeClusterKeyFile,
@@ -111,10 +101,8 @@ export {
   decodeRecordHeader,
   deviceBlockSize,
   encodeRecordHeader,
-  looksLikeRecord,
   recordAlignment,
   recordHeaderSize,
-  recordPayloadMax,
   recordSize,
 } from "./record.ts";
 export type {
@@ -135,7 +123,6 @@ export {
   signatureAreaSize,
   superblockSecondOffset,
   superblockSize,
-  superblockVersion,
 } from "./superblock.ts";
 export type { ZoneFooter, ZoneHeader } from "./zone.ts";
 export {
@@ -148,14 +135,11 @@ export {
 } from "./zone.ts";
 export type { RowWrite } from "./rows/change.ts";
 export { decodeRowWrites, encodeRowWrites } from "./rows/change.ts";
-export { RowError } from "./rows/codec.ts";
 export { manifestNodeItemsMax, rowExtentsMax } from "./rows/content.ts";
 export {
-  chunkIdPrefix,
   chunkKey,
   coldKey,
   condemnedKey,
-  consumerKey,
   countersKey,
   doneKey,
   dropKey,
@@ -170,7 +154,6 @@ export {
   isChunkKey,
   isManifestNodeKey,
   keyAfterPrefix,
-  leaseKey,
   manifestHeadKey,
   manifestNodeKey,
   manifestNodePrefix,
@@ -192,7 +175,6 @@ export {
   partKeyNumber,
   partPrefix,
   profileCode,
-  profileFromCode,
   reclaimKey,
   reclaimPrefix,
   table,
@@ -205,7 +187,6 @@ export {
   decodeChunk,
   decodeCold,
   decodeCondemned,
-  decodeConsumer,
   decodeCounters,
   decodeDone,
   decodeDrop,
@@ -213,7 +194,6 @@ export {
   decodeHead,
   decodeHidden,
   decodeInode,
-  decodeLease,
   decodeManifestHead,
   decodeManifestNode,
   decodeNamespace,
@@ -225,7 +205,6 @@ export {
   encodeChunk,
   encodeCold,
   encodeCondemned,
-  encodeConsumer,
   encodeCounters,
   encodeDone,
   encodeDrop,
@@ -233,7 +212,6 @@ export {
   encodeHead,
   encodeHidden,
   encodeInode,
-  encodeLease,
   encodeManifestHead,
   encodeManifestNode,
   encodeNamespace,
@@ -243,6 +221,6 @@ export {
   encodeUpload,
   encodeUsage,
 } from "./rows/values.ts";
-export { segmentAad, segmentAadSize, segmentNonce } from "./sealed-chunk.ts";
+export { segmentAad, segmentNonce } from "./sealed-chunk.ts";
 export type { MemberList, MemberListFault } from "./member-list.ts";
-export { decodeMemberList, encodeMemberList, memberListSizeMax } from "./member-list.ts";
+export { decodeMemberList, encodeMemberList } from "./member-list.ts";

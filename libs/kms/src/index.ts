@@ -25,7 +25,7 @@ export {
   renewRecoveryCode,
 } from "./cluster-key-store.ts";
 export type { ClusterKeyErrorCode, KeyStoreErrorCode, TenantKeysErrorCode } from "./errors.ts";
-export { ClusterKeyError, KeyStoreError, TenantKeysError, tenantKeysErrorFate } from "./errors.ts";
+export { ClusterKeyError, KeyStoreError, TenantKeysError } from "./errors.ts";
 export type { InternalKmsParts } from "./internal-kms.ts";
 export { InternalKms } from "./internal-kms.ts";
 export { KeyStore } from "./key-store.ts";

@@ -33,11 +33,9 @@ export {
   fragmentSize,
   fragmentStoredSize,
   fragmentStride,
-  nonceSize,
   sealedSize,
   segmentOverhead,
   segmentSize,
-  tagSize,
 } from "./datapath.ts";
 export type { Kms, KmsErrorCode } from "./kms.ts";
 export { KmsError } from "./kms.ts";
