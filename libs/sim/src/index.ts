@@ -14,3 +14,7 @@ export type {
 } from "./sim-shard-store-members.ts";
 export { SimShardMembers } from "./sim-shard-store-members.ts";
 export { SimCrash, SimShardRefusal } from "./sim-shard-store-state.ts";
+export type { SimMutantName } from "./sim-mutants.ts";
+export { simMutants } from "./sim-mutants.ts";
+export type { SimReport, SimRunOptions } from "./sim-run.ts";
+export { runSeed, SimFailure } from "./sim-run.ts";

@@ -36,6 +36,9 @@ import { openDigest } from "./sim-datapath-hash.ts";
 import type { SimDisk } from "./sim-disk.ts";
 import { SimDiskError } from "./sim-disk.ts";
 
+/** What a job does to a device, in this order. */
+export type SimDatapathEffect = "write_begins" | "written" | "synced";
+
 /**
  * The data path in one thread: deterministic, over `SimDisk`s named by path. Each job ends a few turns
  * later than it began, by the seed, so that jobs overlap as they do on threads.
@@ -49,6 +52,8 @@ export class SimDatapath implements Datapath {
   readonly #failed = new Set<DeviceSlot>();
   #slotNext = 1;
   #closed = false;
+  /** Told right before a write, right after it, and right after its sync: where a process may be killed. */
+  onEffect: (effect: SimDatapathEffect) => void = () => {};
 
   constructor(
     prng: Prng,
@@ -241,7 +246,9 @@ export class SimDatapath implements Datapath {
       bytes.set(slice(range), at);
       at += range.size;
     }
+    await this.#effect("write_begins");
     this.#guard(() => disk.write(job.offset, bytes));
+    await this.#effect("written");
     if (!job.sync) return;
     await this.#turns();
     try {
@@ -250,6 +257,11 @@ export class SimDatapath implements Datapath {
       this.#failed.add(job.device);
       throw reason;
     }
+    await this.#effect("synced");
+  }
+  async #effect(effect: SimDatapathEffect): Promise<void> {
+    this.onEffect(effect);
+    if (this.#closed) await new Promise<never>(() => {});
   }
   #guard(act: () => void): void {
     try {

@@ -48,7 +48,8 @@ export class SimShardMembers {
   readonly declares: ShardStore["declares"];
   readonly counts = new Map<SimShardFault, number>();
   readonly #prng: Prng;
-  readonly #rates: SimShardFaultRates;
+  /** Set at any time. */
+  rates: SimShardFaultRates;
   readonly #mutants: ReadonlySet<SimShardMutant>;
   readonly #members: Member[];
   #listVersionNoted = 1;
@@ -59,7 +60,7 @@ export class SimShardMembers {
     const memberCount = options.memberCount ?? 1;
     assert(memberCount >= 1 && memberCount <= 8, "a shard has 1 to 8 members");
     this.#prng = prng;
-    this.#rates = options.rates ?? {};
+    this.rates = options.rates ?? {};
     this.#mutants = options.mutants ?? new Set();
     this.declares = options.declares ?? { fenced: false, unknown: false, snapshots: false };
     this.#members = Array.from({ length: memberCount }, () => ({
@@ -108,13 +109,32 @@ export class SimShardMembers {
     member.isPresent = true;
     this.#count("member_returned");
   }
+  /** What the owner's file holds now, to be put back later as an old copy. No owner runs. */
+  copy(): SimShardState {
+    assert(this.#store === undefined, "no owner runs");
+    return this.#chooseMember(false).state;
+  }
+  /** Somebody puts `copy` in the place of the file on every member, the lists as they are. No owner runs. */
+  putBack(copy: SimShardState): void {
+    assert(this.#store === undefined, "no owner runs");
+    for (const member of this.#members) member.state = copy;
+  }
+  /** Whether any one member may go while no owner runs: each holds the newest state under the newest list. */
+  mayLose(): boolean {
+    const isNewest = (member: Member): boolean =>
+      member.isPresent && member.listVersion === this.#listVersionNoted;
+    const { state } = this.#members[0]!;
+    return (
+      this.#members.length > 1 && this.#members.every((one) => isNewest(one) && one.state === state)
+    );
+  }
   /** Members that are there, listed or not. */
   presentCount(): number {
     return this.#members.filter((member) => member.isPresent).length;
   }
   /** True when the fault strikes now. For `SimShardStore`. */
   strikes(fault: SimShardFault): boolean {
-    const rate = this.#rates[fault] ?? 0;
+    const rate = this.rates[fault] ?? 0;
     if (rate === 0 || !this.#prng.chance(rate, 1000)) return false;
     this.#count(fault);
     return true;

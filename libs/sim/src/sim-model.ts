@@ -1,0 +1,316 @@
+import { assert, fromHex, fromUtf8, toHex } from "@kiseki/base";
+import type { Answer, Conditions, Operation, RefusalCode } from "@kiseki/composition";
+import { type Body, cutBody, etagOf, md5Of, sizeOf } from "./sim-body.ts";
+
+/** One version of a name; `number` is not known while its answer was lost with a crash. */
+export interface ModelVersion {
+  number: bigint | undefined;
+  readonly isNull: boolean;
+  readonly isMarker: boolean;
+  readonly etag: string;
+  readonly body: Body;
+  /** Content as the store keeps it: small content cannot be shared by a copy. */
+  readonly isSmall: boolean;
+}
+export interface ModelUpload {
+  readonly key: string;
+  /** Not known while its answer was lost with a crash. */
+  id: Uint8Array | undefined;
+  readonly parts: Map<number, { readonly md5: string; readonly body: Body }>;
+}
+export interface ModelBucket {
+  readonly id: string;
+  readonly name: string;
+  versioning: "off" | "enabled" | "suspended";
+  /** Newest first, never empty. */
+  readonly keys: Map<string, ModelVersion[]>;
+  /** By the last 10 bytes of the id, which are random. */
+  readonly uploads: Map<string, ModelUpload>;
+}
+/** An operation with what its content is. */
+export interface ModelOperation {
+  readonly operation: Operation;
+  readonly body: Body;
+}
+interface Completed {
+  readonly bucket: string;
+  readonly key: string;
+  readonly etag: string;
+}
+/** What the model says must come of an operation. */
+export type Expected =
+  | { readonly kind: "done"; readonly etag?: string; readonly version?: ModelVersion }
+  | { readonly kind: "refused"; readonly code: RefusalCode };
+
+const refused = (code: RefusalCode): Expected => ({ kind: "refused", code });
+const done: Expected = { kind: "done" };
+export const textOf = (key: Uint8Array): string => {
+  const text = fromUtf8(key);
+  assert(text !== undefined, "the workload's keys are text");
+  return text;
+};
+export const uploadName = (upload: Uint8Array): string => toHex(upload.subarray(6));
+
+export const currentOf = (
+  versions: readonly ModelVersion[] | undefined,
+): ModelVersion | undefined => (versions?.[0]?.isMarker === false ? versions[0] : undefined);
+
+type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
+
+/** The slow, obvious store beside the real one: maps of what was acknowledged, changed one operation at a time. */
+export class PlainModel {
+  readonly buckets = new Map<string, ModelBucket>();
+  readonly completed = new Map<string, Completed>();
+
+  clone(): PlainModel {
+    const copy = new PlainModel();
+    for (const [id, bucket] of this.buckets) {
+      const keys = new Map(
+        [...bucket.keys].map(([key, list]) => [key, list.map((v) => ({ ...v }))]),
+      );
+      const uploads = new Map(
+        [...bucket.uploads].map(([name, one]) => [name, { ...one, parts: new Map(one.parts) }]),
+      );
+      copy.buckets.set(id, { ...bucket, keys, uploads });
+    }
+    for (const [name, one] of this.completed) copy.completed.set(name, one);
+    return copy;
+  }
+  bucketNamed(name: string): ModelBucket | undefined {
+    for (const bucket of this.buckets.values()) if (bucket.name === name) return bucket;
+    return undefined;
+  }
+  /** Bytes of all versions. */
+  size(): number {
+    let size = 0;
+    for (const { keys } of this.buckets.values())
+      for (const versions of keys.values()) for (const { body } of versions) size += sizeOf(body);
+    return size;
+  }
+
+  /** Does one operation; `answer` gives the numbers that only the store knows. */
+  apply({ operation, body }: ModelOperation, answer?: Answer): Expected {
+    switch (operation.kind) {
+      case "create_namespace":
+        return this.#createBucket(operation);
+      case "delete_namespace":
+        return this.#deleteBucket(operation);
+      case "set_versioning":
+        return this.#setVersioning(operation);
+      case "put_object":
+        return this.#put(operation, body, answer);
+      case "delete_object":
+        return this.#delete(operation, answer);
+      case "copy_object":
+        return this.#copy(operation, answer);
+      case "create_upload":
+        return this.#createUpload(operation, answer);
+      case "put_part":
+      case "copy_part":
+        return this.#part(operation, body);
+      case "complete_upload":
+        return this.#complete(operation, answer);
+      case "abort_upload":
+        return this.#abort(operation);
+      default:
+        throw new TypeError(`Cannot model ${operation.kind}`);
+    }
+  }
+
+  #createBucket({ id, name, versioning }: Of<"create_namespace">): Expected {
+    if (this.bucketNamed(name) !== undefined) return refused("namespace_exists");
+    this.buckets.set(toHex(id), {
+      id: toHex(id),
+      name,
+      versioning: versioning ?? "off",
+      keys: new Map(),
+      uploads: new Map(),
+    });
+    return done;
+  }
+  #deleteBucket({ namespace }: Of<"delete_namespace">): Expected {
+    const bucket = this.buckets.get(toHex(namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    if (bucket.keys.size > 0) return refused("namespace_not_empty");
+    this.buckets.delete(bucket.id);
+    return done;
+  }
+  #setVersioning({ namespace, versioning }: Of<"set_versioning">): Expected {
+    const bucket = this.buckets.get(toHex(namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    if (versioning === "off" && bucket.versioning !== "off") return refused("invalid_versioning");
+    bucket.versioning = versioning;
+    return done;
+  }
+  #put(operation: Of<"put_object">, body: Body, answer: Answer | undefined): Expected {
+    const bucket = this.buckets.get(toHex(operation.namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    const key = textOf(operation.key);
+    const unmet = unmetBy(currentOf(bucket.keys.get(key)), operation.conditions);
+    if (unmet !== undefined) return refused(unmet);
+    const etag = etagOf(operation.etag.md5, operation.etag.parts);
+    return place(bucket, key, { etag, body, isSmall: operation.content.kind === "small" }, answer);
+  }
+  #delete(operation: Of<"delete_object">, answer: Answer | undefined): Expected {
+    const bucket = this.buckets.get(toHex(operation.namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    const key = textOf(operation.key);
+    const versions = bucket.keys.get(key) ?? [];
+    if (operation.version !== undefined) {
+      const { version } = operation;
+      const isNamed = (one: ModelVersion): boolean =>
+        version === "null" ? one.isNull : one.number === version;
+      setVersions(
+        bucket,
+        key,
+        versions.filter((one) => !isNamed(one)),
+      );
+      return done;
+    }
+    const unmet = unmetBy(currentOf(versions), operation.conditions);
+    if (unmet !== undefined) return refused(unmet);
+    if (bucket.versioning === "off") {
+      bucket.keys.delete(key);
+      return done;
+    }
+    const isNull = bucket.versioning === "suspended";
+    const marker: ModelVersion = {
+      number: answer?.kind === "deleted" ? answer.version : undefined,
+      isNull,
+      isMarker: true,
+      etag: "",
+      body: [],
+      isSmall: false,
+    };
+    setVersions(bucket, key, [marker, ...versions.filter((one) => !isNull || !one.isNull)]);
+    return { kind: "done", version: marker };
+  }
+  #source(operation: Of<"copy_object"> | Of<"copy_part">): ModelVersion | RefusalCode {
+    const { source } = operation;
+    const bucket = this.buckets.get(toHex(source.namespace));
+    if (bucket === undefined) return "no_such_source_namespace";
+    const versions = bucket.keys.get(textOf(source.key));
+    if (source.version === undefined) return currentOf(versions) ?? "no_such_source_key";
+    const { version } = source;
+    const found = versions?.find((one) =>
+      version === "null" ? one.isNull : one.number === version,
+    );
+    if (found === undefined) return "no_such_source_version";
+    return found.isMarker ? "is_delete_marker" : found;
+  }
+  #copy(operation: Of<"copy_object">, answer: Answer | undefined): Expected {
+    const source = this.#source(operation);
+    if (typeof source === "string") return refused(source);
+    const bucket = this.buckets.get(toHex(operation.namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    const key = textOf(operation.key);
+    const unmet = unmetBy(currentOf(bucket.keys.get(key)), operation.conditions);
+    if (unmet !== undefined) return refused(unmet);
+    if (source.isSmall) return refused("source_is_small");
+    return place(bucket, key, { ...source }, answer);
+  }
+  #upload(operation: {
+    readonly namespace: Uint8Array;
+    readonly key: Uint8Array;
+    readonly upload: Uint8Array;
+  }): { readonly bucket: ModelBucket; readonly upload: ModelUpload } | RefusalCode {
+    const bucket = this.buckets.get(toHex(operation.namespace));
+    if (bucket === undefined) return "no_such_namespace";
+    const upload = bucket.uploads.get(uploadName(operation.upload));
+    return upload?.key === textOf(operation.key) ? { bucket, upload } : "no_such_upload";
+  }
+  #createUpload(
+    { namespace, key, random }: Of<"create_upload">,
+    answer: Answer | undefined,
+  ): Expected {
+    const bucket = this.buckets.get(toHex(namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    const id = answer?.kind === "upload" ? answer.upload : undefined;
+    bucket.uploads.set(uploadName(random), { id, key: textOf(key), parts: new Map() });
+    return done;
+  }
+  #part(operation: Of<"put_part"> | Of<"copy_part">, given: Body): Expected {
+    const found = this.#upload(operation);
+    if (typeof found === "string") return refused(found);
+    let body = given;
+    if (operation.kind === "copy_part") {
+      const source = this.#source(operation);
+      if (typeof source === "string") return refused(source);
+      const { start, end } = operation;
+      if (start > end || end > sizeOf(source.body)) return refused("invalid_range");
+      body = cutBody(source.body, start, end);
+      if (body.some((piece) => piece.isSmall)) return refused("source_is_small");
+    }
+    found.upload.parts.set(operation.part, { md5: toHex(operation.md5), body });
+    return done;
+  }
+  #complete(operation: Of<"complete_upload">, answer: Answer | undefined): Expected {
+    const found = this.#upload(operation);
+    const name = uploadName(operation.upload);
+    if (typeof found === "string") {
+      const before = this.completed.get(name);
+      const isSame =
+        before?.bucket === toHex(operation.namespace) && before.key === textOf(operation.key);
+      if (found === "no_such_upload" && isSame) return { kind: "done", etag: before.etag };
+      return refused(found);
+    }
+    const { bucket, upload } = found;
+    const parts = operation.parts.map(({ part, etag }) => {
+      const one = upload.parts.get(part);
+      return one?.md5 === etag ? one : undefined;
+    });
+    if (parts.length === 0) return refused("invalid_part");
+    const chosen = parts.filter((one) => one !== undefined);
+    if (chosen.length < parts.length) return refused("invalid_part");
+    const unmet = unmetBy(currentOf(bucket.keys.get(upload.key)), operation.conditions);
+    if (unmet !== undefined) return refused(unmet);
+    const etag = etagOf(md5Of(...chosen.map(({ md5 }) => fromHex(md5))), chosen.length);
+    const body = chosen.flatMap((one) => [...one.body]);
+    bucket.uploads.delete(name);
+    this.completed.set(name, { bucket: bucket.id, key: upload.key, etag });
+    return place(bucket, upload.key, { etag, body, isSmall: false }, answer);
+  }
+  #abort(operation: Of<"abort_upload">): Expected {
+    const found = this.#upload(operation);
+    if (typeof found === "string") return refused(found);
+    found.bucket.uploads.delete(uploadName(operation.upload));
+    return done;
+  }
+}
+
+function place(
+  bucket: ModelBucket,
+  key: string,
+  object: Pick<ModelVersion, "etag" | "body" | "isSmall">,
+  answer: Answer | undefined,
+): Expected {
+  const isNull = bucket.versioning !== "enabled";
+  const version: ModelVersion = {
+    number: answer?.kind === "object" ? answer.version : undefined,
+    isNull,
+    isMarker: false,
+    etag: object.etag,
+    body: object.body,
+    isSmall: object.isSmall,
+  };
+  const before = bucket.keys.get(key) ?? [];
+  setVersions(bucket, key, [version, ...before.filter((one) => !isNull || !one.isNull)]);
+  return { kind: "done", etag: object.etag, version };
+}
+function setVersions(bucket: ModelBucket, key: string, versions: ModelVersion[]): void {
+  if (versions.length === 0) bucket.keys.delete(key);
+  else bucket.keys.set(key, versions);
+}
+/** The condition that `current` does not meet. */
+function unmetBy(
+  current: ModelVersion | undefined,
+  conditions: Conditions | undefined,
+): "no_such_key" | "precondition_failed" | undefined {
+  const fits = (tag: string): boolean =>
+    current !== undefined && (tag === "*" || tag === current.etag);
+  if (conditions?.ifMatch !== undefined) {
+    if (current === undefined) return "no_such_key";
+    if (!conditions.ifMatch.some(fits)) return "precondition_failed";
+  }
+  return conditions?.ifNoneMatch?.some(fits) === true ? "precondition_failed" : undefined;
+}
