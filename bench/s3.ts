@@ -184,8 +184,7 @@ export async function benchS3(options: S3Options): Promise<S3Result> {
   const contestants: Contestant[] = [];
   for (const name of ["kiseki" as const, ...(options.peer ? [options.peer] : [])]) {
     const server = cleaning.use(await startServer(name, options.layout, join(folder, name)));
-    using client = server.client();
-    await client.createBucket("bench");
+    await server.createBucket("bench");
     server.pause();
     contestants.push(new Contestant(server));
   }

@@ -56,6 +56,18 @@ export class Server implements AsyncDisposable {
   client(): S3Client {
     return new S3Client(this.port, { accessKey: this.accessKey, secretKey: this.secretKey });
   }
+  /** MinIO says that it is ready before it takes requests. */
+  async createBucket(name: string): Promise<void> {
+    using client = this.client();
+    for (let left = 100; ; left--) {
+      const answer = await client.call("PUT", name, "");
+      if (answer.status === 200) return;
+      if (answer.status !== 503 || left === 0) {
+        throw new Error(`Cannot make a bucket on ${this.name}: ${answer.status}`);
+      }
+      await Bun.sleep(100);
+    }
+  }
   async [Symbol.asyncDispose](): Promise<void> {
     this.resume();
     this.#child.kill("SIGTERM");

@@ -1,6 +1,8 @@
 /* Running digests of streams, fed by jobs, and CRC-32C of fragments. */
 #include "datapath.h"
 
+#include "lanes.h"
+
 #include <isa-l/crc.h>
 #include <openssl/md5.h>
 #include <openssl/mem.h>
@@ -30,6 +32,7 @@ static uint64_t crc64_table[8][256];
 static pthread_once_t crc64_once = PTHREAD_ONCE_INIT;
 
 static void crc64_prepare(void) {
+  lanes_prepare();
   for (uint32_t i = 0; i < 256; i++) {
     uint64_t crc = i;
     for (int bit = 0; bit < 8; bit++) crc = crc >> 1 ^ (crc & 1 ? 0x9a6c9329ac4bc9b5u : 0);
@@ -41,6 +44,13 @@ static void crc64_prepare(void) {
 }
 
 static uint64_t crc64_update(uint64_t crc, const uint8_t *source, size_t size) {
+  if (size >= 64 && lanes_have_crc64()) {
+    uint8_t rest[16];
+    size_t folded = size & ~(size_t)15;
+    lanes_crc64(crc, source, folded, rest);
+    crc = crc64_update(0, rest, sizeof rest);
+    source += folded, size -= folded;
+  }
   for (; size >= 8; source += 8, size -= 8) {
     uint64_t word;
     memcpy(&word, source, 8);
@@ -104,14 +114,38 @@ int hash_state_free(struct hash_states *states, uint32_t place) {
   return state ? 0 : -1;
 }
 
-static void feed_block(struct hash_state *state, const uint8_t *source, size_t size) {
+static void count_fed(uint32_t *low, uint32_t *high, size_t size) {
+  uint64_t bits = ((uint64_t)*high << 32 | *low) + 8 * (uint64_t)size;
+  *low = (uint32_t)bits, *high = (uint32_t)(bits >> 32);
+}
+
+/* MD5 of the stream and SHA-256 of stream, source or both in one pass over whole blocks; how many bytes it took. */
+static size_t feed_lanes(struct hash_state *state, SHA256_CTX *own, const uint8_t *source, size_t size) {
+  int wants_sha = (state->algorithms & HASH_SHA256) != 0;
+  SHA256_CTX *first = wants_sha ? &state->sha256 : own, *second = wants_sha ? own : NULL;
+  if (!lanes_have_sha() || !(state->algorithms & HASH_MD5) || !first || state->md5.num != 0 || first->num != 0) return 0;
+  if (second && second->num != 0) return 0;
+  size_t taken = size & ~(size_t)63;
+  lanes_blocks(state->md5.h, first->h, second ? second->h : NULL, source, taken / 64);
+  count_fed(&state->md5.Nl, &state->md5.Nh, taken);
+  count_fed(&first->Nl, &first->Nh, taken);
+  if (second) count_fed(&second->Nl, &second->Nh, taken);
+  return taken;
+}
+
+/* `own`: of the source alone, or NULL. */
+static void feed_block(struct hash_state *state, SHA256_CTX *own, const uint8_t *source, size_t size) {
   uint32_t wanted = state->algorithms;
-  if (wanted & HASH_MD5) MD5_Update(&state->md5, source, size);
-  if (wanted & HASH_SHA256) SHA256_Update(&state->sha256, source, size);
   if (wanted & HASH_SHA1) SHA1_Update(&state->sha1, source, size);
   if (wanted & HASH_CRC32) state->crc32 = crc32_gzip_refl(state->crc32, source, size);
   if (wanted & HASH_CRC32C) state->crc32c = crc32_iscsi((unsigned char *)source, (int)size, state->crc32c);
   if (wanted & HASH_CRC64NVME) state->crc64 = crc64_update(state->crc64, source, size);
+  size_t taken = feed_lanes(state, own, source, size);
+  if (taken == size) return;
+  source += taken, size -= taken;
+  if (wanted & HASH_MD5) MD5_Update(&state->md5, source, size);
+  if (wanted & HASH_SHA256) SHA256_Update(&state->sha256, source, size);
+  if (own) SHA256_Update(own, source, size);
 }
 
 void hash_job(struct hash_states *states, struct arena *arena, struct record *record) {
@@ -126,8 +160,8 @@ void hash_job(struct hash_states *states, struct arena *arena, struct record *re
   SHA256_Init(&own);
   for (uint64_t at = 0; at < size; at += BLOCK_SIZE) {
     size_t part = size - at < BLOCK_SIZE ? size - at : BLOCK_SIZE;
-    if (state) feed_block(state, source + at, part);
-    if (wants_own && !is_shared) SHA256_Update(&own, source + at, part);
+    if (state) feed_block(state, wants_own && !is_shared ? &own : NULL, source + at, part);
+    else if (wants_own) SHA256_Update(&own, source + at, part);
   }
   if (is_shared) own = state->sha256;
   if (state) state->fed += size;
