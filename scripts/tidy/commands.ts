@@ -66,7 +66,8 @@ export async function generate(): Promise<Map<string, string>> {
     const out = join(work, "proto"); // the template's paths lead out of `proto/`, so the output lands in `work/libs`
     await mkdir(out);
     const buf = join(root, "node_modules/.bin/buf");
-    const { code, stderr } = await run([buf, "generate", "-o", out], join(root, "proto"));
+    const words = ["bun", "--bun", buf, "generate", "-o", out]; // a bare Debian's node is too old for it
+    const { code, stderr } = await run(words, join(root, "proto"));
     if (code !== 0) throw new Error(`buf generate failed: ${stderr}`);
     return await readFolder(join(work, "libs/rpc/src/gen"));
   } finally {
