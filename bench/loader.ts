@@ -123,7 +123,7 @@ export async function runCase(server: Server, one: Case, seconds: number): Promi
   await lines.next(); // ready
   await resetPeak(server.pid);
   const before = await readCounters(server.pid);
-  child.stdin.write("go\n");
+  void child.stdin.write("go\n");
   await child.stdin.flush();
   await lines.next(); // stopped
   const after = await readCounters(server.pid);

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import type { Subprocess } from "bun";
-import { type Layout, NodeProcess, plainEnvironment, until } from "../support/node-process.ts";
+import { type Layout, type NodeProcess, plainEnvironment, until } from "../support/node-process.ts";
 import { S3Client } from "../support/s3-client.ts";
 import { checkPromises, readManifest } from "./manifest.ts";
 

@@ -1,5 +1,5 @@
 import { BrokenConnectionError } from "./raw-http.ts";
-import { content, digest, listedName, S3Client, S3Error } from "./s3-client.ts";
+import { content, digest, listedName, type S3Client, S3Error } from "./s3-client.ts";
 
 /** What a key may hold: `undefined` is nothing. */
 type Version = { readonly hash: string; readonly size: number } | undefined;

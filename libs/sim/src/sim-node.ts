@@ -16,7 +16,7 @@ import type { Metrics } from "@kiseki/ports";
 import type { Body } from "./sim-body.ts";
 import { drain } from "./sim-clock.ts";
 import type { SimDatapath } from "./sim-datapath.ts";
-import { type Expected, type ModelOperation, PlainModel } from "./sim-model.ts";
+import { type Expected, type ModelOperation, type PlainModel } from "./sim-model.ts";
 import type { SimWorld } from "./sim-world.ts";
 
 const noMetrics: Metrics = { add() {}, set() {}, observe() {} };
@@ -55,7 +55,7 @@ export class SimNode {
   dirKeys!: DirKeys;
   isDead = false;
   /** Why, when it was not a fault of the world. */
-  fatal: unknown;
+  fatal: AssertionError | undefined;
   readonly #datapath: SimDatapath;
   readonly #died = Promise.withResolvers<never>();
 

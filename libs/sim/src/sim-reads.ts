@@ -16,7 +16,7 @@ import {
   type PlainModel,
   textOf,
 } from "./sim-model.ts";
-import { must, never, SimNode } from "./sim-node.ts";
+import { must, never, type SimNode } from "./sim-node.ts";
 
 export interface ReadQuery {
   readonly bucket: string;

@@ -40,7 +40,8 @@ type Version = Extract<VersionListItem, { kind: "version" }>;
 /** One walk over names, chunks and fragments. */
 class Verification {
   readonly #parts: AdminParts;
-  readonly #tenant: OpenTenant;
+  /** Asked for anew for each page: a key manager that was silent for a while closes and opens it. */
+  #tenant: OpenTenant;
   readonly #isQuick: boolean;
   readonly #namespaces: readonly NamespaceRow[];
   #findings: Finding[] = [];
@@ -50,7 +51,7 @@ class Verification {
   #lost = 0;
   #chunks = 0;
   #lostChunks = 0;
-  #total = 0;
+  readonly #total: number;
 
   constructor(parts: AdminParts, tenant: OpenTenant, bucket: string, isQuick: boolean) {
     this.#parts = parts;
@@ -87,10 +88,11 @@ class Verification {
   }
 
   async #walk(namespace: NamespaceRow, signal: AbortSignal): Promise<void> {
-    const { store, keys, dirKeys } = this.#tenant;
     let after: VersionListQuery["after"];
     do {
       signal.throwIfAborted();
+      this.#tenant = await this.#parts.node.openDefaultTenant(signal);
+      const { store, keys, dirKeys } = this.#tenant;
       const nothing = toUtf8("");
       const query = {
         namespace: namespace.id,
@@ -194,6 +196,7 @@ class Verification {
     do {
       signal.throwIfAborted();
       const from = after;
+      this.#tenant = await this.#parts.node.openDefaultTenant(signal);
       const page = this.#tenant.store.view((map) => listReferences(map, from, referencesPerPage));
       for (const { chunkId, sealId, from: named } of page.references) {
         if (named === "drop") continue;
