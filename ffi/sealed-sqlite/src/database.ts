@@ -9,6 +9,8 @@ import {
   type SlotNumber,
 } from "./types.ts";
 
+/** Of a file whose creation has not ended. */
+export const unfinishedSuffix = ".new";
 const reserveBytesControl = 38; // SQLITE_FCNTL_RESERVE_BYTES
 const reservedSize = 32;
 const walPagesMax = 1000; // frames after which a COMMIT checkpoints
@@ -68,9 +70,9 @@ function connect(set: MemberSetHandle, file: string, options: DatabaseOptions, f
   return new Database(path, flags | constants.SQLITE_OPEN_URI);
 }
 
-/** Made under another name and renamed on all members when it is whole. */
-function create(set: MemberSetHandle, file: string, options: DatabaseOptions): void {
-  const temporary = `${file}.new`;
+/** An empty file under another name; `finishFile` gives it its own. */
+function startFile(set: MemberSetHandle, file: string, options: DatabaseOptions): Database {
+  const temporary = `${file}${unfinishedSuffix}`;
   if (native().kiseki_file_exists(set.number, cText(file)) !== 0) {
     throw new SealedSqliteError("exists", `Cannot create ${file}: it is there`);
   }
@@ -86,12 +88,50 @@ function create(set: MemberSetHandle, file: string, options: DatabaseOptions): v
     database.run("PRAGMA page_size = 4096");
     database.run("PRAGMA journal_mode = MEMORY"); // no journal file, whose pages would be in the clear
     database.run("PRAGMA synchronous = FULL");
+    return database;
+  } catch (reason) {
+    database.close();
+    throw reason;
+  }
+}
+
+/** What was written is synced on all members; the file appears on all of them, or after a crash on some, whole. */
+function finishFile(set: MemberSetHandle, file: string): void {
+  const temporary = cText(`${file}${unfinishedSuffix}`);
+  const code = native().kiseki_file_rename(set.number, temporary, cText(file));
+  if (code !== 0) throw new SealedSqliteError("no_member", `Cannot create ${file} on any member`);
+}
+
+function create(set: MemberSetHandle, file: string, options: DatabaseOptions): void {
+  const database = startFile(set, file, options);
+  try {
     database.run("PRAGMA journal_mode = WAL");
   } finally {
     database.close(true);
   }
-  const code = native().kiseki_file_rename(set.number, cText(temporary), cText(file));
-  if (code !== 0) throw new SealedSqliteError("no_member", `Cannot create ${file} on any member`);
+  finishFile(set, file);
+}
+
+/**
+ * Makes a file with what `fill` writes into it: it appears filled and synced, or not at all. `fill` closes
+ * its statements and leaves no transaction open.
+ * @throws {SealedSqliteError} as `openDatabase`; and what `fill` throws, with nothing made.
+ */
+export async function createFilledDatabase(
+  set: MemberSetHandle,
+  options: Pick<DatabaseOptions, "name" | "fileId" | "keyset" | "slot">,
+  fill: (database: Database) => Promise<void>,
+): Promise<void> {
+  const file = fileName(options.name, options.fileId, options.keyset);
+  const database = startFile(set, file, { ...options, synchronous: "full" });
+  try {
+    database.run("PRAGMA temp_store = MEMORY");
+    await fill(database);
+    database.run("PRAGMA journal_mode = WAL");
+  } finally {
+    database.close(true);
+  }
+  finishFile(set, file);
 }
 
 function configure(database: Database, options: DatabaseOptions): void {

@@ -16,6 +16,7 @@ import { crc32c } from "./native.ts";
 /** Files of a member that this library owns; everything else in the directory is left alone. */
 const ownPattern = /^[a-z0-9-]{1,64}-[0-9a-f]{32}-k[1-9][0-9]{0,9}\.db(\.new)?(-wal)?$/;
 const databasePattern = /\.db$/;
+const unfinishedPattern = /\.db\.new(-wal)?$/;
 
 export function syncPath(path: string): void {
   const fd = openSync(path, "r");
@@ -62,6 +63,10 @@ export function ownFiles(directory: string): readonly string[] {
 }
 export function databaseFiles(directory: string): readonly string[] {
   return ownFiles(directory).filter((name) => databasePattern.test(name));
+}
+/** Of creations that did not end. */
+export function unfinishedFiles(directory: string): readonly string[] {
+  return ownFiles(directory).filter((name) => unfinishedPattern.test(name));
 }
 
 /** Makes `target` hold what `source` holds, each file synced. Its list goes first: it is not believed meanwhile. */

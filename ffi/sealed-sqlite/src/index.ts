@@ -12,6 +12,7 @@
  */
 export type { ScrubResult } from "./database.ts";
 export {
+  createFilledDatabase,
   fileName,
   openDatabase,
   parseFileName,

@@ -2,7 +2,15 @@ import { JSCallback, type Pointer } from "bun:ffi";
 import { join, resolve } from "node:path";
 import { assert, concatBytes, newBytes, sameBytes, toHex } from "@kiseki/base";
 import type { MemberList } from "@kiseki/format";
-import { copyMember, databaseFiles, ownFiles, readList, writeList } from "./directory.ts";
+import { parseFileName, unfinishedSuffix } from "./database.ts";
+import {
+  copyMember,
+  databaseFiles,
+  ownFiles,
+  readList,
+  unfinishedFiles,
+  writeList,
+} from "./directory.ts";
 import { cText, native } from "./native.ts";
 import {
   type MemberSet,
@@ -192,6 +200,25 @@ function statusOf(number: number, candidates: readonly Candidate[]) {
   };
 }
 
+/** What `list` finds on any good member: a crash may have left a file on some of them only. */
+function filesOf(
+  number: number,
+  candidates: readonly Candidate[],
+  list: (directory: string) => readonly string[],
+): readonly string[] {
+  const good = statusOf(number, candidates).members.filter(
+    ({ state }) => state === "good" || state === "copied",
+  );
+  const names = good.flatMap(({ directory }) => {
+    try {
+      return list(directory);
+    } catch {
+      return []; // its disk fails: the next act on it writes it out of the list
+    }
+  });
+  return [...new Set(names)];
+}
+
 function lostCallback(options: MemberSetOptions): JSCallback {
   return new JSCallback(
     (member: number, isSilent: number, left: number) => {
@@ -232,11 +259,19 @@ export function openMembers(options: MemberSetOptions): MemberSet {
     return {
       number,
       status: () => statusOf(number, candidates),
-      listFiles() {
-        const good = statusOf(number, candidates).members.find(
-          ({ state }) => state === "good" || state === "copied",
-        );
-        return good ? databaseFiles(good.directory) : [];
+      listFiles: () => filesOf(number, candidates, databaseFiles),
+      deleteFile(file) {
+        for (const name of [`${file}-wal`, file]) {
+          const code = native().kiseki_file_delete(number, cText(name));
+          if (code !== 0) throw new SealedSqliteError("io", `Cannot delete ${name}`);
+        }
+      },
+      deleteUnfinished(name) {
+        for (const file of filesOf(number, candidates, unfinishedFiles)) {
+          const made = file.slice(0, file.lastIndexOf(unfinishedSuffix));
+          if (parseFileName(made)?.name !== name) continue;
+          native().kiseki_file_delete(number, cText(file));
+        }
       },
       close() {
         const closed = native().kiseki_set_close(number);

@@ -86,8 +86,12 @@ export interface MemberSetHandle {
 /** `directories` opened and locked for this process. */
 export interface MemberSet extends MemberSetHandle {
   status(): MemberSetStatus;
-  /** Names of the database files, of the form that `fileName` makes. */
+  /** Names of the database files, of the form that `fileName` makes, that any good member has. Each is whole. */
   listFiles(): readonly string[];
+  /** Deletes a closed file with its WAL on all members; a crash may leave it on some. */
+  deleteFile(file: string): void;
+  /** Deletes what creations of files for `name` left that did not end. None may be under way. */
+  deleteUnfinished(name: string): void;
   /** Closes directories and stops threads. Every database must be closed before. */
   close(): void;
 }

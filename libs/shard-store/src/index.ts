@@ -9,6 +9,8 @@
  * commits, tables of an unknown version, a log whose ends are not those of the account. After a
  * COMMIT error every call throws `commit_failed`: the process must end.
  */
+export type { CopyShardOptions } from "./copy-shard.ts";
+export { copyShard } from "./copy-shard.ts";
 export { replay } from "./replay.ts";
 export type { TableSum } from "./row-sums.ts";
 export type { OpenDatabase } from "./shard-database.ts";

@@ -35,10 +35,7 @@ export function openWriter(openDatabase: OpenDatabase, cacheSize: number): Datab
       throw new ShardStoreError("wrong_mode", "Cannot use the shard file: commits are not synced");
     }
     if (pragma(database, "user_version") === 0 && isEmpty(database)) {
-      database.transaction(() => {
-        database.run(schema);
-        database.run(`PRAGMA user_version = ${shardTablesVersion}`);
-      })();
+      database.transaction(() => makeTables(database))();
     }
     checkVersion(database);
     return database;
@@ -46,6 +43,12 @@ export function openWriter(openDatabase: OpenDatabase, cacheSize: number): Datab
     database.close();
     throw reason;
   }
+}
+
+/** In an empty database, within a transaction. */
+export function makeTables(database: Database): void {
+  database.run(schema);
+  database.run(`PRAGMA user_version = ${shardTablesVersion}`);
 }
 
 /** A connection for `view`. The writer has been open once before. */
@@ -67,11 +70,13 @@ function configure(database: Database, cacheSize: number): void {
   database.run(`PRAGMA cache_size = -${Math.ceil(cacheSize / 1024)}`);
 }
 
-function isEmpty(database: Database): boolean {
+/** No table was made yet. */
+export function isEmpty(database: Database): boolean {
   return database.query("SELECT 1 FROM sqlite_schema LIMIT 1").values().length === 0;
 }
 
-function checkVersion(database: Database): void {
+/** @throws {ShardStoreError} `unknown_version`. */
+export function checkVersion(database: Database): void {
   const version = pragma(database, "user_version");
   if (version === shardTablesVersion) return;
   throw new ShardStoreError(

@@ -74,7 +74,8 @@ export class SumCheck implements Disposable {
   }
 }
 
-function differingTables(a: readonly TableSum[], b: readonly TableSum[]): readonly number[] {
+/** Tables whose rows or sums are not the same in both. */
+export function differingTables(a: readonly TableSum[], b: readonly TableSum[]): readonly number[] {
   const left = new Map(a.map((each) => [each.table, each]));
   const right = new Map(b.map((each) => [each.table, each]));
   const all = new Set([...left.keys(), ...right.keys()]);

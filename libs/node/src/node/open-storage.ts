@@ -28,7 +28,7 @@ import type { Logger } from "@kiseki/telemetry";
 import type { serverSettings } from "../config/server-settings.ts";
 import type { Settings } from "../config/parse-settings.ts";
 import { ConfigDirectory, keyFiles } from "./config-directory.ts";
-import { openSealedFile } from "./sealed-shards.ts";
+import { openSealedFile } from "./sealed-files.ts";
 
 export type ServerSettings = Settings<typeof serverSettings>;
 

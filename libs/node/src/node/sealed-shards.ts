@@ -1,74 +1,85 @@
-import type { Database } from "bun:sqlite";
-import { fromHex, newBytes, type Prng, type ShardId, toHex } from "@kiseki/base";
-import type { TenantKeyring } from "@kiseki/keys";
-import type { Crypto } from "@kiseki/ports";
-import {
-  closeSlot,
-  type MemberSet,
-  openDatabase,
-  openSlot,
-  parseFileName,
-  type SlotNumber,
-} from "@kiseki/sealed-sqlite";
-import { openSqliteShardStore } from "@kiseki/shard-store";
+import { millis, type Prng, type ShardId, toHex } from "@kiseki/base";
+import type { KeysetKeyring, TenantKeyring } from "@kiseki/keys";
+import type { Clock, Crypto } from "@kiseki/ports";
+import { closeSlot, type MemberSet } from "@kiseki/sealed-sqlite";
+import { openSqliteShardStore, ShardStoreError } from "@kiseki/shard-store";
+import type { Logger } from "@kiseki/telemetry";
+import { rewriteShardFile } from "../keys/rewrite-shard-file.ts";
+import { filesNamed, openSealedFile } from "./sealed-files.ts";
 import type { OpenedShard } from "./tenants.ts";
 
-/** Keys of one sealed file, in locked memory until closed. */
-export interface FileKeys {
-  pageKey(fileId: Uint8Array): Uint8Array;
-  walMaskKey(fileId: Uint8Array): Uint8Array;
+export interface ShardTools {
+  readonly clock: Clock;
+  readonly crypto: Crypto;
+  readonly prng: Prng;
+  readonly log: Pick<Logger, "error" | "info">;
 }
 
-export interface SealedFile {
-  readonly open: (options: { readonly readOnly: boolean }) => Database;
-  readonly slot: SlotNumber;
-}
+export const shardFileName = (shard: ShardId): string => `shard-${toHex(shard)}`;
 
 /**
- * The file called `name` of the set, made if there is none. With several (a keyset change that was cut
- * short) the one of the highest keyset is meant.
+ * Opens shard files of a member set, each under its tenant's keys. A file of an older keyset is rewritten
+ * under the current one first; what a rewriting that was cut short left is removed.
  */
-export function openSealedFile(
-  { crypto, prng }: { readonly crypto: Crypto; readonly prng: Prng },
+export function sealedShards(
+  tools: ShardTools,
   members: MemberSet,
-  name: string,
-  keys: { readonly keyset: number; readonly of: (keyset: number) => FileKeys },
-): SealedFile {
-  const found = members
-    .listFiles()
-    .map((file) => parseFileName(file))
-    .filter((file) => file?.name === name)
-    .toSorted((a, b) => b!.keyset - a!.keyset)[0];
-  const fileId = found ? fromHex(found.fileId) : prng.fill(newBytes(16));
-  const keyset = found?.keyset ?? keys.keyset;
-  const fileKeys = keys.of(keyset);
-  const pageKey = fileKeys.pageKey(fileId);
-  const maskKey = fileKeys.walMaskKey(fileId);
-  const slot = openSlot({ pageKey, maskKey });
-  crypto.wipe(pageKey);
-  crypto.wipe(maskKey);
-  const options = { name, fileId, keyset, slot, synchronous: "full" } as const;
-  if (!found) openDatabase(members, { ...options, create: true }).close(true);
-  return { slot, open: ({ readOnly }) => openDatabase(members, { ...options, readOnly }) };
+): (shard: ShardId, keyring: TenantKeyring) => Promise<OpenedShard> {
+  return async (shard, keyring) => {
+    const name = shardFileName(shard);
+    members.deleteUnfinished(name);
+    const found = filesNamed(members, name)[0];
+    if (found && found.keyset < keyring.current) {
+      await rewriteOrKeep(tools, members, shard, keyring, found);
+    }
+    const file = openSealedFile(tools, members, name, {
+      keyset: keyring.current,
+      of: (keyset) => keysOf(keyring, keyset),
+    });
+    try {
+      const sumKey = keysOf(keyring, file.keyset).rowSumKey(shard);
+      const { crypto } = tools;
+      const store = openSqliteShardStore({ openDatabase: file.open, crypto, sumKey });
+      // Only now, that the newer one was read, the older ones are not needed any more.
+      for (const other of filesNamed(members, name)) {
+        if (other.keyset < file.keyset) members.deleteFile(other.file);
+      }
+      return { store, close: () => void closeSlot(file.slot) };
+    } catch (reason) {
+      closeSlot(file.slot);
+      throw reason;
+    }
+  };
 }
 
-/** Opens shard files of a member set, each under its tenant's keys. */
-export function sealedShards(
-  tools: { readonly crypto: Crypto; readonly prng: Prng },
+function keysOf(keyring: TenantKeyring, number: number): KeysetKeyring {
+  const live = [...keyring.keysets].find((keyset) => keyset === number);
+  const keys = live && keyring.keyset(live);
+  if (!keys) throw new Error(`Cannot open the shard: its keyset ${number} is not live`);
+  return keys;
+}
+
+/** A shard whose rows are not what was committed stays under its keyset, where a scrub names what is wrong. */
+async function rewriteOrKeep(
+  { clock, crypto, prng, log }: ShardTools,
   members: MemberSet,
-): (shard: ShardId, keyring: TenantKeyring) => OpenedShard {
-  return (shard, keyring) => {
-    const file = openSealedFile(tools, members, `shard-${toHex(shard)}`, {
-      keyset: keyring.current,
-      of(keyset) {
-        const found = [...keyring.keysets].find((live) => live === keyset);
-        const keys = found && keyring.keyset(found);
-        if (!keys) throw new Error(`Cannot open the shard: its keyset ${keyset} is not live`);
-        return keys;
-      },
+  shard: ShardId,
+  keyring: TenantKeyring,
+  found: { readonly file: string; readonly fileId: string; readonly keyset: number },
+): Promise<void> {
+  const signal = new AbortController().signal;
+  const from = keysOf(keyring, found.keyset);
+  try {
+    await rewriteShardFile({ crypto, prng, pause: () => clock.sleep(millis(0), signal) }, members, {
+      shard,
+      name: shardFileName(shard),
+      found,
+      from,
+      to: keyring.writing,
     });
-    const sumKey = keyring.writing.rowSumKey(shard);
-    const store = openSqliteShardStore({ openDatabase: file.open, crypto: tools.crypto, sumKey });
-    return { store, close: () => void closeSlot(file.slot) };
-  };
+    log.info({ from: found.keyset, to: keyring.current }, "a shard was rewritten");
+  } catch (reason) {
+    if (!(reason instanceof ShardStoreError && reason.code === "damaged")) throw reason;
+    log.error({ error: reason.message }, "a shard stays under its old keyset; scrub it");
+  }
 }

@@ -6,6 +6,7 @@ import { type Admission, emptyChain, type LogChain, resumeChain } from "@kiseki/
 import type { Crypto, ShardStore } from "@kiseki/ports";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import { Pins } from "../shard/pins.ts";
+import { cutOldKeysets } from "../keys/old-log.ts";
 import { Readers } from "../shard/readers.ts";
 import { ShardOwner } from "../shard/shard-owner.ts";
 
@@ -19,7 +20,11 @@ export interface OpenedShard {
 export interface TenantsParts {
   readonly ports: DataPorts;
   readonly keys: Pick<TenantKeys, "get" | "open" | "onLost">;
-  readonly openShard: (shard: ShardId, keyring: TenantKeyring) => OpenedShard;
+  /** Takes long when the file has to be rewritten under a new keyset. The keyring may end meanwhile. */
+  readonly openShard: (
+    shard: ShardId,
+    keyring: TenantKeyring,
+  ) => OpenedShard | Promise<OpenedShard>;
   /** Counts the node's starts. */
   readonly nodeEpoch: Epoch;
   readonly node: bigint;
@@ -51,6 +56,8 @@ export class Tenants implements AsyncDisposable {
   readonly #open = new Map<string, OpenTenant>();
   /** A shard has one writer: a tenant opens again only when its last opening is closed. */
   readonly #closing = new Map<string, Promise<void>>();
+  /** Outlive an opening: who reads goes on under the next one. */
+  readonly #readers = new Map<string, Readers>();
   readonly #listening: Disposable;
   #isClosed = false;
 
@@ -113,7 +120,7 @@ export class Tenants implements AsyncDisposable {
     const keyring = keys.get(id, "read");
     if (keyring === undefined)
       throw new TenantKeysError("closed", "", "Cannot open a tenant: its keys went");
-    const opened = openShard(shard, keyring);
+    const opened = await openShard(shard, keyring);
     try {
       const chain = this.#checkedChain(shard, opened.store);
       const keysFor = (use: "read" | "write"): TenantKeyring => {
@@ -138,6 +145,7 @@ export class Tenants implements AsyncDisposable {
         queueMax: operationsQueuedMax,
         onFatal: this.#parts.onFatal,
       });
+      cutOldKeysets(opened.store);
       const tenant: OpenTenant = {
         id,
         shard,
@@ -146,7 +154,7 @@ export class Tenants implements AsyncDisposable {
         store: opened.store,
         owner,
         pins: new Pins(),
-        readers: new Readers(),
+        readers: this.#readersOf(id),
       };
       this.#open.set(toHex(id), tenant);
       return { tenant, close: () => closeAll(owner, opened) };
@@ -155,6 +163,13 @@ export class Tenants implements AsyncDisposable {
       opened.close();
       throw reason;
     }
+  }
+
+  #readersOf(id: TenantId): Readers {
+    const name = toHex(id);
+    const known = this.#readers.get(name) ?? new Readers();
+    this.#readers.set(name, known);
+    return known;
   }
 
   #checkedChain(shard: ShardId, store: ShardStore): LogChain {
