@@ -44,7 +44,7 @@ function write(descriptor: 1 | 2, text: string): void {
 
 function barOf(what: string): Progress {
   const bar = new SingleBar({
-    format: "{what} [{bar}] {percentage}% | {value}/{total} | {eta_formatted} left",
+    format: "{what} [{bar}] {percentage}% | {value}/{total}",
     stream: process.stderr,
     clearOnComplete: true,
     hideCursor: true,

@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { open, readFile, stat } from "node:fs/promises";
 import { answers } from "@kiseki/rpc";
 import { adminSocketName } from "./connection.ts";
@@ -11,6 +12,7 @@ const exportSizeMax = 4096;
 export const exportEncryption: Work = async (session, path) => {
   const { console } = session;
   const target = path ?? "";
+  if (existsSync(target)) throw cannotWrite(`${target} exists`);
   const passphrase = await readNewSecret("Passphrase", textOption(session, "passphraseFile"));
   const client = await session.client();
   const { sealed } = await client.exportEncryption({ passphrase }, { signal: session.signal });
@@ -19,17 +21,19 @@ export const exportEncryption: Work = async (session, path) => {
     await file.writeFile(sealed);
     await file.sync();
   } catch (reason) {
-    const message = reason instanceof Error ? reason.message : "unknown";
-    throw new CommandError(
-      exitCode.arguments,
-      `Cannot write the export: ${message}`,
-      "Name a file that does not exist yet.",
-    );
+    throw cannotWrite(reason instanceof Error ? reason.message : "unknown");
   }
   console.emit({ file: target, byteCount: sealed.byteLength });
   console.say(`Wrote ${target}. Keep it apart from the node, and the passphrase apart from it.`);
   return exitCode.ok;
 };
+
+const cannotWrite = (why: string): CommandError =>
+  new CommandError(
+    exitCode.arguments,
+    `Cannot write the export: ${why}`,
+    "Name a file that does not exist yet.",
+  );
 
 interface Places {
   readonly configDirectory: string;

@@ -81,7 +81,7 @@ async function checkConfigDirectory({ node }: AdminParts): Promise<readonly Find
         fault(
           "config directory",
           `${path} is missing`,
-          'Before the node stops: "kiseki encryption export". After it: "kiseki encryption recover".',
+          'Stop the node and run "kiseki encryption recover": without it the node cannot start again.',
         ),
       );
     } else if ((found.mode & 0o777 & ~wanted) !== 0) {
