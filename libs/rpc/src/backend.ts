@@ -21,7 +21,7 @@ export type NodeAdminBackend = {
 };
 
 export interface RouteOptions {
-  /** Whether the request may come in; asked before its body is read further than the transport did. */
+  /** Whether the request may come in; asked before any work, when at most 64 KiB of it were read. */
   readonly isAllowed: (header: Headers) => boolean;
   /** Told of everything that was answered "Internal error". */
   readonly onInternal: (method: string, reason: unknown) => void;
