@@ -17,11 +17,15 @@ export function parseSignedDate(text: string): SignedDate | undefined {
   return signedDateText(time) === text ? { text, time: wallTime(time) } : undefined;
 }
 
-/** Reads the Date header: the basic form above, or an HTTP date (RFC 9110 §5.6.7, preferred form). */
+/**
+ * Reads the Date header: the basic form above, or an HTTP date (RFC 9110 §5.6.7, preferred form), which
+ * botocore ends in `-0000` as RFC 5322 §3.3 writes UTC.
+ */
 export function parseDateHeader(text: string): SignedDate | undefined {
   const basic = parseSignedDate(text);
   if (basic !== undefined) return basic;
-  if (!/^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d GMT$/.test(text)) return undefined;
+  const form = /^[A-Z][a-z]{2}, \d\d [A-Z][a-z]{2} \d{4} \d\d:\d\d:\d\d (GMT|[+-]0000)$/;
+  if (!form.test(text)) return undefined;
   const time = Date.parse(text);
   if (!Number.isFinite(time)) return undefined;
   return { text: signedDateText(time), time: wallTime(time) };

@@ -69,6 +69,16 @@ test("verify() accepts its own, names the key, and is blind to an unsigned reque
   expect(codeOf(headOf("/k", ["host: h"]))).toBe("anonymous");
 });
 
+test("verify() takes the Date header as HTTP and as botocore writes it", () => {
+  for (const zone of ["GMT", "-0000"]) {
+    const date = `Fri, 20 Nov 2026 11:22:33 ${zone}`;
+    const canonical = `PUT\n/k\n\ndate:${date}\nhost:h\nx-amz-content-sha256:UNSIGNED-PAYLOAD\n\ndate;host;x-amz-content-sha256\nUNSIGNED-PAYLOAD`;
+    const authorization = `AWS4-HMAC-SHA256 Credential=AKID/${scope}, SignedHeaders=date;host;x-amz-content-sha256, Signature=${sign(canonical, scope)}`;
+    const lines = ["host: h", `Date: ${date}`, "x-amz-content-sha256: UNSIGNED-PAYLOAD"];
+    expect(codeOf(headOf("/k", [...lines, `Authorization: ${authorization}`]))).toBe("signed");
+  }
+});
+
 test("verify() reads every payload mode", () => {
   const hash = "ab".repeat(32);
   expect(verifier.verify(signed({ payload: hash }), now)).toMatchObject({

@@ -83,5 +83,14 @@ export interface WriteConditions {
   readonly ifNoneMatch?: "*";
 }
 
+/** Conditions of a delete; all of them must hold, and none does harm to an object that is not there. */
+export interface DeleteConditions {
+  readonly ifMatch?: EtagMatch;
+  /** In bytes. */
+  readonly ifSize?: number;
+  /** The object was written in this second. */
+  readonly ifModified?: WallTime;
+}
+
 /** Headers of an answer that a signed GET or HEAD overrode by `response-*`. */
 export interface ResponseOverrides extends ContentHeaders {}

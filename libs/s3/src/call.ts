@@ -5,6 +5,7 @@ import type {
   ByteRange,
   ChecksumAlgorithm,
   ChecksumType,
+  DeleteConditions,
   ObjectAttributes,
   ReadConditions,
   ResponseOverrides,
@@ -63,6 +64,54 @@ export interface UnsetSettingCall extends InBucket {
     | "ObjectLockConfigurationNotFoundError"
     | "ReplicationConfigurationNotFoundError"
   >;
+}
+
+/**
+ * A GET of a setting whose value is the same for every bucket here, because nobody can change it yet:
+ * what AWS gives a new bucket.
+ */
+export interface FixedSettingCall extends InBucket {
+  readonly kind: "get_fixed_setting";
+  readonly setting:
+    | "accelerate"
+    | "encryption"
+    | "logging"
+    | "notification"
+    | "ownershipControls"
+    | "requestPayment";
+}
+/** Object lock asked of a bucket that has none and cannot get it: no bucket here keeps versions. */
+export interface RefuseLockCall extends InBucket {
+  readonly kind: "refuse_lock";
+  readonly answer: Extract<S3ErrorCode, "InvalidBucketState" | "InvalidRequest">;
+}
+/** Taking away a setting that no bucket can have: done before it was asked for. */
+export interface DeleteSettingCall extends InBucket {
+  readonly kind: "delete_unset_setting";
+}
+/** Asks that new objects be encrypted by S3's own keys. Anything else in the document is refused. */
+export interface PutEncryptionCall extends InBucket, WithDocument {
+  readonly kind: "put_bucket_encryption";
+}
+export interface GetBucketAclCall extends InBucket {
+  readonly kind: "get_bucket_acl";
+}
+/** Of an object: its owner may do all; it has no tags, so that taking them away changes nothing. */
+export interface ObjectSettingCall extends OnKey {
+  readonly kind: "get_object_acl" | "get_object_tagging" | "delete_object_tagging";
+}
+
+/** What GetObjectAttributes can be asked for. */
+export type ObjectAttributeName =
+  "ETag" | "Checksum" | "ObjectParts" | "StorageClass" | "ObjectSize";
+export interface GetObjectAttributesCall extends OnKey {
+  readonly kind: "get_object_attributes";
+  /** At least one. */
+  readonly wanted: ReadonlySet<ObjectAttributeName>;
+  /** In `[0, 1000]`. */
+  readonly maxParts: number;
+  /** Only parts behind it; 0 is from the start. */
+  readonly partNumberMarker: number;
 }
 
 /** ListObjects version 1 and 2. */
@@ -132,8 +181,7 @@ export interface ReadObjectCall extends OnKey {
 }
 export interface DeleteObjectCall extends OnKey {
   readonly kind: "delete_object";
-  /** Undefined: unconditionally. */
-  readonly ifMatch: WriteConditions["ifMatch"];
+  readonly conditions: DeleteConditions;
   /** The client named the version `null`; the answer repeats it. */
   readonly isNullVersion: boolean;
 }
@@ -195,6 +243,13 @@ export type S3Call =
   | CreateBucketCall
   | BucketCall
   | UnsetSettingCall
+  | FixedSettingCall
+  | DeleteSettingCall
+  | RefuseLockCall
+  | PutEncryptionCall
+  | GetBucketAclCall
+  | ObjectSettingCall
+  | GetObjectAttributesCall
   | ListObjectsCall
   | ListVersionsCall
   | ListUploadsCall

@@ -1,6 +1,6 @@
 /** Preconditions: how they are read, and what they decide. RFC 9110 §13 with S3's additions. */
-import type { WallTime } from "@kiseki/base";
-import type { EtagMatch, ReadConditions, WriteConditions } from "./attributes.ts";
+import { wallTime, type WallTime } from "@kiseki/base";
+import type { DeleteConditions, EtagMatch, ReadConditions, WriteConditions } from "./attributes.ts";
 import { parseHttpDate } from "./date.ts";
 import { invalidArgument, isFault, s3Fault, type S3ErrorCode, type S3Fault } from "./errors.ts";
 import type { Fields } from "./fields.ts";
@@ -74,6 +74,37 @@ export function parseWriteConditions(fields: Fields): WriteConditions | S3Fault 
     return s3Fault("NotImplemented", "If-None-Match of a write must be '*'.");
   }
   return ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch) };
+}
+
+/** Conditions of a delete as headers or elements say them. One that cannot be read is refused, never left out. */
+export function parseDeleteConditions(text: {
+  readonly etag: string | undefined;
+  readonly size: string | undefined;
+  readonly modified: string | undefined;
+}): DeleteConditions | S3Fault {
+  const { etag, size, modified } = text;
+  if (size !== undefined && !/^[0-9]{1,15}$/.test(size)) {
+    return invalidArgument("x-amz-if-match-size", size.slice(0, 256), "Not a size");
+  }
+  const time = modified === undefined ? undefined : parseModified(modified);
+  if (modified !== undefined && time === undefined) {
+    return invalidArgument("x-amz-if-match-last-modified-time", modified.slice(0, 256), "Bad date");
+  }
+  return {
+    ...(etag === undefined ? {} : { ifMatch: parseEtags(etag) }),
+    ...(size === undefined ? {} : { ifSize: Number(size) }),
+    ...(time === undefined ? {} : { ifModified: time }),
+  };
+}
+
+/** An HTTP date, or ISO 8601 as elements have it. */
+function parseModified(text: string): WallTime | undefined {
+  const trimmed = text.trim();
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(trimmed)) {
+    return parseHttpDate(trimmed);
+  }
+  const time = Date.parse(trimmed);
+  return Number.isNaN(time) ? undefined : wallTime(time);
 }
 
 /** What of an object its conditions look at; `etag` without quotes. */

@@ -51,6 +51,10 @@ export const s3Errors = {
     message: "The access key id that you provided does not exist in our records.",
   },
   InvalidArgument: { status: 400, message: "Invalid Argument" },
+  InvalidBucketState: {
+    status: 409,
+    message: "The request is not valid with the current state of the bucket.",
+  },
   InvalidBucketName: { status: 400, message: "The specified bucket name is not valid." },
   InvalidChunkSizeError: {
     status: 403,

@@ -15,6 +15,7 @@ export type {
   ChecksumAlgorithm,
   ChecksumType,
   ContentHeaders,
+  DeleteConditions,
   EtagMatch,
   ObjectAttributes,
   ObjectChecksum,
@@ -33,11 +34,14 @@ export type {
   CreateUploadCall,
   DeleteObjectCall,
   DeleteObjectsCall,
+  GetObjectAttributesCall,
   ListBucketsCall,
   ListObjectsCall,
   ListPartsCall,
   ListUploadsCall,
   ListVersionsCall,
+  ObjectSettingCall,
+  PutEncryptionCall,
   PutObjectCall,
   ReadObjectCall,
   S3Addressing,
@@ -48,20 +52,18 @@ export type {
   UploadPartCopyCall,
 } from "./call.ts";
 export { checkComplete, checkCompletePart } from "./check-complete.ts";
-export { parseTrailerChecksum } from "./checksum.ts";
-export { evaluateRead, evaluateWrite, isCopyAllowed, type ObjectState } from "./conditions.ts";
-export { formatHttpDate, parseHttpDate } from "./date.ts";
+export { evaluateRead, evaluateWrite, type ObjectState } from "./conditions.ts";
 export type { S3ErrorCode, S3Fault } from "./errors.ts";
-export { isFault, s3Errors, s3Fault } from "./errors.ts";
-export { canonicalKey, keySizeMax } from "./key.ts";
+export { isFault, s3Fault } from "./errors.ts";
 export type { ListPosition, ListScope, ListTokenKey } from "./list-token.ts";
 export { openListToken, sealListToken } from "./list-token.ts";
 export type { PartChecksum } from "./multipart.ts";
-export { compositeChecksum, fullObjectChecksum, multipartEtag, partSizeMin } from "./multipart.ts";
+export { compositeChecksum, fullObjectChecksum } from "./multipart.ts";
 export { parseCall } from "./parse-call.ts";
 export { resolveRange } from "./range.ts";
 export type { CompletePart, DeleteBody, DeleteEntry } from "./request-documents.ts";
 export {
+  checkEncryptionBody,
   checkLocation,
   parseCompleteBody,
   parseCreateBucketBody,

@@ -20,7 +20,7 @@ import {
 } from "./checksum.ts";
 import {
   parseCopyConditions,
-  parseEtags,
+  parseDeleteConditions,
   parseReadConditions,
   parseWriteConditions,
 } from "./conditions.ts";
@@ -148,13 +148,22 @@ export function parseReadObject(
   };
 }
 
-export function parseDeleteObject({ bucket, key, fields }: ObjectRequest): DeleteObjectCall {
-  const match = fields.get("if-match");
+export function parseDeleteObject({
+  bucket,
+  key,
+  fields,
+}: ObjectRequest): DeleteObjectCall | S3Fault {
+  const conditions = parseDeleteConditions({
+    etag: fields.get("if-match"),
+    size: fields.get("x-amz-if-match-size"),
+    modified: fields.get("x-amz-if-match-last-modified-time"),
+  });
+  if (isFault(conditions)) return conditions;
   return {
     kind: "delete_object",
     bucket,
     key,
-    ifMatch: match === undefined ? undefined : parseEtags(match),
+    conditions,
     isNullVersion: fields.query("versionId") === "null",
   };
 }

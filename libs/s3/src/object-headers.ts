@@ -39,11 +39,7 @@ const notImplementedHeaders: ReadonlySet<string> = new Set([
   "x-amz-grant-read-acp",
   "x-amz-grant-write-acp",
   "x-amz-grant-full-control",
-  "x-amz-expected-bucket-owner",
-  "x-amz-source-expected-bucket-owner",
   "x-amz-write-offset-bytes",
-  "x-amz-if-match-last-modified-time",
-  "x-amz-if-match-size",
   "x-amz-rename-source",
   "x-amz-bucket-namespace",
 ]);
@@ -67,6 +63,8 @@ const cannedAcls = [
 
 /** Refuses what is not implemented, whichever call carries it. */
 export function refuseUnsupported(fields: Fields): S3Fault | undefined {
+  const contradiction = refuseContradiction(fields);
+  if (contradiction !== undefined) return contradiction;
   for (const [name, value] of fields.headers) {
     const harmless = harmlessValues.get(name);
     if (harmless?.includes(value)) continue;
@@ -77,6 +75,40 @@ export function refuseUnsupported(fields: Fields): S3Fault | undefined {
     return s3Fault("NotImplemented", undefined, [["Header", name]]);
   }
   return refuseEncryption(fields);
+}
+
+const customerPrefix = "x-amz-server-side-encryption-customer-";
+
+/** Encryption headers that no server could follow: these are the client's fault, here as at AWS. */
+function refuseContradiction(fields: Fields): S3Fault | undefined {
+  const algorithm = fields.get("x-amz-server-side-encryption");
+  const keyId = fields.get("x-amz-server-side-encryption-aws-kms-key-id");
+  const customer = fields.get(`${customerPrefix}algorithm`);
+  const customerKey = fields.get(`${customerPrefix}key`);
+  const customerMd5 = fields.get(`${customerPrefix}key-md5`);
+  const refuse = (name: string, why: string) => invalidArgument(name, "", why);
+  if (keyId !== undefined && !algorithm?.startsWith("aws:")) {
+    const why =
+      "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms";
+    return refuse("x-amz-server-side-encryption-aws-kms-key-id", why);
+  }
+  const isCustomer = (customer ?? customerKey ?? customerMd5) !== undefined;
+  if (isCustomer && algorithm !== undefined) {
+    const why =
+      "Server Side Encryption with Customer provided key is incompatible with the encryption method specified";
+    return refuse("x-amz-server-side-encryption", why);
+  }
+  if (isCustomer && (customer ?? "") === "") {
+    const why =
+      "Requests specifying Server Side Encryption with Customer provided keys must provide a valid encryption algorithm.";
+    return refuse(`${customerPrefix}algorithm`, why);
+  }
+  if (isCustomer && ((customerKey ?? "") === "" || (customerMd5 ?? "") === "")) {
+    const why =
+      "Requests specifying Server Side Encryption with Customer provided keys must provide an appropriate secret key.";
+    return refuse(`${customerPrefix}key`, why);
+  }
+  return undefined;
 }
 
 function refuseEncryption(fields: Fields): S3Fault | undefined {

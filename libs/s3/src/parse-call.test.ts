@@ -115,8 +115,33 @@ const calls: readonly (readonly [string, Headers, Record<string, unknown>])[] = 
   [
     "DELETE /abc/k?versionId=null",
     { "if-match": '"e"' },
-    { kind: "delete_object", ifMatch: ["e"], isNullVersion: true },
+    { kind: "delete_object", conditions: { ifMatch: ["e"] }, isNullVersion: true },
   ],
+  [
+    "DELETE /abc/k",
+    {
+      "x-amz-if-match-size": "7",
+      "x-amz-if-match-last-modified-time": "Thu, 01 Jan 1970 00:00:05 GMT",
+    },
+    { kind: "delete_object", conditions: { ifSize: 7, ifModified: 5000 } },
+  ],
+  [
+    "GET /abc/k?attributes",
+    { "x-amz-object-attributes": "ETag, ObjectParts", "x-amz-max-parts": "2000" },
+    {
+      kind: "get_object_attributes",
+      wanted: new Set(["ETag", "ObjectParts"]),
+      maxParts: 1000,
+      partNumberMarker: 0,
+    },
+  ],
+  ["GET /abc?acl", {}, { kind: "get_bucket_acl", bucket: "abc" }],
+  ["GET /abc/k?acl", {}, { kind: "get_object_acl", bucket: "abc" }],
+  ["GET /abc?logging", {}, { kind: "get_fixed_setting", setting: "logging" }],
+  ["DELETE /abc?policy", {}, { kind: "delete_unset_setting" }],
+  ["DELETE /abc/k?tagging", {}, { kind: "delete_object_tagging" }],
+  ["PUT /abc?object-lock", {}, { kind: "refuse_lock", answer: "InvalidBucketState" }],
+  ["GET /abc/k?retention", {}, { kind: "refuse_lock", answer: "InvalidRequest" }],
   [
     "POST /abc/k?uploads",
     { "x-amz-checksum-algorithm": "CRC32" },
@@ -156,6 +181,12 @@ describe("parseCall()", () => {
     });
   }
 });
+
+const customerKey = {
+  "x-amz-server-side-encryption-customer-algorithm": "AES256",
+  "x-amz-server-side-encryption-customer-key": "pO3upElrwuEXSoFwCfnZPdSsmt/xWeFa0N9KgDijwVs=",
+  "x-amz-server-side-encryption-customer-key-md5": "DWygnHRtgiJ77HCm+1rvHw==",
+};
 
 const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
   ["BadDigest", "POST /abc/k?uploadId=u", { ...length, "x-amz-checksum-sha256": "bad" }],
@@ -237,16 +268,28 @@ const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
   ],
   ["NoSuchUpload", "DELETE /abc/k?uploadId=", {}],
   ["NotImplemented", "PUT /abc?versioning", {}],
-  ["NotImplemented", "GET /abc?acl", {}],
+  ["NotImplemented", "PUT /abc?acl", {}],
   ["NotImplemented", "PUT /abc?policy", {}],
-  ["NotImplemented", "GET /abc/k?tagging", {}],
+  ["NotImplemented", "PUT /abc/k?tagging", {}],
   ["NotImplemented", "POST /abc/k?select&select-type=2", {}],
   ["NotImplemented", "POST /abc", {}],
   ["NotImplemented", "GET /abc/k?versionId=3HL4kqtJlcpXrof3vjVBH40Nrjfkd", {}],
   ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-tagging": "a=b" }],
   ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-acl": "public-read" }],
   ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-server-side-encryption": "aws:kms" }],
-  ["NotImplemented", "GET /abc/k", { "x-amz-server-side-encryption-customer-algorithm": "AES256" }],
+  ["NotImplemented", "GET /abc/k", customerKey],
+  ["InvalidArgument", "GET /abc/k", { ...customerKey, "x-amz-server-side-encryption": "AES256" }],
+  [
+    "InvalidArgument",
+    "GET /abc/k",
+    { "x-amz-server-side-encryption-customer-algorithm": "AES256" },
+  ],
+  ["InvalidArgument", "GET /abc/k", { "x-amz-server-side-encryption-customer-key": "k" }],
+  ["InvalidArgument", "PUT /abc/k", { "x-amz-server-side-encryption-aws-kms-key-id": "k" }],
+  ["InvalidArgument", "GET /abc/k?attributes", {}],
+  ["InvalidArgument", "GET /abc/k?attributes", { "x-amz-object-attributes": "ETag,Shape" }],
+  ["InvalidArgument", "DELETE /abc/k", { "x-amz-if-match-size": "-1" }],
+  ["InvalidArgument", "DELETE /abc/k", { "x-amz-if-match-last-modified-time": "yesterday" }],
   ["NotImplemented", "PUT /abc/k?x-amz-object-lock-mode=GOVERNANCE", length],
   ["NotImplemented", "PUT /abc/k", { ...length, "if-none-match": '"e"' }],
   ["NotImplemented", "PUT /abc/k", { "x-amz-copy-source": "abc/k?versionId=v" }],

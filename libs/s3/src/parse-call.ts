@@ -1,5 +1,5 @@
 /** Which call a request is: its address first, then method and subresource. */
-import type { S3Addressing, S3Call, S3Request, UnsetSettingCall } from "./call.ts";
+import type { S3Addressing, S3Call, S3Request } from "./call.ts";
 import { percentDecode } from "@kiseki/http";
 import { parseDocumentExpectation } from "./body-expectation.ts";
 import { isBucketName } from "./bucket-name.ts";
@@ -27,6 +27,7 @@ import {
   type ObjectRequest,
 } from "./object-calls.ts";
 import { refuseUnsupported } from "./object-headers.ts";
+import { parseObjectAttributesCall, parseSetting } from "./setting-calls.ts";
 
 /** What S3 has and this server lacks, wherever the name stands in a query. */
 const notImplementedSubresources = new Set([
@@ -36,7 +37,6 @@ const notImplementedSubresources = new Set([
   "analytics",
   "annotation",
   "append",
-  "attributes",
   "cors",
   "encryption",
   "intelligent-tiering",
@@ -69,6 +69,7 @@ const notImplementedSubresources = new Set([
 ]);
 /** What is here; which method goes with which is decided below. */
 const implementedSubresources = [
+  "attributes",
   "delete",
   "location",
   "uploads",
@@ -76,17 +77,6 @@ const implementedSubresources = [
   "versions",
 ] as const;
 type Subresource = (typeof implementedSubresources)[number] | "upload" | "none";
-
-const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
-  cors: "NoSuchCORSConfiguration",
-  lifecycle: "NoSuchLifecycleConfiguration",
-  "object-lock": "ObjectLockConfigurationNotFoundError",
-  policy: "NoSuchBucketPolicy",
-  publicAccessBlock: "NoSuchPublicAccessBlockConfiguration",
-  replication: "ReplicationConfigurationNotFoundError",
-  tagging: "NoSuchTagSet",
-  website: "NoSuchWebsiteConfiguration",
-};
 
 /** Where a request points: the service, a bucket, or a key in one. */
 interface S3Address {
@@ -177,11 +167,9 @@ export function parseCall(request: S3Request, addressing: S3Addressing): S3Call 
   if (bucket !== undefined && !isBucketName(bucket)) {
     return s3Fault("InvalidBucketName", undefined, [["BucketName", bucket.slice(0, 256)]]);
   }
-  const probe =
-    request.method === "GET" && bucket !== undefined && rawKey === ""
-      ? parseUnsetSetting(bucket, fields)
-      : undefined;
-  if (probe !== undefined) return probe;
+  const setting =
+    bucket === undefined ? undefined : parseSetting(request.method, bucket, rawKey, fields);
+  if (setting !== undefined) return setting;
   const subresource = findSubresource(fields);
   if (isFault(subresource)) return subresource;
   const unsupported = refuseUnsupported(fields) ?? refuseVersion(fields);
@@ -195,14 +183,6 @@ export function parseCall(request: S3Request, addressing: S3Addressing): S3Call 
   const key = keyFromPath(rawKey);
   if (isFault(key)) return key;
   return parseObjectCall(request, subresource, { bucket, key, fields });
-}
-
-function parseUnsetSetting(bucket: string, fields: Fields): UnsetSettingCall | undefined {
-  for (const name of fields.queryNames) {
-    const answer = Object.hasOwn(unsetSettings, name) ? unsetSettings[name] : undefined;
-    if (answer !== undefined) return { kind: "get_unset_setting", bucket, answer };
-  }
-  return undefined;
 }
 
 function parseBucketCall(
@@ -280,6 +260,8 @@ function parseObjectCall(
       return parseReadObject("get_object", object, request.isSigned);
     case "HEAD none":
       return parseReadObject("head_object", object, request.isSigned);
+    case "GET attributes":
+      return parseObjectAttributesCall(object);
     case "GET upload":
       return parseListParts(bucket, key, uploadId, fields);
     case "PUT none":

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { concatBytes, fromUtf8, toUtf8 } from "@kiseki/base";
 import { isFault } from "./errors.ts";
 import {
+  checkEncryptionBody,
   checkLocation,
   parseCompleteBody,
   parseCreateBucketBody,
@@ -29,8 +30,39 @@ test("parseDeleteBody() reads keys, entities, CDATA, versions and Quiet", () => 
   if (isFault(body)) throw new Error(body.code);
   expect(body.isQuiet).toBe(true);
   expect(body.entries.map((e) => fromUtf8(e.key))).toEqual([" a&b\r\né ", "<x>&amp;", "v"]);
-  expect(body.entries[1]).toMatchObject({ isNullVersion: true, ifMatch: ["e"], fault: undefined });
+  expect(body.entries[1]).toMatchObject({
+    isNullVersion: true,
+    conditions: { ifMatch: ["e"] },
+    fault: undefined,
+  });
   expect(body.entries[2]).toMatchObject({ fault: { code: "NotImplemented" } });
+});
+
+test("parseDeleteBody() reads sizes and times of writing, and refuses what is neither", () => {
+  const withConditions = (inner: string) => deleteOf(`<Object><Key>k</Key>${inner}</Object>`);
+  const time = "<LastModifiedTime>1970-01-01T00:00:05Z</LastModifiedTime>";
+  expect(withConditions(`<Size>3</Size>${time}`)).toMatchObject({
+    entries: [{ conditions: { ifSize: 3, ifModified: 5000 } }],
+  });
+  expect(withConditions("<Size>many</Size>")).toMatchObject({ code: "MalformedXML" });
+  expect(withConditions("<LastModifiedTime/>")).toMatchObject({ code: "MalformedXML" });
+});
+
+test("checkEncryptionBody() takes what is so anyway", () => {
+  const check = (inner: string, more = "") =>
+    checkEncryptionBody(
+      toUtf8(
+        `<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>${inner}</ApplyServerSideEncryptionByDefault>${more}</Rule></ServerSideEncryptionConfiguration>`,
+      ),
+    )?.code;
+  const aes = "<SSEAlgorithm>AES256</SSEAlgorithm>";
+  expect(check(aes)).toBeUndefined();
+  expect(check(aes, "<BucketKeyEnabled>false</BucketKeyEnabled>")).toBeUndefined();
+  expect(check(aes, "<BucketKeyEnabled>true</BucketKeyEnabled>")).toBe("NotImplemented");
+  expect(check("<SSEAlgorithm>aws:kms</SSEAlgorithm>")).toBe("NotImplemented");
+  expect(check(`${aes}<KMSMasterKeyID>k</KMSMasterKeyID>`)).toBe("InvalidArgument");
+  expect(check("<SSEAlgorithm>ROT13</SSEAlgorithm>")).toBe("MalformedXML");
+  expect(check("")).toBe("MalformedXML");
 });
 
 test("parseDeleteBody() takes a prefix of the namespace and a byte order mark", () => {

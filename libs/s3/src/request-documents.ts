@@ -1,8 +1,8 @@
 /** The three documents that requests carry, from bytes to records. Unknown elements are refused as S3's schema does. */
 import type { Checksum } from "./attributes.ts";
-import type { EtagMatch } from "./attributes.ts";
+import type { DeleteConditions } from "./attributes.ts";
 import { parseChecksumLabel, checksumSizes, parseBase64 } from "./checksum.ts";
-import { parseEtags } from "./conditions.ts";
+import { parseDeleteConditions } from "./conditions.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
 import { canonicalKey } from "./key.ts";
 import { partCountMax } from "./object-calls.ts";
@@ -70,12 +70,38 @@ export function checkLocation(
   );
 }
 
+/**
+ * Whether a ServerSideEncryptionConfiguration asks for what is so anyway: one rule, AES256, no bucket key.
+ * `undefined`: it does.
+ */
+export function checkEncryptionBody(source: Uint8Array): S3Fault | undefined {
+  const root = source.byteLength === 0 ? undefined : readXml(source, 64);
+  if (root?.name !== "ServerSideEncryptionConfiguration") return malformed();
+  const rule = readRecord(root, ["Rule"])?.get("Rule");
+  const parts =
+    rule && readRecord(rule, ["ApplyServerSideEncryptionByDefault", "BucketKeyEnabled"]);
+  const inner = parts?.get("ApplyServerSideEncryptionByDefault");
+  const fields = inner && readRecord(inner, ["SSEAlgorithm", "KMSMasterKeyID"]);
+  const algorithm = leafText(fields?.get("SSEAlgorithm"))?.trim();
+  if (parts === undefined || fields === undefined || algorithm === undefined) return malformed();
+  if (algorithm.startsWith("aws:kms")) return s3Fault("NotImplemented");
+  if (algorithm !== "AES256") return malformed();
+  if (fields.has("KMSMasterKeyID")) {
+    return s3Fault(
+      "InvalidArgument",
+      "a KMSMasterKeyID is not applicable if the algorithm is AES256",
+    );
+  }
+  const isBucketKey = leafText(parts.get("BucketKeyEnabled"))?.trim() === "true";
+  return isBucketKey ? s3Fault("NotImplemented") : undefined;
+}
+
 /** One key of a DeleteObjects. A key that is refused by itself fails alone, as in S3. */
 export interface DeleteEntry {
   readonly key: Uint8Array;
   /** The client named version `null`. */
   readonly isNullVersion: boolean;
-  readonly ifMatch: EtagMatch | undefined;
+  readonly conditions: DeleteConditions;
   /** Undefined: delete it. Otherwise this entry's outcome. */
   readonly fault: S3Fault | undefined;
 }
@@ -116,12 +142,17 @@ function parseDeleteEntry(element: XmlElement): DeleteEntry | S3Fault {
   const version = leafText(record.get("VersionId"));
   const etag = leafText(record.get("ETag"));
   const isVersioned = version !== undefined && version !== "" && version !== "null";
-  const isUnsupported = isVersioned || record.has("LastModifiedTime") || record.has("Size");
+  const conditions = parseDeleteConditions({
+    etag,
+    size: leafText(record.get("Size"))?.trim(),
+    modified: leafText(record.get("LastModifiedTime")),
+  });
+  if (isFault(conditions)) return malformed();
   return {
     key,
     isNullVersion: version === "null",
-    ifMatch: etag === undefined ? undefined : parseEtags(etag),
-    fault: isUnsupported ? s3Fault("NotImplemented") : undefined,
+    conditions,
+    fault: isVersioned ? s3Fault("NotImplemented", "Versions are not implemented.") : undefined,
   };
 }
 

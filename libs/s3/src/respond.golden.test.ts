@@ -5,6 +5,7 @@ import type { ListObjectsCall, ReadObjectCall } from "./call.ts";
 import { s3Errors, s3Fault, type S3ErrorCode } from "./errors.ts";
 import { toFaultResponse, toResponse } from "./respond.ts";
 import type { ListedObject, ObjectView, ResponseContext, S3Response, S3Result } from "./result.ts";
+import { s3Namespace } from "./xml-write.ts";
 
 const context: ResponseContext = {
   requestId: "00000000DEADBEEF",
@@ -353,6 +354,36 @@ test("toResponse() of a read says all that S3 says", () => {
     ],
     body: undefined,
   });
+});
+
+test("toResponse() sends metadata beyond ASCII as an encoded word", () => {
+  const metadata = [["name", "\u00c3\u00a9"]] as const; // the two bytes of é in UTF-8
+  const response = toResponse({ ...read, view: { ...view, metadata } }, context);
+  expect(header(response, "x-amz-meta-name")).toBe("=?UTF-8?B?w4PCqQ==?=");
+});
+
+test("toResponse() of attributes and settings writes their documents", () => {
+  const call = {
+    kind: "get_object_attributes",
+    bucket: "abc",
+    key: toUtf8("k"),
+    wanted: new Set(["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"] as const),
+    maxParts: 2,
+    partNumberMarker: 1,
+  } as const;
+  const parts = { count: 4, sizes: [5, 6] };
+  const document = textOf(toResponse({ kind: "object_attributes", call, view, parts }, context));
+  expect(document).toBe(
+    `${open}<GetObjectAttributesOutput xmlns="${s3Namespace}"><ETag>e</ETag><Checksum><ChecksumCRC32>AAAAAQ==</ChecksumCRC32><ChecksumType>FULL_OBJECT</ChecksumType></Checksum><ObjectParts><IsTruncated>true</IsTruncated><MaxParts>2</MaxParts><NextPartNumberMarker>3</NextPartNumberMarker><PartNumberMarker>1</PartNumberMarker><Part><PartNumber>2</PartNumber><Size>5</Size></Part><Part><PartNumber>3</PartNumber><Size>6</Size></Part><PartsCount>4</PartsCount></ObjectParts><StorageClass>REDUCED_REDUNDANCY</StorageClass><ObjectSize>10</ObjectSize></GetObjectAttributesOutput>`,
+  );
+  const acl = textOf(toResponse({ kind: "acl", owner: { id: "0a", displayName: "o" } }, context));
+  expect(acl).toBe(
+    `${open}<AccessControlPolicy xmlns="${s3Namespace}"><Owner><ID>0a</ID><DisplayName>o</DisplayName></Owner><AccessControlList><Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"><ID>0a</ID><DisplayName>o</DisplayName></Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList></AccessControlPolicy>`,
+  );
+  const setting = (name: "encryption" | "logging") =>
+    textOf(toResponse({ kind: "fixed_setting", setting: name }, context));
+  expect(setting("encryption")).toContain("<SSEAlgorithm>AES256</SSEAlgorithm>");
+  expect(setting("logging")).toBe(`${open}<BucketLoggingStatus xmlns="${s3Namespace}"/>`);
 });
 
 test("toResponse() of a range answers 206 without the whole's checksum", () => {

@@ -1,7 +1,7 @@
 /** Typed results and refusals, to status, headers and document. */
-import { unreachable } from "@kiseki/base";
+import { toUtf8, unreachable } from "@kiseki/base";
 import type { ObjectChecksum } from "./attributes.ts";
-import { checksumLabel, formatChecksum } from "./checksum.ts";
+import { checksumLabel, formatChecksum, toBase64 } from "./checksum.ts";
 import { formatHttpDate, formatIsoDate } from "./date.ts";
 import { s3Errors, type S3Fault } from "./errors.ts";
 import {
@@ -13,6 +13,7 @@ import {
   versionsDocument,
 } from "./list-documents.ts";
 import { contentHeaderPairs } from "./object-headers.ts";
+import { attributesDocument, checksumNodes, settingDocument } from "./setting-documents.ts";
 import type { ResponseContext, S3Response, S3Result } from "./result.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
 
@@ -57,14 +58,6 @@ function checksumHeaders(checksum: ObjectChecksum | undefined): readonly Pair[] 
   ];
 }
 
-function checksumNodes(checksum: ObjectChecksum | undefined): readonly XmlNode[] {
-  if (checksum === undefined) return [];
-  return [
-    [`Checksum${checksumLabel(checksum.algorithm)}`, formatChecksum(checksum)],
-    ["ChecksumType", checksum.type],
-  ];
-}
-
 const sseHeaders = (isSse: boolean): readonly Pair[] =>
   isSse ? [["x-amz-server-side-encryption", "AES256"]] : [];
 
@@ -97,8 +90,19 @@ export function toResponse(result: S3Result, context: ResponseContext): S3Respon
     case "bucket_versioning":
       return respondDocument(context, writeXml("VersioningConfiguration", s3Namespace, ""));
     case "bucket_deleted":
+    case "setting_deleted":
     case "upload_aborted":
       return respond(context, 204, []);
+    case "setting_put":
+      return respond(context, 200, []);
+    case "fixed_setting":
+    case "acl":
+    case "no_tags":
+      return respondDocument(context, settingDocument(result));
+    case "object_attributes":
+      return respondDocument(context, attributesDocument(result), [
+        ["Last-Modified", formatHttpDate(result.view.lastModified)],
+      ]);
     default:
       return toObjectResponse(result, context);
   }
@@ -118,6 +122,12 @@ type ObjectResult = Exclude<
       | "bucket_location"
       | "bucket_versioning"
       | "bucket_deleted"
+      | "setting_deleted"
+      | "setting_put"
+      | "fixed_setting"
+      | "acl"
+      | "no_tags"
+      | "object_attributes"
       | "upload_aborted";
   }
 >;
@@ -156,6 +166,14 @@ function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Res
 
 type ResultOf<Kind extends S3Result["kind"]> = Extract<S3Result, { readonly kind: Kind }>;
 
+/**
+ * Metadata beyond ASCII goes out as an encoded word (RFC 2047), as "Working with object metadata" of the
+ * Amazon S3 User Guide shows: the bytes that came, each taken for a character.
+ */
+function toMailSafe(value: string): string {
+  return /^[\t -~]*$/.test(value) ? value : `=?UTF-8?B?${toBase64(toUtf8(value))}?=`;
+}
+
 function respondRead(result: ResultOf<"object_read">, context: ResponseContext): S3Response {
   const { view, range, partCount } = result;
   const length = range?.length ?? view.size;
@@ -173,10 +191,11 @@ function respondRead(result: ResultOf<"object_read">, context: ResponseContext):
   }
   if (view.storageClass !== "STANDARD") headers.push(["x-amz-storage-class", view.storageClass]);
   if (partCount !== undefined) headers.push(["x-amz-mp-parts-count", String(partCount)]);
-  // Beside a part of the bytes, a checksum of all of them would make clients find a fault.
-  if (result.isChecksumWanted && range === undefined)
-    headers.push(...checksumHeaders(view.checksum));
-  for (const [name, value] of view.metadata) headers.push([`x-amz-meta-${name}`, value]);
+  const isWhole = range === undefined || range.length === view.size;
+  if (result.isChecksumWanted && isWhole) headers.push(...checksumHeaders(view.checksum));
+  for (const [name, value] of view.metadata) {
+    headers.push([`x-amz-meta-${name}`, toMailSafe(value)]);
+  }
   return respond(context, range === undefined ? 200 : 206, headers);
 }
 

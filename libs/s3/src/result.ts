@@ -9,6 +9,8 @@ import type {
   ResponseOverrides,
 } from "./attributes.ts";
 import type {
+  FixedSettingCall,
+  GetObjectAttributesCall,
   ListObjectsCall,
   ListPartsCall,
   ListUploadsCall,
@@ -67,6 +69,24 @@ export type S3Result =
   /** `us-east-1` is sent as the empty constraint, as S3 does. */
   | { readonly kind: "bucket_location"; readonly region: string }
   | { readonly kind: "bucket_versioning" }
+  | { readonly kind: "fixed_setting"; readonly setting: FixedSettingCall["setting"] }
+  /** The owner may do all, nobody else anything. */
+  | { readonly kind: "acl"; readonly owner: Owner }
+  | { readonly kind: "no_tags" }
+  | { readonly kind: "setting_put" | "setting_deleted" }
+  | {
+      readonly kind: "object_attributes";
+      readonly call: GetObjectAttributesCall;
+      readonly view: ObjectView;
+      /** Undefined: not a multipart object. */
+      readonly parts:
+        | {
+            readonly count: number;
+            /** Those asked for, the first one numbered `call.partNumberMarker + 1`. */
+            readonly sizes: readonly number[];
+          }
+        | undefined;
+    }
   | {
       readonly kind: "objects";
       readonly call: ListObjectsCall;
@@ -136,7 +156,7 @@ export type S3Result =
       /** Said only when the request named a part. */
       readonly partCount: number | undefined;
       readonly overrides: ResponseOverrides;
-      /** Whether the request asked for checksums. */
+      /** The request asked for checksums, and the object's is that of what is sent: beside part of the bytes, clients would find a fault. */
       readonly isChecksumWanted: boolean;
     }
   | { readonly kind: "not_modified"; readonly etag: string; readonly lastModified: WallTime }

@@ -15,7 +15,10 @@ export interface RequestContent extends ContentSource {
 
 const sliceSizeMax = 256 * 1024;
 
-/** aws-chunked: framing and signatures are taken off and checked as the bytes pass. */
+/**
+ * aws-chunked: framing and signatures are taken off and checked as the bytes pass. Nothing read is to be
+ * trusted before a read has answered the end: a chunk's signature comes after its bytes.
+ */
 class StreamedContent implements RequestContent {
   readonly #body: BodySource;
   readonly #decoder: AwsChunkedDecoder;
@@ -31,30 +34,35 @@ class StreamedContent implements RequestContent {
   get trailers(): readonly HttpHeader[] {
     return this.#trailers;
   }
+
+  /** @throws {GatewayFailure} {BodyError} */
   async readInto(target: Uint8Array): Promise<number> {
-    while (!this.#isEnded) {
-      const event = this.#decoder.next(target.byteLength);
-      switch (event.kind) {
-        case "data":
-          if (event.bytes.byteLength > this.#left) throw fail("IncompleteBody");
-          target.set(event.bytes);
-          this.#left -= event.bytes.byteLength;
-          return event.bytes.byteLength;
-        case "need_more":
-          await this.#feed();
-          break;
-        default:
-          throw authFailure(event);
-      }
+    assert(target.byteLength > 0, "a read has room for a byte");
+    for (;;) {
+      const filled = this.#take(target);
+      if (filled > 0 || this.#isEnded) return filled;
+      const slice = await this.#body.readSlice(sliceSizeMax);
+      if (slice === undefined) this.#end();
+      else this.#decoder.feed(slice);
     }
-    return 0;
   }
-  async #feed(): Promise<void> {
-    const slice = await this.#body.readSlice(sliceSizeMax);
-    if (slice !== undefined) {
-      this.#decoder.feed(slice);
-      return;
+
+  /** Copies what is here without waiting. */
+  #take(target: Uint8Array): number {
+    let filled = 0;
+    while (filled < target.byteLength && !this.#isEnded) {
+      const event = this.#decoder.next(target.byteLength - filled);
+      if (event.kind === "need_more") break;
+      if (event.kind === "fault") throw authFailure(event);
+      if (event.bytes.byteLength > this.#left) throw fail("IncompleteBody");
+      target.set(event.bytes, filled);
+      this.#left -= event.bytes.byteLength;
+      filled += event.bytes.byteLength;
     }
+    return filled;
+  }
+
+  #end(): void {
     const end = this.#decoder.finish();
     if (end.kind === "fault") throw authFailure(end);
     this.#isEnded = true;

@@ -3,6 +3,7 @@ import type { Conditions, FoundObject } from "@kiseki/composition";
 import type { Checksum, Etag, ObjectAttributes, ObjectEntry } from "@kiseki/format";
 import type {
   ContentHeaders,
+  DeleteConditions,
   ListedObject,
   ObjectAttributes as S3Attributes,
   ObjectChecksum,
@@ -77,7 +78,7 @@ export function toObjectChecksum(
 
 export function toObjectView(found: FoundObject): ObjectView {
   const { entry, cold } = found;
-  const { content, metadata, storageClass, isSseRequested } = toS3Attributes(cold.attributes);
+  const { content, metadata, storageClass } = toS3Attributes(cold.attributes);
   return {
     size: entry.size,
     etag: etagText(entry.etag),
@@ -85,7 +86,7 @@ export function toObjectView(found: FoundObject): ObjectView {
     content,
     metadata,
     storageClass,
-    isSse: isSseRequested,
+    isSse: true, // sealed whether it was asked for or not
     checksum: toObjectChecksum(cold.attributes.checksums[0], entry.etag.parts),
   };
 }
@@ -103,11 +104,13 @@ export function toListedObject(key: Uint8Array, entry: ObjectEntry, owner: Owner
   };
 }
 
-export function toConditions(conditions: WriteConditions): Conditions {
+export function toConditions(conditions: WriteConditions | DeleteConditions): Conditions {
   const list = (match: "*" | readonly string[]): readonly string[] =>
     match === "*" ? ["*"] : match;
+  const { ifMatch, ifNoneMatch, ...others } = { ifNoneMatch: undefined, ...conditions };
   return {
-    ...(conditions.ifMatch === undefined ? {} : { ifMatch: list(conditions.ifMatch) }),
-    ...(conditions.ifNoneMatch === undefined ? {} : { ifNoneMatch: list(conditions.ifNoneMatch) }),
+    ...others,
+    ...(ifMatch === undefined ? {} : { ifMatch: list(ifMatch) }),
+    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: list(ifNoneMatch) }),
   };
 }

@@ -19,7 +19,7 @@ import {
   toRowAttributes,
   toS3Attributes,
 } from "./convert.ts";
-import { fail } from "./failure.ts";
+import { conditionDetails, fail } from "./failure.ts";
 import { uploadAlgorithm, uploadOf } from "./multipart.ts";
 import { type CallOutcome, lookUp } from "./objects.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
@@ -31,7 +31,10 @@ function openSource(scope: CallScope, source: CopySource): FoundObject {
   const found = lookUp(scope, source.bucket, source.key);
   if (found === undefined) throw fail("NoSuchKey");
   if (evaluateRead(source.conditions, toObjectView(found)) !== "proceed") {
-    throw fail("PreconditionFailed");
+    const details = conditionDetails(source.conditions).map(
+      ([name, value]) => [name, `x-amz-copy-source-${value}`] as const,
+    );
+    throw fail("PreconditionFailed", undefined, details);
   }
   return found;
 }
@@ -96,7 +99,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
   const found = openSource(scope, call.source);
   const target = lookUp(scope, call.bucket, call.key);
   const refused = evaluateWrite(call.conditions, target && etagText(target.entry.etag));
-  if (refused) throw fail(refused);
+  if (refused) throw fail(refused, undefined, conditionDetails(call.conditions));
   if (found.entry.size > partSourceSizeMax) throw fail("InvalidRequest");
   const kept = toS3Attributes(found.cold.attributes);
   const wanted = call.isMetadataReplaced
@@ -150,7 +153,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
       etag: etagText(answer.etag),
       lastModified: answer.modified,
       checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
-      isSse: wanted.isSseRequested,
+      isSse: true,
     },
   };
 }
@@ -196,7 +199,7 @@ export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Prom
       etag: toHex(answer.md5),
       lastModified: answer.modified,
       checksum: toObjectChecksum(answer.checksums[0], 0),
-      isSse: false,
+      isSse: true,
     },
   };
 }

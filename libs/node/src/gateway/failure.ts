@@ -16,8 +16,11 @@ export class GatewayFailure extends Error {
   }
 }
 
-export const fail = (code: S3ErrorCode, message?: string): GatewayFailure =>
-  new GatewayFailure(s3Fault(code, message));
+export const fail = (
+  code: S3ErrorCode,
+  message?: string,
+  details: S3Fault["details"] = [],
+): GatewayFailure => new GatewayFailure(s3Fault(code, message, details));
 
 /** What a refused signature or a broken aws-chunked body is answered with. */
 export function authFailure(fault: AuthFault): GatewayFailure {
@@ -59,7 +62,25 @@ export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
   closed: "ServiceUnavailable",
   no_space: "InsufficientStorage",
 };
-export const refusalFailure = (code: Refused): GatewayFailure => fail(refusalFault[code]);
+export function refusalFailure(code: Refused, details: S3Fault["details"] = []): GatewayFailure {
+  return fail(refusalFault[code], undefined, details);
+}
+
+/** Names of conditions as `PreconditionFailed` repeats them, in the order in which they are looked at. */
+const conditionNames = [
+  ["ifMatch", "If-Match"],
+  ["ifUnmodifiedSince", "If-Unmodified-Since"],
+  ["ifNoneMatch", "If-None-Match"],
+  ["ifModifiedSince", "If-Modified-Since"],
+  ["ifSize", "x-amz-if-match-size"],
+  ["ifModified", "x-amz-if-match-last-modified-time"],
+] as const;
+
+/** The element of `PreconditionFailed` that says which condition it was; only one is ever at fault. */
+export function conditionDetails(conditions: object | undefined): S3Fault["details"] {
+  const given = conditionNames.find(([field]) => conditions !== undefined && field in conditions);
+  return given === undefined ? [] : [["Condition", given[1]]];
+}
 
 /** The one funnel from whatever was thrown to what the client is told; `undefined`: nobody listens any more. */
 export function toFault(reason: unknown): S3Fault | undefined {

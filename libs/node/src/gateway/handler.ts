@@ -15,13 +15,26 @@ import {
 import type { Logger } from "@kiseki/telemetry";
 import type { BodyStream, FrontFault, FrontRequest, FrontResponse } from "../front/types.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
-import { createBucket, deleteBucket, deleteObjects, listBuckets } from "./buckets.ts";
+import {
+  createBucket,
+  deleteBucket,
+  deleteObjects,
+  listBuckets,
+  putEncryption,
+} from "./buckets.ts";
 import { openContent } from "./content.ts";
 import { copyObject, copyPart } from "./copies.ts";
 import { authFailure, fail, GatewayFailure, toFault } from "./failure.ts";
 import { listObjects, listParts, listUploads, listVersions } from "./listings.ts";
 import { abortUpload, completeUpload, createUpload, uploadPart } from "./multipart.ts";
-import { type CallOutcome, deleteObject, putObject, readObject } from "./objects.ts";
+import {
+  type CallOutcome,
+  deleteObject,
+  objectSetting,
+  putObject,
+  readAttributes,
+  readObject,
+} from "./objects.ts";
 import { type BucketAliases, BucketCache, type CallScope, findBucket } from "./scope.ts";
 
 export interface GatewayOptions {
@@ -127,6 +140,7 @@ export class Gateway {
     const need = head.method === "GET" || head.method === "HEAD" ? "read" : "write";
     const tenant = await this.#options.openTenant(key, need, request.signal);
     const ownerId = this.#options.ownerIdOf(key);
+    checkExpectedOwner(request, ownerId);
     const scope: CallScope = {
       ports,
       tenant,
@@ -187,6 +201,56 @@ function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOu
     case "get_unset_setting":
       findBucket(scope, call.bucket);
       throw fail(call.answer);
+    case "get_fixed_setting":
+      findBucket(scope, call.bucket);
+      return { result: { kind: "fixed_setting", setting: call.setting } };
+    case "get_bucket_acl":
+      findBucket(scope, call.bucket);
+      return { result: { kind: "acl", owner: scope.owner } };
+    case "refuse_lock":
+      findBucket(scope, call.bucket);
+      throw fail(call.answer, lockMessages[call.answer]);
+    case "delete_unset_setting":
+      findBucket(scope, call.bucket);
+      return { result: { kind: "setting_deleted" } };
+    case "put_bucket_encryption":
+      return putEncryption(scope, call);
+    default:
+      return dispatchObject(scope, call);
+  }
+}
+
+const lockMessages = {
+  InvalidBucketState:
+    "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration",
+  InvalidRequest: "Bucket is missing Object Lock Configuration",
+} as const;
+
+type BucketKind =
+  | "list_buckets"
+  | "create_bucket"
+  | "delete_bucket"
+  | "head_bucket"
+  | "get_bucket_location"
+  | "get_bucket_versioning"
+  | "get_unset_setting"
+  | "get_fixed_setting"
+  | "get_bucket_acl"
+  | "refuse_lock"
+  | "delete_unset_setting"
+  | "put_bucket_encryption";
+
+function dispatchObject(
+  scope: CallScope,
+  call: Exclude<S3Call, { readonly kind: BucketKind }>,
+): Promise<CallOutcome> | CallOutcome {
+  switch (call.kind) {
+    case "get_object_attributes":
+      return readAttributes(scope, call);
+    case "get_object_acl":
+    case "get_object_tagging":
+    case "delete_object_tagging":
+      return objectSetting(scope, call);
     case "list_objects":
       return listObjects(scope, call);
     case "list_object_versions":
@@ -218,6 +282,15 @@ function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOu
       return abortUpload(scope, call);
     default:
       return unreachable(call);
+  }
+}
+
+/** A client may say whose bucket it believes to talk to; every bucket it can reach is its own tenant's. */
+function checkExpectedOwner({ head }: FrontRequest, ownerId: string): void {
+  for (const { name, value } of head.headers) {
+    const isExpected =
+      name === "x-amz-expected-bucket-owner" || name === "x-amz-source-expected-bucket-owner";
+    if (isExpected && value !== ownerId) throw fail("AccessDenied");
   }
 }
 

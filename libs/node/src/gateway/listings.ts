@@ -125,7 +125,7 @@ export function listUploads(scope: CallScope, call: ListUploadsCall): CallOutcom
 export function listParts(scope: CallScope, call: ListPartsCall): CallOutcome {
   const namespace = findBucket(scope, call.bucket).id;
   const upload = parseUploadId(call.uploadId);
-  if (upload === undefined) throw fail("NoSuchUpload");
+  if (upload === undefined) throw fail("NoSuchUpload", undefined, [["UploadId", call.uploadId]]);
   const { key, partNumberMarker: after, maxParts: countMax } = call;
   const dirKeys = scope.tenant.dirKeys(scope.tenant.keys("read"));
   const page = scope.tenant.store.view((map) =>

@@ -30,7 +30,7 @@ export const defaultAlgorithm = "crc64nvme";
 /** The upload's id. @throws {GatewayFailure} `NoSuchUpload`. */
 export function uploadOf(text: string): Uint8Array {
   const upload = parseUploadId(text);
-  if (upload === undefined) throw fail("NoSuchUpload");
+  if (upload === undefined) throw fail("NoSuchUpload", undefined, [["UploadId", text]]);
   return upload;
 }
 
@@ -57,7 +57,7 @@ export async function createUpload(scope: CallScope, call: CreateUploadCall): Pr
       key,
       uploadId: uploadIdText(answer.upload),
       checksum,
-      isSse: attributes.isSseRequested,
+      isSse: true,
     },
   };
 }
@@ -84,7 +84,7 @@ export function uploadAlgorithm(
   call: { readonly bucket: string; readonly key: Uint8Array; readonly uploadId: string },
 ): Checksum["algorithm"] | undefined {
   const page = partPage(scope, call, 0, 1);
-  if (page === undefined) throw fail("NoSuchUpload");
+  if (page === undefined) throw fail("NoSuchUpload", undefined, [["UploadId", call.uploadId]]);
   return page.upload.checksumAlgorithm;
 }
 
@@ -117,7 +117,7 @@ export async function uploadPart(scope: CallScope, call: UploadPartCall): Promis
       kind: "part_uploaded",
       etag: toHex(md5),
       checksum: toObjectChecksum(checksums[0], 0),
-      isSse: false,
+      isSse: true,
     },
   };
 }
@@ -246,7 +246,7 @@ export async function completeUpload(
       key: call.key,
       etag: etagText(answer.etag),
       checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
-      isSse: false,
+      isSse: true,
     },
   };
 }

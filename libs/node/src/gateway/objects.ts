@@ -1,13 +1,14 @@
 import { assert, AssertionError, type OperationId } from "@kiseki/base";
-import { type FoundObject, lookupObject, type NewContent } from "@kiseki/composition";
+import { type FoundObject, lookupObject, type NewContent, readParts } from "@kiseki/composition";
 import type { Checksum, Etag } from "@kiseki/format";
 import type { HashAlgorithm } from "@kiseki/ports";
 import {
   type BodyExpectation,
-  type ByteRange,
   type DeleteObjectCall,
   evaluateRead,
   evaluateWrite,
+  type GetObjectAttributesCall,
+  type ObjectSettingCall,
   type PutObjectCall,
   type ReadObjectCall,
   resolveRange,
@@ -23,7 +24,7 @@ import {
   toObjectView,
   toRowAttributes,
 } from "./convert.ts";
-import { fail } from "./failure.ts";
+import { conditionDetails, fail } from "./failure.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 
 /** A result, and for GET the object's bytes. */
@@ -109,7 +110,7 @@ export async function putObject(scope: CallScope, call: PutObjectCall): Promise<
       kind: "object_put",
       etag: etagText(answer.etag),
       checksum: toObjectChecksum(answer.checksums[0], 0),
-      isSse: call.attributes.isSseRequested,
+      isSse: true,
     },
   };
 }
@@ -119,7 +120,7 @@ function refuseEarly(scope: CallScope, call: PutObjectCall): void {
   if (call.conditions.ifMatch === undefined && call.conditions.ifNoneMatch === undefined) return;
   const found = lookUp(scope, call.bucket, call.key);
   const code = evaluateWrite(call.conditions, found && etagText(found.entry.etag));
-  if (code) throw fail(code);
+  if (code) throw fail(code, undefined, conditionDetails(call.conditions));
 }
 
 /** The current object, or `undefined`. Enter the readers before, if its content will be read. */
@@ -140,18 +141,20 @@ export async function readObject(scope: CallScope, call: ReadObjectCall): Promis
   if (found === undefined) throw fail("NoSuchKey");
   const view = toObjectView(found);
   const verdict = evaluateRead(call.conditions, view);
-  if (verdict === "precondition_failed") throw fail("PreconditionFailed");
+  if (verdict === "precondition_failed") {
+    throw fail("PreconditionFailed", undefined, conditionDetails(call.conditions));
+  }
   if (verdict === "not_modified") {
     return { result: { kind: "not_modified", etag: view.etag, lastModified: view.lastModified } };
   }
-  const selection = select(found, call.range, call.partNumber);
+  const selection = select(scope, found, call);
   const result: S3Result = {
     kind: "object_read",
     view,
     range: selection.range,
     partCount: selection.partCount,
     overrides: call.overrides,
-    isChecksumWanted: call.isChecksumWanted && selection.range === undefined,
+    isChecksumWanted: call.isChecksumWanted && selection.isWhole,
   };
   const start = selection.range?.offset ?? 0;
   const end = selection.range ? start + selection.range.length : view.size;
@@ -168,30 +171,75 @@ export async function readObject(scope: CallScope, call: ReadObjectCall): Promis
   return { result, content };
 }
 
-/** What of the object is asked for. @throws {GatewayFailure} `InvalidRange`, `InvalidPartNumber`. */
-function select(
-  found: FoundObject,
-  range: ByteRange | undefined,
-  partNumber: number | undefined,
-): {
-  readonly range: { offset: number; length: number } | undefined;
+/** What a read sends of an object. */
+interface Selection {
+  readonly range: { readonly offset: number; readonly length: number } | undefined;
   readonly partCount: number | undefined;
-} {
+  /** The object's checksum is that of what is sent. */
+  readonly isWhole: boolean;
+}
+
+/** What of the object is asked for. @throws {GatewayFailure} `InvalidRange`, `InvalidPartNumber`. */
+function select(scope: CallScope, found: FoundObject, call: ReadObjectCall): Selection {
+  const { size } = found.entry;
+  if (call.partNumber !== undefined) return selectPart(scope, found, call.partNumber);
+  if (call.range === undefined) return { range: undefined, partCount: undefined, isWhole: true };
+  const range = resolveRange(call.range, size);
+  if (range !== "unsatisfiable") return { range, partCount: undefined, isWhole: false };
+  const { headers } = scope.request.head;
+  throw fail("InvalidRange", undefined, [
+    ["RangeRequested", headers.find(({ name }) => name === "range")?.value ?? ""],
+    ["ActualObjectSize", String(size)],
+  ]);
+}
+
+/** A part is sent like a range; what was not uploaded in parts is its own first one. */
+function selectPart(scope: CallScope, found: FoundObject, partNumber: number): Selection {
   const { size, etag } = found.entry;
-  if (partNumber !== undefined && etag.parts === 0) {
-    if (partNumber !== 1) throw fail("InvalidPartNumber");
-    return { range: undefined, partCount: undefined };
+  const isSingle = etag.parts === 0;
+  const parts = isSingle
+    ? [{ offset: 0, length: size }].slice(partNumber - 1)
+    : scope.tenant.store.view((map) => readParts(map, found.cold.content, partNumber, 1));
+  assert(parts !== undefined, "what was completed from parts is a manifest of them");
+  const range = parts[0];
+  if (range === undefined) {
+    throw fail("InvalidPartNumber", undefined, [
+      ["PartNumberRequested", String(partNumber)],
+      ["ActualPartCount", String(Math.max(1, etag.parts))],
+    ]);
   }
-  if (partNumber !== undefined) throw fail("NotImplemented");
-  if (range === undefined) return { range: undefined, partCount: undefined };
-  const resolved = resolveRange(range, size);
-  if (resolved === "unsatisfiable") throw fail("InvalidRange");
-  return { range: resolved, partCount: undefined };
+  const partCount = isSingle ? undefined : etag.parts;
+  return { range: range.length === 0 ? undefined : range, partCount, isWhole: isSingle };
+}
+
+export function readAttributes(scope: CallScope, call: GetObjectAttributesCall): CallOutcome {
+  const found = lookUp(scope, call.bucket, call.key);
+  if (found === undefined) throw fail("NoSuchKey");
+  const { partNumberMarker, maxParts } = call;
+  const { parts: count } = found.entry.etag;
+  const isListed = call.wanted.has("ObjectParts") && count > 0;
+  const parts = isListed
+    ? scope.tenant.store.view((map) =>
+        readParts(map, found.cold.content, partNumberMarker + 1, maxParts),
+      )
+    : undefined;
+  const sizes = parts?.map(({ length }) => length);
+  const view = toObjectView(found);
+  return {
+    result: { kind: "object_attributes", call, view, parts: sizes && { count, sizes } },
+  };
+}
+
+/** What is the same for every object of a bucket. @throws {GatewayFailure} `NoSuchKey`. */
+export function objectSetting(scope: CallScope, call: ObjectSettingCall): CallOutcome {
+  if (lookUp(scope, call.bucket, call.key) === undefined) throw fail("NoSuchKey");
+  if (call.kind === "get_object_acl") return { result: { kind: "acl", owner: scope.owner } };
+  return { result: { kind: call.kind === "get_object_tagging" ? "no_tags" : "setting_deleted" } };
 }
 
 export async function deleteObject(scope: CallScope, call: DeleteObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
-  const conditions = call.ifMatch === undefined ? {} : toConditions({ ifMatch: call.ifMatch });
+  const conditions = toConditions(call.conditions);
   await submit(
     scope,
     {

@@ -1,5 +1,5 @@
 import type { PayloadMode } from "@kiseki/auth";
-import { assert, newBytes, operationId, type OperationId, type Prng } from "@kiseki/base";
+import { assert, newBytes, operationId, type OperationId, type Prng, toHex } from "@kiseki/base";
 import type { Answer, Operation } from "@kiseki/composition";
 import { lookupNamespace } from "@kiseki/composition";
 import type { NamespaceRow } from "@kiseki/format";
@@ -7,7 +7,7 @@ import type { Owner } from "@kiseki/s3";
 import type { FrontRequest } from "../front/types.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import type { RequestContent } from "./content.ts";
-import { fail, refusalFailure } from "./failure.ts";
+import { conditionDetails, fail, refusalFailure } from "./failure.ts";
 
 /** Everything one S3 call works with; made by the handler once signature and policy have said yes. */
 export interface CallScope {
@@ -44,9 +44,19 @@ export async function submit<Kind extends Answer["kind"]>(
   id: OperationId = newOperationId(scope.ports.prng),
 ): Promise<Done<Kind>> {
   const outcome = await scope.tenant.owner.submit(operation, id);
-  if (outcome.kind === "refused") throw refusalFailure(outcome.code);
+  if (outcome.kind === "refused") throw refusedFailure(operation, outcome.code);
   assert(outcome.answer.kind === kind, `an operation of kind ${operation.kind} answers ${kind}`);
   return outcome.answer as Done<Kind>;
+}
+
+function refusedFailure(operation: Operation, code: Parameters<typeof refusalFailure>[0]) {
+  if (code === "precondition_failed" && "conditions" in operation) {
+    return refusalFailure(code, conditionDetails(operation.conditions));
+  }
+  if (code === "no_such_upload" && "upload" in operation) {
+    return refusalFailure(code, [["UploadId", toHex(operation.upload)]]);
+  }
+  return refusalFailure(code);
 }
 
 /** Rows of namespaces by name: every request asks, and they seldom change. */

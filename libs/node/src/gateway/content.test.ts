@@ -2,8 +2,9 @@ import { expect, test } from "bun:test";
 import { newBytes, toUtf8 } from "@kiseki/base";
 import type { StreamedPayload } from "@kiseki/auth";
 import { openCrypto } from "@kiseki/host";
-import { DecodedBody, PayloadError } from "./decoded-body.ts";
-import type { BodySource } from "./types.ts";
+import type { BodySource } from "../front/types.ts";
+import { openContent } from "./content.ts";
+import { GatewayFailure } from "./failure.ts";
 
 const crypto = openCrypto();
 const payload: StreamedPayload = {
@@ -29,8 +30,8 @@ function sourceOf(text: string, sliceSize: number): BodySource {
 
 const good = "3\r\nabc\r\n4\r\ndefg\r\n0\r\nx-amz-checksum-crc32:AAAAAA==\r\n\r\n";
 for (const sliceSize of [1, 5, 1000]) {
-  test(`DecodedBody readInto() gives the object's bytes from slices of ${sliceSize}`, async () => {
-    const body = new DecodedBody(crypto, sourceOf(good, sliceSize), payload);
+  test(`openContent() gives the object's bytes from slices of ${sliceSize}`, async () => {
+    const body = openContent(crypto, sourceOf(good, sliceSize), payload);
     const target = newBytes(5);
     let text = "";
     for (;;) {
@@ -44,13 +45,13 @@ for (const sliceSize of [1, 5, 1000]) {
   });
 }
 
-test("DecodedBody throws what is wrong, also at the end", async () => {
+test("openContent() throws what is wrong, also at the end", async () => {
   for (const text of [good.slice(0, 12), good.replace("x-amz-checksum", "x-other"), `${good}x`]) {
-    const body = new DecodedBody(crypto, sourceOf(text, 1000), payload);
+    const body = openContent(crypto, sourceOf(text, 1000), payload);
     const target = newBytes(100);
     const readAll = async (): Promise<void> => {
       while ((await body.readInto(target)) > 0);
     };
-    await expect(readAll()).rejects.toBeInstanceOf(PayloadError);
+    await expect(readAll()).rejects.toBeInstanceOf(GatewayFailure);
   }
 });

@@ -1,0 +1,154 @@
+/** Settings of buckets and objects as far as they can be answered truthfully, and GetObjectAttributes. */
+import type {
+  FixedSettingCall,
+  GetObjectAttributesCall,
+  ObjectAttributeName,
+  S3Call,
+  UnsetSettingCall,
+} from "./call.ts";
+import { parseDocumentExpectation } from "./body-expectation.ts";
+import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
+import type { Fields } from "./fields.ts";
+import { keyFromPath } from "./key.ts";
+import { bucketDocumentSizeMax, type ObjectRequest } from "./object-calls.ts";
+import { refuseUnsupported } from "./object-headers.ts";
+
+const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
+  cors: "NoSuchCORSConfiguration",
+  lifecycle: "NoSuchLifecycleConfiguration",
+  "object-lock": "ObjectLockConfigurationNotFoundError",
+  policy: "NoSuchBucketPolicy",
+  policyStatus: "NoSuchBucketPolicy",
+  publicAccessBlock: "NoSuchPublicAccessBlockConfiguration",
+  replication: "ReplicationConfigurationNotFoundError",
+  tagging: "NoSuchTagSet",
+  website: "NoSuchWebsiteConfiguration",
+};
+const fixedSettings: readonly FixedSettingCall["setting"][] = [
+  "accelerate",
+  "encryption",
+  "logging",
+  "notification",
+  "ownershipControls",
+  "requestPayment",
+];
+/** What has a DELETE of its own at AWS and answers 204 there when nothing was set. */
+const removableSettings: ReadonlySet<string> = new Set([
+  "cors",
+  "encryption",
+  "lifecycle",
+  "policy",
+  "publicAccessBlock",
+  "replication",
+  "tagging",
+  "website",
+]);
+
+/** The call on a setting, when `fields` names one that is answered here; `undefined`: something else. */
+export function parseSetting(
+  method: string,
+  bucket: string,
+  rawKey: string,
+  fields: Fields,
+): S3Call | S3Fault | undefined {
+  if (rawKey !== "") return parseObjectSetting(method, bucket, rawKey, fields);
+  for (const name of fields.queryNames) {
+    const answer = Object.hasOwn(unsetSettings, name) ? unsetSettings[name] : undefined;
+    const setting = fixedSettings.find((candidate) => candidate === name);
+    if (method === "GET" && answer !== undefined) {
+      return { kind: "get_unset_setting", bucket, answer };
+    }
+    if (method === "GET" && setting !== undefined) {
+      return { kind: "get_fixed_setting", bucket, setting };
+    }
+    if (method === "GET" && name === "acl") return { kind: "get_bucket_acl", bucket };
+    if (method === "DELETE" && removableSettings.has(name)) {
+      return { kind: "delete_unset_setting", bucket };
+    }
+    if (method === "PUT" && name === "encryption") return parsePutEncryption(bucket, fields);
+    if (method === "PUT" && name === "object-lock") {
+      return { kind: "refuse_lock", bucket, answer: "InvalidBucketState" };
+    }
+  }
+  return undefined;
+}
+
+function parsePutEncryption(bucket: string, fields: Fields): S3Call | S3Fault {
+  const body = parseDocumentExpectation(fields, bucketDocumentSizeMax);
+  if (isFault(body)) return body;
+  return { kind: "put_bucket_encryption", bucket, bodySizeMax: bucketDocumentSizeMax, body };
+}
+
+function parseObjectSetting(
+  method: string,
+  bucket: string,
+  rawKey: string,
+  fields: Fields,
+): S3Call | S3Fault | undefined {
+  const isLockCall = fields.hasQuery("retention") || fields.hasQuery("legal-hold");
+  if (isLockCall && (method === "GET" || method === "PUT")) {
+    return { kind: "refuse_lock", bucket, answer: "InvalidRequest" };
+  }
+  const kind =
+    method === "GET" && fields.hasQuery("acl")
+      ? "get_object_acl"
+      : method === "GET" && fields.hasQuery("tagging")
+        ? "get_object_tagging"
+        : method === "DELETE" && fields.hasQuery("tagging")
+          ? "delete_object_tagging"
+          : undefined;
+  if (kind === undefined) return undefined;
+  const version = fields.query("versionId") ?? "null";
+  if (version !== "null") return s3Fault("NotImplemented", "Versions are not implemented.");
+  const unsupported = refuseUnsupported(fields);
+  if (unsupported !== undefined) return unsupported;
+  const key = keyFromPath(rawKey);
+  return isFault(key) ? key : { kind, bucket, key };
+}
+
+const attributeNames: readonly ObjectAttributeName[] = [
+  "ETag",
+  "Checksum",
+  "ObjectParts",
+  "StorageClass",
+  "ObjectSize",
+];
+const maxPartsMax = 1000;
+
+/** A number of a header in `[0, 2^31)`; `missing` when it is not there. */
+function parseNumber(fields: Fields, name: string, missing: number): number | S3Fault {
+  const text = fields.get(name);
+  if (text === undefined) return missing;
+  if (/^[0-9]{1,10}$/.test(text) && Number(text) <= 2_147_483_647) return Number(text);
+  const why = `Argument ${name} must be an integer between 0 and 2147483647`;
+  return invalidArgument(name, text.slice(0, 256), why);
+}
+
+export function parseObjectAttributesCall({
+  bucket,
+  key,
+  fields,
+}: ObjectRequest): GetObjectAttributesCall | S3Fault {
+  const header = fields.get("x-amz-object-attributes") ?? "";
+  const wanted = new Set<ObjectAttributeName>();
+  for (const piece of header.split(",", 64)) {
+    const name = attributeNames.find((candidate) => candidate === piece.trim());
+    if (name === undefined) {
+      const why = "Invalid attribute name specified.";
+      return invalidArgument("x-amz-object-attributes", header.slice(0, 256), why);
+    }
+    wanted.add(name);
+  }
+  const maxParts = parseNumber(fields, "x-amz-max-parts", maxPartsMax);
+  if (isFault(maxParts)) return maxParts;
+  const partNumberMarker = parseNumber(fields, "x-amz-part-number-marker", 0);
+  if (isFault(partNumberMarker)) return partNumberMarker;
+  return {
+    kind: "get_object_attributes",
+    bucket,
+    key,
+    wanted,
+    maxParts: Math.min(maxParts, maxPartsMax),
+    partNumberMarker,
+  };
+}

@@ -1,0 +1,115 @@
+/** Documents of settings that are the same for all, and of GetObjectAttributes. */
+import { unreachable } from "@kiseki/base";
+import type { ObjectChecksum } from "./attributes.ts";
+import { checksumLabel, formatChecksum } from "./checksum.ts";
+import type { FixedSettingCall } from "./call.ts";
+import type { Owner, S3Result } from "./result.ts";
+import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
+
+type ResultOf<Kind extends S3Result["kind"]> = Extract<S3Result, { readonly kind: Kind }>;
+
+/** A checksum as documents have it. */
+export function checksumNodes(checksum: ObjectChecksum | undefined): readonly XmlNode[] {
+  if (checksum === undefined) return [];
+  return [
+    [`Checksum${checksumLabel(checksum.algorithm)}`, formatChecksum(checksum)],
+    ["ChecksumType", checksum.type],
+  ];
+}
+
+export function settingDocument(result: ResultOf<"fixed_setting" | "acl" | "no_tags">): Uint8Array {
+  if (result.kind === "acl") return aclDocument(result.owner);
+  if (result.kind === "no_tags") return writeXml("Tagging", s3Namespace, [["TagSet", ""]]);
+  return fixedDocument(result.setting);
+}
+
+function fixedDocument(setting: FixedSettingCall["setting"]): Uint8Array {
+  switch (setting) {
+    case "accelerate":
+      return writeXml("AccelerateConfiguration", s3Namespace, "");
+    case "logging":
+      return writeXml("BucketLoggingStatus", s3Namespace, "");
+    case "notification":
+      return writeXml("NotificationConfiguration", s3Namespace, "");
+    case "requestPayment":
+      return writeXml("RequestPaymentConfiguration", s3Namespace, [["Payer", "BucketOwner"]]);
+    case "ownershipControls":
+      return writeXml("OwnershipControls", s3Namespace, [
+        ["Rule", [["ObjectOwnership", "BucketOwnerEnforced"]]],
+      ]);
+    case "encryption":
+      return writeXml("ServerSideEncryptionConfiguration", s3Namespace, [
+        [
+          "Rule",
+          [
+            ["ApplyServerSideEncryptionByDefault", [["SSEAlgorithm", "AES256"]]],
+            ["BucketKeyEnabled", false],
+          ],
+        ],
+      ]);
+    default:
+      return unreachable(setting);
+  }
+}
+
+/** The one element with an attribute: whose kind of name the grantee's is. */
+function aclDocument(owner: Owner): Uint8Array {
+  const identity: readonly XmlNode[] = [
+    ["ID", owner.id],
+    ["DisplayName", owner.displayName],
+  ];
+  const marker = "Grantee";
+  const text = new TextDecoder().decode(
+    writeXml("AccessControlPolicy", s3Namespace, [
+      ["Owner", identity],
+      [
+        "AccessControlList",
+        [
+          [
+            "Grant",
+            [
+              [marker, identity],
+              ["Permission", "FULL_CONTROL"],
+            ],
+          ],
+        ],
+      ],
+    ]),
+  );
+  const type = `xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"`;
+  return new TextEncoder().encode(text.replace(`<${marker}>`, `<${marker} ${type}>`));
+}
+
+export function attributesDocument(result: ResultOf<"object_attributes">): Uint8Array {
+  const { call, view, parts } = result;
+  const { wanted } = call;
+  const nodes: XmlNode[] = [];
+  if (wanted.has("ETag")) nodes.push(["ETag", view.etag]);
+  if (wanted.has("Checksum") && view.checksum !== undefined) {
+    nodes.push(["Checksum", checksumNodes(view.checksum)]);
+  }
+  if (wanted.has("ObjectParts") && parts !== undefined) {
+    const { partNumberMarker, maxParts } = call;
+    const last = partNumberMarker + parts.sizes.length;
+    nodes.push([
+      "ObjectParts",
+      [
+        ["IsTruncated", last < parts.count && maxParts > 0],
+        ["MaxParts", maxParts],
+        ["NextPartNumberMarker", last],
+        ["PartNumberMarker", partNumberMarker],
+        ...parts.sizes.map((size, i): XmlNode => [
+          "Part",
+          [
+            ["PartNumber", partNumberMarker + i + 1],
+            ["Size", size],
+          ],
+        ]),
+        ["PartsCount", parts.count],
+      ],
+    ]);
+  }
+  if (wanted.has("StorageClass")) nodes.push(["StorageClass", view.storageClass]);
+  if (wanted.has("ObjectSize")) nodes.push(["ObjectSize", view.size]);
+  return writeXml("GetObjectAttributesOutput", s3Namespace, nodes);
+}
