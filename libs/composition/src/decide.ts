@@ -2,6 +2,7 @@ import type { MapReader, MapWriter } from "@kiseki/ports";
 import { unreachable } from "@kiseki/base";
 import type { RowWrite } from "@kiseki/format";
 import { decodeRowWrites, encodeRowWrites } from "@kiseki/format";
+import { switchSmall } from "./small.ts";
 import { noteRepair, removeDrops, switchSeal } from "./chunks.ts";
 import { createNamespace, deleteNamespace, setVersioning } from "./namespaces.ts";
 import { deleteObject, putObject } from "./objects.ts";
@@ -29,6 +30,7 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   dropped: 49,
   resealed: 50,
   repaired: 51,
+  small_resealed: 52,
 };
 
 /**
@@ -77,6 +79,8 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
       return removeDrops(step, operation);
     case "resealed":
       return switchSeal(step, operation);
+    case "small_resealed":
+      return switchSmall(step, operation);
     case "repaired":
       return noteRepair(step, operation);
     default:

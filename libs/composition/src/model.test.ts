@@ -40,7 +40,7 @@ import {
 } from "./plain-model.test-helper.ts";
 import { readContent } from "./read-content.ts";
 import { hasReclaim } from "./reclaim.ts";
-import { listDrops } from "./references.ts";
+import { listDrops, listReferences } from "./references.ts";
 import { lookupUsage } from "./step.ts";
 
 const seedGiven = process.env["KISEKI_SIM_SEED"];
@@ -294,10 +294,29 @@ function completeSome(
   }
 }
 
+/** Small content anywhere under a newer keyset; a stale row or seal leaves the new one to `drop`. */
+function resealSmall(world: World): void {
+  const { prng, bed } = world;
+  const page = listReferences(bed.map, undefined, 1000);
+  const small = page.references.filter(({ from }) => from === "cold" || from === "manifest");
+  if (small.length === 0) return;
+  const { row, chunkId, pool, profile, sealId, keyset, size } = pick(prng, small);
+  const isStale = prng.chance(1, 4);
+  const seal = testSeal(world.nextSeal++, size, keyset + 1);
+  bed.decide({
+    kind: "small_resealed",
+    row,
+    sealId: isStale ? testSeal(world.nextSeal++).sealId : sealId,
+    ref: { chunkId, pool, profile, ...seal },
+  });
+  world.seals.add(toHex(seal.sealId));
+}
+
 function maintain(world: World, name: Name, namespace: PlainNamespace): void {
   const { prng, bed } = world;
-  const act = prng.below(4);
-  if (act === 0) {
+  const act = prng.below(5);
+  if (act === 4) resealSmall(world);
+  else if (act === 0) {
     const versioning = pick(prng, ["enabled", "suspended", "off"] as const);
     const answer = bed.decide({ kind: "set_versioning", namespace: ids[name], versioning });
     if (versioning === "off" && namespace.versioning !== "off") {

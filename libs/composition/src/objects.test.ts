@@ -20,7 +20,7 @@ import { splitKey } from "./key-path.ts";
 import { lookupObject } from "./lookup.ts";
 import { listNamespaces, lookupNamespace } from "./namespaces.ts";
 import type { Conditions } from "./operation.ts";
-import { listDrops } from "./references.ts";
+import { listDrops, listReferences } from "./references.ts";
 import { lookupUsage } from "./step.ts";
 
 const text = (key: Uint8Array): string => new TextDecoder().decode(key);
@@ -192,6 +192,30 @@ test("decide() keeps one live seal per chunk and the newer keyset's", () => {
   } as const;
   bed.decide({ ...repaired, missing: 4 });
   expect(lookupChunk(bed.map, testAddress(1))?.missing).toBe(4);
+});
+
+test("decide() switches the seal of small content, in one change with its drop; a late one goes to drop itself", () => {
+  const bed = bedWithNamespace();
+  put(bed, "small", testSmall(20, 77), 77);
+  const named = () => listReferences(bed.map, undefined, 100).references;
+  const reseal = (from: number, to: number, set: number) => {
+    const ref = { ...testAddress(20), ...testSeal(to, 77, set) };
+    const { sealId } = testSeal(from);
+    return bed.decide({ kind: "small_resealed", row, sealId, ref });
+  };
+  const { row } = named()[0]!;
+  expect(reseal(20, 21, 2)).toEqual({ kind: "none" });
+  expect(
+    named().map(({ from, keyset, sealId }) => [from, keyset, toHex(sealId).slice(-2)]),
+  ).toEqual([
+    ["cold", 2 as never, "15"],
+    ["drop", 1 as never, "14"],
+  ]);
+  expect(reseal(20, 22, 3)).toEqual({ kind: "none" });
+  put(bed, "small");
+  expect(reseal(21, 23, 3)).toEqual({ kind: "none" });
+  const drops = listDrops(bed.map, wallTime(9e9), 9);
+  expect(drops.map(({ sealId }) => toHex(sealId).slice(-2))).toEqual(["14", "16", "15", "17"]);
 });
 
 test("decide() takes a pinned seal back when its last reference went before the commit", () => {

@@ -179,6 +179,17 @@ export type Operation =
     }
   /** A chunk was sealed again under a newer keyset: it becomes the live one, the other goes to `drop`. */
   | { readonly kind: "resealed"; readonly address: ChunkAddress; readonly seal: ChunkSeal }
+  /**
+   * Small content was sealed again under a newer keyset: where `row` (of `Reference.row`) names it by
+   * `sealId` still, `ref` takes its place and the other seal goes to `drop`; else `ref` goes there.
+   */
+  | {
+      readonly kind: "small_resealed";
+      readonly row: Uint8Array;
+      readonly sealId: SealId;
+      /** Of the same chunk id and size. */
+      readonly ref: SmallRef;
+    }
   /** Repair brought the live seal's fragments to `missing`; ignored when another seal is live now. */
   | {
       readonly kind: "repaired";

@@ -148,6 +148,8 @@ export interface Drop extends DropRow {
 /** Something of the map that names a (chunk id, seal id): what scrub walks. */
 export interface Reference extends ChunkAddress, ChunkSeal {
   readonly from: "chunk" | "condemned" | "drop" | "cold" | "manifest";
+  /** Key of the row that names it. */
+  readonly row: Uint8Array;
 }
 
 /** One page of references and where to go on. */

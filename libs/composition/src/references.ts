@@ -42,30 +42,34 @@ export function listDrops(map: MapReader, before: WallTime, countMax: number): r
 const referenceTables: readonly number[] = [table.cold, table.manifest, table.chunk, table.drop];
 const chunkKeySize = 39;
 
-function smallOf(extents: readonly Extent[], from: Reference["from"]): readonly Reference[] {
-  return extents.flatMap((extent) => (extent.kind === "small" ? [{ ...extent, from }] : []));
+function smallOf(
+  extents: readonly Extent[],
+  from: Reference["from"],
+  row: Uint8Array,
+): readonly Reference[] {
+  return extents.flatMap((extent) => (extent.kind === "small" ? [{ ...extent, from, row }] : []));
 }
 function condemnedOf(map: MapReader, key: Uint8Array, value: Uint8Array): readonly Reference[] {
   const { chunkId } = parseChunkKey(key.slice(0, chunkKeySize));
   const drop = map.get(dropKey(decodeCondemned(value), chunkId, sealId(key.slice(chunkKeySize))));
   assert(drop !== undefined, "a condemned seal has a drop row");
-  return [{ ...decodeDrop(drop), from: "condemned" }];
+  return [{ ...decodeDrop(drop), from: "condemned", row: key }];
 }
 function referencesOf(map: MapReader, { key, value }: CursorRow): readonly Reference[] {
   switch (key[0]) {
     case table.chunk:
       if (!isChunkKey(key)) return condemnedOf(map, key, value);
-      return [{ ...parseChunkKey(key), ...decodeChunk(value), from: "chunk" }];
+      return [{ ...parseChunkKey(key), ...decodeChunk(value), from: "chunk", row: key }];
     case table.drop:
-      return [{ ...decodeDrop(value), from: "drop" }];
+      return [{ ...decodeDrop(value), from: "drop", row: key }];
     case table.cold: {
       const { content } = decodeCold(value);
-      return content.kind === "extents" ? smallOf(content.extents, "cold") : [];
+      return content.kind === "extents" ? smallOf(content.extents, "cold", key) : [];
     }
     default: {
       if (!isManifestNodeKey(key)) return [];
       const node = decodeManifestNode(value);
-      return node.kind === "leaf" ? smallOf(node.extents, "manifest") : [];
+      return node.kind === "leaf" ? smallOf(node.extents, "manifest", key) : [];
     }
   }
 }
