@@ -12,7 +12,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 enum {
-  DATAPATH_ABI = 1,
+  DATAPATH_ABI = 2,
   PAGE_SIZE = 4096,
   SEGMENT_SIZE = 65536,
   NONCE_SIZE = 12,
@@ -35,10 +35,10 @@ enum {
 enum job_kind {
   JOB_HASH = 1, JOB_SEAL, JOB_OPEN, JOB_REBUILD, JOB_VERIFY, JOB_APPEND, JOB_READ, JOB_DEVICE_OPEN, JOB_DEVICE_CLOSE,
 };
-enum status { STATUS_OK, STATUS_IO, STATUS_NO_SPACE, STATUS_CLOSED, STATUS_BAD_ARGUMENT };
+enum status { STATUS_OK, STATUS_IO, STATUS_NO_SPACE, STATUS_CLOSED, STATUS_BAD_ARGUMENT, STATUS_BUSY };
 enum outcome { OUTCOME_DONE, OUTCOME_LOST, OUTCOME_TAMPERED };
 enum fault { FAULT_NONE, FAULT_IO, FAULT_HEADER, FAULT_CRC, FAULT_TAG };
-enum flag { FLAG_SYNC = 1, FLAG_OWN = 2, FLAG_DIRECT = 4, FLAG_READ_ONLY = 8, FLAG_STATE = 16 };
+enum flag { FLAG_SYNC = 1, FLAG_OWN = 2, FLAG_DIRECT = 4, FLAG_READ_ONLY = 8, FLAG_STATE = 16, FLAG_CACHED = 32 };
 enum hash_algorithm { HASH_MD5 = 1, HASH_SHA256 = 2, HASH_SHA1 = 4, HASH_CRC32 = 8, HASH_CRC32C = 16, HASH_CRC64NVME = 32, HASH_ALL = 63 };
 
 struct fragment { /* a source of open, rebuild, verify; `fault` is the answer */
@@ -94,8 +94,9 @@ void device_close_job(struct devices *devices, struct record *record);
 void append_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
 void read_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
 /* Reads [offset, offset + size) of a device somewhere into `room`, which holds size + 2 pages and is page-aligned.
- * The address of the bytes, or NULL: device closed, read failed, end reached. */
-uint8_t *device_fetch(struct devices *devices, uint32_t slot, uint64_t offset, size_t size, uint8_t *room);
+ * The address of the bytes, or NULL: device closed, read failed, end reached. `only_cached`: what would have to wait for
+ * the device is not read, and errno is EAGAIN. */
+uint8_t *device_fetch(struct devices *devices, uint32_t slot, uint64_t offset, size_t size, uint8_t *room, int only_cached);
 
 /* --- hash.c --------------------------------------------------------------------------------------------------------------- */
 struct hash_states;

@@ -150,6 +150,13 @@ static int read_fully(int fd, uint8_t *target, size_t size, size_t needed, uint6
   return 0;
 }
 
+/* The same out of the page cache alone: EAGAIN when not all of it is there. */
+static int read_cached(int fd, uint8_t *target, size_t size, uint64_t offset) {
+  struct iovec part = {target, size};
+  ssize_t n = preadv2(fd, &part, 1, (off_t)offset, RWF_NOWAIT);
+  return n == (ssize_t)size ? 0 : EAGAIN; /* whatever else is wrong, a read that may wait finds out */
+}
+
 static int fetch(const struct grip *grip, uint64_t offset, size_t size, uint8_t *room, uint8_t **bytes) {
   if (offset > grip->size || size > grip->size - offset) return EIO;
   size_t before = grip->direct ? offset % PAGE_SIZE : 0;
@@ -158,12 +165,16 @@ static int fetch(const struct grip *grip, uint64_t offset, size_t size, uint8_t 
   return read_fully(grip->fd, room, whole, before + size, offset - before);
 }
 
-uint8_t *device_fetch(struct devices *devices, uint32_t slot, uint64_t offset, size_t size, uint8_t *room) {
+uint8_t *device_fetch(struct devices *devices, uint32_t slot, uint64_t offset, size_t size, uint8_t *room, int only_cached) {
   struct grip grip;
-  uint8_t *bytes = NULL;
+  uint8_t *bytes = room;
+  errno = EIO;
   if (device_enter(devices, slot, &grip) != 0) return NULL;
-  int error = fetch(&grip, offset, size, room, &bytes);
+  int error = EAGAIN;
+  if (!only_cached) error = fetch(&grip, offset, size, room, &bytes);
+  else if (!grip.direct) error = read_cached(grip.fd, room, size, offset);
   device_leave(devices, &grip, 0);
+  errno = error;
   return error == 0 ? bytes : NULL;
 }
 

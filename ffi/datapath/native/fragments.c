@@ -2,6 +2,7 @@
 
 #include "erasure-code.h"
 
+#include <errno.h>
 #include <string.h>
 
 static uint8_t *room_at(const struct fragments *fragments, uint32_t number) {
@@ -34,6 +35,14 @@ int fragments_open(struct fragments *fragments, struct devices *devices, struct 
   return rooms * fragments->room_size + joined + 4 * PAGE_SIZE <= SCRATCH_SIZE ? 0 : -1;
 }
 
+/* A read that found nothing in the page cache says so of the whole job; its fault counts for nothing then. */
+static uint8_t *fetch_for(struct devices *devices, struct record *record, uint32_t slot, uint64_t offset, size_t size,
+                          uint8_t *room) {
+  uint8_t *bytes = device_fetch(devices, slot, offset, size, room, (record->flags & FLAG_CACHED) != 0);
+  if (!bytes && errno == EAGAIN && record->flags & FLAG_CACHED) fail(record, STATUS_BUSY, 0);
+  return bytes;
+}
+
 enum fault load_entry(struct devices *devices, struct record *record, uint32_t entry, uint32_t start, uint32_t end,
                       uint8_t *room, uint8_t *header_room, uint8_t **at) {
   const struct fragment *source = &record->fragments[entry];
@@ -42,17 +51,17 @@ enum fault load_entry(struct devices *devices, struct record *record, uint32_t e
   uint8_t *bytes;
   if (start == 0) { /* in one read with the header */
     bytes = room;
-    if (header_size + end > 0) bytes = device_fetch(devices, source->device, source->offset - header_size, header_size + end, room);
+    if (header_size + end > 0) bytes = fetch_for(devices, record, source->device, source->offset - header_size, header_size + end, room);
     if (!bytes) return FAULT_IO;
     if (memcmp(bytes, header, header_size) != 0) return FAULT_HEADER;
     bytes += header_size;
   } else {
     if (header_size > 0) {
-      uint8_t *found = device_fetch(devices, source->device, source->offset - header_size, header_size, header_room);
+      uint8_t *found = fetch_for(devices, record, source->device, source->offset - header_size, header_size, header_room);
       if (!found) return FAULT_IO;
       if (memcmp(found, header, header_size) != 0) return FAULT_HEADER;
     }
-    bytes = device_fetch(devices, source->device, source->offset + start, end - start, room);
+    bytes = fetch_for(devices, record, source->device, source->offset + start, end - start, room);
     if (!bytes) return FAULT_IO;
   }
   if (start == 0 && end == source->size && crc32c(bytes, end) != source->crc) return FAULT_CRC;

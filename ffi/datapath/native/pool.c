@@ -17,6 +17,7 @@ struct context {
   uint32_t tail;
   uint32_t *ring; /* numbers of finished records, in the order they finished */
   struct record *records;
+  uint8_t *scratch; /* for jobs in the thread of the context */
 };
 struct work { struct context *context; uint32_t record; };
 struct queue {
@@ -164,10 +165,10 @@ EXPORT struct datapath *kiseki_datapath_open(uint64_t arena_size, uint32_t compu
 EXPORT struct context *kiseki_datapath_attach(struct datapath *datapath, void (*callback)(void)) {
   struct context *context = calloc(1, sizeof *context);
   if (!context) return NULL;
-  *context = (struct context){.datapath = datapath, .callback = callback, .records = secret_pages(shared_size())};
+  *context = (struct context){.datapath = datapath, .callback = callback, .records = secret_pages(shared_size()), .scratch = secret_pages(SCRATCH_SIZE)};
   pthread_mutex_init(&context->mutex, NULL);
   int is_listed = 0;
-  if (context->records) {
+  if (context->records && context->scratch) {
     mlock2(context->records, shared_size(), MLOCK_ONFAULT); /* keys pass through; where the limit forbids it, swap may see them */
     context->ring = (uint32_t *)(context->records + RECORDS);
     pthread_mutex_lock(&datapath->mutex);
@@ -177,6 +178,7 @@ EXPORT struct context *kiseki_datapath_attach(struct datapath *datapath, void (*
   }
   if (is_listed) return context;
   if (context->records) munmap(context->records, shared_size());
+  if (context->scratch) munmap(context->scratch, SCRATCH_SIZE);
   free(context);
   return NULL;
 }
@@ -194,6 +196,7 @@ EXPORT uint32_t kiseki_datapath_detach(struct context *context) {
   pthread_mutex_unlock(&datapath->mutex);
   if (is_signalled) return 1;
   munmap(context->records, shared_size());
+  munmap(context->scratch, SCRATCH_SIZE);
   pthread_mutex_destroy(&context->mutex);
   free(context);
   return 0;
@@ -220,10 +223,14 @@ EXPORT int32_t kiseki_datapath_submit(struct context *context, uint32_t record) 
   return has_room ? 0 : -1;
 }
 
-/* A small hash at once, in the caller's thread: cheaper than waking another. */
-EXPORT int32_t kiseki_datapath_run(struct context *context, uint32_t record) {
-  if (record >= RECORDS || context->records[record].kind != JOB_HASH) return -1;
-  run_job(context->datapath, &context->records[record], NULL);
+/* A small job at once, in the caller's thread: cheaper than waking another. What may wait for a device is refused: an
+ * `open` comes with FLAG_CACHED and ends with STATUS_BUSY when the page cache has not all of it. */
+EXPORT int32_t kiseki_datapath_run(struct context *context, uint32_t number) {
+  if (number >= RECORDS) return -1;
+  struct record *record = &context->records[number];
+  int is_quick = record->kind == JOB_HASH || record->kind == JOB_SEAL || (record->kind == JOB_OPEN && record->flags & FLAG_CACHED);
+  if (!is_quick) return -1;
+  run_job(context->datapath, record, context->scratch);
   return 0;
 }
 

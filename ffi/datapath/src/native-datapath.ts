@@ -20,7 +20,7 @@ import type {
   SealIdentity,
   SealJob,
 } from "@kiseki/ports";
-import { DatapathError, fragmentStoredSize, fragmentStride } from "@kiseki/ports";
+import { DatapathError, fragmentStoredSize, fragmentStride, segmentSize } from "@kiseki/ports";
 import { addressOf, NativeArena } from "./arena.ts";
 import { NativeHashState } from "./hash.ts";
 import { JobPool } from "./pool.ts";
@@ -52,6 +52,8 @@ export interface NativeDatapath extends Datapath {
 
 /** Hashing this much takes about as long as waking a thread. */
 const hashHereSize = 16 * 1024;
+/** So does sealing or opening this much, with what goes with it. */
+const sealHereSize = segmentSize;
 
 /** @throws {DatapathError} `io` when threads or memory are not to be had. */
 export function openDatapath(options: DatapathOptions): NativeDatapath {
@@ -142,49 +144,51 @@ class Driver implements NativeDatapath {
     );
   }
 
-  seal(job: SealJob): Promise<readonly SealedFragment[]> {
+  async seal(job: SealJob): Promise<readonly SealedFragment[]> {
     const { source, profile, headerRoom, target } = job;
-    return this.#pool.run(
-      (record) => {
-        record.begin("seal");
-        setIdentity(record, job.identity);
-        setProfile(record, profile);
-        record.setWide("sourceOffset", addressOf(this.arena, source));
-        record.setWide("sourceSize", source.size);
-        record.set("chunkSize", source.size);
-        record.set("headerRoom", headerRoom);
-        this.#setTarget(record, wholeOf(target));
-      },
-      (record) =>
-        takeMade(
-          record,
-          profile,
-          source.size,
-          headerRoom,
-          profile.kind === "copies" ? [0] : Array.from({ length: totalOf(profile) }, (_, i) => i),
-        ),
-      () => `Cannot seal ${source.size} bytes`,
-    );
+    const fill = (record: JobRecord) => {
+      record.begin("seal");
+      setIdentity(record, job.identity);
+      setProfile(record, profile);
+      record.setWide("sourceOffset", addressOf(this.arena, source));
+      record.setWide("sourceSize", source.size);
+      record.set("chunkSize", source.size);
+      record.set("headerRoom", headerRoom);
+      this.#setTarget(record, wholeOf(target));
+    };
+    const indexes =
+      profile.kind === "copies" ? [0] : Array.from({ length: totalOf(profile) }, (_, i) => i);
+    const take = (record: JobRecord) => takeMade(record, profile, source.size, headerRoom, indexes);
+    const what = () => `Cannot seal ${source.size} bytes`;
+    if (source.size > sealHereSize) return this.#pool.run(fill, take, what);
+    const made = this.#pool.tryHere(fill, take, what);
+    assert(made !== undefined, "sealing waits for no device");
+    return made;
   }
-  open(job: OpenJob): Promise<OpenOutcome> {
-    return this.#pool.run(
-      (record) => {
-        record.begin("open");
-        setIdentity(record, job.identity);
-        setProfile(record, job.profile);
-        setFragments(record, job.fragments);
-        record.set("chunkSize", job.size);
-        record.set("segmentFirst", job.segmentFirst);
-        record.set("segmentEnd", job.segmentEnd);
-        this.#setTarget(record, job.target);
-      },
-      (record) => {
-        const kind = outcomes[record.get("outcome")];
-        assert(kind !== undefined, "an opening ends in a known way");
-        return { kind, faults: takeFaults(record, job.fragments) };
-      },
-      () => `Cannot open a chunk of ${job.size} bytes`,
-    );
+  /** A segment that the page cache holds is opened at once; waking a thread for it would cost several times as much. */
+  async open(job: OpenJob): Promise<OpenOutcome> {
+    const fill = (record: JobRecord, flags: number) => {
+      record.begin("open");
+      setIdentity(record, job.identity);
+      setProfile(record, job.profile);
+      setFragments(record, job.fragments);
+      record.set("chunkSize", job.size);
+      record.set("segmentFirst", job.segmentFirst);
+      record.set("segmentEnd", job.segmentEnd);
+      record.set("flags", flags);
+      this.#setTarget(record, job.target);
+    };
+    const take = (record: JobRecord): OpenOutcome => {
+      const kind = outcomes[record.get("outcome")];
+      assert(kind !== undefined, "an opening ends in a known way");
+      return { kind, faults: takeFaults(record, job.fragments) };
+    };
+    const what = () => `Cannot open a chunk of ${job.size} bytes`;
+    if ((job.segmentEnd - job.segmentFirst) * segmentSize <= sealHereSize) {
+      const opened = this.#pool.tryHere((record) => fill(record, flag.cached), take, what);
+      if (opened?.kind === "opened" && opened.faults.length === 0) return opened;
+    }
+    return this.#pool.run((record) => fill(record, 0), take, what);
   }
   rebuild(job: RebuildJob): Promise<RebuildOutcome> {
     return this.#pool.run(

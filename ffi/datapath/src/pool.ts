@@ -4,7 +4,7 @@ import { DatapathError } from "@kiseki/ports";
 import { JobRecord, recordCount, recordSize, statuses } from "./records.ts";
 import type { Native } from "./symbols.ts";
 
-/** A pending promise does not keep Bun's event loop alive; this timer does while a job runs. */
+/** A pending promise does not keep Bun's event loop alive; this timer does, referenced while a job runs. */
 const keepAliveMillis = 2 ** 30;
 
 interface Waiter {
@@ -27,7 +27,8 @@ export class JobPool {
   readonly #running = new Map<number, () => void>();
   readonly #woken: () => void;
   #ringHead = 0;
-  #keepAlive: ReturnType<typeof setInterval> | undefined;
+  readonly #keepAlive = setInterval(() => {}, keepAliveMillis).unref();
+  #isKeptAlive = false;
   #onIdle: (() => void) | undefined;
   #onCallback: (() => void) | undefined;
   #isClosed = false;
@@ -71,10 +72,15 @@ export class JobPool {
     this.#onCallback?.();
   }
   #rest(): void {
-    if (this.#running.size > 0 || this.#keepAlive === undefined) return;
-    clearInterval(this.#keepAlive);
-    this.#keepAlive = undefined;
+    if (this.#running.size > 0 || !this.#isKeptAlive) return;
+    this.#isKeptAlive = false;
+    this.#keepAlive.unref();
     this.#onIdle?.();
+  }
+  #stayAlive(): void {
+    if (this.#isKeptAlive) return;
+    this.#isKeptAlive = true;
+    this.#keepAlive.ref();
   }
   #take(): JobRecord | Promise<JobRecord> {
     if (this.#isClosed)
@@ -99,7 +105,7 @@ export class JobPool {
       fill(record);
       await new Promise<void>((resolve) => {
         this.#running.set(record.number, resolve);
-        this.#keepAlive ??= setInterval(() => {}, keepAliveMillis);
+        this.#stayAlive();
         const result = this.#native.kiseki_datapath_submit(this.#context, record.number);
         assert(result === 0, "the queue holds every record");
       });
@@ -109,6 +115,17 @@ export class JobPool {
       record.wipeKey(); // C has done so unless the job never began
       this.#release(record);
     }
+  }
+  /** Runs one job at once in this thread; `undefined` when it would have to wait for a device. */
+  tryHere<T>(
+    fill: (record: JobRecord) => void,
+    take: (record: JobRecord) => T,
+    what: () => string,
+  ): T | undefined {
+    const run = (native: Native, number: number) =>
+      native.kiseki_datapath_run(this.#context, number);
+    const isBusy = (record: JobRecord) => statuses[record.get("status")] === "busy";
+    return this.runHere(fill, run, (record) => (isBusy(record) ? undefined : take(record)), what);
   }
   /** Runs one job at once in this thread. */
   runHere<T>(
@@ -142,6 +159,7 @@ export class JobPool {
       await new Promise<void>((resolve) => (this.#onCallback = resolve));
       clearInterval(keepAlive);
     }
+    clearInterval(this.#keepAlive);
     this.#callback.close();
   }
 }
@@ -149,7 +167,7 @@ export class JobPool {
 function throwFault(record: JobRecord, what: () => string): void {
   const status = statuses[record.get("status")];
   assert(status !== undefined, "a job ends with a known status");
-  if (status === "ok") return;
+  if (status === "ok" || status === "busy") return;
   const errno = record.get("error");
   throw new DatapathError(status, errno, `${what()}: ${status}${errno ? `, errno ${errno}` : ""}`);
 }

@@ -25,8 +25,8 @@ export const jobKind = {
   deviceClose: 9,
 } as const;
 export type JobKind = keyof typeof jobKind;
-export const flag = { sync: 1, own: 2, direct: 4, readOnly: 8, state: 16 } as const;
-export const statuses = ["ok", "io", "no_space", "closed", "bad_argument"] as const;
+export const flag = { sync: 1, own: 2, direct: 4, readOnly: 8, state: 16, cached: 32 } as const;
+export const statuses = ["ok", "io", "no_space", "closed", "bad_argument", "busy"] as const;
 export const outcomes = ["opened", "lost", "tampered"] as const satisfies OpenOutcome["kind"][];
 const faults: readonly (FragmentFault | undefined)[] = [undefined, "io", "header", "crc", "tag"];
 
