@@ -224,6 +224,8 @@ test("encryption recover: the code opens a node whose config directory burnt dow
   const typo = `${code.slice(0, -1)}${code.endsWith("1") ? "2" : "1"}`;
   expect((await kiseki(recover, typo)).code).toBe(1);
   expect((await kiseki(recover, `${code}\n`)).code).toBe(0);
+  // A device that is missing too is a loss, never made anew.
+  expect(await Bun.file(join(configDirectory, "devices")).exists()).toBe(true);
   await expectWhole();
 });
 

@@ -100,15 +100,15 @@ async function orExplain<T>(work: Promise<T>, advice: string): Promise<T> {
   }
 }
 
-/** Devices were formatted once if the fragment index is there; without this note a start would format missing ones anew. */
-async function noteFormatted(
-  config: { noteDevices(): Promise<void> },
-  { directories }: Places,
-): Promise<void> {
-  for (const directory of directories) {
-    const found = await stat(`${directory}/fragment-index.db`).catch(() => undefined);
-    if (found !== undefined) return config.noteDevices();
-  }
+/**
+ * A node that had a cluster key has formatted its devices. Without this note its next start would take
+ * missing ones for new and format them.
+ */
+async function hadClusterKey({ directories }: Places): Promise<boolean> {
+  const found = await Promise.allSettled(
+    directories.map((directory) => stat(`${directory}/cluster-key`)),
+  );
+  return found.some(({ status }) => status === "fulfilled");
 }
 
 /** Puts back what an export holds, and makes a new recovery code. */
@@ -124,6 +124,7 @@ export const importEncryption: Work = async (session, path) => {
     throw new CommandError(exitCode.arguments, `Cannot use ${path}: it is too large for an export`);
   }
   const passphrase = await readSecret("Passphrase", textOption(session, "passphraseFile"));
+  const isKnown = await hadClusterKey(places);
   const { kms, config, parts } = await keyWork(places);
   const work = kms.importClusterKey(
     parts,
@@ -134,7 +135,7 @@ export const importEncryption: Work = async (session, path) => {
   const advice = "Check passphrase and file; nothing was changed.";
   const { recoveryCode, clusterKey, rewritten } = await orExplain(work, advice);
   parts.crypto.wipe(clusterKey);
-  await noteFormatted(config, places);
+  if (isKnown) await config.noteDevices();
   console.emit({ configDir: places.configDirectory, recoveryCode, rewritten });
   console.say(`The node can start again with --config-dir ${places.configDirectory}.`);
   console.say(`New recovery code  ${recoveryCode}`);
@@ -150,12 +151,13 @@ export const recoverEncryption: Work = async (session) => {
   const places = placesOf(session);
   await refuseRunning(places);
   const code = await readSecret("Recovery code", textOption(session, "codeFile"));
+  const isKnown = await hadClusterKey(places);
   const { kms, config, parts } = await keyWork(places);
   const work = kms.recoverClusterKey(parts, places, code);
   const advice = "Check the code and --data-dir; nothing was changed.";
   const { clusterKey, rewritten } = await orExplain(work, advice);
   parts.crypto.wipe(clusterKey);
-  await noteFormatted(config, places);
+  if (isKnown) await config.noteDevices();
   console.emit({ configDir: places.configDirectory, rewritten });
   console.say(
     `The node can start again with --config-dir ${places.configDirectory}; the code goes on to work.`,
