@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { prngFromSeed } from "../../libs/base/src/index.ts";
 import { isFull, type Layout, NodeProcess } from "../support/node-process.ts";
 import { hasLoop, imagePlace, LoopDisk, runTool } from "./loop-disk.ts";
-import { readManifest } from "./manifest.ts";
+import { note, readManifest } from "./manifest.ts";
 import { brokenPromises, layouts, loadedBy, writers } from "./power-node.ts";
 
 const seed = Number(process.env["KISEKI_POWER_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
@@ -39,12 +39,16 @@ async function cutUnderLoad(
   for (let round = 0; round < count; round += 1) {
     await node.start({ environment });
     await using loader = await loadedBy(node, manifest, seed, round, 40 + prng.below(160));
-    await disk.cut();
+    // An fdatasync that is under way when ext4 is shut down may say yes and have lost its bytes (see cut); an answer
+    // sent because of it does not count. A machine without power sends none.
+    note(manifest, { at: "cut" });
+    disk.cut();
     await node.kill();
     await loader.ended();
     inFlight.push(readManifest(manifest).inFlight);
     await disk.unmount();
     await disk.mount();
+    note(manifest, { at: "up" });
     const ending = await node.tryStart({ environment });
     const faults = ending
       ? [`no start: ${node.output.split("\n").slice(-6).join("\n")}`]
@@ -58,7 +62,7 @@ async function cutUnderLoad(
 test.skipIf(!hasLoop).each([...layouts])(
   `$name: nothing acknowledged is lost in several cuts of an ext4 ${claim}`,
   async (layout) => {
-    const rounds = isFull ? 25 : 3;
+    const rounds = Number(process.env["ROUNDS"] ?? (isFull ? 25 : 3));
     const { acked, inFlight, faults } = await cutUnderLoad(layout, rounds);
     console.log(
       `${layout.name}: ${rounds} cuts, ${acked} acknowledged, in flight ${inFlight.join(" ")}`,

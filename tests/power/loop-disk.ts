@@ -1,3 +1,5 @@
+import { dlopen } from "bun:ffi";
+import { closeSync, openSync } from "node:fs";
 import { mkdir, mkdtemp, rm, statfs, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -12,6 +14,12 @@ export async function runTool(words: readonly string[]): Promise<string> {
   if ((await child.exited) !== 0) throw new Error(`${words.join(" ")}: ${error}${out}`);
   return out;
 }
+
+const { symbols: libc } = dlopen("libc.so.6", {
+  ioctl: { args: ["i32", "u64", "buffer"], returns: "i32" },
+});
+const shutdownRequest = 0x80_04_58_7dn;
+const noLogFlush = 2;
 
 /**
  * An ext4 in a file, mounted through a loop device. `cut` is EXT4_IOC_SHUTDOWN without a flush of the log
@@ -41,9 +49,16 @@ export class LoopDisk implements AsyncDisposable {
     await runTool(["mount", "-o", "loop", this.#image, this.#folder]);
     this.#isMounted = true;
   }
-  /** No byte that was not synced before is there afterwards. */
-  async cut(): Promise<void> {
-    await runTool(["xfs_io", "-x", "-c", "shutdown", this.#folder]);
+  /**
+   * No byte that was not synced before is there afterwards. A sync that is under way meanwhile may return 0 for bytes
+   * that are lost: the journal is aborted under it (a C program of one thread that appends and calls fdatasync
+   * shows it in one cut out of three, Linux 6.18). So only what was answered before this call counts.
+   */
+  cut(): void {
+    const folder = openSync(this.#folder, "r");
+    const failed = libc.ioctl(folder, shutdownRequest, new Uint32Array([noLogFlush]));
+    closeSync(folder);
+    if (failed !== 0) throw new Error("EXT4_IOC_SHUTDOWN failed");
   }
   /** Once nobody has a file open. */
   async unmount(): Promise<void> {

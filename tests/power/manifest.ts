@@ -16,6 +16,9 @@ export type Line =
       readonly held: Held;
     }
   | { readonly at: "acked" | "refused"; readonly name: string; readonly id: number }
+  /** The power goes with the next instruction: answers noted from here to `up` promise nothing. */
+  | { readonly at: "cut" }
+  | { readonly at: "up" }
   | { readonly at: "bucket"; readonly name: string }
   | { readonly at: "upload"; readonly name: string; readonly uploadId: string }
   | {
@@ -57,7 +60,9 @@ export interface Promised {
   readonly inFlight: number;
 }
 
-function takeKeyLine(keys: Map<string, Key>, line: Extract<Line, { id: number }>): void {
+type KeyLine = Extract<Line, { readonly id: number }>;
+
+function takeKeyLine(keys: Map<string, Key>, line: KeyLine): void {
   const key = keys.get(line.name) ?? { settled: null, pending: new Map<number, Held>() };
   keys.set(line.name, key);
   switch (line.at) {
@@ -87,15 +92,21 @@ export function readManifest(path: string): Promised {
     OpenUpload & { parts: Map<number, { etag: string; digest: string }> }
   >();
   let acked = 0;
+  let isCut = false;
   const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(0, -1) : [];
   for (const line of lines.map((text) => JSON.parse(text) as Line)) {
-    if (line.at === "bucket") buckets.add(line.name);
-    else if (line.at === "upload")
-      uploads.set(line.uploadId, { name: line.name, parts: new Map() });
-    else if (line.at === "part") uploads.get(line.uploadId)!.parts.set(line.part, line);
+    if (line.at === "cut" || line.at === "up") isCut = line.at === "cut";
     else if (line.at === "closing") uploads.delete(line.uploadId);
-    else takeKeyLine(keys, line);
-    if (line.at === "acked" || line.at === "part" || line.at === "bucket") acked += 1;
+    else if (line.at === "sent" || line.at === "refused" || line.at === "seen") {
+      takeKeyLine(keys, line);
+    } else if (!isCut) {
+      acked += 1;
+      if (line.at === "bucket") buckets.add(line.name);
+      else if (line.at === "upload")
+        uploads.set(line.uploadId, { name: line.name, parts: new Map() });
+      else if (line.at === "part") uploads.get(line.uploadId)!.parts.set(line.part, line);
+      else takeKeyLine(keys, line);
+    }
   }
   const allowed = [...keys].map(
     ([name, { settled, pending }]) =>
