@@ -17,7 +17,7 @@ import {
   readFolder,
 } from "./tidy/commands.ts";
 import { renderTables } from "./tidy/operations-tables.ts";
-import { contractRule, goldenRule, operationsRule } from "./tidy/promises.ts";
+import { contractRule, goldenRule, namedFileRule, operationsRule } from "./tidy/promises.ts";
 import { fileSizeRule, functionSizeRule } from "./tidy/sizes.ts";
 import { readTree, type Rule, type SourceFile, type Tree } from "./tidy/tree.ts";
 import { evasionRule, leftoverRule, placeRule } from "./tidy/words.ts";
@@ -120,6 +120,12 @@ const rules: readonly (readonly [string, Rule, broken: Tree, kept: Tree])[] = [
       ["libs/format/src/a.ts", "export function encodeA() {}"],
       ["libs/format/src/a.golden.test.ts", "encodeA()"],
     ),
+  ],
+  [
+    "documents name files that are there",
+    namedFileRule,
+    tree(["docs/a.md", "see `low/b.ts`"], ["libs/low/src/a.ts", ""]),
+    tree(["docs/a.md", "see `low/a.ts`"], ["libs/low/src/a.ts", ""]),
   ],
 ];
 

@@ -98,3 +98,17 @@ export const operationsRule =
       .sort()
       .map((name) => `docs/operations.md: lacks ${name}`);
   };
+
+/** What the top pages and the guides name must be there: they are read by people who then look for it. */
+export const namedFileRule: Rule = (tree) => {
+  const known = tree.files.map(({ path }) => `/${path.replace("/src/", "/")}`);
+  const pages = tree.files.filter(({ path }) =>
+    /^([A-Z]+|docs\/[\w-]+|docs\/formats\/[\w-]+)\.md$/.test(path),
+  );
+  return pages.flatMap(({ path, text }) =>
+    [...text.matchAll(/`([\w-][\w./-]*\.(?:ts|c|h|py|proto|service))`/g)]
+      .map((match) => match[1]!)
+      .filter((name) => !known.some((each) => each.endsWith(`/${name}`.replace("/src/", "/"))))
+      .map((name) => `${path}: ${name} is not there`),
+  );
+};
