@@ -106,6 +106,8 @@ test("exit codes: 2 for wrong words, 3 without a node, 4 for a wrong token", asy
   const endings = await Promise.all(calls.map(([, each]) => kiseki(each)));
   expect(endings.map(({ code }) => code)).toEqual(calls.map(([code]) => code));
   for (const { code, error } of endings) expect(error === "").toBe(code === 0);
+  const { error } = await kiseki(["--json", "bucket", "create"]);
+  expect(JSON.parse(error)).toMatchObject({ error: { code: "invalid", exit_code: 2 } });
   const mode = (await stat(join(node.configDirectory, "admin.sock"))).mode & 0o777;
   expect(mode).toBe(0o600);
 });

@@ -1,5 +1,6 @@
 import { Command, CommanderError } from "commander";
 import { completionScript, shells } from "./completion.ts";
+import { openConsole } from "./console.ts";
 import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
 import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
 import { replaceDevice, runScrub, runVerify } from "./long-commands.ts";
@@ -11,8 +12,13 @@ The node is found by --socket, --endpoint, KISEKI_ENDPOINT, or the socket in --c
 Exit codes: 0 done, 1 not done or damage found, 2 wrong words, 3 no node reached, 4 not let in.`;
 
 /** The program with all its commands; `onEnd` is told how the one that ran ended. */
-export function buildProgram(version: string, onEnd: (code: ExitCode) => void): Command {
+export function buildProgram(
+  version: string,
+  onEnd: (code: ExitCode) => void,
+  isJson = false,
+): Command {
   const program = new Command("kiseki")
+    .configureOutput(isJson ? { writeErr: () => undefined } : {}) // said as JSON by `runProgram`
     .description("Administration of a Kiseki storage node")
     .option("--json", "print one JSON object a line, and nothing else")
     .option("--config-dir <dir>", "config directory of the node: its socket, token and certificate")
@@ -137,12 +143,18 @@ function addEncryption(parent: Command, add: Add): void {
 /** Runs the command that `words` name. Never throws for bad words or refusals. */
 export async function runProgram(version: string, words: readonly string[]): Promise<ExitCode> {
   let ended: ExitCode = exitCode.ok;
-  const program = buildProgram(version, (code) => (ended = code));
+  const isJson = words.includes("--json");
+  const program = buildProgram(version, (code) => (ended = code), isJson);
   try {
     await program.parseAsync(words, { from: "user" });
     return ended;
   } catch (reason) {
     if (!(reason instanceof CommanderError)) throw reason;
-    return reason.exitCode === 0 ? exitCode.ok : exitCode.arguments; // said by commander already
+    if (reason.exitCode === 0) return exitCode.ok;
+    if (!isJson) return exitCode.arguments; // said by commander already
+    const isBare = reason.code === "commander.help";
+    const message = isBare ? "No command was given" : reason.message.replace(/^error: /, "");
+    const advice = '"kiseki --help" shows commands and options';
+    return openConsole(true).fail(new CommandError(exitCode.arguments, message, advice));
   }
 }
