@@ -387,6 +387,7 @@ class StoredTenantKeys implements TenantKeys {
       );
     }
     store.change(() => store.deleteKeyset(tenant, number));
+    store.erase(); // the WAL holds what the row was, unless a reader is in the way
     this.#endKeyring(tenant);
   }
   unfinishedShreds(): readonly TenantId[] {

@@ -68,6 +68,11 @@ export const metricTable = {
   },
   kiseki_chunk_repairs_total: { kind: "counter", help: "Chunks completed by repair" },
   kiseki_chunks_collected_total: { kind: "counter", help: "Seals deleted by garbage collection" },
+  kiseki_chunks_resealed_total: {
+    kind: "counter",
+    help: "Seals replaced by one of the tenant's newest keyset",
+  },
+  kiseki_seals_old_keyset: { kind: "gauge", help: "Seals under older keysets, as last counted" },
   kiseki_scrub_records_total: { kind: "counter", help: "Records verified by scrub" },
   kiseki_mirror_members: { kind: "gauge", help: "Members that hold every sealed file" },
   kiseki_mirror_pages_healed_total: {

@@ -1,6 +1,7 @@
 import { millis, toHex } from "@kiseki/base";
 import type { Logger } from "@kiseki/telemetry";
 import type { DataPorts } from "../object/types.ts";
+import type { KeysetFollower } from "../keys/follow-keysets.ts";
 import { collectGarbage, matchOrphans } from "./collector.ts";
 import type { SpaceWatch } from "./space.ts";
 import type { Tenants } from "./tenants.ts";
@@ -9,6 +10,7 @@ export interface HousekeepingParts {
   readonly ports: DataPorts;
   readonly tenants: Tenants;
   readonly space: SpaceWatch;
+  readonly keysets: KeysetFollower;
   readonly log: Logger;
   readonly collectSeconds: number;
   readonly scrubHours: number;
@@ -19,6 +21,7 @@ const repairMs = millis(2000);
 const compactMs = millis(10_000);
 const checkpointMs = millis(60_000);
 const orphanMs = millis(15_000);
+const keysetMs = millis(5000);
 const scrubPauseMs = millis(60_000);
 
 /** What a node does by itself: collection, repair, compaction, scrub, checkpoints. One loop each, until disposed. */
@@ -41,6 +44,7 @@ export class Housekeeping implements AsyncDisposable {
       if (chunkStore.status().candidates === 0) return;
       await matchOrphans(parts.ports, parts.tenants.all, { signal: this.#abort.signal });
     });
+    this.#repeat("keysets", keysetMs, () => parts.keysets.runRound(this.#abort.signal));
     this.#repeat("scrub", scrubPauseMs, () => this.#scrub());
   }
 

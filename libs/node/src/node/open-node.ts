@@ -6,6 +6,7 @@ import { Gateway, type GatewayOptions } from "../gateway/handler.ts";
 import type { BucketAliases } from "../gateway/scope.ts";
 import { Budget } from "../object/budget.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
+import { KeysetFollower } from "../keys/follow-keysets.ts";
 import type { Credentials } from "./config-directory.ts";
 import { allNodeSafeties } from "../safeties.ts";
 import { Housekeeping } from "./housekeeping.ts";
@@ -20,6 +21,7 @@ export interface StorageNode extends AsyncDisposable {
   readonly gateway: Gateway;
   readonly tenants: Tenants;
   readonly ports: DataPorts;
+  readonly keysets: KeysetFollower;
   readonly epoch: Epoch;
   readonly startedAt: number;
   readonly defaultTenant: TenantId;
@@ -73,11 +75,14 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
   const { tenant, credentials } = await ensureFirst(parts, storage);
   const openDefaultTenant = (signal: AbortSignal) => tenants.open(tenant, "write", signal);
   await openFirst(openDefaultTenant, log);
+  const { members } = storage;
+  const keysets = new KeysetFollower({ ports, tenants, tenantKeys, members, log });
   building.use(
     new Housekeeping({
       ports,
       tenants,
       space,
+      keysets,
       log,
       collectSeconds: settings.collectSeconds,
       scrubHours: settings.scrubHours,
@@ -90,6 +95,7 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     gateway,
     tenants,
     ports,
+    keysets,
     epoch: nodeEpoch,
     startedAt: clock.realtime(),
     defaultTenant: tenant,

@@ -28,7 +28,10 @@ export interface FileTools {
 }
 
 /** The files called `name`, highest keyset first: more than one after a keyset change that was cut short. */
-export function filesNamed(members: MemberSet, name: string): readonly FoundFile[] {
+export function filesNamed(
+  members: Pick<MemberSet, "listFiles">,
+  name: string,
+): readonly FoundFile[] {
   return members
     .listFiles()
     .flatMap((file) => {

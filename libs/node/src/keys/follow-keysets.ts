@@ -1,0 +1,95 @@
+import { failpoint, type Keyset, type TenantId, toHex } from "@kiseki/base";
+import { canDropKeyset } from "@kiseki/keys";
+import type { TenantKeys } from "@kiseki/kms";
+import type { MemberSet } from "@kiseki/sealed-sqlite";
+import type { Logger } from "@kiseki/telemetry";
+import type { Tenants } from "../node/tenants.ts";
+import type { DataPorts } from "../object/types.ts";
+import { countUses, type CountedUse } from "./keyset-use.ts";
+import { resealTenant } from "./reseal.ts";
+
+export interface FollowParts {
+  readonly ports: DataPorts;
+  readonly tenants: Tenants;
+  readonly tenantKeys: Pick<TenantKeys, "dropKeyset">;
+  readonly members: Pick<MemberSet, "listFiles">;
+  readonly log: Pick<Logger, "info" | "warn">;
+}
+
+/** How far a tenant's content has followed its newest keyset. */
+export interface KeysetStanding {
+  readonly current: Keyset;
+  /** Older keysets that live still, with what the last round counted under them. */
+  readonly old: ReadonlyMap<Keyset, CountedUse>;
+  /** Seals that could not be read in the last round. */
+  readonly unreadable: number;
+}
+
+/** Plaintext that is sealed again in a second; a disk of the cheapest kind keeps half of its time. */
+export const resealBytesPerSecond = 64 << 20;
+
+/**
+ * Brings what open tenants have stored under their newest keysets, and deletes the shares of those that a
+ * scan found empty. One round at a time; cut short, the next one goes on where it was.
+ */
+export class KeysetFollower {
+  readonly #parts: FollowParts;
+  #running: Promise<void> | undefined;
+  readonly #standings = new Map<string, KeysetStanding>();
+
+  constructor(parts: FollowParts) {
+    this.#parts = parts;
+  }
+
+  /** As of the last round; `undefined` before the first and while only one keyset lives. */
+  standing(tenant: TenantId): KeysetStanding | undefined {
+    return this.#standings.get(toHex(tenant));
+  }
+
+  /** One round over the open tenants, or the one that is under way. */
+  runRound(signal: AbortSignal): Promise<void> {
+    this.#running ??= this.#run(signal).finally(() => (this.#running = undefined));
+    return this.#running;
+  }
+
+  async #run(signal: AbortSignal): Promise<void> {
+    let left = 0;
+    for (const { id } of this.#parts.tenants.all) {
+      left += await this.#follow(id, signal);
+    }
+    this.#parts.ports.metrics.set("kiseki_seals_old_keyset", left);
+  }
+
+  /** Answers the seals that are under older keysets still. */
+  async #follow(id: TenantId, signal: AbortSignal): Promise<number> {
+    const { ports, tenants, members } = this.#parts;
+    const tenant = await tenants.open(id, "write", signal);
+    const { current, keysets } = tenant.keys("write");
+    if ([...keysets].every((keyset) => keyset === current)) {
+      this.#standings.delete(toHex(id));
+      return 0;
+    }
+    const options = { signal, bytesPerSecond: resealBytesPerSecond };
+    const { unreadable } = await resealTenant(ports, tenant, options);
+    const old = await countUses(ports.clock, members, tenant, signal);
+    this.#standings.set(toHex(id), { current, old, unreadable });
+    if (unreadable > 0) {
+      this.#parts.log.warn({ unreadable }, "content under an old keyset cannot be read");
+    }
+    this.#drop(id, current, old);
+    return [...old.values()].reduce((sum, use) => sum + use.chunks + use.smallContents, 0);
+  }
+
+  /** The tenant closes and opens again without the keysets. */
+  #drop(id: TenantId, current: Keyset, uses: ReadonlyMap<Keyset, CountedUse>): void {
+    for (const [keyset, use] of uses) {
+      if (!canDropKeyset(keyset, current, use)) continue;
+      failpoint("keyset-drop");
+      this.#parts.tenantKeys.dropKeyset(id, keyset, use);
+      this.#parts.log.info(
+        { keyset },
+        "nothing is left under an old keyset; its shares are deleted",
+      );
+    }
+  }
+}

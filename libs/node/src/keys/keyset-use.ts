@@ -1,0 +1,77 @@
+import { type Keyset, millis } from "@kiseki/base";
+import { listReferences, type Reference } from "@kiseki/composition";
+import type { KeysetUse } from "@kiseki/keys";
+import type { Clock } from "@kiseki/ports";
+import type { MemberSet } from "@kiseki/sealed-sqlite";
+import { filesNamed } from "../node/sealed-files.ts";
+import { shardFileName } from "../node/sealed-shards.ts";
+import type { OpenTenant } from "../object/types.ts";
+import { countOldEntries } from "./old-log.ts";
+
+const rowsPerPage = 2048;
+
+/** What lies under one keyset of a tenant, fully counted. */
+export type CountedUse = { readonly [Part in keyof KeysetUse]: number };
+
+interface Counts {
+  chunks: number;
+  smallContents: number;
+}
+
+/** Small content keeps its kind when it is condemned, which its row does not tell: what is dropped counts as chunks. */
+const isSmall = ({ from }: Reference): boolean => from === "cold" || from === "manifest";
+
+/**
+ * Counts what lies under each live keyset older than the current one. Condemned seals count until the
+ * collector has deleted them; nothing new comes under an older keyset while the tenant is open, so a zero
+ * stays one.
+ */
+export async function countUses(
+  clock: Clock,
+  members: Pick<MemberSet, "listFiles">,
+  tenant: OpenTenant,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<Keyset, CountedUse>> {
+  const keys = tenant.keys("read");
+  const old = [...keys.keysets].filter((keyset) => keyset < keys.current);
+  const counts = new Map(
+    old.map((keyset): [Keyset, Counts] => [keyset, { chunks: 0, smallContents: 0 }]),
+  );
+  if (old.length > 0) await countSeals(clock, tenant, counts, signal);
+  const files = filesNamed(members, shardFileName(tenant.shard));
+  return new Map(
+    [...counts].map(([keyset, { chunks, smallContents }]) => [
+      keyset,
+      {
+        chunks,
+        smallContents,
+        tenantSecrets: 0, // the current keyset opened them
+        shardFiles: files.filter((file) => file.keyset === keyset).length,
+        logs: countOldEntries(tenant.store, keyset),
+        snapshots: 0, // a single node makes none
+      },
+    ]),
+  );
+}
+
+async function countSeals(
+  clock: Clock,
+  tenant: OpenTenant,
+  counts: ReadonlyMap<Keyset, Counts>,
+  signal: AbortSignal,
+): Promise<void> {
+  let after: Uint8Array | undefined;
+  do {
+    signal.throwIfAborted();
+    const from = after;
+    const page = tenant.store.view((map) => listReferences(map, from, rowsPerPage));
+    for (const reference of page.references) {
+      const count = counts.get(reference.keyset);
+      if (count === undefined || reference.from === "condemned") continue; // its drop row comes too
+      if (isSmall(reference)) count.smallContents += 1;
+      else count.chunks += 1;
+    }
+    after = page.next;
+    await clock.sleep(millis(0), signal);
+  } while (after !== undefined);
+}

@@ -1,0 +1,208 @@
+import {
+  assert,
+  AssertionError,
+  failpoint,
+  type Keyset,
+  millis,
+  newBytes,
+  operationId,
+  sameBytes,
+  sealId,
+} from "@kiseki/base";
+import { ChunkStoreError, roomFor } from "@kiseki/chunk-store";
+import { listReferences, lookupChunk, type Operation, type Reference } from "@kiseki/composition";
+import { chunkShare } from "../object/budget.ts";
+import type { DataPorts, OpenTenant } from "../object/types.ts";
+
+/** Rows of one page, and seals that are opened and sealed at once: their commits share batches. */
+const rowsPerPage = 512;
+const sealsAtOnce = 8;
+
+export interface ResealOptions {
+  readonly signal: AbortSignal;
+  /** Plaintext bytes; what requests do comes first. */
+  readonly bytesPerSecond: number;
+  /** Seals moved so far in this round. */
+  readonly progress?: (resealed: number) => void;
+}
+export interface ResealOutcome {
+  readonly resealed: number;
+  /** Content under older keysets that cannot be read now: lost or tampered with. A later round tries again. */
+  readonly unreadable: number;
+}
+
+type Fate = "resealed" | "gone" | "unreadable";
+
+/**
+ * Seals all that the tenant's shard names under keysets older than the current one again under it: same chunk
+ * id, new seal; the change that makes the new seal live sends the old one to `drop` (KEYS §1). Ends
+ * early when the tenant closes or `signal` aborts, and goes on where it is begun again: what is done is done.
+ */
+export async function resealTenant(
+  ports: DataPorts,
+  tenant: OpenTenant,
+  options: ResealOptions,
+): Promise<ResealOutcome> {
+  const { current } = tenant.keys("read");
+  let [resealed, unreadable] = [0, 0];
+  let after: Uint8Array | undefined;
+  do {
+    options.signal.throwIfAborted();
+    const from = after;
+    const page = tenant.store.view((map) => listReferences(map, from, rowsPerPage));
+    const old = page.references.filter((reference) => isToReseal(reference, current));
+    for (let at = 0; at < old.length; at += sealsAtOnce) {
+      const group = old.slice(at, at + sealsAtOnce);
+      const fates = await resealGroup(ports, tenant, group, options);
+      resealed += fates.filter((fate) => fate === "resealed").length;
+      unreadable += fates.filter((fate) => fate === "unreadable").length;
+      options.progress?.(resealed);
+    }
+    after = page.next;
+    await ports.clock.sleep(millis(0), options.signal); // requests go on between pages
+  } while (after !== undefined);
+  return { resealed, unreadable };
+}
+
+const isToReseal = ({ from, keyset }: Reference, current: Keyset): boolean =>
+  keyset < current && (from === "chunk" || from === "cold" || from === "manifest");
+
+/** One group at no more than the rate asked for. */
+async function resealGroup(
+  ports: DataPorts,
+  tenant: OpenTenant,
+  group: readonly Reference[],
+  { signal, bytesPerSecond }: ResealOptions,
+): Promise<readonly Fate[]> {
+  const { clock, metrics } = ports;
+  const begun = clock.monotonic();
+  const settled = await Promise.allSettled(
+    group.map((reference) => resealOne(ports, tenant, reference, signal)),
+  );
+  const fates = settled.map((outcome) => {
+    if (outcome.status === "rejected") throw outcome.reason;
+    return outcome.value;
+  });
+  metrics.add("kiseki_chunks_resealed_total", fates.filter((fate) => fate === "resealed").length);
+  const size = group.reduce((sum, each) => sum + each.size, 0);
+  const rest = (size / bytesPerSecond) * 1000 - (clock.monotonic() - begun);
+  if (rest >= 1) await clock.sleep(millis(Math.ceil(rest)), signal);
+  return fates;
+}
+
+/** Whether the row that was found names the seal still; a row of small content is checked by the commit. */
+function isNamed(tenant: OpenTenant, { from, sealId, ...address }: Reference): boolean {
+  if (from !== "chunk") return true;
+  const live = tenant.store.view((map) => lookupChunk(map, address));
+  return live !== undefined && sameBytes(live.sealId, sealId);
+}
+
+async function resealOne(
+  ports: DataPorts,
+  tenant: OpenTenant,
+  reference: Reference,
+  signal: AbortSignal,
+): Promise<Fate> {
+  const { budget, datapath } = ports;
+  const { size } = reference;
+  using held = new DisposableStack();
+  held.use(await budget.take(chunkShare(size), signal));
+  const room = roomFor({ start: 0, end: size }, size);
+  const lease = held.use(await datapath.arena.borrow(room, signal));
+  held.use(tenant.readers.enter()); // before it is looked up: then it is not collected under the read
+  if (!isNamed(tenant, reference)) return "gone";
+  const offset = await openOld(ports, tenant, reference, { lease, offset: 0, size: room });
+  if (typeof offset !== "number") return offset;
+  const stored = await storeNew(ports, tenant, reference, { lease, offset, size }, signal);
+  failpoint("reseal-stored");
+  await commitNew(ports, tenant, stored);
+  failpoint("reseal-committed");
+  return "resealed";
+}
+
+type ArenaPart = Parameters<DataPorts["chunkStore"]["put"]>[0]["source"];
+
+/** Where the plaintext lies in the lease, or why it is not there. */
+async function openOld(
+  { chunkStore, crypto }: DataPorts,
+  tenant: OpenTenant,
+  { chunkId, sealId, keyset, size }: Reference,
+  target: ArenaPart,
+): Promise<number | Fate> {
+  const keyring = tenant.keys("read").keyset(keyset);
+  assert(keyring !== undefined, "what is named is under a live keyset");
+  const dek = keyring.chunkDek(chunkId, sealId, "none");
+  try {
+    const outcome = await chunkStore.get({ chunkId, sealId, dek, size, target });
+    if (outcome.kind === "read") return outcome.offset;
+    return outcome.kind === "not_found" ? "gone" : "unreadable";
+  } catch (reason) {
+    if (reason instanceof ChunkStoreError && reason.code === "lost") return "unreadable";
+    throw reason;
+  } finally {
+    crypto.wipe(dek);
+  }
+}
+
+async function storeNew(
+  { chunkStore, crypto, prng }: DataPorts,
+  tenant: OpenTenant,
+  reference: Reference,
+  source: ArenaPart,
+  signal: AbortSignal,
+): Promise<Resealed> {
+  const keys = tenant.keys("write");
+  const { chunkId, size } = reference;
+  const fresh = sealId(prng.fill(newBytes(16)));
+  const id = operationId(prng.fill(newBytes(16)));
+  const isSmall = reference.from !== "chunk";
+  const dek = keys.writing.chunkDek(chunkId, fresh, "none");
+  try {
+    const { pool, profile, placementEpoch, missing } = await chunkStore.put(
+      {
+        tenant: tenant.id,
+        shard: tenant.shard,
+        epoch: tenant.owner.epoch,
+        operationId: id,
+        keyset: keys.current,
+        chunkId,
+        sealId: fresh,
+        dek,
+        source,
+        small: isSmall,
+      },
+      signal,
+    );
+    const seal = { sealId: fresh, keyset: keys.current, placementEpoch, size, missing };
+    const { row, sealId: old } = reference;
+    const ref = { chunkId, pool, profile, ...seal };
+    // The chunk's row stays under its address, whatever the profile is now: its devices know their own.
+    const address = { chunkId, pool: reference.pool, profile: reference.profile };
+    const operation: Operation = isSmall
+      ? { kind: "small_resealed", row, sealId: old, ref }
+      : { kind: "resealed", address, seal };
+    return { id, operation, stored: { chunkId, sealId: fresh } };
+  } finally {
+    crypto.wipe(dek);
+  }
+}
+interface Resealed {
+  readonly id: ReturnType<typeof operationId>;
+  readonly operation: Operation;
+  readonly stored: { readonly chunkId: Reference["chunkId"]; readonly sealId: Reference["sealId"] };
+}
+
+/** @throws when the shard does not take it; then what was stored goes again, unless a bug hides whether it did. */
+async function commitNew(
+  { chunkStore }: DataPorts,
+  tenant: OpenTenant,
+  { id, operation, stored }: Resealed,
+): Promise<void> {
+  try {
+    const outcome = await tenant.owner.submit(operation, id);
+    if (outcome.kind !== "done") throw new Error(`Cannot reseal: the shard is ${outcome.code}`);
+  } catch (reason) {
+    if (!(reason instanceof AssertionError)) chunkStore.remove([stored]);
+    throw reason;
+  }
+}
