@@ -221,7 +221,7 @@ export class Workload {
     const dice = this.#chance();
     if (dice < 0.15) return content(`shared ${Math.floor(this.#chance() * sharedBodies)}`, 90_000);
     if (dice < 0.6) return this.#newBody(Math.floor(this.#chance() * 5000));
-    if (dice < 0.98) return this.#newBody(Math.floor(this.#chance() * 150_000));
+    if (dice < 0.99) return this.#newBody(Math.floor(this.#chance() * 50_000));
     return this.#newBody(Math.floor(this.#chance() * 5 * MiB));
   }
   #newBody(size: number): Uint8Array<ArrayBuffer> {
