@@ -1,4 +1,4 @@
-import { compareBytes, fromHex, toHex } from "@kiseki/base";
+import { fromHex, toHex } from "@kiseki/base";
 import type { FragmentIndex } from "./fragment-index.ts";
 
 interface State {
@@ -31,10 +31,13 @@ export class MemoryIndex implements FragmentIndex {
     countMax: number,
     visit: (key: Uint8Array, value: Uint8Array) => void,
   ): void {
-    const keys = [...this.#now.rows.keys()].map(fromHex).toSorted(compareBytes);
-    const first = after === undefined ? 0 : keys.findIndex((key) => compareBytes(key, after) > 0);
+    const names = [...this.#now.rows.keys()].toSorted(); // hex has the order of its bytes
+    const last = after === undefined ? "" : toHex(after);
+    const first = names.findIndex((name) => name > last);
     if (first < 0) return;
-    for (const key of keys.slice(first, first + countMax)) visit(key, this.get(key)!);
+    for (const name of names.slice(first, first + countMax)) {
+      visit(fromHex(name), this.#now.rows.get(name)!.slice());
+    }
   }
   count(): number {
     return this.#now.rows.size;

@@ -147,14 +147,22 @@ export function bestSet(
   assert(best !== undefined, "a row has a profile");
   return best;
 }
-/** Indexes of the profile that no usable fragment of `fragments` has. */
+/**
+ * Indexes of the profile that no usable fragment of `fragments` has. Two on one device, which a device that
+ * came back may have brought, would be lost together: the second of them counts as lacking.
+ */
 export function lacking(
   profile: Profile,
   fragments: readonly Fragment[],
   usable: (fragment: Fragment) => boolean,
 ): number[] {
   const there = new Set<number>();
-  for (const fragment of fragments) if (usable(fragment)) there.add(fragment.index);
+  const devices = new Set<number>();
+  for (const fragment of fragments) {
+    if (!usable(fragment) || there.has(fragment.index) || devices.has(fragment.device)) continue;
+    there.add(fragment.index);
+    devices.add(fragment.device);
+  }
   const missing: number[] = [];
   for (let i = 0; i < fragmentCount(profile); i++) if (!there.has(i)) missing.push(i);
   return missing;

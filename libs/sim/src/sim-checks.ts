@@ -15,7 +15,7 @@ import type { MapReader } from "@kiseki/ports";
 import type { ModelBucket, PlainModel } from "./sim-model.ts";
 import { textOf, uploadName } from "./sim-model.ts";
 import { must, never, SimFinding, type SimNode } from "./sim-node.ts";
-import { allVersions, listPage, readObject } from "./sim-reads.ts";
+import { allVersions, describeSeal, listPage, readObject } from "./sim-reads.ts";
 
 const pageSize = 7;
 
@@ -196,15 +196,20 @@ export function checkReferences(node: SimNode, isWhole: boolean): ReadonlySet<st
   return named;
 }
 
+/** Those of `refs` that something living names; the rest is garbage. */
+export function namedOf(node: SimNode, refs: readonly SealRef[]): readonly SealRef[] {
+  if (refs.length === 0) return refs;
+  const page = node.tenant.store.view((map) => listReferences(map, undefined, 1_000_000));
+  const living = page.references.filter(({ from }) => from !== "drop");
+  const named = new Set(living.map(({ sealId }) => toHex(sealId)));
+  return refs.filter(({ sealId }) => named.has(toHex(sealId)));
+}
 /** Of what repair calls lost, nothing may be named: else more was lost than the redundancy allows. */
 export function checkLost(node: SimNode, lost: readonly SealRef[]): void {
   if (lost.length === 0 || node.world.shape.rots) return;
-  const gone = new Set(lost.map(({ sealId }) => toHex(sealId)));
-  const page = node.tenant.store.view((map) => listReferences(map, undefined, 1_000_000));
-  const named = page.references.filter(
-    ({ sealId, from }) => from !== "drop" && gone.has(toHex(sealId)),
-  );
-  must(named.length === 0, `repair finds nothing lost (${named.length} seals are)`);
+  const named = namedOf(node, lost);
+  const words = named.map((ref) => describeSeal(node, ref)).join("; ");
+  must(named.length === 0, `repair finds nothing lost: ${words}`);
 }
 
 /** With nobody at work: collects, and finds that the devices hold what the map names and nothing else. */

@@ -8,6 +8,7 @@ import {
   toUtf8,
 } from "@kiseki/base";
 import { ChunkStoreError } from "@kiseki/chunk-store";
+import { ackMin, fragmentCount } from "@kiseki/placement";
 import type { Conditions, NewContent, Operation } from "@kiseki/composition";
 import {
   type ContentSource,
@@ -251,6 +252,7 @@ export class SimClients {
     const { content } = written;
     const md5 = written.digests.get("md5")!;
     must(Buffer.compare(md5, bodyMd5(seed, size)) === 0, "a body's MD5 is that of its bytes");
+    checkThickness(content);
     if (this.#prng.chance(1, 5))
       await node.alive(node.ports.clock.sleep(millis(this.#prng.below(12)), never));
     const isSmall = content.kind === "small";
@@ -610,6 +612,22 @@ export class SimClients {
     this.#node.world.clock.setWall(offset);
     this.#node.world.count("fault: clock set");
     return String(offset);
+  }
+}
+
+/** What is acknowledged survives the loss of one more device (STORE §4). */
+function checkThickness(content: NewContent): void {
+  const seals =
+    content.kind === "small"
+      ? [{ profile: content.ref.profile, missing: content.ref.missing }]
+      : content.kind === "extents"
+        ? content.extents.map(({ profile, seal }) => ({ profile, missing: seal?.missing ?? 0 }))
+        : [];
+  for (const { profile, missing } of seals) {
+    must(
+      fragmentCount(profile) - missing >= ackMin(profile),
+      `a stored chunk has one fragment more than it needs (${missing} are missing)`,
+    );
   }
 }
 

@@ -1,7 +1,8 @@
 import type { Prng } from "@kiseki/base";
 import { ChunkStoreError } from "@kiseki/chunk-store";
 import type { DiskFaultRates, SimDisk } from "./sim-disk.ts";
-import { checkLost } from "./sim-checks.ts";
+import { describeSeal } from "./sim-reads.ts";
+import { checkLost, namedOf } from "./sim-checks.ts";
 import { must, type SimNode } from "./sim-node.ts";
 import type { SimShardState } from "./sim-shard-store-state.ts";
 import type { SimTrace } from "./sim-trace.ts";
@@ -45,21 +46,28 @@ interface Victim {
 /** Faults of the world, within what the store promises to survive (STORE §6). */
 export class SimFaults {
   readonly #world: SimWorld;
+  readonly #trace: SimTrace;
   #victims: Victim[] = [];
   /** An old shard file that must be refused, and what was there before somebody put it back. */
   #honest: SimShardState | undefined;
 
-  constructor(world: SimWorld) {
+  constructor(world: SimWorld, trace: SimTrace) {
     this.#world = world;
+    this.#trace = trace;
+  }
+  #pathOf(disk: SimDisk): string {
+    for (const [path, one] of this.#world.disks) if (one === disk) return path;
+    return "";
   }
   get #prng(): Prng {
     return this.#world.prng;
   }
   /** Chooses which devices are ill in this phase, and how. */
-  begin(): void {
+  async begin(node: SimNode): Promise<void> {
     const world = this.#world;
     const disks = [...world.disks.values()];
-    const count = world.parity === 0 ? 0 : this.#prng.below(world.parity + 1) || 1;
+    const parity = Math.min(world.parity, await parityOfAll(node));
+    const count = parity === 0 ? 0 : this.#prng.below(parity + 1) || 1;
     while (this.#victims.length < count) {
       const disk = disks.splice(this.#prng.below(disks.length), 1)[0]!;
       const ailment = ailments[this.#prng.below(ailments.length)]!;
@@ -67,6 +75,8 @@ export class SimFaults {
       disk.full = ailment === "full" && this.#prng.chance(1, 2);
       this.#victims.push({ disk, ailment, kept: undefined });
     }
+    const ill = this.#victims.map(({ disk, ailment }) => `${this.#pathOf(disk)} ${ailment}`);
+    this.#trace.note(`phase begins, ill: ${ill.join(", ")}`);
     world.crashRate = crashRate;
     world.members.rates = memberRates;
   }
@@ -88,6 +98,7 @@ export class SimFaults {
     if (shape.rots) for (const disk of disks.values()) disk.rot(zonesStart);
     for (const victim of this.#victims) {
       const { disk, ailment } = victim;
+      this.#trace.note(`${this.#pathOf(disk)} ${ailment} strikes`);
       switch (ailment) {
         case "rot":
           for (let left = 1 + prng.below(40); left > 0; left--) disk.rot();
@@ -113,7 +124,7 @@ export class SimFaults {
     }
   }
   /** The process is dead: power or not, and what happens before the next start. */
-  whileDown(trace: SimTrace): void {
+  whileDown(): void {
     const world = this.#world;
     const prng = this.#prng;
     const isPower = prng.chance(1, 2);
@@ -125,7 +136,7 @@ export class SimFaults {
     for (const victim of this.#victims) this.#damage(victim);
     this.#changeMembers();
     this.#swapPaths();
-    trace.note(`${isPower ? "power cut" : "killed"}${isIndexLost ? ", index lost" : ""}`);
+    this.#trace.note(`${isPower ? "power cut" : "killed"}${isIndexLost ? ", index lost" : ""}`);
   }
   #damage(victim: Victim): void {
     const { disk, ailment, kept } = victim;
@@ -195,6 +206,20 @@ export class SimFaults {
   }
 }
 
+/** Losses that every chunk survives: one that was written while devices were out keeps its narrower profile. */
+async function parityOfAll(node: SimNode): Promise<number> {
+  let least = Number.POSITIVE_INFINITY;
+  await node.ports.chunkStore.matchCandidates(
+    ({ inspection: { profile } }) => {
+      const parity = profile.kind === "ec" ? profile.parity : profile.copies - 1;
+      least = Math.min(least, parity);
+      return undefined;
+    },
+    { all: true },
+  );
+  return least;
+}
+
 /** What an operator and the node do once nothing goes wrong any more: then nothing may be missing. */
 export async function heal(node: SimNode): Promise<void> {
   const { world, ports } = node;
@@ -203,12 +228,14 @@ export async function heal(node: SimNode): Promise<void> {
   if (world.shape.rots) return void (await chunkStore.scrub());
   for (let round = 0; ; round++) {
     const { faults } = await chunkStore.scrub();
-    const { repaired, lost, waiting } = await chunkStore.repair();
+    const { repaired, lost, waiting: all } = await chunkStore.repair();
+    const waiting = namedOf(node, all);
     world.count("faults found by scrub", faults);
     world.count("seals repaired", repaired);
     checkLost(node, lost);
     if (faults === 0 && waiting.length === 0) return;
-    must(round < 4, `repair ends (${faults} faults, ${waiting.length} seals wait)`);
+    const words = waiting.map((ref) => describeSeal(node, ref)).join("; ");
+    must(round < 4, `repair ends (${faults} faults, seals wait: ${words})`);
   }
 }
 

@@ -1,12 +1,14 @@
-import { millis, namespaceId, fromHex, toUtf8 } from "@kiseki/base";
+import { millis, namespaceId, fromHex, toHex, toUtf8 } from "@kiseki/base";
 import {
   type FoundObject,
   etagText,
   listObjects,
   listVersions,
   lookupObject,
+  readContent,
   type VersionRef,
 } from "@kiseki/composition";
+import type { SealRef } from "@kiseki/chunk-store";
 import { ContentReader, DamagedContentError } from "@kiseki/node/sim";
 import { type Body, sizeOf, sliceBody } from "./sim-body.ts";
 import {
@@ -85,12 +87,43 @@ export async function readObject(
   held.move(); // the reader leaves in its own time
   const bytes = await readBytes(node, found, { start, end, place, pause });
   if (bytes === undefined) {
-    must(world.shape.rots, `${query.key} is readable: nothing was damaged beyond the redundancy`);
+    const seals = describeSeals(node, found);
+    must(world.shape.rots, `${query.key} is readable, what was damaged is redundant (${seals})`);
     world.count("damage detected by a read");
     return `${text} damaged`;
   }
   must(Buffer.compare(bytes, sliceBody(seen.body, start, end)) === 0, `${query.key} has its bytes`);
   return text;
+}
+
+/** What the devices have of a seal, for whoever looks for the fault. */
+export function describeSeal(node: SimNode, { chunkId, sealId }: SealRef): string {
+  const inspection = node.ports.chunkStore.inspect(chunkId, sealId);
+  const name = toHex(sealId).slice(0, 12);
+  if (inspection === undefined) return `${name} is not in the index`;
+  const { profile, fragments, candidate, epoch } = inspection;
+  const counted = fragments.map(({ index, present, device }) => {
+    const path = node.ports.chunkStore
+      .status()
+      .devices.find((one) => toHex(one.id) === toHex(device))?.path;
+    return `${index} on ${path}${present ? "" : " not present"}`;
+  });
+  const kind =
+    profile.kind === "ec" ? `${profile.data}+${profile.parity}` : `${profile.copies} copies`;
+  return `${name} epoch ${epoch} ${kind}: ${counted.join(", ")}${candidate ? ", candidate" : ""}`;
+}
+
+/** What the devices have of an object, for whoever looks for the fault. */
+function describeSeals(node: SimNode, { cold, entry }: FoundObject): string {
+  const range = { start: 0, end: entry.size };
+  const page = node.tenant.store.view((map) => readContent(map, cold.content, range, 1000));
+  const { chunkStore } = node.ports;
+  const states = chunkStore.status().devices.map(({ path, state }) => `${path} ${state}`);
+  const seals = page.pieces.map((piece) => {
+    if (piece.kind === "hole") return "hole";
+    return describeSeal(node, { chunkId: piece.address.chunkId, sealId: piece.seal.sealId });
+  });
+  return `${seals.join("; ")}; ${states.join(", ")}`;
 }
 
 async function readBytes(

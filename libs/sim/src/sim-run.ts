@@ -31,12 +31,18 @@ export interface SimReport {
 export class SimFailure extends Error {
   override readonly name = "SimFailure";
   readonly seed: number;
+  readonly operations: number;
+  /** What was done last. */
   readonly last: readonly string[];
-  constructor(seed: number, last: readonly string[], cause: unknown) {
+  /** The last few thousand lines of what was done. */
+  readonly all: readonly string[];
+  constructor(seed: number, trace: SimTrace, cause: unknown) {
     const reason = cause instanceof Error ? `${cause.name}: ${cause.message}` : String(cause);
     super(`Seed ${seed}: ${reason}`, { cause });
     this.seed = seed;
-    this.last = last;
+    this.operations = trace.operations;
+    this.last = trace.last;
+    this.all = trace.all;
   }
 }
 
@@ -50,7 +56,7 @@ export async function runSeed(options: SimRunOptions): Promise<SimReport> {
   try {
     await run.all();
   } catch (reason) {
-    throw new SimFailure(options.seed, run.trace.last, reason);
+    throw new SimFailure(options.seed, run.trace, reason);
   }
   return run.report();
 }
@@ -66,7 +72,7 @@ class SimRun {
 
   constructor({ seed, operations, mutant }: SimRunOptions) {
     this.#world = new SimWorld(seed, mutant);
-    this.#faults = new SimFaults(this.#world);
+    this.#faults = new SimFaults(this.#world, this.trace);
     this.#operations = operations ?? operationsDefault;
   }
   report(): SimReport {
@@ -74,6 +80,8 @@ class SimRun {
     return { seed, operations: this.trace.operations, hash: this.trace.hash, counts };
   }
   async all(): Promise<void> {
+    const { devices, rots } = this.#world.shape;
+    this.trace.note(`${devices} devices, ${rots ? "rotting" : "sound"}`);
     await this.#world.format();
     await this.#start([]);
     while (this.trace.operations < this.#operations) await this.#phase();
@@ -87,7 +95,7 @@ class SimRun {
   async #phase(): Promise<void> {
     const world = this.#world;
     const end = Math.min(this.trace.operations + phaseOperations, this.#operations);
-    this.#faults.begin();
+    await runUntil(world.clock, this.#faults.begin(this.#living));
     while (this.trace.operations < end) {
       const clients = new SimClients(this.#living, this.trace);
       const count = Math.min(end - this.trace.operations, 20 + world.prng.below(100));
@@ -124,7 +132,7 @@ class SimRun {
     this.trace.note(`the process died with ${pending.length} submitted`);
     const seen = dead.ports.chunkStore.shardEpoch(dead.tenant.shard);
     if (this.#faults.tryOldShard(seen)) this.trace.note("an old shard file is put back");
-    else this.#faults.whileDown(this.trace);
+    else this.#faults.whileDown();
     await this.#start(pending);
   }
   /** Starts a process, again when it dies while it starts. */
@@ -139,7 +147,7 @@ class SimRun {
         else if (!(reason instanceof SimNodeDied || reason instanceof SimCrash)) throw reason;
         await node.bury();
         this.trace.note("the process died while it started");
-        this.#faults.whileDown(this.trace);
+        this.#faults.whileDown();
         continue;
       }
       this.#model = settleAfterCrash(node, { model: this.#model, pending });

@@ -1,6 +1,8 @@
+const lastCount = 60;
+
 /** What was done, in order: a running hash that two runs of one seed share, and the last lines of it. */
 export class SimTrace {
-  readonly #linesMax = 60;
+  readonly #linesMax = 5000;
   #lines: string[] = [];
   #a = 0xdeadbeef;
   #b = 0x41c6ce57;
@@ -20,7 +22,11 @@ export class SimTrace {
       (this.#a >>> 0).toString(16).padStart(8, "0") + (this.#b >>> 0).toString(16).padStart(8, "0")
     );
   }
+  /** More of it, for whoever looks for a fault. */
+  get all(): readonly string[] {
+    return this.#lines;
+  }
   get last(): readonly string[] {
-    return this.#lines.slice(-this.#linesMax);
+    return this.#lines.slice(-lastCount);
   }
 }
