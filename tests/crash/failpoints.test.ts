@@ -7,7 +7,7 @@ import { content, digest, S3Client } from "../support/s3-client.ts";
 import { chance, Workload } from "../support/workload.ts";
 
 const one: Layout = { devices: 1, mirrors: 0, deviceSize: "128MiB" };
-const six: Layout = { devices: 6, mirrors: 2, deviceSize: "96MiB" };
+const six: Layout = { devices: 6, mirrors: 2, deviceSize: "128MiB" };
 const killed = { code: null, signal: "SIGKILL" };
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 1e9));
 const dice = chance(seed);
@@ -34,13 +34,12 @@ const sequences: readonly (readonly (readonly [string, number])[])[] = [
   ],
   [
     ["collect-removed", 1],
-    ["wal-write", 30],
+    ["wal-synced", 10],
   ],
   [
     ["collect-dropped", 1],
     ["wal-sync", 10],
   ],
-  [["wal-synced", 10]],
   [["main-write", 2]],
   [["main-sync", 1]],
   [["main-synced", 1]],

@@ -5,7 +5,7 @@ import { S3Client } from "../support/s3-client.ts";
 import { chance, Workload } from "../support/workload.ts";
 
 const one: Layout = { devices: 1, mirrors: 0, deviceSize: "192MiB" };
-const six: Layout = { devices: 6, mirrors: 2, deviceSize: "96MiB" };
+const six: Layout = { devices: 6, mirrors: 2, deviceSize: "128MiB" };
 const kills = 2;
 const rounds = isFull ? 10 : 2;
 const firstSeed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 1e9));
