@@ -319,7 +319,9 @@ class StoredTenantKeys implements TenantKeys {
     });
   }
   rotateMaster(): number {
-    return this.#system.rotate();
+    const epoch = this.#system.rotate();
+    this.#parts.store.erase(); // the WAL holds the older masters, unless a reader is in the way
+    return epoch;
   }
   rotateKek(tenant: TenantId, signal: AbortSignal): Promise<string> {
     return this.#inLine(tenant, async () => {

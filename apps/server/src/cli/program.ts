@@ -3,6 +3,7 @@ import { completionScript, shells } from "./completion.ts";
 import { openConsole } from "./console.ts";
 import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
 import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
+import { listKeysets, rekey, rotateKek, rotateMaster } from "./keyset-commands.ts";
 import { replaceDevice, runScrub, runVerify } from "./long-commands.ts";
 import { act, type Work } from "./session.ts";
 import * as show from "./show-commands.ts";
@@ -59,7 +60,9 @@ export function buildProgram(
     "read every object as a client would and name what is damaged",
     runVerify,
   ).option("--quick", "ask the index alone, read no content");
-  addEncryption(group("encryption", "keys of the node: export, import, recovery"), add);
+  const encryption = group("encryption", "keys of the node: export, import, recovery, rotation");
+  addEncryption(encryption, add);
+  addKeysets(encryption, add);
   add(
     program,
     "version",
@@ -138,6 +141,32 @@ function addEncryption(parent: Command, add: Add): void {
       recoverEncryption,
     ),
   ).option("--code-file <path>", "first line is the code; else asked for, or standard input");
+}
+
+function addKeysets(parent: Command, add: Add): void {
+  const tenant = [
+    "--tenant <name>",
+    "name or id of the tenant; the default one when left out",
+  ] as const;
+  add(
+    parent,
+    "rekey",
+    "make a new keyset for new writes; what is stored follows in the background",
+    rekey,
+  ).option(...tenant);
+  add(
+    parent,
+    "keysets",
+    "list keysets that live and what is left under the older ones",
+    listKeysets,
+  ).option(...tenant);
+  add(parent, "rotate-master", "make a new master key; touches no data", rotateMaster);
+  add(
+    parent,
+    "rotate-kek",
+    "make a new version of the tenant's key in its key manager; touches no data",
+    rotateKek,
+  ).option(...tenant);
 }
 
 /** Runs the command that `words` name. Never throws for bad words or refusals. */

@@ -9,6 +9,7 @@ import { createBucket, deleteBucket, listBuckets } from "./buckets.ts";
 import { diagnose } from "./diagnose.ts";
 import { exportEncryption } from "./encryption.ts";
 import { toAdminError } from "./failure.ts";
+import { listKeysets, rekey, rotateKek, rotateMaster } from "./rekey.ts";
 import { replaceDevice } from "./replace-device.ts";
 import { scrub } from "./scrub.ts";
 import { listDevices, readStatus } from "./status.ts";
@@ -85,6 +86,10 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
     replaceDevice: (request, signal) => replacing.run(replaceDevice(parts, request, signal)),
     scrub: (_, signal) => scrubbing.run(scrub(parts, signal)),
     verify: (request, signal) => verifying.run(verify(parts, request, signal)),
+    rekey: ({ tenant }, signal) => told(() => rekey(parts, tenant, signal)),
+    listKeysets: ({ tenant }, signal) => told(() => listKeysets(parts, tenant, signal)),
+    rotateMaster: () => told(() => rotateMaster(parts)),
+    rotateKek: ({ tenant }, signal) => told(() => rotateKek(parts, tenant, signal)),
     exportEncryption: ({ passphrase }) =>
       told(async () => ({ sealed: new Uint8Array(await exportEncryption(parts, passphrase)) })),
   };

@@ -21,7 +21,7 @@ const repairMs = millis(2000);
 const compactMs = millis(10_000);
 const checkpointMs = millis(60_000);
 const orphanMs = millis(15_000);
-const keysetMs = millis(5000);
+const keysetMs = millis(1000);
 const scrubPauseMs = millis(60_000);
 
 /** What a node does by itself: collection, repair, compaction, scrub, checkpoints. One loop each, until disposed. */
@@ -44,7 +44,7 @@ export class Housekeeping implements AsyncDisposable {
       if (chunkStore.status().candidates === 0) return;
       await matchOrphans(parts.ports, parts.tenants.all, { signal: this.#abort.signal });
     });
-    this.#repeat("keysets", keysetMs, () => parts.keysets.runRound(this.#abort.signal));
+    this.#repeat("keysets", keysetMs, () => parts.keysets.runWhenDue(this.#abort.signal));
     this.#repeat("scrub", scrubPauseMs, () => this.#scrub());
   }
 

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiseki/v1/node_admin.proto.
  */
 export const file_kiseki_v1_node_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IoYDChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkSDwoHdmVyc2lvbhgNIAEoCRITCgtub3dfdW5peF9tcxgOIAEoBBITCgtjaHVua19jb3VudBgPIAEoBBIVCg1yZXBhaXJfcXVldWVkGBAgASgEIkIKCENhcGFjaXR5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhIKCnVzZWRfYnl0ZXMYAiABKAQSDQoFc3RhdGUYAyABKAkiPgoGTWVtYmVyEhEKCWRpcmVjdG9yeRgBIAEoCRISCgppc19wcmVzZW50GAIgASgIEg0KBXN0YXRlGAMgASgJIoYBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFc3RhdGUYAyABKAkSEwoLdG90YWxfYnl0ZXMYBCABKAQSEgoKdXNlZF9ieXRlcxgFIAEoBBITCgtmYXVsdF9jb3VudBgGIAEoBBIOCgZyZWFzb24YByABKAkiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJbCgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBCI2ChJMaXN0QnVja2V0c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAkSEQoJY291bnRfbWF4GAIgASgNIkcKE0xpc3RCdWNrZXRzUmVzcG9uc2USIgoHYnVja2V0cxgBIAMoCzIRLmtpc2VraS52MS5CdWNrZXQSDAoEbmV4dBgCIAEoCSIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UiXQoJQWNjZXNzS2V5EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAyABKAQSEgoKaXNfZW5hYmxlZBgEIAEoCCIXChVMaXN0QWNjZXNzS2V5c1JlcXVlc3QiQwoWTGlzdEFjY2Vzc0tleXNSZXNwb25zZRIpCgthY2Nlc3Nfa2V5cxgBIAMoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiJgoWQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBIMCgR1c2VyGAEgASgJIl4KF0NyZWF0ZUFjY2Vzc0tleVJlc3BvbnNlEigKCmFjY2Vzc19rZXkYASABKAsyFC5raXNla2kudjEuQWNjZXNzS2V5EhkKEXNlY3JldF9hY2Nlc3Nfa2V5GAIgASgJIkUKGFNldEFjY2Vzc0tleVN0YXRlUmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJEhIKCmlzX2VuYWJsZWQYAiABKAgiRQoZU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRIoCgphY2Nlc3Nfa2V5GAEgASgLMhQua2lzZWtpLnYxLkFjY2Vzc0tleSIvChZEZWxldGVBY2Nlc3NLZXlSZXF1ZXN0EhUKDWFjY2Vzc19rZXlfaWQYASABKAkiGQoXRGVsZXRlQWNjZXNzS2V5UmVzcG9uc2UiFAoSTGlzdERldmljZXNSZXF1ZXN0IjkKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLmtpc2VraS52MS5EZXZpY2UiWgoUUmVwbGFjZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFZm9yY2UYAyABKAgSEgoKc2l6ZV9ieXRlcxgEIAEoBCKnAQoVUmVwbGFjZURldmljZVJlc3BvbnNlEhIKCmRvbmVfY291bnQYASABKAQSEwoLdG90YWxfY291bnQYAiABKAQSEgoKbG9zdF9jb3VudBgDIAEoBBIRCglkZXZpY2VfaWQYBCABKAkSFgoOcmVwYWlyZWRfY291bnQYBSABKAQSFQoNd2FpdGluZ19jb3VudBgGIAEoBBIPCgdpc19kb25lGAcgASgIIg4KDFNjcnViUmVxdWVzdCLfAQoNU2NydWJSZXNwb25zZRINCgVwaGFzZRgBIAEoCRISCgpkb25lX2NvdW50GAIgASgEEhMKC3RvdGFsX2NvdW50GAMgASgEEhQKDHJlY29yZF9jb3VudBgEIAEoBBIRCgliYWRfY291bnQYBSABKAQSFgoOcmVwYWlyZWRfY291bnQYBiABKAQSEgoKbG9zdF9jb3VudBgHIAEoBBIVCg13YWl0aW5nX2NvdW50GAggASgEEhkKEXdyb25nX3RhYmxlX2NvdW50GAkgASgEEg8KB2lzX2RvbmUYCiABKAgiLgoNVmVyaWZ5UmVxdWVzdBIOCgZidWNrZXQYASABKAkSDQoFcXVpY2sYAiABKAgi5wEKDlZlcmlmeVJlc3BvbnNlEhQKDG9iamVjdF9jb3VudBgBIAEoBBIUCgxvYmplY3RfdG90YWwYAiABKAQSKQoHZGFtYWdlZBgDIAMoCzIYLmtpc2VraS52MS5EYW1hZ2VkT2JqZWN0EhIKCmJ5dGVfY291bnQYBCABKAQSFgoOZGVncmFkZWRfY291bnQYBSABKAQSEgoKbG9zdF9jb3VudBgGIAEoBBITCgtjaHVua19jb3VudBgHIAEoBBIYChBsb3N0X2NodW5rX2NvdW50GAggASgEEg8KB2lzX2RvbmUYCSABKAgiXAoNRGFtYWdlZE9iamVjdBIOCgZidWNrZXQYASABKAkSCwoDa2V5GAIgASgMEg0KBXN0YXRlGAMgASgJEg4KBmRldGFpbBgEIAEoCRIPCgd2ZXJzaW9uGAUgASgJIi0KF0V4cG9ydEVuY3J5cHRpb25SZXF1ZXN0EhIKCnBhc3NwaHJhc2UYASABKAkiKgoYRXhwb3J0RW5jcnlwdGlvblJlc3BvbnNlEg4KBnNlYWxlZBgBIAEoDDLFCQoQTm9kZUFkbWluU2VydmljZRJJCgpHZXRWZXJzaW9uEhwua2lzZWtpLnYxLkdldFZlcnNpb25SZXF1ZXN0Gh0ua2lzZWtpLnYxLkdldFZlcnNpb25SZXNwb25zZRJGCglHZXRTdGF0dXMSGy5raXNla2kudjEuR2V0U3RhdHVzUmVxdWVzdBocLmtpc2VraS52MS5HZXRTdGF0dXNSZXNwb25zZRJDCghEaWFnbm9zZRIaLmtpc2VraS52MS5EaWFnbm9zZVJlcXVlc3QaGy5raXNla2kudjEuRGlhZ25vc2VSZXNwb25zZRJMCgtMaXN0QnVja2V0cxIdLmtpc2VraS52MS5MaXN0QnVja2V0c1JlcXVlc3QaHi5raXNla2kudjEuTGlzdEJ1Y2tldHNSZXNwb25zZRJPCgxDcmVhdGVCdWNrZXQSHi5raXNla2kudjEuQ3JlYXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5DcmVhdGVCdWNrZXRSZXNwb25zZRJPCgxEZWxldGVCdWNrZXQSHi5raXNla2kudjEuRGVsZXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5EZWxldGVCdWNrZXRSZXNwb25zZRJVCg5MaXN0QWNjZXNzS2V5cxIgLmtpc2VraS52MS5MaXN0QWNjZXNzS2V5c1JlcXVlc3QaIS5raXNla2kudjEuTGlzdEFjY2Vzc0tleXNSZXNwb25zZRJYCg9DcmVhdGVBY2Nlc3NLZXkSIS5raXNla2kudjEuQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5DcmVhdGVBY2Nlc3NLZXlSZXNwb25zZRJeChFTZXRBY2Nlc3NLZXlTdGF0ZRIjLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlTdGF0ZVJlcXVlc3QaJC5raXNla2kudjEuU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRJYCg9EZWxldGVBY2Nlc3NLZXkSIS5raXNla2kudjEuRGVsZXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5EZWxldGVBY2Nlc3NLZXlSZXNwb25zZRJMCgtMaXN0RGV2aWNlcxIdLmtpc2VraS52MS5MaXN0RGV2aWNlc1JlcXVlc3QaHi5raXNla2kudjEuTGlzdERldmljZXNSZXNwb25zZRJUCg1SZXBsYWNlRGV2aWNlEh8ua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXF1ZXN0GiAua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXNwb25zZTABEjwKBVNjcnViEhcua2lzZWtpLnYxLlNjcnViUmVxdWVzdBoYLmtpc2VraS52MS5TY3J1YlJlc3BvbnNlMAESPwoGVmVyaWZ5Ehgua2lzZWtpLnYxLlZlcmlmeVJlcXVlc3QaGS5raXNla2kudjEuVmVyaWZ5UmVzcG9uc2UwARJbChBFeHBvcnRFbmNyeXB0aW9uEiIua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXF1ZXN0GiMua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IoYDChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkSDwoHdmVyc2lvbhgNIAEoCRITCgtub3dfdW5peF9tcxgOIAEoBBITCgtjaHVua19jb3VudBgPIAEoBBIVCg1yZXBhaXJfcXVldWVkGBAgASgEIkIKCENhcGFjaXR5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhIKCnVzZWRfYnl0ZXMYAiABKAQSDQoFc3RhdGUYAyABKAkiPgoGTWVtYmVyEhEKCWRpcmVjdG9yeRgBIAEoCRISCgppc19wcmVzZW50GAIgASgIEg0KBXN0YXRlGAMgASgJIoYBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFc3RhdGUYAyABKAkSEwoLdG90YWxfYnl0ZXMYBCABKAQSEgoKdXNlZF9ieXRlcxgFIAEoBBITCgtmYXVsdF9jb3VudBgGIAEoBBIOCgZyZWFzb24YByABKAkiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJbCgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBCI2ChJMaXN0QnVja2V0c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAkSEQoJY291bnRfbWF4GAIgASgNIkcKE0xpc3RCdWNrZXRzUmVzcG9uc2USIgoHYnVja2V0cxgBIAMoCzIRLmtpc2VraS52MS5CdWNrZXQSDAoEbmV4dBgCIAEoCSIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UiXQoJQWNjZXNzS2V5EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAyABKAQSEgoKaXNfZW5hYmxlZBgEIAEoCCIXChVMaXN0QWNjZXNzS2V5c1JlcXVlc3QiQwoWTGlzdEFjY2Vzc0tleXNSZXNwb25zZRIpCgthY2Nlc3Nfa2V5cxgBIAMoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiJgoWQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBIMCgR1c2VyGAEgASgJIl4KF0NyZWF0ZUFjY2Vzc0tleVJlc3BvbnNlEigKCmFjY2Vzc19rZXkYASABKAsyFC5raXNla2kudjEuQWNjZXNzS2V5EhkKEXNlY3JldF9hY2Nlc3Nfa2V5GAIgASgJIkUKGFNldEFjY2Vzc0tleVN0YXRlUmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJEhIKCmlzX2VuYWJsZWQYAiABKAgiRQoZU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRIoCgphY2Nlc3Nfa2V5GAEgASgLMhQua2lzZWtpLnYxLkFjY2Vzc0tleSIvChZEZWxldGVBY2Nlc3NLZXlSZXF1ZXN0EhUKDWFjY2Vzc19rZXlfaWQYASABKAkiGQoXRGVsZXRlQWNjZXNzS2V5UmVzcG9uc2UiFAoSTGlzdERldmljZXNSZXF1ZXN0IjkKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLmtpc2VraS52MS5EZXZpY2UiWgoUUmVwbGFjZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFZm9yY2UYAyABKAgSEgoKc2l6ZV9ieXRlcxgEIAEoBCKnAQoVUmVwbGFjZURldmljZVJlc3BvbnNlEhIKCmRvbmVfY291bnQYASABKAQSEwoLdG90YWxfY291bnQYAiABKAQSEgoKbG9zdF9jb3VudBgDIAEoBBIRCglkZXZpY2VfaWQYBCABKAkSFgoOcmVwYWlyZWRfY291bnQYBSABKAQSFQoNd2FpdGluZ19jb3VudBgGIAEoBBIPCgdpc19kb25lGAcgASgIIg4KDFNjcnViUmVxdWVzdCLfAQoNU2NydWJSZXNwb25zZRINCgVwaGFzZRgBIAEoCRISCgpkb25lX2NvdW50GAIgASgEEhMKC3RvdGFsX2NvdW50GAMgASgEEhQKDHJlY29yZF9jb3VudBgEIAEoBBIRCgliYWRfY291bnQYBSABKAQSFgoOcmVwYWlyZWRfY291bnQYBiABKAQSEgoKbG9zdF9jb3VudBgHIAEoBBIVCg13YWl0aW5nX2NvdW50GAggASgEEhkKEXdyb25nX3RhYmxlX2NvdW50GAkgASgEEg8KB2lzX2RvbmUYCiABKAgiLgoNVmVyaWZ5UmVxdWVzdBIOCgZidWNrZXQYASABKAkSDQoFcXVpY2sYAiABKAgi5wEKDlZlcmlmeVJlc3BvbnNlEhQKDG9iamVjdF9jb3VudBgBIAEoBBIUCgxvYmplY3RfdG90YWwYAiABKAQSKQoHZGFtYWdlZBgDIAMoCzIYLmtpc2VraS52MS5EYW1hZ2VkT2JqZWN0EhIKCmJ5dGVfY291bnQYBCABKAQSFgoOZGVncmFkZWRfY291bnQYBSABKAQSEgoKbG9zdF9jb3VudBgGIAEoBBITCgtjaHVua19jb3VudBgHIAEoBBIYChBsb3N0X2NodW5rX2NvdW50GAggASgEEg8KB2lzX2RvbmUYCSABKAgiXAoNRGFtYWdlZE9iamVjdBIOCgZidWNrZXQYASABKAkSCwoDa2V5GAIgASgMEg0KBXN0YXRlGAMgASgJEg4KBmRldGFpbBgEIAEoCRIPCgd2ZXJzaW9uGAUgASgJIi0KF0V4cG9ydEVuY3J5cHRpb25SZXF1ZXN0EhIKCnBhc3NwaHJhc2UYASABKAkiKgoYRXhwb3J0RW5jcnlwdGlvblJlc3BvbnNlEg4KBnNlYWxlZBgBIAEoDCIeCgxSZWtleVJlcXVlc3QSDgoGdGVuYW50GAEgASgJIh8KDVJla2V5UmVzcG9uc2USDgoGa2V5c2V0GAEgASgNIp8BCgZLZXlzZXQSDgoGa2V5c2V0GAEgASgNEhIKCmlzX2N1cnJlbnQYAiABKAgSEgoKaXNfY291bnRlZBgDIAEoCBITCgtjaHVua19jb3VudBgEIAEoBBIbChNzbWFsbF9jb250ZW50X2NvdW50GAUgASgEEhgKEHNoYXJkX2ZpbGVfY291bnQYBiABKAQSEQoJbG9nX2NvdW50GAcgASgEIiQKEkxpc3RLZXlzZXRzUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiUwoTTGlzdEtleXNldHNSZXNwb25zZRIiCgdrZXlzZXRzGAEgAygLMhEua2lzZWtpLnYxLktleXNldBIYChB1bnJlYWRhYmxlX2NvdW50GAIgASgEIhUKE1JvdGF0ZU1hc3RlclJlcXVlc3QiJQoUUm90YXRlTWFzdGVyUmVzcG9uc2USDQoFZXBvY2gYASABKAQiIgoQUm90YXRlS2VrUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiJAoRUm90YXRlS2VrUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCTLoCwoQTm9kZUFkbWluU2VydmljZRJJCgpHZXRWZXJzaW9uEhwua2lzZWtpLnYxLkdldFZlcnNpb25SZXF1ZXN0Gh0ua2lzZWtpLnYxLkdldFZlcnNpb25SZXNwb25zZRJGCglHZXRTdGF0dXMSGy5raXNla2kudjEuR2V0U3RhdHVzUmVxdWVzdBocLmtpc2VraS52MS5HZXRTdGF0dXNSZXNwb25zZRJDCghEaWFnbm9zZRIaLmtpc2VraS52MS5EaWFnbm9zZVJlcXVlc3QaGy5raXNla2kudjEuRGlhZ25vc2VSZXNwb25zZRJMCgtMaXN0QnVja2V0cxIdLmtpc2VraS52MS5MaXN0QnVja2V0c1JlcXVlc3QaHi5raXNla2kudjEuTGlzdEJ1Y2tldHNSZXNwb25zZRJPCgxDcmVhdGVCdWNrZXQSHi5raXNla2kudjEuQ3JlYXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5DcmVhdGVCdWNrZXRSZXNwb25zZRJPCgxEZWxldGVCdWNrZXQSHi5raXNla2kudjEuRGVsZXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5EZWxldGVCdWNrZXRSZXNwb25zZRJVCg5MaXN0QWNjZXNzS2V5cxIgLmtpc2VraS52MS5MaXN0QWNjZXNzS2V5c1JlcXVlc3QaIS5raXNla2kudjEuTGlzdEFjY2Vzc0tleXNSZXNwb25zZRJYCg9DcmVhdGVBY2Nlc3NLZXkSIS5raXNla2kudjEuQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5DcmVhdGVBY2Nlc3NLZXlSZXNwb25zZRJeChFTZXRBY2Nlc3NLZXlTdGF0ZRIjLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlTdGF0ZVJlcXVlc3QaJC5raXNla2kudjEuU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRJYCg9EZWxldGVBY2Nlc3NLZXkSIS5raXNla2kudjEuRGVsZXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5EZWxldGVBY2Nlc3NLZXlSZXNwb25zZRJMCgtMaXN0RGV2aWNlcxIdLmtpc2VraS52MS5MaXN0RGV2aWNlc1JlcXVlc3QaHi5raXNla2kudjEuTGlzdERldmljZXNSZXNwb25zZRJUCg1SZXBsYWNlRGV2aWNlEh8ua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXF1ZXN0GiAua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXNwb25zZTABEjwKBVNjcnViEhcua2lzZWtpLnYxLlNjcnViUmVxdWVzdBoYLmtpc2VraS52MS5TY3J1YlJlc3BvbnNlMAESPwoGVmVyaWZ5Ehgua2lzZWtpLnYxLlZlcmlmeVJlcXVlc3QaGS5raXNla2kudjEuVmVyaWZ5UmVzcG9uc2UwARJbChBFeHBvcnRFbmNyeXB0aW9uEiIua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXF1ZXN0GiMua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXNwb25zZRI6CgVSZWtleRIXLmtpc2VraS52MS5SZWtleVJlcXVlc3QaGC5raXNla2kudjEuUmVrZXlSZXNwb25zZRJMCgtMaXN0S2V5c2V0cxIdLmtpc2VraS52MS5MaXN0S2V5c2V0c1JlcXVlc3QaHi5raXNla2kudjEuTGlzdEtleXNldHNSZXNwb25zZRJPCgxSb3RhdGVNYXN0ZXISHi5raXNla2kudjEuUm90YXRlTWFzdGVyUmVxdWVzdBofLmtpc2VraS52MS5Sb3RhdGVNYXN0ZXJSZXNwb25zZRJGCglSb3RhdGVLZWsSGy5raXNla2kudjEuUm90YXRlS2VrUmVxdWVzdBocLmtpc2VraS52MS5Sb3RhdGVLZWtSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message kiseki.v1.GetVersionRequest
@@ -1028,6 +1028,202 @@ export const ExportEncryptionResponseSchema: GenMessage<ExportEncryptionResponse
   messageDesc(file_kiseki_v1_node_admin, 36);
 
 /**
+ * @generated from message kiseki.v1.RekeyRequest
+ */
+export type RekeyRequest = Message<"kiseki.v1.RekeyRequest"> & {
+  /**
+   * Name or id; empty: the default tenant.
+   *
+   * @generated from field: string tenant = 1;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message kiseki.v1.RekeyRequest.
+ * Use `create(RekeyRequestSchema)` to create a new message.
+ */
+export const RekeyRequestSchema: GenMessage<RekeyRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 37);
+
+/**
+ * @generated from message kiseki.v1.RekeyResponse
+ */
+export type RekeyResponse = Message<"kiseki.v1.RekeyResponse"> & {
+  /**
+   * @generated from field: uint32 keyset = 1;
+   */
+  keyset: number;
+};
+
+/**
+ * Describes the message kiseki.v1.RekeyResponse.
+ * Use `create(RekeyResponseSchema)` to create a new message.
+ */
+export const RekeyResponseSchema: GenMessage<RekeyResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 38);
+
+/**
+ * @generated from message kiseki.v1.Keyset
+ */
+export type Keyset = Message<"kiseki.v1.Keyset"> & {
+  /**
+   * @generated from field: uint32 keyset = 1;
+   */
+  keyset: number;
+
+  /**
+   * New writes go under it.
+   *
+   * @generated from field: bool is_current = 2;
+   */
+  isCurrent: boolean;
+
+  /**
+   * The rest is of older keysets, as of the last count; condemned seals count until they are collected.
+   *
+   * @generated from field: bool is_counted = 3;
+   */
+  isCounted: boolean;
+
+  /**
+   * @generated from field: uint64 chunk_count = 4;
+   */
+  chunkCount: bigint;
+
+  /**
+   * @generated from field: uint64 small_content_count = 5;
+   */
+  smallContentCount: bigint;
+
+  /**
+   * @generated from field: uint64 shard_file_count = 6;
+   */
+  shardFileCount: bigint;
+
+  /**
+   * @generated from field: uint64 log_count = 7;
+   */
+  logCount: bigint;
+};
+
+/**
+ * Describes the message kiseki.v1.Keyset.
+ * Use `create(KeysetSchema)` to create a new message.
+ */
+export const KeysetSchema: GenMessage<Keyset> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 39);
+
+/**
+ * @generated from message kiseki.v1.ListKeysetsRequest
+ */
+export type ListKeysetsRequest = Message<"kiseki.v1.ListKeysetsRequest"> & {
+  /**
+   * @generated from field: string tenant = 1;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message kiseki.v1.ListKeysetsRequest.
+ * Use `create(ListKeysetsRequestSchema)` to create a new message.
+ */
+export const ListKeysetsRequestSchema: GenMessage<ListKeysetsRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 40);
+
+/**
+ * @generated from message kiseki.v1.ListKeysetsResponse
+ */
+export type ListKeysetsResponse = Message<"kiseki.v1.ListKeysetsResponse"> & {
+  /**
+   * Newest first.
+   *
+   * @generated from field: repeated kiseki.v1.Keyset keysets = 1;
+   */
+  keysets: Keyset[];
+
+  /**
+   * Content that could not be read when it was to be sealed again.
+   *
+   * @generated from field: uint64 unreadable_count = 2;
+   */
+  unreadableCount: bigint;
+};
+
+/**
+ * Describes the message kiseki.v1.ListKeysetsResponse.
+ * Use `create(ListKeysetsResponseSchema)` to create a new message.
+ */
+export const ListKeysetsResponseSchema: GenMessage<ListKeysetsResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 41);
+
+/**
+ * @generated from message kiseki.v1.RotateMasterRequest
+ */
+export type RotateMasterRequest = Message<"kiseki.v1.RotateMasterRequest"> & {
+};
+
+/**
+ * Describes the message kiseki.v1.RotateMasterRequest.
+ * Use `create(RotateMasterRequestSchema)` to create a new message.
+ */
+export const RotateMasterRequestSchema: GenMessage<RotateMasterRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 42);
+
+/**
+ * @generated from message kiseki.v1.RotateMasterResponse
+ */
+export type RotateMasterResponse = Message<"kiseki.v1.RotateMasterResponse"> & {
+  /**
+   * @generated from field: uint64 epoch = 1;
+   */
+  epoch: bigint;
+};
+
+/**
+ * Describes the message kiseki.v1.RotateMasterResponse.
+ * Use `create(RotateMasterResponseSchema)` to create a new message.
+ */
+export const RotateMasterResponseSchema: GenMessage<RotateMasterResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 43);
+
+/**
+ * @generated from message kiseki.v1.RotateKekRequest
+ */
+export type RotateKekRequest = Message<"kiseki.v1.RotateKekRequest"> & {
+  /**
+   * @generated from field: string tenant = 1;
+   */
+  tenant: string;
+};
+
+/**
+ * Describes the message kiseki.v1.RotateKekRequest.
+ * Use `create(RotateKekRequestSchema)` to create a new message.
+ */
+export const RotateKekRequestSchema: GenMessage<RotateKekRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 44);
+
+/**
+ * @generated from message kiseki.v1.RotateKekResponse
+ */
+export type RotateKekResponse = Message<"kiseki.v1.RotateKekResponse"> & {
+  /**
+   * As the key manager calls it.
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+};
+
+/**
+ * Describes the message kiseki.v1.RotateKekResponse.
+ * Use `create(RotateKekResponseSchema)` to create a new message.
+ */
+export const RotateKekResponseSchema: GenMessage<RotateKekResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 45);
+
+/**
  * Administration of one storage node. Spoken by the kiseki command over Connect on the data RPC port
  * (9100) or the node's local socket. Names of objects appear only in answers to Verify.
  *
@@ -1161,6 +1357,46 @@ export const NodeAdminService: GenService<{
     methodKind: "unary";
     input: typeof ExportEncryptionRequestSchema;
     output: typeof ExportEncryptionResponseSchema;
+  },
+  /**
+   * A new keyset for the tenant's new writes; what is stored follows in the background.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.Rekey
+   */
+  rekey: {
+    methodKind: "unary";
+    input: typeof RekeyRequestSchema;
+    output: typeof RekeyResponseSchema;
+  },
+  /**
+   * Which keysets of the tenant live, and what the last count found under the older ones.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.ListKeysets
+   */
+  listKeysets: {
+    methodKind: "unary";
+    input: typeof ListKeysetsRequestSchema;
+    output: typeof ListKeysetsResponseSchema;
+  },
+  /**
+   * A new master key; wraps the system's shares anew and touches no data.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.RotateMaster
+   */
+  rotateMaster: {
+    methodKind: "unary";
+    input: typeof RotateMasterRequestSchema;
+    output: typeof RotateMasterResponseSchema;
+  },
+  /**
+   * A new version of the tenant's KEK; wraps its shares anew and touches no data.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.RotateKek
+   */
+  rotateKek: {
+    methodKind: "unary";
+    input: typeof RotateKekRequestSchema;
+    output: typeof RotateKekResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_kiseki_v1_node_admin, 0);

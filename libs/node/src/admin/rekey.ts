@@ -1,0 +1,54 @@
+import { type TenantId, toHex, toUuid } from "@kiseki/base";
+import { RpcError } from "@kiseki/rpc";
+import { rekeyTenant } from "../keys/rekey.ts";
+import type { AdminParts } from "./types.ts";
+
+/** The tenant by name or id; the default one for an empty word. @throws {RpcError} `not_found`. */
+function findTenant({ node }: AdminParts, word: string): TenantId {
+  if (word === "") return node.defaultTenant;
+  const found = node.storage.catalog
+    .tenants()
+    .find(({ id, name }) => name === word || toUuid(id) === word || toHex(id) === word);
+  if (found === undefined) throw new RpcError("not_found", "There is no tenant of this name or id");
+  return found.id;
+}
+
+/** @throws {RpcError} and what the tenant's keys throw. */
+export async function rekey(parts: AdminParts, tenant: string, signal: AbortSignal) {
+  const { storage, tenants } = parts.node;
+  const rekeyParts = { tenantKeys: storage.tenantKeys, tenants };
+  return { keyset: await rekeyTenant(rekeyParts, findTenant(parts, tenant), signal) };
+}
+
+export async function listKeysets(parts: AdminParts, word: string, signal: AbortSignal) {
+  const { tenants, keysets: follower } = parts.node;
+  const id = findTenant(parts, word);
+  const tenant = await tenants.open(id, "read", signal);
+  const keys = tenant.keys("read");
+  const standing = follower.standing(id);
+  const keysets = [...keys.keysets]
+    .toSorted((a, b) => b - a)
+    .map((keyset) => {
+      const isCurrent = keyset === keys.current;
+      const use = isCurrent ? undefined : standing?.old.get(keyset);
+      return {
+        keyset,
+        isCurrent,
+        isCounted: use !== undefined,
+        chunkCount: BigInt(use?.chunks ?? 0),
+        smallContentCount: BigInt(use?.smallContents ?? 0),
+        shardFileCount: BigInt(use?.shardFiles ?? 0),
+        logCount: BigInt(use?.logs ?? 0),
+      };
+    });
+  return { keysets, unreadableCount: BigInt(standing?.unreadable ?? 0) };
+}
+
+export function rotateMaster({ node }: AdminParts) {
+  return { epoch: BigInt(node.storage.tenantKeys.rotateMaster()) };
+}
+
+export async function rotateKek(parts: AdminParts, word: string, signal: AbortSignal) {
+  const tenant = findTenant(parts, word);
+  return { version: await parts.node.storage.tenantKeys.rotateKek(tenant, signal) };
+}
