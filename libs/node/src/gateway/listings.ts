@@ -131,7 +131,10 @@ export function listParts(scope: CallScope, call: ListPartsCall): CallOutcome {
   const page = scope.tenant.store.view((map) =>
     listPartPage(map, dirKeys, { namespace, key, upload, after, countMax }),
   );
-  if (page.kind === "refused") throw refusalFailure(page.code);
+  if (page.kind === "refused") {
+    const isUpload = page.code === "no_such_upload";
+    throw refusalFailure(page.code, isUpload ? [["UploadId", call.uploadId]] : []);
+  }
   const { checksumAlgorithm, isChecksumComposite } = page.upload;
   return {
     result: {

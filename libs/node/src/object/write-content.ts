@@ -79,7 +79,10 @@ class ContentWriter {
   async run(source: ContentSource): Promise<WrittenContent> {
     const { size } = this.#request;
     const { chunkSize } = this.#ports;
-    if (size === 0) return this.#finish({ kind: "empty" }, await this.#digestNothing());
+    if (size === 0) {
+      await this.#ending(source);
+      return this.#finish({ kind: "empty" }, await this.#digestNothing());
+    }
     if (size <= chunkSize) return this.#runSingle(source);
     using state = this.#ports.datapath.openHash(["md5", ...this.#request.algorithms]);
     try {
