@@ -103,15 +103,45 @@ function authenticatedCipher(native: Symbols): Pick<Crypto, "seal" | "open"> {
   };
 }
 
+/** What `write` puts into `size` new bytes. */
+function digest(size: number, write: (target: Uint8Array) => unknown): Uint8Array {
+  const target = newBytes(size);
+  assert(write(target) !== 0, "the digest was computed");
+  return target;
+}
+
+function keyDerivation(native: Symbols): Pick<AwsLc, "hkdfExtract" | "hkdfExpand"> {
+  return {
+    hkdfExtract: (salt, secret) =>
+      digest(32, (target) =>
+        native.kiseki_hkdf_extract(
+          address(salt),
+          salt.byteLength,
+          address(secret),
+          secret.byteLength,
+          target,
+        ),
+      ),
+    hkdfExpand(prk, info, size) {
+      assert(size >= 1 && size <= 8160, "HKDF expands to [1, 8160] bytes");
+      return digest(size, (target) =>
+        native.kiseki_hkdf_expand(
+          prk,
+          prk.byteLength,
+          address(info),
+          info.byteLength,
+          target,
+          size,
+        ),
+      );
+    },
+  };
+}
+
 /** Loads `libkiseki-aws-lc` from `directory` (built by `scripts/native`). @throws {Error} if it is not there. */
 export function openAwsLc(directory: string): AwsLc {
   const native = dlopen(`${directory}/libkiseki-aws-lc.${suffix}`, symbols).symbols;
   assert(native.kiseki_aws_lc_abi() === abiVersion, "native and TypeScript sides agree on the ABI");
-  const digest = (size: number, write: (target: Uint8Array) => unknown): Uint8Array => {
-    const target = newBytes(size);
-    assert(write(target) !== 0, "the digest was computed");
-    return target;
-  };
   return {
     version: String(native.kiseki_aws_lc_version()),
     isFips: native.kiseki_aws_lc_fips() === 1,
@@ -140,29 +170,7 @@ export function openAwsLc(directory: string): AwsLc {
       const source = joined(parts);
       return digest(16, (target) => native.kiseki_md5(address(source), source.byteLength, target));
     },
-    hkdfExtract: (salt, secret) =>
-      digest(32, (target) =>
-        native.kiseki_hkdf_extract(
-          address(salt),
-          salt.byteLength,
-          address(secret),
-          secret.byteLength,
-          target,
-        ),
-      ),
-    hkdfExpand(prk, info, size) {
-      assert(size >= 1 && size <= 8160, "HKDF expands to [1, 8160] bytes");
-      return digest(size, (target) =>
-        native.kiseki_hkdf_expand(
-          prk,
-          prk.byteLength,
-          address(info),
-          info.byteLength,
-          target,
-          size,
-        ),
-      );
-    },
+    ...keyDerivation(native),
     aesBlock(key, block) {
       assert(key.byteLength === 32 && block.byteLength === 16, "AES-256: key of 32, block of 16");
       return digest(16, (target) => native.kiseki_aes_block(key, block, target));

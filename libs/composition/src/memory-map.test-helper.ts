@@ -25,24 +25,32 @@ function firstAbove(count: number, isAbove: (index: number) => boolean): number 
   return low;
 }
 
+/** A place in the blocks: of a row, or where one would be put. */
+interface Place {
+  readonly block: number;
+  readonly index: number;
+}
+const isBefore = (a: Place, b: Place): boolean =>
+  a.block < b.block || (a.block === b.block && a.index < b.index);
+
+/** Where `key` is or would be put. */
+function seekIn(blocks: readonly Row[][], key: Uint8Array): Place & { readonly isThere: boolean } {
+  const above = firstAbove(blocks.length, (i) => {
+    const first = blocks[i]![0];
+    return first !== undefined && compareBytes(first[0], key) > 0;
+  });
+  const block = Math.max(0, above - 1);
+  const rows = blocks[block]!;
+  const index = firstAbove(rows.length, (i) => compareBytes(rows[i]![0], key) >= 0);
+  const row = rows[index];
+  return { block, index, isThere: row !== undefined && compareBytes(row[0], key) === 0 };
+}
+
 export function memoryMap(): MemoryMap {
   /** Never empty but for the first one. */
   const blocks: Row[][] = [[]];
   const touched = { gets: 0, scans: 0, rows: 0 };
-  /** Where `key` is or would be put. */
-  const seek = (key: Uint8Array): { block: number; index: number; isThere: boolean } => {
-    const above = firstAbove(blocks.length, (i) => {
-      const first = blocks[i]![0];
-      return first !== undefined && compareBytes(first[0], key) > 0;
-    });
-    const block = Math.max(0, above - 1);
-    const rows = blocks[block]!;
-    const index = firstAbove(rows.length, (i) => compareBytes(rows[i]![0], key) >= 0);
-    const row = rows[index];
-    return { block, index, isThere: row !== undefined && compareBytes(row[0], key) === 0 };
-  };
-  const isBefore = (a: { block: number; index: number }, b: typeof a): boolean =>
-    a.block < b.block || (a.block === b.block && a.index < b.index);
+  const seek = (key: Uint8Array) => seekIn(blocks, key);
   return {
     touched,
     reset: () => Object.assign(touched, { gets: 0, scans: 0, rows: 0 }),

@@ -16,9 +16,11 @@ const blockSize = 4096;
 
 export function datapathContract(name: string, open: OpenDatapathPlace): void {
   arenaContract(name, open);
+  arenaRandomContract(name, open);
   borrowContract(name, open);
   hashContract(name, open);
   deviceContract(name, open);
+  deviceLoadContract(name, open);
   deviceLimitContract(name, open);
   sealedChunkContract(name, open);
 }
@@ -84,7 +86,9 @@ function arenaContract(name: string, open: OpenDatapathPlace): void {
     using whole = arena.lend(arena.sizeTotal);
     expect(whole?.bytes.byteLength).toBe(arena.sizeTotal);
   });
+}
 
+function arenaRandomContract(name: string, open: OpenDatapathPlace): void {
   test(`${name}: lend() loses and doubles nothing over many loans`, async () => {
     const seed = Number(process.env["KISEKI_SIM_SEED"] ?? 7);
     const prng = prngFromSeed(seed);
@@ -282,7 +286,9 @@ function deviceContract(name: string, open: OpenDatapathPlace): void {
     expect(toHex(found.bytes.subarray(0, 64))).toBe(toHex(lease.bytes.subarray(last, last + 64)));
     expect(toHex(found.bytes.subarray(last))).toBe(toHex(lease.bytes.subarray(0, 64)));
   });
+}
 
+function deviceLoadContract(name: string, open: OpenDatapathPlace): void {
   test(`${name}: many jobs at once on many devices all settle`, async () => {
     await using place = await open();
     const { datapath } = place;
