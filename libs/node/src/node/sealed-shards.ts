@@ -1,4 +1,4 @@
-import { millis, type Prng, type ShardId, toHex } from "@kiseki/base";
+import { failpoint, millis, type Prng, type ShardId, toHex } from "@kiseki/base";
 import type { KeysetKeyring, TenantKeyring } from "@kiseki/keys";
 import type { Clock, Crypto } from "@kiseki/ports";
 import { closeSlot, type MemberSet } from "@kiseki/sealed-sqlite";
@@ -42,7 +42,9 @@ export function sealedShards(
       const store = openSqliteShardStore({ openDatabase: file.open, crypto, sumKey });
       // Only now, that the newer one was read, the older ones are not needed any more.
       for (const other of filesNamed(members, name)) {
-        if (other.keyset < file.keyset) members.deleteFile(other.file);
+        if (other.keyset >= file.keyset) continue;
+        failpoint("rewrite-opened");
+        members.deleteFile(other.file);
       }
       return { store, close: () => void closeSlot(file.slot) };
     } catch (reason) {
