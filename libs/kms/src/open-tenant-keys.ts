@@ -392,6 +392,10 @@ class StoredTenantKeys implements TenantKeys {
     store.erase(); // the WAL holds what the row was, unless a reader is in the way
     this.#endKeyring(tenant);
   }
+  isShredded(tenant: TenantId): boolean {
+    const state = this.#parts.store.tenant(tenant)?.state;
+    return state !== undefined && state !== "live";
+  }
   unfinishedShreds(): readonly TenantId[] {
     return this.#parts.store.unfinishedShreds();
   }

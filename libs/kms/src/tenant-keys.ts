@@ -47,6 +47,8 @@ export interface TenantKeys extends AsyncDisposable {
   addKeyset(tenant: TenantId, signal: AbortSignal): Promise<Keyset>;
   /** Deletes the shares of an old keyset that a scan found empty. @throws {TenantKeysError} `in_use`. */
   dropKeyset(tenant: TenantId, keyset: Keyset, use: KeysetUse): void;
+  /** True from the begin of the tenant's shred, for ever. Asks no KMS. */
+  isShredded(tenant: TenantId): boolean;
   /** Tenants whose shred began and did not end: a start repeats it. */
   unfinishedShreds(): readonly TenantId[];
   /** Destroys the KEK and deletes our wrapped shares. May be repeated; from its begin the tenant stays closed. */

@@ -6,6 +6,8 @@ import { Gateway, type GatewayOptions } from "../gateway/handler.ts";
 import type { BucketAliases } from "../gateway/scope.ts";
 import { Budget } from "../object/budget.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
+import { type ShredParts, shredTenant, unsweptTenants } from "../keys/shred-tenant.ts";
+import type { ShredReport } from "@kiseki/kms";
 import { KeysetFollower } from "../keys/follow-keysets.ts";
 import type { Credentials } from "./config-directory.ts";
 import { allNodeSafeties } from "../safeties.ts";
@@ -27,6 +29,8 @@ export interface StorageNode extends AsyncDisposable {
   readonly defaultTenant: TenantId;
   /** The first access key, as the config directory holds it. */
   readonly credentials: Credentials;
+  /** See `shredTenant`. */
+  shred(tenant: TenantId, signal: AbortSignal): Promise<ShredReport>;
   /** Opens the default tenant: what administration works on. */
   openDefaultTenant(signal: AbortSignal): Promise<OpenTenant>;
 }
@@ -71,7 +75,8 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
       onFatal: parts.onFatal,
     }),
   );
-  await finishShreds(storage, log);
+  const shredParts: ShredParts = { ...storage, tenants };
+  await finishShreds(shredParts, log);
   const { tenant, credentials } = await ensureFirst(parts, storage);
   const openDefaultTenant = (signal: AbortSignal) => tenants.open(tenant, "write", signal);
   await openFirst(openDefaultTenant, log);
@@ -100,16 +105,18 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     startedAt: clock.realtime(),
     defaultTenant: tenant,
     credentials,
+    shred: (tenant, signal) => shredTenant(shredParts, tenant, signal),
     openDefaultTenant,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-/** A shred that was cut short is done again: nobody may read that tenant, and its shares are still there. */
-async function finishShreds({ tenantKeys }: Storage, log: Logger): Promise<void> {
-  for (const tenant of tenantKeys.unfinishedShreds()) {
+/** A shred that was cut short is done again: nobody may read that tenant, and what it stored is in the way. */
+async function finishShreds(parts: ShredParts, log: Logger): Promise<void> {
+  const begun = [...parts.tenantKeys.unfinishedShreds(), ...unsweptTenants(parts)];
+  for (const tenant of begun) {
     try {
-      await tenantKeys.shred(tenant, new AbortController().signal);
+      await shredTenant(parts, tenant, new AbortController().signal);
     } catch (reason) {
       const error = reason instanceof Error ? reason.message : "unknown";
       log.error({ error }, "a shred is not finished yet; the next start tries again");
