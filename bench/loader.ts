@@ -62,6 +62,7 @@ export async function buildLoader(): Promise<string> {
 
 interface Counters {
   readonly cpuSeconds: number;
+  /** Handed to write calls; what the kernel counts as written (`write_bytes`) are whole folios, many times as much. */
   readonly writtenBytes: number;
 }
 
@@ -71,7 +72,7 @@ async function readCounters(pid: number): Promise<Counters> {
   const io = await readFile(`/proc/${pid}/io`, "utf8");
   return {
     cpuSeconds: (Number(fields[11]) + Number(fields[12])) / clockTicks,
-    writtenBytes: Number(/^write_bytes: (\d+)$/m.exec(io)?.[1] ?? 0),
+    writtenBytes: Number(/^wchar: (\d+)$/m.exec(io)?.[1] ?? 0),
   };
 }
 

@@ -1,2 +1,179 @@
-export async function writeReport(): Promise<void> {}
-export async function plot(): Promise<void> {}
+/** Writes docs/benchmarks.md and the SVG beside it out of bench/results; nothing in them is written by hand. */
+import { readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { MemoryResult } from "./memory.ts";
+import type { CaseResult, S3Result } from "./s3.ts";
+import type { ScaleResult } from "./scale.ts";
+import { root } from "./servers.ts";
+
+type Result = S3Result | MemoryResult | ScaleResult;
+
+/** Least ratio to MinIO with the same layout; a case without one has no floor. */
+const floors: Readonly<Record<S3Result["layout"], Readonly<Record<string, number>>>> = {
+  six: {
+    ...{ "put-4k": 4, "put-8k": 4, "put-64k": 4, "put-64m": 1 },
+    ...{ "get-4k": 2, "get-64k": 2, "get-64m": 0.8 },
+  },
+  one: {
+    ...{ "put-4k": 1.5, "put-8k": 1.5, "put-64k": 1.5, "put-64m": 0.9 },
+    ...{ "get-4k": 1.5, "get-64k": 1.5, "get-64m": 0.6 },
+  },
+};
+
+const folder = join(root, "bench/results");
+
+async function readResults(): Promise<readonly Result[]> {
+  const names = (await readdir(folder)).filter((name) => name.endsWith(".json")).toSorted();
+  return Promise.all(
+    names.map(async (name) => JSON.parse(await readFile(join(folder, name), "utf8")) as Result),
+  );
+}
+
+const fixed = (n: number | undefined, digits: number): string =>
+  n === undefined ? "" : n.toFixed(digits);
+
+function rate(figures: CaseResult["kiseki"]): string {
+  const isLarge = figures.megabytes_per_second > 30 && figures.operations_per_second < 2000;
+  const operations = `${fixed(figures.operations_per_second, figures.operations_per_second < 20 ? 1 : 0)}/s`;
+  return isLarge ? `${operations}, ${fixed(figures.megabytes_per_second, 0)} MB/s` : operations;
+}
+
+function cpu(figures: CaseResult["kiseki"]): string {
+  return figures.cpu_us_per_operation >= 10_000
+    ? `${fixed(figures.cpu_us_per_operation / 1000, 0)} ms`
+    : `${fixed(figures.cpu_us_per_operation, 0)} µs`;
+}
+
+function sideOf(figures: CaseResult["kiseki"]): readonly string[] {
+  return [
+    rate(figures),
+    `${fixed(figures.p50_ms, 1)} / ${fixed(figures.p99_ms, 0)}`,
+    cpu(figures),
+    fixed(figures.syncs_per_operation, 2),
+    figures.written_per_byte < 0.005 ? "" : fixed(figures.written_per_byte, 2),
+    fixed(figures.memory_peak_megabytes, 0),
+  ];
+}
+
+const row = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
+
+function renderS3(result: S3Result): readonly string[] {
+  const peer = result.peer ?? "no peer";
+  const floorsHere = result.peer === "minio" ? floors[result.layout] : {};
+  const head = [
+    ...["case", "server", "rate", "p50 / p99 ms", "CPU per operation", "syncs per operation"],
+    ...["written per byte", "peak MB", "rate, ours / peer", "CPU, peer / ours", "floor"],
+  ];
+  const lines = result.cases.flatMap((one) => {
+    const floor = floorsHere[one.case];
+    const verdict =
+      floor === undefined ? "" : `${floor} ${(one.ratio ?? 0) >= floor ? "met" : "**missed**"}`;
+    const ratios = [fixed(one.ratio, 2), fixed(one.cpu_ratio, 2), verdict];
+    const ours = row([one.case, "kiseki", ...sideOf(one.kiseki), ...ratios]);
+    return one.peer ? [ours, row(["", peer, ...sideOf(one.peer), "", "", ""])] : [ours];
+  });
+  return [
+    `## S3, ${result.layout === "six" ? "six devices 4+2" : "one device"}, against ${peer}`,
+    "",
+    `${result.date.slice(0, 10)}, commit ${result.commit}, ${result.machine}; ${result.rounds} rounds of ${result.seconds} s a case, medians; load average ${result.load_average.toFixed(1)}.`,
+    "",
+    row(head),
+    row(head.map(() => "---")),
+    ...lines,
+    "",
+  ];
+}
+
+function renderMemory(result: MemoryResult): readonly string[] {
+  return [
+    "## Memory",
+    "",
+    `${result.date.slice(0, 10)}, commit ${result.commit}, ${result.machine}. Resident, MB of 10⁶ bytes.`,
+    "",
+    row(["what", "MB", "limit", ""]),
+    row(["---", "---", "---", "---"]),
+    ...result.rows.map(({ what, megabytes, limit }) =>
+      row([what, fixed(megabytes, 0), String(limit), megabytes <= limit ? "met" : "**missed**"]),
+    ),
+    "",
+  ];
+}
+
+function renderScale(result: ScaleResult): readonly string[] {
+  return [
+    `## ${result.objects.toLocaleString("en")} objects`,
+    "",
+    `${result.date.slice(0, 10)}, commit ${result.commit}, ${result.machine}.`,
+    "",
+    row(["what", "value", "limit", ""]),
+    row(["---", "---", "---", "---"]),
+    ...result.rows.map(({ what, value, limit, isMet }) =>
+      row([what, value, limit, isMet === undefined ? "" : isMet ? "met" : "**missed**"]),
+    ),
+    "",
+  ];
+}
+
+function render(result: Result): readonly string[] {
+  switch (result.kind) {
+    case "s3":
+      return renderS3(result);
+    case "memory":
+      return renderMemory(result);
+    case "scale":
+      return renderScale(result);
+    default:
+      return result satisfies never;
+  }
+}
+
+const introduction = `# Benchmarks
+
+Made by \`bun run bench report\` out of \`bench/results\`; do not edit.
+
+Both servers live on the same disk, signed requests come from the same loader (one thread and one keep-alive connection
+a client, signatures and payload hashes made before the clock starts), on the same cores as the servers. The cases of a
+round run on one server and then on the other, the other one stopped meanwhile; rounds change the order. Before its first
+round a case runs for some seconds uncounted. Every body is compared, the last objects of each PUT are read back. Only
+ratios within a run mean anything: the cores are shared with the loader and with whatever else the machine does. Kiseki
+seals and checks all it stores; the peers store plain bytes. CPU is user and system time of the server process; written
+bytes are those handed to write calls; syncs are counted by strace and leave out writes to files opened with O_DSYNC.
+`;
+
+export async function writeReport(): Promise<void> {
+  const parts = (await readResults()).flatMap(render);
+  await writeFile(join(root, "docs/benchmarks.md"), `${introduction}\n${parts.join("\n")}`);
+}
+
+/** One bar per case and result: our rate over the peer's, on a logarithmic scale from 1/8 to 16. */
+export async function plot(): Promise<void> {
+  const all = (await readResults()).filter((result) => result.kind === "s3");
+  const bars = all.flatMap((result) =>
+    result.cases
+      .filter(({ ratio }) => ratio !== undefined && ratio > 0)
+      .map(({ case: name, ratio }) => ({
+        label: `${name}, ${result.layout}, ${result.peer}`,
+        ratio: ratio!,
+      })),
+  );
+  const x = (ratio: number): number => 240 + Math.min(7, Math.max(0, Math.log2(ratio) + 3)) * 80;
+  const height = 40 + bars.length * 18;
+  const marks = [0.125, 0.25, 0.5, 1, 2, 4, 8, 16].map(
+    (at) =>
+      `<line x1="${x(at)}" y1="24" x2="${x(at)}" y2="${height - 8}" stroke="#bbb"/><text x="${x(at)}" y="16" text-anchor="middle">${at}</text>`,
+  );
+  const drawn = bars.map(({ label, ratio }, at) => {
+    const left = Math.min(x(1), x(ratio));
+    const width = Math.max(1, Math.abs(x(ratio) - x(1)));
+    const y = 30 + at * 18;
+    const colour = ratio >= 1 ? "#2a7" : "#c53";
+    return `<text x="232" y="${y + 10}" text-anchor="end">${label}</text><rect x="${left}" y="${y}" width="${width}" height="12" fill="${colour}"/>`;
+  });
+  const svg = [
+    `<svg xmlns="http://www.w3.org/2000/svg" width="820" height="${height}" font-family="sans-serif" font-size="11">`,
+    ...marks,
+    ...drawn,
+    "</svg>\n",
+  ];
+  await writeFile(join(root, "docs/benchmarks.svg"), svg.join("\n"));
+}

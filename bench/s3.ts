@@ -1,6 +1,6 @@
 /** `bun run bench s3`: the same load on our server and on a peer, in turn, on the same disk. */
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { arch, cpus, release, tmpdir, totalmem } from "node:os";
+import { arch, cpus, loadavg, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { type Case, type Figures, runCase } from "./loader.ts";
 import { type Layout, root, type Server, type ServerName, startServer } from "./servers.ts";
@@ -37,9 +37,13 @@ export interface S3Result {
   readonly peer: ServerName | undefined;
   readonly seconds: number;
   readonly rounds: number;
+  /** Of the machine over the last five minutes, at the end. */
+  readonly load_average: number;
   readonly cases: readonly CaseResult[];
 }
 
+/** How long a case runs before its first round: code is compiled, caches are filled. */
+const warmSeconds = 3;
 const KiB = 1024;
 const MiB = 1024 * KiB;
 
@@ -111,6 +115,11 @@ class Contestant {
     if (one.objects === 0 || (template.isCold && !(await dropCaches()))) return;
     const isSequential = one.operation === "put" || one.operation === "delete";
     this.server.resume();
+    if (round === 0 && !template.isCold && one.operation !== "delete") {
+      const isPut = one.operation === "put";
+      const warm = isPut ? { ...one, prefix: `warm-${one.prefix}`, seed: 1000 } : one;
+      await runCase(this.server, warm, Math.min(warmSeconds, options.seconds));
+    }
     const figures = await runCase(this.server, one, options.seconds);
     const list = this.rounds.get(one.name) ?? [];
     this.rounds.set(one.name, [...list, figures]);
@@ -206,6 +215,7 @@ export async function benchS3(options: S3Options): Promise<S3Result> {
     peer: options.peer,
     seconds: options.seconds,
     rounds: options.rounds,
+    load_average: loadavg()[1]!,
     cases: measured.map(({ name }) => compare(name, ours!, peer)),
   };
   for (const one of result.cases) {
