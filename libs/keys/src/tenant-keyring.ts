@@ -37,7 +37,7 @@ export class TenantKeyring implements Disposable {
   readonly tenant: TenantId;
   readonly current: Keyset;
   readonly #crypto: Crypto;
-  readonly #keysets: ReadonlyMap<Keyset, KeysetKeyring>;
+  readonly #keysets: Map<Keyset, KeysetKeyring>;
   readonly #idKey: Secret;
   readonly #dirSecret: Secret;
   readonly #chainKey: TenantKeyringParts["chainKey"];
@@ -71,6 +71,13 @@ export class TenantKeyring implements Disposable {
   keyset(keyset: Keyset): KeysetKeyring | undefined {
     assert(this.#isOpen, "a closed keyring is not used");
     return this.#keysets.get(keyset);
+  }
+  /** Wipes the keys of an older keyset that nothing is under any more; from then on it is not live. */
+  forget(keyset: Keyset): void {
+    assert(this.#isOpen, "a closed keyring is not used");
+    assert(keyset !== this.current, "the current keyset is live");
+    this.#keysets.get(keyset)?.[Symbol.dispose]();
+    this.#keysets.delete(keyset);
   }
   /** The keyring for new writes. */
   get writing(): KeysetKeyring {

@@ -366,14 +366,25 @@ class StoredTenantKeys implements TenantKeys {
         fresh.insert();
         store.updateTenantSecrets({ tenant, ...sealed });
       });
-      this.#endKeyring(tenant);
+      await this.#renewKeyring(tenant);
       return number;
     });
   }
-  /** Keyrings that do not fit the store any more end, also those being opened. */
-  #endKeyring(tenant: TenantId): void {
+  /**
+   * A keyring that is open is replaced by one that fits the store, so that who reads goes on without a gap; where
+   * that fails, and while it is being opened still, it ends.
+   */
+  async #renewKeyring(tenant: TenantId): Promise<void> {
     const entry = this.#tenants.find(tenant);
-    if (entry !== undefined) this.#tenants.end(entry, "lost", "keyset");
+    if (entry === undefined) return;
+    if (entry.keyring === undefined) return this.#tenants.end(entry, "lost", "keyset");
+    try {
+      const keyring = await this.#unlock(this.#liveRow(tenant), entry.ended.signal);
+      if (entry.keyring !== undefined) this.#tenants.replace(entry, keyring);
+      else keyring[Symbol.dispose]();
+    } catch {
+      this.#tenants.end(entry, "lost", "keyset"); // the next opening says why
+    }
   }
   dropKeyset(tenant: TenantId, number: Keyset, use: KeysetUse): void {
     const { store } = this.#parts;
@@ -390,7 +401,9 @@ class StoredTenantKeys implements TenantKeys {
     }
     store.change(() => store.deleteKeyset(tenant, number));
     store.erase(); // the WAL holds what the row was, unless a reader is in the way
-    this.#endKeyring(tenant);
+    const entry = this.#tenants.find(tenant);
+    if (entry?.keyring !== undefined) entry.keyring.forget(number);
+    else if (entry !== undefined) this.#tenants.end(entry, "lost", "keyset");
   }
   isShredded(tenant: TenantId): boolean {
     const state = this.#parts.store.tenant(tenant)?.state;

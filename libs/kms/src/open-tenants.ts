@@ -71,6 +71,15 @@ export class OpenTenants {
     entry.validatedAt = validatedAt;
     void this.#expire(entry);
   }
+  /** Takes over `keyring` in the place of the one that is open, which is wiped, and tells the listeners. */
+  replace(entry: TenantEntry, keyring: TenantKeyring): void {
+    assert(this.isPresent(entry), "only the present entry has keys");
+    const old = entry.keyring;
+    assert(old !== undefined, "the entry is open");
+    entry.keyring = keyring;
+    old[Symbol.dispose]();
+    for (const listener of this.#listeners) listener(entry.tenant, "keyset");
+  }
   validated(entry: TenantEntry, validatedAt: Millis): void {
     this.step(entry, "validated");
     entry.validatedAt = validatedAt;

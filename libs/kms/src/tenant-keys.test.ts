@@ -317,6 +317,37 @@ test("addKeyset() brings new roots and keeps ids, dirKeys and the old keyset", a
   expect([...keyring.keysets]).toEqual([keyset(2)]);
   expect(() => world.keys.dropKeyset(world.tenant, keyset(2), unused)).toThrow("Cannot drop");
 });
+test("addKeyset() and dropKeyset() leave no gap to a tenant that is open", async () => {
+  const world = await openTenantWorld();
+  const { keys, tenant } = world;
+  const first = await keys.open(tenant, "write", never);
+  let without = 0;
+  using _ = keys.onLost(() => (without += keys.get(tenant, "write") === undefined ? 1 : 0));
+  await keys.addKeyset(tenant, never);
+  expect([without, first.isOpen]).toEqual([0, false]);
+  const second = keys.get(tenant, "write");
+  expect(second?.current).toBe(keyset(2));
+  keys.dropKeyset(tenant, keyset(1), unused);
+  expect(keys.get(tenant, "write")).toBe(second);
+  expect([...second!.keysets]).toEqual([keyset(2)]);
+  expect(second!.keyset(keyset(1))).toBeUndefined();
+});
+test("addKeyset() whose new keys cannot be opened at once ends the old ones; the next opening has them", async () => {
+  const world = await openTenantWorld();
+  const { keys, tenant, kms } = world;
+  await keys.open(tenant, "write", never);
+  const { change } = world.store;
+  world.store.change = (act) => {
+    kms.fault = "unavailable"; // from the moment in which the keyset is there
+    return change.call(world.store, act) as never;
+  };
+  await keys.addKeyset(tenant, never);
+  world.store.change = change;
+  expect(keys.get(tenant, "read")).toBeUndefined();
+  expect(world.lost).toEqual(["keyset"]);
+  kms.fault = undefined;
+  expect((await keys.open(tenant, "write", never)).current).toBe(keyset(2));
+});
 test("shred() closes at once, deletes our wraps and is the end, however often it is asked", async () => {
   const world = await openTenantWorld();
   const { keys, tenant, store, lost } = world;

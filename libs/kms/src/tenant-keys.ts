@@ -33,7 +33,10 @@ export interface TenantKeys extends AsyncDisposable {
   open(tenant: TenantId, need: KeyNeed, signal: AbortSignal): Promise<TenantKeyring>;
   /** Wipes the tenant's keys here; the next `open` asks the KMS. */
   close(tenant: TenantId): void;
-  /** Called, in order of registration, right after a tenant's keys were wiped: close its shards, zeroize slots and caches. Disposal unregisters. */
+  /**
+   * Called, in order of registration, right after a tenant's keys were wiped: close its shards, zeroize slots and
+   * caches. With reason `keyset` newer keys may be at hand already. Disposal unregisters.
+   */
   onLost(listener: (tenant: TenantId, reason: LossReason) => void): Disposable;
   /** Key of a shard's MAC chain; needs no KMS, works while the tenant is closed. 32 new bytes. @throws {TenantKeysError} `not_found`, `damaged`. */
   chainKey(tenant: TenantId, keyset: Keyset, shard: ShardId): Uint8Array;
@@ -43,9 +46,9 @@ export interface TenantKeys extends AsyncDisposable {
   rotateMaster(): number;
   /** New version of the tenant's KEK, its shares wrapped by it. Touches no data. Returns the provider's epoch id. */
   rotateKek(tenant: TenantId, signal: AbortSignal): Promise<string>;
-  /** Keyset k+1 for new writes, idKey and dirSecret sealed anew under it. Keyrings handed out end (`keyset`). */
+  /** Keyset k+1 for new writes, idKey and dirSecret sealed anew under it. Keyrings handed out end (`keyset`); a tenant that is open has a new one at once. */
   addKeyset(tenant: TenantId, signal: AbortSignal): Promise<Keyset>;
-  /** Deletes the shares of an old keyset that a scan found empty. @throws {TenantKeysError} `in_use`. */
+  /** Deletes the shares of an old keyset that a scan found empty; keyrings handed out go on without it. @throws {TenantKeysError} `in_use`. */
   dropKeyset(tenant: TenantId, keyset: Keyset, use: KeysetUse): void;
   /** True from the begin of the tenant's shred, for ever. Asks no KMS. */
   isShredded(tenant: TenantId): boolean;

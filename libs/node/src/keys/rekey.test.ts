@@ -2,7 +2,16 @@ import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { newBytes, prngFromSeed } from "@kiseki/base";
 import { SqliteShardStore } from "@kiseki/shard-store";
-import { get, makeBucket, never, openAt, put, temporaryFolder } from "./bed.test-helper.ts";
+import {
+  get,
+  makeBucket,
+  never,
+  openAt,
+  openReader,
+  put,
+  readAll,
+  temporaryFolder,
+} from "./bed.test-helper.ts";
 import { rekeyTenant } from "./rekey.ts";
 import type { StorageNode } from "../node/open-node.ts";
 import { countOldEntries } from "./old-log.ts";
@@ -73,4 +82,31 @@ test("rekeyTenant() under load loses no acknowledged write; what it refuses can 
   await Promise.all(writers);
   expect(acknowledged.size).toBeGreaterThan(60);
   for (const [key, bytes] of acknowledged) expect(await get(node, key)).toEqual(Buffer.from(bytes));
+}, 20_000);
+
+test("rekeyTenant() cuts no read that is under way", async () => {
+  await using folder = await temporaryFolder();
+  await using node = await openAt(folder.path);
+  await makeBucket(node);
+  const bytes = prngFromSeed(13).fill(newBytes(6_000_000));
+  await put(node, "large", bytes);
+  let isOver = false;
+  let reads = 0;
+  // Readers that opened under one keyset read on under the next ones.
+  const readers = Array.from({ length: 3 }, async () => {
+    while (!isOver) {
+      using reader = await openReader(node, "large").catch(() => undefined); // it is between two openings
+      if (reader === undefined) continue;
+      expect(await readAll(reader)).toEqual(Buffer.from(bytes));
+      reads += 1;
+    }
+  });
+  for (let round = 0; round < 4; round++) {
+    const before = reads;
+    await rekey(node);
+    await node.keysets.runRound(never);
+    while (reads < before + 3) await Bun.sleep(1);
+  }
+  isOver = true;
+  await Promise.all(readers);
 }, 20_000);
