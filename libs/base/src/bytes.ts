@@ -1,11 +1,5 @@
-const hexDigits = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, "0"));
-
 /** Lower-case hex. */
-export function toHex(source: Uint8Array): string {
-  let text = "";
-  for (let i = 0; i < source.byteLength; i++) text += hexDigits[source[i]!]!;
-  return text;
-}
+export const toHex = (source: Uint8Array): string => source.toHex();
 
 /** @throws {RangeError} when `text` is not an even number of hex digits. */
 export function fromHex(text: string): Uint8Array {
@@ -13,8 +7,7 @@ export function fromHex(text: string): Uint8Array {
     throw new RangeError("Cannot read hex: odd length or a foreign digit");
   }
   const target = newBytes(text.length / 2);
-  for (let i = 0; i < target.byteLength; i++)
-    target[i] = Number.parseInt(text.slice(2 * i, 2 * i + 2), 16);
+  target.setFromHex(text);
   return target;
 }
 

@@ -8,8 +8,8 @@ export interface Overlay extends MapWriter {
   writes(): readonly RowWrite[];
 }
 
-/** One character per byte: a key for `Map`. Keys of rows are far below the limit on arguments. */
-const keyText = (key: Uint8Array): string => String.fromCharCode(...key);
+/** A key for `Map`; the engine's own hex is several times as fast as a character per byte. */
+const keyText = (key: Uint8Array): string => key.toHex();
 
 export function overlayOf(base: MapReader): Overlay {
   const rows = new Map<string, RowWrite>();

@@ -27,7 +27,13 @@ type Purpose =
 /** Salts of HKDF-Extract: one per kind of secret, so that no secret is extracted twice into one key. */
 type SecretKind = "chain-root" | "cluster-root" | "dir-root" | "master-root" | "root";
 
-export const label = (purpose: Purpose | SecretKind): Uint8Array => toUtf8(`kiseki/${purpose}/v1`);
+const labels = new Map<Purpose | SecretKind, Uint8Array>();
+/** Shared: copied into what it opens, never changed. */
+export function label(purpose: Purpose | SecretKind): Uint8Array {
+  let bytes = labels.get(purpose);
+  if (bytes === undefined) labels.set(purpose, (bytes = toUtf8(`kiseki/${purpose}/v1`)));
+  return bytes;
+}
 
 /** A field of fixed width, little-endian. */
 export function u32Field(n: number): Uint8Array {

@@ -37,10 +37,8 @@ export interface ShardTxHost {
   rollback(): void;
 }
 
-/** Keys of bytes as keys of a `Map`: one character per byte. */
-function textOf(key: Uint8Array): string {
-  return Buffer.from(key.buffer, key.byteOffset, key.byteLength).toString("latin1");
-}
+/** Keys of bytes as keys of a `Map`. */
+const textOf = (key: Uint8Array): string => key.toHex();
 
 /**
  * A batch over an open SQLite transaction. Changed rows wait in a small cache, so that a row written
