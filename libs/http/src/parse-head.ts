@@ -71,11 +71,8 @@ function frameHead(
   const isOld = line.version === "1.0";
   const body = bodyFraming(found, isOld, limits);
   if (typeof body === "string") return body;
-  let expectsContinue = false;
-  if (found.expect !== undefined && !isOld) {
-    if (found.expect.toLowerCase() !== "100-continue") return "unsupported_expectation";
-    expectsContinue = true;
-  }
+  // RFC 9110 §10.1.1 lets a server pass over expectations that it does not know.
+  const expectsContinue = !isOld && found.expect?.toLowerCase() === "100-continue";
   return {
     method: line.method,
     target: line.target,

@@ -150,7 +150,7 @@ const faults: readonly (readonly [HttpFaultCode, string])[] = [
     "POST / HTTP/1.0\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n",
   ],
   ["space_before_colon", `${start}Transfer-Encoding : chunked\r\n\r\n`],
-  ["unsupported_expectation", `${start}Expect: 200-ok\r\n\r\n`],
+  ["unsupported_expectation", `${start}Expect: 100-continue\r\nExpect: 100-continue\r\n\r\n`],
   ...[
     "x\r\n",
     "\r\n",

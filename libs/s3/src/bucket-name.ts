@@ -4,11 +4,12 @@ const ipv4Like = /^[0-9]{1,3}(\.[0-9]{1,3}){3}$/;
 const reservedPrefixes = ["xn--", "sthree-", "amzn-s3-demo-"] as const;
 const reservedSuffixes = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"] as const;
 
-/** 3 to 63 lower-case letters, digits, dots and hyphens; no address, no doubled dot, none of AWS's reserved ends. */
+/** 3 to 63 lower-case letters, digits, dots and hyphens; no address, no doubled dot, no hyphen beside a dot, none of AWS's reserved ends. */
 export function isBucketName(name: string): boolean {
   return (
     allowed.test(name) &&
-    !name.includes("..") &&
+    // A label of a virtual-host name neither begins nor ends with a hyphen (RFC 1123 §2.1).
+    !/\.[.-]|-\./.test(name) &&
     !ipv4Like.test(name) &&
     !reservedPrefixes.some((prefix) => name.startsWith(prefix)) &&
     !reservedSuffixes.some((suffix) => name.endsWith(suffix))

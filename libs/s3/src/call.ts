@@ -93,12 +93,13 @@ export interface DeleteSettingCall extends InBucket {
 export interface PutEncryptionCall extends InBucket, WithDocument {
   readonly kind: "put_bucket_encryption";
 }
-export interface GetBucketAclCall extends InBucket {
-  readonly kind: "get_bucket_acl";
+export interface BucketAclCall extends InBucket {
+  readonly kind: "get_bucket_acl" | "put_private_acl";
 }
 /** Of an object: its owner may do all; it has no tags, so that taking them away changes nothing. */
 export interface ObjectSettingCall extends OnKey {
-  readonly kind: "get_object_acl" | "get_object_tagging" | "delete_object_tagging";
+  readonly kind:
+    "get_object_acl" | "put_private_object_acl" | "get_object_tagging" | "delete_object_tagging";
 }
 
 /** What GetObjectAttributes can be asked for. */
@@ -247,7 +248,7 @@ export type S3Call =
   | DeleteSettingCall
   | RefuseLockCall
   | PutEncryptionCall
-  | GetBucketAclCall
+  | BucketAclCall
   | ObjectSettingCall
   | GetObjectAttributesCall
   | ListObjectsCall

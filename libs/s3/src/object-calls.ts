@@ -124,6 +124,11 @@ export function parseReadObject(
   { bucket, key, fields }: ObjectRequest,
   isSigned: boolean,
 ): ReadObjectCall | S3Fault {
+  const encryption = fields.get("x-amz-server-side-encryption");
+  if (encryption !== undefined) {
+    const why = "x-amz-server-side-encryption header is not supported for this operation.";
+    return invalidArgument("x-amz-server-side-encryption", encryption.slice(0, 256), why);
+  }
   const overrides = parseOverrides(fields, isSigned);
   if (isFault(overrides)) return overrides;
   const range = parseRange(fields.get("range"));

@@ -9,7 +9,7 @@ import { canonicalKey, keyFromPath, parseCopySource } from "./key.ts";
 import { parseRange, resolveRange } from "./range.ts";
 
 test("isBucketName() keeps AWS's rules", () => {
-  const good = ["abc", "a.b.c", "1-2", "a-.b", "x".repeat(63), "192.168.1.1a"];
+  const good = ["abc", "a.b.c", "1-2", "a-b.c", "x".repeat(63), "192.168.1.1a"];
   const bad = [
     "",
     "ab",
@@ -21,6 +21,8 @@ test("isBucketName() keeps AWS's rules", () => {
     ".ab",
     "ab.",
     "a..b",
+    "a-.b",
+    "a.-b",
     "192.168.5.4",
     "xn--abc",
     "sthree-abc",

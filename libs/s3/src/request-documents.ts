@@ -177,9 +177,6 @@ const partFields = [
 
 /** The CompleteMultipartUpload document: 1 to 10,000 parts in ascending order, gaps allowed. */
 export function parseCompleteBody(source: Uint8Array): readonly CompletePart[] | S3Fault {
-  if (source.byteLength === 0) {
-    return s3Fault("InvalidRequest", "You must specify at least one part");
-  }
   const root = readXml(source, partCountMax * 2 * (partFields.length + 1) + 64);
   if (root === undefined || root.text.trim() !== "" || root.children.length > partCountMax) {
     return malformed();

@@ -61,7 +61,10 @@ export function parseSetting(
     if (method === "GET" && setting !== undefined) {
       return { kind: "get_fixed_setting", bucket, setting };
     }
-    if (method === "GET" && name === "acl") return { kind: "get_bucket_acl", bucket };
+    if (name === "acl" && method === "GET") return { kind: "get_bucket_acl", bucket };
+    if (name === "acl" && method === "PUT" && isPrivateAcl(fields)) {
+      return { kind: "put_private_acl", bucket };
+    }
     if (method === "DELETE" && removableSettings.has(name)) {
       return { kind: "delete_unset_setting", bucket };
     }
@@ -71,6 +74,11 @@ export function parseSetting(
     }
   }
   return undefined;
+}
+
+/** The one ACL that everything here has. Grants, other canned ACLs and documents are not for this. */
+function isPrivateAcl(fields: Fields): boolean {
+  return fields.get("x-amz-acl") === "private" && (fields.get("content-length") ?? "0") === "0";
 }
 
 function parsePutEncryption(bucket: string, fields: Fields): S3Call | S3Fault {
@@ -89,14 +97,17 @@ function parseObjectSetting(
   if (isLockCall && (method === "GET" || method === "PUT")) {
     return { kind: "refuse_lock", bucket, answer: "InvalidRequest" };
   }
+  const isAcl = fields.hasQuery("acl");
   const kind =
-    method === "GET" && fields.hasQuery("acl")
+    isAcl && method === "GET"
       ? "get_object_acl"
-      : method === "GET" && fields.hasQuery("tagging")
-        ? "get_object_tagging"
-        : method === "DELETE" && fields.hasQuery("tagging")
-          ? "delete_object_tagging"
-          : undefined;
+      : isAcl && method === "PUT" && isPrivateAcl(fields)
+        ? "put_private_object_acl"
+        : method === "GET" && fields.hasQuery("tagging")
+          ? "get_object_tagging"
+          : method === "DELETE" && fields.hasQuery("tagging")
+            ? "delete_object_tagging"
+            : undefined;
   if (kind === undefined) return undefined;
   const version = fields.query("versionId") ?? "null";
   if (version !== "null") return s3Fault("NotImplemented", "Versions are not implemented.");

@@ -94,12 +94,13 @@ export class Bed implements AsyncDisposable {
     this.other = parts.other;
   }
 
-  static async open(): Promise<Bed> {
+  /** `deviceSize` as the setting takes it. */
+  static async open(deviceSize = "256MiB"): Promise<Bed> {
     await using building = new AsyncDisposableStack();
     const path = await mkdtemp(`${tmpdir()}/kiseki-gateway-`);
     building.defer(() => rm(path, { recursive: true, force: true }));
     const metrics = openMetrics();
-    const node = building.use(await openTestNode(path, metrics));
+    const node = building.use(await openTestNode(path, deviceSize, metrics));
     const { catalog, tenantKeys } = node.storage;
     const { tenant, root } = catalog.createTenant("other");
     await tenantKeys.provision(tenant.id, { ttl: millis(60_000) }, new AbortController().signal);
@@ -220,11 +221,15 @@ export class Bed implements AsyncDisposable {
   }
 }
 
-function openTestNode(path: string, metrics: ReturnType<typeof openMetrics>): Promise<StorageNode> {
+function openTestNode(
+  path: string,
+  deviceSize: string,
+  metrics: ReturnType<typeof openMetrics>,
+): Promise<StorageNode> {
   const { settings } = parseSettings(serverSettings, {
     words: [
       ...["--data-dir", `${path}/data`, "--config-dir", `${path}/config`],
-      ...["--device-size", "256MiB", "--arena-size", "64MiB"],
+      ...["--device-size", deviceSize, "--arena-size", "64MiB"],
     ],
     environment: {},
     file: "",

@@ -167,7 +167,14 @@ export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Prom
   const { size } = found.entry;
   const start = call.range?.first ?? 0;
   const end = call.range === undefined ? size : call.range.last + 1;
-  if (end > size) throw fail("InvalidArgument", "Range specified is not valid for source object");
+  if (end > size) {
+    const { headers } = scope.request.head;
+    const range = headers.find(({ name }) => name === "x-amz-copy-source-range")?.value ?? "";
+    throw fail("InvalidRange", undefined, [
+      ["RangeRequested", range],
+      ["ActualObjectSize", String(size)],
+    ]);
+  }
   if (end - start > partSourceSizeMax) throw fail("InvalidRequest");
   const answer = await rewrite(
     scope,

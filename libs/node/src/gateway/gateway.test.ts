@@ -81,6 +81,38 @@ test("a multipart object is read by part, described by attributes, and copied to
   expect(single.status).toBe(416);
 }, 20_000);
 
+test("an upload whose checksum covers the object gets the CRC of all its bytes", async () => {
+  const created = await call("POST", "/bucket/crc?uploads", {
+    headers: { "x-amz-checksum-algorithm": "CRC32", "x-amz-checksum-type": "FULL_OBJECT" },
+  });
+  const id = element(created.text, "UploadId")!;
+  const parts = [bytesOf(1, partSize), bytesOf(2, 3)];
+  let named = "";
+  for (const [at, body] of parts.entries()) {
+    const target = `/bucket/crc?partNumber=${at + 1}&uploadId=${id}`;
+    const { headers } = await call("PUT", target, { body });
+    named += `<Part><PartNumber>${at + 1}</PartNumber><ETag>${headers["etag"]}</ETag></Part>`;
+  }
+  const listed = await call("GET", `/bucket/crc?uploadId=${id}`);
+  expect(element(listed.text, "ChecksumType")).toBe("FULL_OBJECT");
+  const crc = Buffer.alloc(4);
+  crc.writeUInt32BE(Bun.hash.crc32(Buffer.concat(parts)));
+  const completed = await call("POST", `/bucket/crc?uploadId=${id}`, {
+    body: `<CompleteMultipartUpload>${named}</CompleteMultipartUpload>`,
+    headers: { "x-amz-checksum-crc32": crc.toString("base64") },
+  });
+  expect(element(completed.text, "ChecksumCRC32")).toBe(crc.toString("base64"));
+  const source = {
+    "x-amz-copy-source": "/bucket/crc",
+    "x-amz-copy-source-range": "bytes=0-9999999",
+  };
+  const other = element((await call("POST", "/bucket/crc2?uploads")).text, "UploadId")!;
+  const beyond = await call("PUT", `/bucket/crc2?partNumber=1&uploadId=${other}`, {
+    headers: source,
+  });
+  expect(element(beyond.text, "Code")).toBe("InvalidRange");
+}, 20_000);
+
 test("of 64 conditional puts at once one wins", async () => {
   const outcomes = await Promise.all(
     Array.from({ length: 64 }, (_, at) =>
@@ -376,6 +408,12 @@ test("buckets are made again, listed by prefix in full pages, and have the setti
   expect((await call("GET", "/bucket?encryption")).text).toContain("AES256");
   expect((await call("DELETE", "/bucket?policy")).status).toBe(204);
   expect((await call("DELETE", "/nowhere?policy")).status).toBe(404);
+  const privately = { headers: { "x-amz-acl": "private" } };
+  expect((await call("PUT", "/bucket?acl", privately)).status).toBe(200);
+  expect((await call("PUT", "/nowhere?acl", privately)).status).toBe(404);
+  const publicly = { headers: { "x-amz-acl": "public-read" } };
+  expect((await call("PUT", "/bucket?acl", publicly)).status).toBe(501);
+  expect((await call("PUT", "/a.-b")).text).toContain("<Code>InvalidBucketName</Code>");
   expect((await call("PUT", "/bucket?versioning", { body: "" })).status).toBe(501);
   const acl = await call("PUT", "/public", { headers: { "x-amz-acl": "public-read" } });
   expect(acl.status).toBe(501);

@@ -210,6 +210,9 @@ function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOu
     case "refuse_lock":
       findBucket(scope, call.bucket);
       throw fail(call.answer, lockMessages[call.answer]);
+    case "put_private_acl":
+      findBucket(scope, call.bucket);
+      return { result: { kind: "setting_put" } };
     case "delete_unset_setting":
       findBucket(scope, call.bucket);
       return { result: { kind: "setting_deleted" } };
@@ -236,6 +239,7 @@ type BucketKind =
   | "get_unset_setting"
   | "get_fixed_setting"
   | "get_bucket_acl"
+  | "put_private_acl"
   | "refuse_lock"
   | "delete_unset_setting"
   | "put_bucket_encryption";
@@ -248,6 +252,7 @@ function dispatchObject(
     case "get_object_attributes":
       return readAttributes(scope, call);
     case "get_object_acl":
+    case "put_private_object_acl":
     case "get_object_tagging":
     case "delete_object_tagging":
       return objectSetting(scope, call);

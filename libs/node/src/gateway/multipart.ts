@@ -46,7 +46,7 @@ export async function createUpload(scope: CallScope, call: CreateUploadCall): Pr
       random: scope.ports.prng.fill(newBytes(16)),
       attributes: toRowAttributes(attributes, []),
       ...(algorithm === undefined ? {} : { checksumAlgorithm: algorithm }),
-      ...(checksum?.type === "COMPOSITE" ? { isChecksumComposite: true } : {}),
+      isChecksumComposite: checksum?.type === "COMPOSITE",
     },
     "upload",
   );

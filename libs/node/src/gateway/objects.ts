@@ -234,6 +234,7 @@ export function readAttributes(scope: CallScope, call: GetObjectAttributesCall):
 export function objectSetting(scope: CallScope, call: ObjectSettingCall): CallOutcome {
   if (lookUp(scope, call.bucket, call.key) === undefined) throw fail("NoSuchKey");
   if (call.kind === "get_object_acl") return { result: { kind: "acl", owner: scope.owner } };
+  if (call.kind === "put_private_object_acl") return { result: { kind: "setting_put" } };
   return { result: { kind: call.kind === "get_object_tagging" ? "no_tags" : "setting_deleted" } };
 }
 
