@@ -2,9 +2,10 @@
  * `not_committed`: nothing of the batch is stored, the store goes on. `commit_failed`: the outcome of a
  * COMMIT is open; the process must end and start again (STORE §2). `wrong_mode`: the database would not
  * be durable. `unknown_version`: written by a newer program. `damaged`: tables and their own account disagree.
+ * `closed`: the store was disposed; whoever opens it again may go on.
  */
 export type ShardStoreErrorCode =
-  "not_committed" | "commit_failed" | "wrong_mode" | "unknown_version" | "damaged";
+  "not_committed" | "commit_failed" | "wrong_mode" | "unknown_version" | "damaged" | "closed";
 
 export class ShardStoreError extends Error {
   override readonly name = "ShardStoreError";

@@ -161,3 +161,16 @@ test("replay() of a log that was never cut gives the same map, row by row", asyn
   expect(rowsOf(tx)).toEqual(store.view(rowsOf));
   tx.rollback();
 });
+
+test("a store that was disposed says that it is closed", async () => {
+  await using place = await openPlainPlace();
+  const store = await place.open();
+  await store[Symbol.asyncDispose]();
+  for (const act of [
+    () => store.view(() => 1),
+    () => store.begin(),
+    () => store.read(logIndex(1n), 1, 1),
+  ]) {
+    expect(act).toThrow(new ShardStoreError("closed", "Cannot use the shard: it was closed"));
+  }
+});

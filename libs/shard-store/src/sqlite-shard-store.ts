@@ -58,6 +58,7 @@ export class SqliteShardStore implements ShardStore {
   #areConsumersDirty = false;
   #tx: SqliteShardTx | undefined;
   #isFailed = false;
+  #isClosed = false;
 
   constructor(database: Database, reader: SqliteShardReader, options: SqliteShardStoreOptions) {
     this.#database = database;
@@ -163,12 +164,14 @@ export class SqliteShardStore implements ShardStore {
     if (!this.#isFailed && this.#areConsumersDirty) {
       this.#inTransaction(() => this.#writeConsumers());
     }
+    this.#isClosed = true;
     this.#reader[Symbol.dispose]();
     this.#map[Symbol.dispose]();
     for (const statement of this.#statements.all) statement.finalize();
     this.#database.close(true); // what lies below may be closed after it
   }
   #mustBeGood(): void {
+    if (this.#isClosed) throw new ShardStoreError("closed", "Cannot use the shard: it was closed");
     if (!this.#isFailed) return;
     throw new ShardStoreError(
       "commit_failed",

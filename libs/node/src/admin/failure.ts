@@ -3,6 +3,7 @@ import { ChunkStoreError, type ChunkStoreErrorCode } from "@kiseki/chunk-store";
 import { ClusterKeyError, type ClusterKeyErrorCode, TenantKeysError } from "@kiseki/kms";
 import { DatapathError } from "@kiseki/ports";
 import { RpcError, type RpcErrorCode } from "@kiseki/rpc";
+import { ShardStoreError } from "@kiseki/shard-store";
 import { OldShardError } from "../node/tenants.ts";
 import type { Outcome } from "../shard/shard-owner.ts";
 
@@ -64,6 +65,11 @@ export function toAdminError(reason: unknown): unknown {
   }
   if (reason instanceof OldShardError) {
     return new RpcError("unavailable", reason.message, { cause: reason });
+  }
+  if (reason instanceof ShardStoreError && reason.code === "closed") {
+    return new RpcError("unavailable", "The tenant is opening under new keys; try again", {
+      cause: reason,
+    });
   }
   if (reason instanceof DatapathError) {
     return new RpcError("unavailable", reason.message, { cause: reason });

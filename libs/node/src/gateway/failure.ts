@@ -2,6 +2,7 @@ import type { AuthFault } from "@kiseki/auth";
 import { ChunkStoreError } from "@kiseki/chunk-store";
 import { TenantKeysError } from "@kiseki/kms";
 import { type S3ErrorCode, type S3Fault, s3Fault } from "@kiseki/s3";
+import { ShardStoreError } from "@kiseki/shard-store";
 import { BodyError } from "../front/types.ts";
 import { ShortBodyError } from "../object/write-content.ts";
 import type { Outcome } from "../shard/shard-owner.ts";
@@ -97,6 +98,10 @@ export function toFault(reason: unknown): S3Fault | undefined {
   if (reason instanceof ChunkStoreError) {
     if (reason.code === "no_space") return s3Fault("InsufficientStorage");
     if (reason.code === "unavailable" || reason.code === "closed") return s3Fault("SlowDown");
+  }
+  if (reason instanceof ShardStoreError && reason.code === "closed") {
+    // The tenant opens again, under new keys: the request came in under the last ones.
+    return s3Fault("ServiceUnavailable", "The bucket's keys are being changed. Please try again.");
   }
   if (reason instanceof BodyError) {
     if (reason.code === "too_slow") return s3Fault("RequestTimeout");

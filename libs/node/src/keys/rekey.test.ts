@@ -1,6 +1,7 @@
 import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { newBytes, prngFromSeed } from "@kiseki/base";
+import { s3Fault } from "@kiseki/s3";
 import { SqliteShardStore } from "@kiseki/shard-store";
 import {
   get,
@@ -12,6 +13,7 @@ import {
   readAll,
   temporaryFolder,
 } from "./bed.test-helper.ts";
+import { toFault } from "../gateway/failure.ts";
 import { rekeyTenant } from "./rekey.ts";
 import type { StorageNode } from "../node/open-node.ts";
 import { countOldEntries } from "./old-log.ts";
@@ -60,6 +62,7 @@ test("rekeyTenant() under load loses no acknowledged write; what it refuses can 
   await using node = await openAt(folder.path);
   await makeBucket(node);
   const acknowledged = new Map<string, Uint8Array>();
+  const refused: unknown[] = [];
   const prng = prngFromSeed(12);
   let isOver = false;
   const writers = Array.from({ length: 4 }, async (_, writer) => {
@@ -68,7 +71,7 @@ test("rekeyTenant() under load loses no acknowledged write; what it refuses can 
       const bytes = prng.fill(newBytes(1 + prng.below(9000)));
       await put(node, key, bytes).then(
         () => acknowledged.set(key, bytes),
-        () => undefined,
+        (reason: unknown) => refused.push(reason),
       );
       await Bun.sleep(0);
     }
@@ -81,6 +84,10 @@ test("rekeyTenant() under load loses no acknowledged write; what it refuses can 
   isOver = true;
   await Promise.all(writers);
   expect(acknowledged.size).toBeGreaterThan(60);
+  for (const reason of refused) {
+    if (reason instanceof Error && reason.message === "refused: closed") continue;
+    expect(toFault(reason)).toMatchObject({ code: s3Fault("ServiceUnavailable").code });
+  }
   for (const [key, bytes] of acknowledged) expect(await get(node, key)).toEqual(Buffer.from(bytes));
 }, 20_000);
 
