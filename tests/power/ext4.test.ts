@@ -11,6 +11,7 @@ import { note, readManifest } from "./manifest.ts";
 import { brokenPromises, layouts, loadedBy, writers } from "./power-node.ts";
 
 const seed = Number(process.env["KISEKI_POWER_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const rounds = Number(process.env["KISEKI_POWER_CUTS"] ?? (isFull ? 25 : 2));
 const claim = `(KISEKI_POWER_SEED=${seed})`;
 
 interface Cuts {
@@ -62,7 +63,6 @@ async function cutUnderLoad(
 test.skipIf(!hasLoop).each([...layouts])(
   `$name: nothing acknowledged is lost in several cuts of an ext4 ${claim}`,
   async (layout) => {
-    const rounds = Number(process.env["ROUNDS"] ?? (isFull ? 25 : 3));
     const { acked, inFlight, faults } = await cutUnderLoad(layout, rounds);
     console.log(
       `${layout.name}: ${rounds} cuts, ${acked} acknowledged, in flight ${inFlight.join(" ")}`,
@@ -71,7 +71,7 @@ test.skipIf(!hasLoop).each([...layouts])(
     expect(Math.max(...inFlight)).toBeGreaterThanOrEqual(8);
     expect(writers).toBeGreaterThanOrEqual(8);
   },
-  isFull ? 600_000 : 60_000,
+  rounds * 30_000,
 );
 
 test.skipIf(!hasLoop)(

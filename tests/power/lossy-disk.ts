@@ -63,7 +63,7 @@ export class LossyDisk implements AsyncDisposable {
    */
   async cut(seed: number): Promise<Losses> {
     const child = this.#child!;
-    child.stdin.write(`cut ${seed}\n`);
+    void child.stdin.write(`cut ${seed}\n`);
     await child.stdin.flush();
     return JSON.parse(await this.#say(child)) as Losses;
   }

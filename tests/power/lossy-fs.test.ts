@@ -14,6 +14,7 @@ import { note, readManifest } from "./manifest.ts";
 import { brokenPromises, layouts, loadedBy } from "./power-node.ts";
 
 const seed = Number(process.env["KISEKI_POWER_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
+const rounds = Number(process.env["KISEKI_POWER_CUTS"] ?? (isFull ? 40 : 2));
 const claim = `(KISEKI_POWER_SEED=${seed})`;
 let tools = "";
 let program = "";
@@ -125,7 +126,6 @@ const summed = (losses: readonly Losses[], what: keyof Losses): number =>
 test.skipIf(!hasFuse).each([...layouts])(
   `$name: nothing acknowledged is lost when unsynced writes are dropped, torn and reordered ${claim}`,
   async (layout) => {
-    const rounds = Number(process.env["ROUNDS"] ?? (isFull ? 40 : 3));
     const { acked, losses, faults } = await cutUnderLoad(layout, rounds);
     console.log(
       `${layout.name}: ${losses.length} cuts, ${acked} acknowledged; of ${summed(losses, "changes")} unsynced writes ${summed(losses, "lost")} lost, ${summed(losses, "torn")} torn; ${summed(losses, "names")} names undone`,
@@ -133,7 +133,7 @@ test.skipIf(!hasFuse).each([...layouts])(
     expect(faults).toEqual([]);
     expect(summed(losses, "lost")).toBeGreaterThan(0);
   },
-  isFull ? 900_000 : 60_000,
+  rounds * 30_000,
 );
 
 test.skipIf(!hasFuse)(

@@ -6,7 +6,6 @@ import {
   epoch,
   newBytes,
   operationId,
-  prngFromSeed,
   sealId,
   shardId,
   tenantId,
@@ -163,35 +162,11 @@ test("foreignSignature() names file systems, and nothing on zeros", () => {
   expect(foreignSignature(device)).toBe("xfs");
 });
 
-const seed = Number(process.env["KISEKI_FUZZ_SEED"] ?? Date.now());
-const events = Number(process.env["KISEKI_FUZZ_EVENTS"] ?? 20_000);
-test(`device decoders take any bytes and refuse every flipped bit (KISEKI_FUZZ_SEED=${seed})`, () => {
-  const prng = prngFromSeed(seed);
+test("decodeRecordHeader() refuses every flipped bit", () => {
   const good = encodeRecord(record);
-  const zoneBytes = newBytes(zoneHeaderSize);
-  encodeZoneHeader(zone, zoneBytes, crc32c);
-  const footerBytes = newBytes(zoneFooterSize);
-  encodeZoneFooter(footer, footerBytes, crc32c);
-  const sum = prng.below(2 ** 32);
-  for (let i = 0; i < events; i++) {
+  for (let bit = 0; bit < recordHeaderSize * 8; bit += 1) {
     const flipped = good.slice();
-    flipped[prng.below(flipped.length)]! ^= 1 << prng.below(8);
-    if (i < 500) expect(decodeRecordHeader(flipped, 0, crc32c)).toBeUndefined();
-    // A checksum that always fits lets the other checks see the damage.
-    for (let n = prng.below(20); n > 0; n--) flipped[4 + prng.below(180)] = prng.below(256);
-    new DataView(flipped.buffer).setUint32(188, sum, true);
-    const header = decodeRecordHeader(flipped, 0, () => sum);
-    if (header !== undefined) {
-      expect(header.payloadSize).toBeLessThanOrEqual(4 * 1024 * 1024 + 64 * 28);
-      expect(header.durable).toBeLessThan(header.group);
-    }
-    decodeRecordHeader(flipped, prng.below(300) - 50, () => sum);
-    const foot = footerBytes.slice();
-    foot[prng.below(124)] = prng.below(256);
-    new DataView(foot.buffer).setUint32(124, sum, true);
-    const ends = decodeZoneFooter(foot, 1 << 26, () => sum);
-    if (ends !== undefined)
-      expect(ends.summaryOffset + ends.count * recordHeaderSize).toBeLessThan(1 << 26);
-    decodeZoneHeader(prng.fill(zoneBytes.slice(0, prng.below(65))), () => sum);
+    flipped[bit >> 3]! ^= 1 << (bit & 7);
+    expect(decodeRecordHeader(flipped, 0, crc32c), `bit ${bit}`).toBeUndefined();
   }
 });

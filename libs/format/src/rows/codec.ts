@@ -1,4 +1,4 @@
-import { assert, fromUtf8, toUtf8 } from "@kiseki/base";
+import { assert, fromUtf8, toUtf8, type WallTime, wallTime } from "@kiseki/base";
 
 /** A stored row that cannot be read: damage, or `unknown_version` of a newer program. Never a user's fault. */
 export class RowError extends Error {
@@ -117,6 +117,10 @@ export class RowReader {
   signed(): number {
     const value = this.number();
     return value % 2 === 0 ? value / 2 : -(value + 1) / 2;
+  }
+  time(): WallTime {
+    const value = this.signed();
+    return Math.abs(value) < 2 ** 52 ? wallTime(value) : this.fail("bad_field");
   }
   big(): bigint {
     const start = this.#offset;

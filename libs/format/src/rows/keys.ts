@@ -54,7 +54,7 @@ export function unescapeName(
   source: Uint8Array,
   start: number,
 ): { readonly name: Uint8Array; readonly next: number } {
-  const name = new Uint8Array(source.byteLength - start);
+  const name = new Uint8Array(Math.max(0, source.byteLength - start));
   let size = 0;
   for (let i = start; i < source.byteLength; i++) {
     const byte = source[i]!;
@@ -95,8 +95,12 @@ function u64(value: bigint): Uint8Array {
 }
 /** Order of times is order of bytes, also before 1970. */
 const timeBytes = (time: WallTime): Uint8Array => u64(BigInt(time) + (1n << 63n));
-const timeAt = (key: Uint8Array, offset: number): WallTime =>
-  wallTime(Number(viewOf(key).getBigUint64(offset) - (1n << 63n)));
+function timeAt(key: Uint8Array, offset: number): WallTime {
+  if (key.byteLength < offset + 8) throw new RowError("truncated", "a time in a key");
+  const time = Number(viewOf(key).getBigUint64(offset) - (1n << 63n));
+  if (!Number.isSafeInteger(time)) throw new RowError("bad_field", "a time in a key");
+  return wallTime(time);
+}
 const viewOf = (key: Uint8Array): DataView =>
   new DataView(key.buffer, key.byteOffset, key.byteLength);
 
@@ -123,12 +127,13 @@ export const oldDirectoryPrefix = (dirKey: Uint8Array): Uint8Array => joined(tab
 /** The start of the rows of names from `name` on. */
 export const oldStart = (dirKey: Uint8Array, name: Uint8Array): Uint8Array =>
   joined(table.old, dirKey, escapeName(name, false));
-/** `version` 0: the row is the pointer to the null version. */
+/** `version` 0: the row is the pointer to the null version. @throws {RowError} */
 export function parseOldKey(key: Uint8Array): {
   readonly name: Uint8Array;
   readonly version: bigint;
 } {
   const { name, next } = unescapeName(key, 1 + dirKeySize);
+  if (key.byteLength !== next + 8) throw new RowError("bad_field", "a key of an old version");
   return { name, version: noVersion - viewOf(key).getBigUint64(next) };
 }
 
@@ -141,6 +146,7 @@ export const uploadKey = (
   key: Uint8Array,
   upload: Uint8Array,
 ): Uint8Array => joined(table.upload, rootDirKey, escapeName(key, true), upload);
+/** @throws {RowError} */
 export function parseUploadKey(rowKey: Uint8Array): {
   readonly key: Uint8Array;
   readonly upload: Uint8Array;
@@ -261,6 +267,7 @@ export const reclaimPrefix = (): Uint8Array => Uint8Array.of(table.reclaim, 1);
 export const expiryKey = (time: WallTime, id: Uint8Array): Uint8Array =>
   joined(table.reclaim, Uint8Array.of(2), timeBytes(time), id);
 export const expiryPrefix = (): Uint8Array => Uint8Array.of(table.reclaim, 2);
+/** @throws {RowError} */
 export const parseExpiryKey = (
   key: Uint8Array,
 ): { readonly time: WallTime; readonly id: Uint8Array } => ({

@@ -1,5 +1,5 @@
 import type { InodeId, WallTime } from "@kiseki/base";
-import { assert, inodeId, namespaceId, wallTime } from "@kiseki/base";
+import { assert, inodeId, namespaceId } from "@kiseki/base";
 import { RowReader, RowWriter } from "./codec.ts";
 import {
   checksumCode,
@@ -73,8 +73,8 @@ function readObjectEntry(from: RowReader, kind: ObjectEntry["kind"]): ObjectEntr
     home,
     size,
     etag,
-    modified: wallTime(from.signed()),
-    created: wallTime(from.signed()),
+    modified: from.time(),
+    created: from.time(),
     mode: from.number(0xffff),
     uid: from.number(0xffff_ffff),
     gid: from.number(0xffff_ffff),
@@ -126,7 +126,7 @@ export function decodeHead(source: Uint8Array): HeadRow {
     live: from.number(),
     total: from.number(),
     hidden: from.number(),
-    modified: wallTime(from.signed()),
+    modified: from.time(),
     mode: from.number(0xffff),
     uid: from.number(0xffff_ffff),
     gid: from.number(0xffff_ffff),
@@ -179,7 +179,7 @@ export function encodeUpload(row: UploadRow): Uint8Array {
 export function decodeUpload(source: Uint8Array): UploadRow {
   const from = new RowReader(source, "an upload row");
   const row: UploadRow = {
-    initiated: wallTime(from.signed()),
+    initiated: from.time(),
     checksumAlgorithm: readChecksumCode(from),
     isChecksumComposite: (from.flags(1) & 1) !== 0,
     attributes: readAttributes(from),
@@ -198,7 +198,7 @@ export function decodePart(source: Uint8Array): PartRow {
     manifest: from.big(),
     size: from.number(),
     md5: from.raw(16),
-    modified: wallTime(from.signed()),
+    modified: from.time(),
     checksums: readChecksums(from),
   };
   from.end();
@@ -236,7 +236,7 @@ export function decodeDrop(source: Uint8Array): DropRow {
 export const encodeCondemned = (time: WallTime): Uint8Array => writer().signed(time).done();
 export function decodeCondemned(source: Uint8Array): WallTime {
   const from = new RowReader(source, "a condemned row");
-  const time = wallTime(from.signed());
+  const time = from.time();
   from.end();
   return time;
 }
@@ -256,7 +256,7 @@ export function decodeLease(source: Uint8Array): LeaseRow {
   const from = new RowReader(source, "a lease row");
   const row: LeaseRow = {
     epoch: from.big(),
-    expires: wallTime(from.signed()),
+    expires: from.time(),
     payload: from.bytes(nameSizeMax),
   };
   from.end();
@@ -274,7 +274,7 @@ export function decodeDone(source: Uint8Array): DoneRow {
   const row: DoneRow = {
     namespace: namespaceId(from.raw(16)),
     key: from.bytes(nameSizeMax),
-    finished: wallTime(from.signed()),
+    finished: from.time(),
     etag: readEtag(from),
     size: from.number(),
     version: from.big(),
@@ -300,7 +300,7 @@ export function decodeNamespace(source: Uint8Array): NamespaceRow {
     id: namespaceId(from.raw(16)),
     name: from.text(255),
     root: readInode(from),
-    created: wallTime(from.signed()),
+    created: from.time(),
   };
   from.end();
   return row;
