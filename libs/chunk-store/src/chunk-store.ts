@@ -15,6 +15,8 @@ import type {
   StoreStatus,
 } from "./types.ts";
 import { assert, sameBytes, toHex } from "@kiseki/base";
+import { planProfile } from "@kiseki/placement";
+import type { Profile } from "@kiseki/ports";
 import { compactPool } from "./compact.ts";
 import { getChunk } from "./get.ts";
 import { replaceMember, resyncMember } from "./members.ts";
@@ -80,6 +82,11 @@ export class ChunkStore implements AsyncDisposable {
   /** Opens a range of a chunk into `target`. Faults met are counted and queued for repair. @throws {ChunkStoreError} `closed`. */
   get(request: GetRequest): Promise<GetOutcome> {
     return this.#fly(getChunk(this.#pool, request));
+  }
+  /** What a chunk that is not small would be written with now; `undefined` while none is taken. */
+  get profile(): Profile | undefined {
+    const { devices, allowSingleCopy } = this.#pool;
+    return planProfile(devices, { small: false, allowSingleCopy });
   }
   /** True when the index has it with enough usable fragments to open it. */
   has(chunkId: ChunkId, sealId: SealId): boolean {

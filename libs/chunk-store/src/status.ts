@@ -1,7 +1,6 @@
-import { bytes, keyset, newBytes } from "@kiseki/base";
-import { planPut, worstCapacity } from "@kiseki/placement";
+import { bytes, keyset } from "@kiseki/base";
+import { planProfile, worstCapacity } from "@kiseki/placement";
 import type { CapacityState } from "@kiseki/placement";
-import type { ChunkId } from "@kiseki/base";
 import type { Pool } from "./pool.ts";
 import type { Row } from "./row.ts";
 import { bestSet, lacking } from "./row.ts";
@@ -28,11 +27,7 @@ export function inspectRow(pool: Pool, row: Row): ChunkInspection {
 }
 
 export function statusOf(pool: Pool): StoreStatus {
-  const anyChunk = newBytes(32) as Uint8Array as ChunkId;
-  const plan = planPut(anyChunk, pool.devices, {
-    small: false,
-    allowSingleCopy: pool.allowSingleCopy,
-  });
+  const { allowSingleCopy } = pool;
   let capacity: CapacityState = "healthy";
   for (const device of pool.devices)
     if (device.trusted) capacity = worstCapacity(capacity, device.capacity);
@@ -54,7 +49,7 @@ export function statusOf(pool: Pool): StoreStatus {
         faults: { ...device.faults },
       };
     }),
-    profile: plan.kind === "plan" ? plan.profile : undefined,
+    profile: planProfile(pool.devices, { small: false, allowSingleCopy }),
     capacity,
     placementEpoch: pool.membersVersion,
     chunks: pool.rows,

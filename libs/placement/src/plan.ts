@@ -53,25 +53,35 @@ export function rankDevices(chunkId: ChunkId, devices: readonly PlacementDevice[
 }
 
 /**
+ * Profile of a new chunk, whichever it is: the pool's own while k+1 devices are writable, else the default
+ * profile of as many devices as are (STORE §4). `undefined`: it would be refused.
+ */
+export function planProfile(
+  devices: readonly PlacementDevice[],
+  options: { readonly small: boolean; readonly allowSingleCopy: boolean },
+): Profile | undefined {
+  let writable = 0;
+  for (const device of devices) if (device.writable) writable += 1;
+  if (writable === 0) return undefined;
+  if (writable === 1 && devices.length > 1 && !options.allowSingleCopy) return undefined;
+  const own = defaultProfile(devices.length);
+  const profile = options.small ? smallProfile(own) : own;
+  if (writable >= ackMin(profile)) return profile;
+  const left = defaultProfile(writable);
+  return options.small ? smallProfile(left) : left;
+}
+
+/**
  * Profile and devices of a new chunk in a pool of `devices` (all members, present or not).
- * The pool's own profile while k+1 devices are writable, with what lacks in `missing`; else the
- * default profile of as many devices as are (STORE §4).
+ * What the profile lacks in devices is `missing`.
  */
 export function planPut(
   chunkId: ChunkId,
   devices: readonly PlacementDevice[],
   options: { readonly small: boolean; readonly allowSingleCopy: boolean },
 ): PlacementPlan | PlacementRefusal {
-  let writable = 0;
-  for (const device of devices) if (device.writable) writable += 1;
-  if (writable === 0) return { kind: "refused" };
-  const own = defaultProfile(devices.length);
-  let profile = options.small ? smallProfile(own) : own;
-  if (writable < ackMin(profile)) {
-    const left = defaultProfile(writable);
-    profile = options.small ? smallProfile(left) : left;
-  }
-  if (writable === 1 && devices.length > 1 && !options.allowSingleCopy) return { kind: "refused" };
+  const profile = planProfile(devices, options);
+  if (profile === undefined) return { kind: "refused" };
   const count = fragmentCount(profile);
   const targets: (number | undefined)[] = [];
   for (const device of rankDevices(chunkId, devices)) {

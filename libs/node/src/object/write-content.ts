@@ -214,7 +214,7 @@ class ContentWriter {
     size: number,
   ): Pick<NewExtent, "chunkId" | "pool" | "profile" | "pinned"> | undefined {
     const { chunkStore } = this.#ports;
-    const profile = chunkStore.status().profile;
+    const { profile } = chunkStore;
     if (profile === undefined) return undefined;
     const address = { chunkId: id, pool: 0, profile };
     const live = this.#tenant.store.view((map) => lookupChunk(map, address));
