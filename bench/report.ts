@@ -44,13 +44,13 @@ function cpu(figures: CaseResult["kiseki"]): string {
     : `${fixed(figures.cpu_us_per_operation, 0)} µs`;
 }
 
-function sideOf(figures: CaseResult["kiseki"]): readonly string[] {
+function sideOf(figures: CaseResult["kiseki"], isPut: boolean): readonly string[] {
   return [
     rate(figures),
     `${fixed(figures.p50_ms, 1)} / ${fixed(figures.p99_ms, 0)}`,
     cpu(figures),
     fixed(figures.syncs_per_operation, 2),
-    figures.written_per_byte < 0.005 ? "" : fixed(figures.written_per_byte, 2),
+    isPut ? fixed(figures.written_per_byte, 2) : "",
     fixed(figures.memory_peak_megabytes, 0),
   ];
 }
@@ -69,8 +69,9 @@ function renderS3(result: S3Result): readonly string[] {
     const verdict =
       floor === undefined ? "" : `${floor} ${(one.ratio ?? 0) >= floor ? "met" : "**missed**"}`;
     const ratios = [fixed(one.ratio, 2), fixed(one.cpu_ratio, 2), verdict];
-    const ours = row([one.case, "kiseki", ...sideOf(one.kiseki), ...ratios]);
-    return one.peer ? [ours, row(["", peer, ...sideOf(one.peer), "", "", ""])] : [ours];
+    const isPut = one.case.startsWith("put-");
+    const ours = row([one.case, "kiseki", ...sideOf(one.kiseki, isPut), ...ratios]);
+    return one.peer ? [ours, row(["", peer, ...sideOf(one.peer, isPut), "", "", ""])] : [ours];
   });
   return [
     `## S3, ${result.layout === "six" ? "six devices 4+2" : "one device"}, against ${peer}`,
@@ -137,7 +138,7 @@ round run on one server and then on the other, the other one stopped meanwhile; 
 round a case runs for some seconds uncounted. Every body is compared, the last objects of each PUT are read back. Only
 ratios within a run mean anything: the cores are shared with the loader and with whatever else the machine does. Kiseki
 seals and checks all it stores; the peers store plain bytes. CPU is user and system time of the server process; written
-bytes are those handed to write calls; syncs are counted by strace and leave out writes to files opened with O_DSYNC.
+bytes of a PUT are those handed to write calls; syncs are counted by strace and leave out writes to files opened with O_DSYNC.
 `;
 
 export async function writeReport(): Promise<void> {
