@@ -14,8 +14,10 @@ function newestSource(directory: string): number {
   return newest;
 }
 
-/** The built program when it is newer than all sources, else the sources themselves. */
+/** From `KISEKI_TEST_BIN`, or the built program when it is newer than all sources, else the sources themselves. */
 export function chooseCommand(name: "kiseki-server" | "kiseki"): readonly string[] {
+  const folder = process.env["KISEKI_TEST_BIN"];
+  if (folder) return [join(folder, name)];
   const program = join(root, "build/bin", name);
   const built = statSync(program, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const isFresh = ["apps", "libs", "ffi"].every((name) => newestSource(join(root, name)) < built);
