@@ -3,7 +3,12 @@ import { readdirSync } from "node:fs";
 import { newBytes, prngFromSeed } from "@kiseki/base";
 import { s3Fault } from "@kiseki/s3";
 import { SqliteShardStore } from "@kiseki/shard-store";
+import type { Crypto } from "@kiseki/ports";
+import { openLogger } from "@kiseki/telemetry";
+import { sealedShards } from "../node/sealed-shards.ts";
+import { firstShardOf } from "../node/tenants.ts";
 import {
+  crypto,
   get,
   makeBucket,
   never,
@@ -116,4 +121,35 @@ test("rekeyTenant() cuts no read that is under way", async () => {
   }
   isOver = true;
   await Promise.all(readers);
+}, 20_000);
+
+test("a shard that cannot be rewritten goes on under its keyset, and the next opening tries again", async () => {
+  await using folder = await temporaryFolder();
+  await using node = await openAt(folder.path);
+  await makeBucket(node);
+  await put(node, "one", Buffer.from("content"));
+  const { tenantKeys, members } = node.storage;
+  const { defaultTenant: tenant } = node;
+  await tenantKeys.addKeyset(tenant, never);
+  await node.tenants.close(tenant);
+  const keyring = tenantKeys.get(tenant, "write")!;
+  let failures = 1;
+  const failing: Crypto = new Proxy(crypto, {
+    get(target, name) {
+      if (name === "hmacSha256" && failures-- > 0) throw new Error("SQLITE_FULL");
+      const found: unknown = Reflect.get(target, name, target);
+      return typeof found === "function" ? (found.bind(target) as unknown) : found;
+    },
+  });
+  const { clock, prng } = node.ports;
+  const tools = { clock, prng, crypto: failing, log: openLogger("silent") };
+  for (const keyset of ["-k1.db", "-k2.db"]) {
+    const opened = await sealedShards(tools, members)(firstShardOf(tenant), keyring);
+    expect(opened.store.head().index).toBeGreaterThan(1n);
+    await opened.store[Symbol.asyncDispose]();
+    opened.close();
+    const files = shardFilesIn(`${folder.path}/mirror`);
+    expect(files.map((file) => /-k.*$/.exec(file)?.[0])).toEqual([keyset]);
+  }
+  expect(await get(node, "one")).toEqual(Buffer.from("content"));
 }, 20_000);

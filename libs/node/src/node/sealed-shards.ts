@@ -1,8 +1,8 @@
-import { failpoint, millis, type Prng, type ShardId, toHex } from "@kiseki/base";
+import { AssertionError, failpoint, millis, type Prng, type ShardId, toHex } from "@kiseki/base";
 import type { KeysetKeyring, TenantKeyring } from "@kiseki/keys";
 import type { Clock, Crypto } from "@kiseki/ports";
-import { closeSlot, type MemberSet } from "@kiseki/sealed-sqlite";
-import { openSqliteShardStore, ShardStoreError } from "@kiseki/shard-store";
+import { closeSlot, type MemberSet, SealedSqliteError } from "@kiseki/sealed-sqlite";
+import { openSqliteShardStore } from "@kiseki/shard-store";
 import type { Logger } from "@kiseki/telemetry";
 import { rewriteShardFile } from "../keys/rewrite-shard-file.ts";
 import { filesNamed, openSealedFile } from "./sealed-files.ts";
@@ -61,7 +61,10 @@ function keysOf(keyring: TenantKeyring, number: number): KeysetKeyring {
   return keys;
 }
 
-/** A shard whose rows are not what was committed stays under its keyset, where a scrub names what is wrong. */
+/**
+ * A shard that cannot be rewritten (no room for a second file, rows that are not what was committed) stays under
+ * its keyset and goes on; the next opening tries again, and the keyset lives until it came through.
+ */
 async function rewriteOrKeep(
   { clock, crypto, prng, log }: ShardTools,
   members: MemberSet,
@@ -81,7 +84,10 @@ async function rewriteOrKeep(
     });
     log.info({ from: found.keyset, to: keyring.current }, "a shard was rewritten");
   } catch (reason) {
-    if (!(reason instanceof ShardStoreError && reason.code === "damaged")) throw reason;
-    log.error({ error: reason.message }, "a shard stays under its old keyset; scrub it");
+    if (reason instanceof AssertionError) throw reason;
+    if (reason instanceof SealedSqliteError && reason.code === "no_member") throw reason;
+    members.deleteUnfinished(shardFileName(shard));
+    const error = reason instanceof Error ? `${reason.name}: ${reason.message}` : "unknown";
+    log.error({ error }, "a shard stays under its old keyset; the next opening tries again");
   }
 }
