@@ -74,11 +74,11 @@ async function writer(number: number): Promise<void> {
     } else if (kind < 8 && held.size > 0) {
       const [from, body] = [...held][prng.below(held.size)]!;
       const source = from.slice(bucket.length + 1);
-      if (!from.startsWith(bucket)) continue;
+      if (!from.startsWith(bucket) || source === key) continue;
       await write(name, digest(body), () => client.copy(bucket, source, key));
       held.set(name, body);
-    } else if (kind === 8) {
-      await multipart(prng, bucket, `w${number}/multipart-${prng.below(3)}`);
+    } else if (kind === 8 && number < 2) {
+      await multipart(prng, bucket, `w${number}/multipart`);
     } else if (kind === 9 && number === 0) {
       const fresh = `power-r${round}-s${step}`;
       await client.createBucket(fresh);
@@ -91,7 +91,7 @@ async function writer(number: number): Promise<void> {
   }
 }
 
-const known = readManifest(path).buckets;
+const { buckets: known, uploads: old } = readManifest(path);
 for (const bucket of ["power-0", "power-1", "power-2"]) {
   if (known.has(bucket)) continue;
   await client.createBucket(bucket).catch((reason: unknown) => {
@@ -99,6 +99,14 @@ for (const bucket of ["power-0", "power-1", "power-2"]) {
     if (!(reason instanceof S3Error) || !reason.code.startsWith("BucketAlready")) throw reason;
   });
   note(path, { at: "bucket", name: bucket });
+}
+// Parts that outlived a cut have been seen; left for ever they would fill the devices.
+for (const [uploadId, { name }] of old) {
+  note(path, { at: "closing", name, uploadId });
+  const slash = name.indexOf("/");
+  await client.expect("DELETE", name.slice(0, slash), name.slice(slash + 1), {
+    query: { uploadId },
+  });
 }
 console.log("loading");
 try {

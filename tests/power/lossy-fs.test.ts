@@ -120,6 +120,19 @@ async function cutUnderLoad(
   return { acked: readManifest(manifest).acked, losses, faults };
 }
 
+/** How long a first start takes here and now. */
+async function startMs(layout: Layout): Promise<number> {
+  await using node = await NodeProcess.create(layout);
+  await using disk = await LossyDisk.create(program, node.storage);
+  const started = performance.now();
+  await node.start();
+  const whole = performance.now() - started;
+  const gone = node.kill();
+  await disk.unmount();
+  await gone;
+  return whole;
+}
+
 const summed = (losses: readonly Losses[], what: keyof Losses): number =>
   losses.reduce((sum, each) => sum + each[what], 0);
 
@@ -134,6 +147,41 @@ test.skipIf(!hasFuse).each([...layouts])(
     expect(summed(losses, "lost")).toBeGreaterThan(0);
   },
   rounds * 30_000,
+);
+
+test.skipIf(!hasFuse)(
+  `a node that loses its power while it starts, starts ${claim}`,
+  async () => {
+    const prng = prngFromSeed(seed);
+    const layout = layouts[0]!;
+    const losses: Losses[] = [];
+    const whole = await startMs(layout);
+    for (let place = 0; place < (isFull ? 20 : 2); place += 1) {
+      await using node = await NodeProcess.create(layout);
+      await using disk = await LossyDisk.create(program, node.storage);
+      const manifest = join(node.directory, "manifest");
+      for (let round = 0; round < 3; round += 1) {
+        const starting = node.tryStart();
+        await Bun.sleep(whole * (0.4 + prng.below(700) / 1000)); // from before the first write to after the last
+        losses.push(await disk.cut(prng.below(2 ** 32)));
+        const gone = node.kill();
+        await disk.unmount();
+        await Promise.all([gone, starting]);
+        await disk.mount();
+      }
+      await node.start();
+      const loader = await loadedBy(node, manifest, seed, 0, 20);
+      await loader[Symbol.asyncDispose]();
+      await node.stop(); // what was in flight is finished or gone
+      await node.start();
+      expect(await brokenPromises(node, manifest)).toEqual([]);
+      await node.kill();
+    }
+    console.log(
+      `cut while starting: of ${summed(losses, "changes")} unsynced writes ${summed(losses, "lost")} lost; ${summed(losses, "names")} names undone`,
+    );
+  },
+  isFull ? 600_000 : 60_000,
 );
 
 test.skipIf(!hasFuse)(
