@@ -8,20 +8,14 @@ import {
   toUtf8,
 } from "@kiseki/base";
 import { ChunkStoreError } from "@kiseki/chunk-store";
-import { ackMin, fragmentCount } from "@kiseki/placement";
 import type { Conditions, NewContent, Operation } from "@kiseki/composition";
-import {
-  type ContentSource,
-  collectGarbage,
-  matchOrphans,
-  type Outcome,
-  writeContent,
-} from "@kiseki/node/sim";
+import { collectGarbage, matchOrphans, type Outcome, writeContent } from "@kiseki/node/sim";
 import { type Body, bodyBytes, bodyMd5, md5Of, sizeOf, sliceBody } from "./sim-body.ts";
 import { currentOf, type ModelBucket, type ModelVersion } from "./sim-model.ts";
 import { must, never, SimNodeDied, type SimNode } from "./sim-node.ts";
 import { checkLost } from "./sim-checks.ts";
 import { listPage, readObject } from "./sim-reads.ts";
+import { checkThickness, SimSource } from "./sim-source.ts";
 import type { SimTrace } from "./sim-trace.ts";
 
 const keys = [
@@ -61,31 +55,6 @@ interface Stored {
   readonly body: Body;
   readonly md5: Uint8Array;
   readonly size: number;
-}
-
-/** Bytes of a made-up body, a slice at a time, now and then after a pause. */
-class SimSource implements ContentSource {
-  readonly #bytes: Uint8Array;
-  readonly #prng: Prng;
-  readonly #node: SimNode;
-  #at = 0;
-  constructor(node: SimNode, prng: Prng, bytes: Uint8Array) {
-    this.#node = node;
-    this.#prng = prng;
-    this.#bytes = bytes;
-  }
-  async readInto(target: Uint8Array): Promise<number> {
-    if (this.#prng.chance(1, 8))
-      await this.#node.ports.clock.sleep(millis(1 + this.#prng.below(5)), never);
-    const size = Math.min(
-      target.byteLength,
-      this.#bytes.byteLength - this.#at,
-      4096 + this.#prng.below(8192),
-    );
-    target.set(this.#bytes.subarray(this.#at, this.#at + size));
-    this.#at += size;
-    return size;
-  }
 }
 
 type Act = (client: SimClients) => Promise<string>;
@@ -612,22 +581,6 @@ export class SimClients {
     this.#node.world.clock.setWall(offset);
     this.#node.world.count("fault: clock set");
     return String(offset);
-  }
-}
-
-/** What is acknowledged survives the loss of one more device (STORE §4). */
-function checkThickness(content: NewContent): void {
-  const seals =
-    content.kind === "small"
-      ? [{ profile: content.ref.profile, missing: content.ref.missing }]
-      : content.kind === "extents"
-        ? content.extents.map(({ profile, seal }) => ({ profile, missing: seal?.missing ?? 0 }))
-        : [];
-  for (const { profile, missing } of seals) {
-    must(
-      fragmentCount(profile) - missing >= ackMin(profile),
-      `a stored chunk has one fragment more than it needs (${missing} are missing)`,
-    );
   }
 }
 

@@ -16,6 +16,7 @@ const ailments: readonly Ailment[] = [
   "errors",
   "rot",
   "away",
+  "away",
   "zeroed",
   "old",
   "full",
