@@ -9,8 +9,8 @@ import { ShardStoreError } from "./shard-store-error.ts";
 import { SqliteMap } from "./sqlite-map.ts";
 import { differingTables } from "./sum-check.ts";
 
-/** Rows that are copied between two pauses. */
-const rowsPerStep = 1000;
+/** Rows that are copied between two pauses: some 10 ms. */
+const rowsPerStep = 250;
 const logEntriesPerStep = 16;
 
 export interface CopyShardOptions {
@@ -18,7 +18,7 @@ export interface CopyShardOptions {
   /** Keys of the row sums in the source and in the target; 32 bytes each, borrowed. */
   readonly sourceSumKey: Uint8Array;
   readonly targetSumKey: Uint8Array;
-  /** Waited for between steps of about a thousand rows. */
+  /** Waited for between steps of some hundred rows. */
   readonly pause: () => Promise<void>;
 }
 

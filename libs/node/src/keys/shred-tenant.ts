@@ -2,6 +2,7 @@ import { assert, failpoint, fromHex, sameBytes, type TenantId, tenantId } from "
 import type { Catalog } from "@kiseki/catalog";
 import type { ChunkStore } from "@kiseki/chunk-store";
 import type { ShredReport, TenantKeys } from "@kiseki/kms";
+import type { Metrics } from "@kiseki/ports";
 import { type MemberSet, parseFileName } from "@kiseki/sealed-sqlite";
 import { filesNamed } from "../node/sealed-files.ts";
 import { shardFileName } from "../node/sealed-shards.ts";
@@ -12,6 +13,7 @@ export interface ShredParts {
   readonly catalog: Pick<Catalog, "deleteTenant">;
   readonly chunkStore: Pick<ChunkStore, "matchCandidates" | "checkpoint">;
   readonly members: Pick<MemberSet, "listFiles" | "deleteFile" | "deleteUnfinished">;
+  readonly metrics: Pick<Metrics, "add">;
   /** Closes the tenant's shard if it is open. */
   readonly tenants: Pick<Tenants, "close">;
 }
@@ -26,7 +28,9 @@ export async function shredTenant(
   tenant: TenantId,
   signal: AbortSignal,
 ): Promise<ShredReport> {
+  const isRepeated = parts.tenantKeys.isShredded(tenant);
   const report = await parts.tenantKeys.shred(tenant, signal);
+  if (!isRepeated) parts.metrics.add("kiseki_crypto_shred_total", 1);
   failpoint("shred-keys");
   parts.catalog.deleteTenant(tenant);
   await parts.tenants.close(tenant);

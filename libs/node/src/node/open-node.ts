@@ -75,7 +75,7 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
       onFatal: parts.onFatal,
     }),
   );
-  const shredParts: ShredParts = { ...storage, tenants };
+  const shredParts: ShredParts = { ...storage, tenants, metrics };
   await finishShreds(shredParts, log);
   const { tenant, credentials } = await ensureFirst(parts, storage);
   const openDefaultTenant = (signal: AbortSignal) => tenants.open(tenant, "write", signal);
