@@ -1,9 +1,11 @@
 /** A node under load is killed at named places; everything acknowledged is there, and nothing by half. */
 import { expect, test } from "bun:test";
 import { mkdir, statfs } from "node:fs/promises";
+import { everyNth, flipBits } from "../support/damage.ts";
 import { isFull, type Layout, NodeProcess, until } from "../support/node-process.ts";
 import { BrokenConnectionError } from "../support/raw-http.ts";
 import { content, digest, S3Client } from "../support/s3-client.ts";
+import { putSamples, readSamples, sampleCount } from "../support/samples.ts";
 import { chance, Workload } from "../support/workload.ts";
 
 const one: Layout = { devices: 1, mirrors: 0, deviceSize: "128MiB" };
@@ -154,6 +156,27 @@ for (const name of ["list-write", "list-rename", "list-note", "list-done"]) {
       await workload.ended();
     }
     await reread(node, workload);
+  }, 20_000);
+}
+
+for (const name of ["repair-rebuilt", "repair-written"]) {
+  test(`killed at ${name}, while what rotted on a device is repaired`, async () => {
+    await using node = await NodeProcess.started(six);
+    {
+      using client = await S3Client.of(node);
+      await putSamples(client);
+    }
+    await node.stop();
+    await flipBits(node.devices[2]!, everyNth(30_011, 64 * 1024, 24 * 1024 * 1024));
+    const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: `${name}:3` } });
+    if (!ending) {
+      using client = await S3Client.of(node);
+      await readSamples(client).catch(() => undefined); // what it meets is queued for repair
+      expect(await node.ended()).toEqual(killed);
+    }
+    await node.start();
+    using client = await S3Client.of(node);
+    expect(await readSamples(client)).toEqual({ right: sampleCount, failed: [] });
   }, 20_000);
 }
 
