@@ -73,7 +73,9 @@ export function decode(
 function runChunked(prng: Prng, note: (input: Uint8Array) => void): string {
   const isSigned = prng.chance(1, 2);
   const trailers = prng.chance(1, 2) ? ["x-amz-checksum-crc32:AAAAAA=="] : [];
-  const pieces = Array.from({ length: prng.below(3) }, () => textOf(8192 + prng.below(100), prng));
+  const pieces = Array.from({ length: prng.chance(1, 3) ? 1 + prng.below(2) : 0 }, () =>
+    textOf(8192 + prng.below(100), prng),
+  );
   if (prng.chance(1, 2)) pieces.push(textOf(1 + prng.below(100), prng));
   const text = pieces.join("");
   const payload: StreamedPayload = {
