@@ -62,21 +62,21 @@ function renderS3(result: S3Result): readonly string[] {
   const floorsHere = result.peer === "minio" ? floors[result.layout] : {};
   const head = [
     ...["case", "server", "rate", "p50 / p99 ms", "CPU per operation", "syncs per operation"],
-    ...["written per byte", "peak MB", "rate, ours / peer", "CPU, peer / ours", "floor"],
+    ...["written per byte", "peak MB", "rate, ours / peer", "CPU, peer / ours", "floor", "commit"],
   ];
   const lines = result.cases.flatMap((one) => {
     const floor = floorsHere[one.case];
     const verdict =
       floor === undefined ? "" : `${floor} ${(one.ratio ?? 0) >= floor ? "met" : "**missed**"}`;
-    const ratios = [fixed(one.ratio, 2), fixed(one.cpu_ratio, 2), verdict];
+    const ratios = [fixed(one.ratio, 2), fixed(one.cpu_ratio, 2), verdict, one.commit];
     const isPut = one.case.startsWith("put-");
     const ours = row([one.case, "kiseki", ...sideOf(one.kiseki, isPut), ...ratios]);
-    return one.peer ? [ours, row(["", peer, ...sideOf(one.peer, isPut), "", "", ""])] : [ours];
+    return one.peer ? [ours, row(["", peer, ...sideOf(one.peer, isPut), "", "", "", ""])] : [ours];
   });
   return [
     `## S3, ${result.layout === "six" ? "six devices 4+2" : "one device"}, against ${peer}`,
     "",
-    `${result.date.slice(0, 10)}, commit ${result.commit}, ${result.machine}; ${result.rounds} rounds of ${result.seconds} s a case, medians; load average ${result.load_average.toFixed(1)}.`,
+    `${result.date.slice(0, 10)}, ${result.machine}; ${result.seconds} s a case, median of ${result.rounds}; load average ${result.load_average.toFixed(1)}.`,
     "",
     row(head),
     row(head.map(() => "---")),

@@ -1,5 +1,5 @@
 /** `bun run bench s3`: the same load on our server and on a peer, in turn, on the same disk. */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { arch, cpus, loadavg, release, tmpdir, totalmem } from "node:os";
 import { join } from "node:path";
 import { type Case, type Figures, runCase } from "./loader.ts";
@@ -20,6 +20,8 @@ export interface S3Options {
 /** One case on both servers: medians over the rounds. */
 export interface CaseResult {
   readonly case: string;
+  /** That was measured: cases of a kept result may come from several runs. */
+  readonly commit: string;
   readonly kiseki: Figures & { readonly syncs_per_operation?: number };
   readonly peer?: Figures & { readonly syncs_per_operation?: number };
   /** Our rate over the peer's: the median of the rounds' ratios. */
@@ -164,15 +166,27 @@ function middle(rounds: readonly Figures[], syncs: number | undefined): CaseResu
   return { ...figures, ...(syncs === undefined ? {} : { syncs_per_operation: syncs }) };
 }
 
-function compare(name: string, ours: Contestant, peer: Contestant | undefined): CaseResult {
+function compare(
+  name: string,
+  commit: string,
+  ours: Contestant,
+  peer: Contestant | undefined,
+): CaseResult {
   const own = ours.rounds.get(name)!;
   const theirs = peer?.rounds.get(name);
   const kiseki = middle(own, ours.syncs.get(name));
-  if (theirs === undefined) return { case: name, kiseki };
+  if (theirs === undefined) return { case: name, commit, kiseki };
   const rates = own.map((one, at) => one.operations_per_second / theirs[at]!.operations_per_second);
   const costs = own.map((one, at) => theirs[at]!.cpu_us_per_operation / one.cpu_us_per_operation);
   const other = middle(theirs, peer?.syncs.get(name));
-  return { case: name, kiseki, peer: other, ratio: median(rates), cpu_ratio: median(costs) };
+  return {
+    case: name,
+    commit,
+    kiseki,
+    peer: other,
+    ratio: median(rates),
+    cpu_ratio: median(costs),
+  };
 }
 
 export function describeMachine(): string {
@@ -190,6 +204,7 @@ export async function benchS3(options: S3Options): Promise<S3Result> {
   const folder = await mkdtemp(join(process.env["KISEKI_BENCH_DIR"] ?? tmpdir(), "kiseki-bench-"));
   await using cleaning = new AsyncDisposableStack();
   cleaning.defer(() => rm(folder, { recursive: true, force: true }));
+  const commit = await currentCommit();
   const contestants: Contestant[] = [];
   for (const name of ["kiseki" as const, ...(options.peer ? [options.peer] : [])]) {
     const server = cleaning.use(await startServer(name, options.layout, join(folder, name)));
@@ -209,14 +224,14 @@ export async function benchS3(options: S3Options): Promise<S3Result> {
   const result: S3Result = {
     kind: "s3",
     date: new Date().toISOString(),
-    commit: await currentCommit(),
+    commit,
     machine: describeMachine(),
     layout: options.layout,
     peer: options.peer,
     seconds: options.seconds,
     rounds: options.rounds,
     load_average: loadavg()[1]!,
-    cases: measured.map(({ name }) => compare(name, ours!, peer)),
+    cases: measured.map(({ name }) => compare(name, commit, ours!, peer)),
   };
   for (const one of result.cases) {
     if (one.ratio === undefined) continue;
@@ -228,9 +243,15 @@ export async function benchS3(options: S3Options): Promise<S3Result> {
   return result;
 }
 
+/** Cases that this run left out stay as an earlier one found them. */
 async function keep(result: S3Result): Promise<void> {
   const folder = join(root, "bench/results");
   await mkdir(folder, { recursive: true });
-  const name = `s3-${result.layout}-${result.peer ?? "alone"}.json`;
-  await writeFile(join(folder, name), `${JSON.stringify(result, undefined, 2)}\n`);
+  const path = join(folder, `s3-${result.layout}-${result.peer ?? "alone"}.json`);
+  const text = await readFile(path, "utf8").catch(() => undefined);
+  const earlier: readonly CaseResult[] =
+    text === undefined ? [] : (JSON.parse(text) as S3Result).cases;
+  const all = new Map([...earlier, ...result.cases].map((one) => [one.case, one]));
+  const cases = caseNames.flatMap((name) => all.get(name) ?? []);
+  await writeFile(path, `${JSON.stringify({ ...result, cases }, undefined, 2)}\n`);
 }
