@@ -1,5 +1,6 @@
-import { millis, namespaceId, fromHex, toHex, toUtf8 } from "@kiseki/base";
+import { AssertionError, millis, namespaceId, fromHex, toHex, toUtf8 } from "@kiseki/base";
 import {
+  type ContentPage,
   type FoundObject,
   etagText,
   listObjects,
@@ -87,7 +88,7 @@ export async function readObject(
   held.move(); // the reader leaves in its own time
   const bytes = await readBytes(node, found, { start, end, place, pause });
   if (bytes === undefined) {
-    const seals = describeSeals(node, found);
+    const seals = world.shape.rots ? "" : describeSeals(node, found);
     must(world.shape.rots, `${query.key} is readable, what was damaged is redundant (${seals})`);
     world.count("damage detected by a read");
     return `${text} damaged`;
@@ -116,7 +117,13 @@ export function describeSeal(node: SimNode, { chunkId, sealId }: SealRef): strin
 /** What the devices have of an object, for whoever looks for the fault. */
 function describeSeals(node: SimNode, { cold, entry }: FoundObject): string {
   const range = { start: 0, end: entry.size };
-  const page = node.tenant.store.view((map) => readContent(map, cold.content, range, 1000));
+  let page: ContentPage;
+  try {
+    page = node.tenant.store.view((map) => readContent(map, cold.content, range, 1000));
+  } catch (reason) {
+    if (!(reason instanceof AssertionError)) throw reason;
+    return "deleted since";
+  }
   const { chunkStore } = node.ports;
   const states = chunkStore.status().devices.map(({ path, state }) => `${path} ${state}`);
   const seals = page.pieces.map((piece) => {

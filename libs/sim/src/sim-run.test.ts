@@ -1,4 +1,4 @@
-import { expect, test } from "bun:test";
+import { afterAll, expect, test } from "bun:test";
 import { runSeed, SimFailure } from "./index.ts";
 
 // Goal: whatever strikes within STORE §6, nothing acknowledged is lost, changed or made up. Method: whole
@@ -9,6 +9,7 @@ const seedsPerTest = 4;
 const first = chosen === undefined ? 1 : Number(chosen);
 const count = chosen !== undefined ? 1 : isFull ? 2000 : 100;
 const total = new Map<string, number>();
+let seedsDone = 0;
 
 function explain(reason: unknown): never {
   if (!(reason instanceof SimFailure)) throw reason;
@@ -21,6 +22,7 @@ for (let from = first; from < first + count; from += seedsPerTest) {
   test(`runSeed() keeps every promise on seeds ${from} to ${to - 1} (one of them: KISEKI_SIM_SEED)`, async () => {
     for (let seed = from; seed < to; seed++) {
       const report = await runSeed({ seed }).catch(explain);
+      seedsDone += 1;
       expect(report.operations).toBeGreaterThanOrEqual(2000);
       for (const [name, n] of report.counts) total.set(name, (total.get(name) ?? 0) + n);
     }
@@ -32,3 +34,36 @@ test("runSeed() does the same again for the same seed", async () => {
   expect(runs[0]!.hash).toBe(runs[1]!.hash);
   expect(runs[0]!.counts).toEqual(runs[1]!.counts);
 }, 60_000);
+
+/** What has to strike at least once in a hundred seeds. */
+const faults = [
+  ...["lost_write", "late_write", "torn_write", "misdirected_write", "lying_sync", "bit_rot"],
+  ...["read_error", "write_error", "sync_error", "no_space", "gone", "zeroed", "old_content"],
+  ...["crash_before_commit", "crash_between_members", "crash_after_commit"],
+  ...["member_lost", "member_returned", "data directory lost", "index lost"],
+  ...["power cut", "process killed", "clock set", "devices swapped", "device returned"],
+  "old shard file put back",
+].map((name) => `fault: ${name}`);
+const crashes = [
+  ...["write_begins", "written", "synced"],
+  ...["index_flush_begins", "index_flush_done", "index_checkpoint_begins", "index_checkpoint_done"],
+].map((name) => `crash at ${name}`);
+const struck = [
+  "put",
+  "complete",
+  "collect",
+  "compact",
+  "repair",
+  "copy",
+  "put part",
+  "delete",
+].map((name) => `crash during ${name}`);
+
+// Tests come in any order, so what all of them did together is looked at when they are over.
+afterAll(() => {
+  if (seedsDone < 100) return;
+  for (const name of [...total.keys()].toSorted())
+    console.log(`${String(total.get(name)).padStart(9)}  ${name}`);
+  const missed = [...faults, ...crashes, ...struck].filter((name) => !total.get(name));
+  if (missed.length > 0) throw new Error(`Must strike at least once: ${missed.join(", ")}`);
+});
