@@ -87,6 +87,9 @@ export class SimFaults {
       disk.rates = {};
       disk.gone = false;
       disk.full = false;
+      // What it was late with or lied about is on it now: a power cut may not take it beside another's fault.
+      disk.sync();
+      disk.sync();
     }
     this.#victims = [];
     this.#world.crashRate = 0;
