@@ -1,0 +1,125 @@
+/**
+ * Runs ceph/s3-tests, from a folder that the caller brings, against a node of its own.
+ *
+ *   bun scripts/suites.ts --from DIR            the ids of tests/suites/s3-tests.txt; exits 1 if one does not pass
+ *   bun scripts/suites.ts --from DIR --widen    every test; what passes and is not in the list is added to it
+ *
+ * `DIR` is a checkout of the suite. `--python` names the interpreter that has its requirements, pytest and
+ * pytest-timeout (default: `DIR/venv/bin/python`); `--workers N` runs N tests at a time by pytest-xdist. The list
+ * may only grow: an id is there for good, under the commits that it first passed at.
+ */
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { parseArgs } from "node:util";
+import { Bed, type User } from "../libs/node/src/gateway/bed.test-helper.ts";
+
+const root = join(import.meta.dir, "..");
+const list = join(root, "tests/suites/s3-tests.txt");
+const files = ["s3tests/functional/test_s3.py", "s3tests/functional/test_headers.py"];
+const testSeconds = 300; // two tests put a thousand objects one after another
+
+/** Ids that passed, out of pytest's JUnit report. */
+function readReport(text: string): ReadonlySet<string> {
+  const passed = new Set<string>();
+  for (const piece of text.split("<testcase ").slice(1)) {
+    const [, folder = ""] = /classname="([^"]*)"/.exec(piece) ?? [];
+    const [, name = ""] = /(?:^| )name="([^"]*)"/.exec(piece) ?? [];
+    const id = `${folder.replaceAll(".", "/")}.py::${name}`;
+    const isPassed = !/<(failure|error|skipped)/.test(piece);
+    if (isPassed) passed.add(id);
+  }
+  return passed;
+}
+
+async function ownerOf(bed: Bed, user: User): Promise<string> {
+  const { text } = await bed.call(user, "GET", "/");
+  return /<ID>([^<]*)</.exec(text)?.[1] ?? "";
+}
+
+/** The suite's configuration: two tenants stand for its two accounts. */
+async function writeSettings(bed: Bed, path: string): Promise<void> {
+  const section = async (name: string, user: User, more = "") =>
+    `[${name}]\naccess_key = ${user.id}\nsecret_key = ${user.secret}\nuser_id = ${await ownerOf(bed, user)}\ndisplay_name = root\nemail = ${name.replaceAll(" ", "-")}@example.org\n${more}`;
+  const text = [
+    `[DEFAULT]\nhost = 127.0.0.1\nport = ${bed.port}\nis_secure = False\nssl_verify = False\n`,
+    "[fixtures]\nbucket prefix = kt-{random}-\niam name prefix = kt-\niam path prefix = /kt/\n",
+    await section("s3 main", bed.main, "api_name =\nstorage_classes = REDUCED_REDUNDANCY\n"),
+    await section("s3 alt", bed.other),
+    await section("s3 tenant", bed.other, "tenant = other\n"),
+    await section("iam", bed.main),
+    await section("iam root", bed.main),
+    await section("iam alt root", bed.other),
+  ];
+  await Bun.write(path, text.join("\n"));
+}
+
+interface Wanted {
+  readonly from: string;
+  readonly python: string;
+  readonly workers: string | undefined;
+  readonly ids: readonly string[];
+}
+
+async function runTests({ from, python, workers, ids }: Wanted): Promise<ReadonlySet<string>> {
+  const work = await mkdtemp(join(tmpdir(), "kiseki-suites-"));
+  try {
+    await using bed = await Bed.open("2GiB");
+    const settings = join(work, "s3tests.conf");
+    const report = join(work, "report.xml");
+    await writeSettings(bed, settings);
+    const words = ["-m", "pytest", "-q", "-p", "no:cacheprovider"];
+    if (workers !== undefined) words.push("-n", workers);
+    const child = Bun.spawn(
+      [python, ...words, "--timeout", String(testSeconds), `--junitxml=${report}`, ...ids],
+      {
+        cwd: from,
+        env: { ...process.env, S3TEST_CONF: settings, PYTHONDONTWRITEBYTECODE: "1" },
+        stdin: "ignore",
+        stdout: "inherit",
+        stderr: "inherit",
+      },
+    );
+    await child.exited;
+    return readReport(await Bun.file(report).text());
+  } finally {
+    await rm(work, { recursive: true });
+  }
+}
+
+const commitOf = (folder: string): string => {
+  const git = Bun.spawnSync(["git", "-C", folder, "rev-parse", "--short=12", "HEAD"]);
+  return git.stdout.toString().trim() || "unknown";
+};
+
+const { values } = parseArgs({
+  options: {
+    from: { type: "string" },
+    workers: { type: "string" },
+    python: { type: "string" },
+    widen: { type: "boolean", default: false },
+  },
+});
+if (values.from === undefined) {
+  console.error("usage: bun scripts/suites.ts --from DIR [--python PATH] [--workers N] [--widen]");
+  process.exit(2);
+}
+const python = values.python ?? join(values.from, "venv/bin/python");
+const text = await Bun.file(list).text();
+const known = text.split("\n").filter((line) => line !== "" && !line.startsWith("#"));
+const passed = await runTests({
+  from: values.from,
+  python,
+  workers: values.workers,
+  ids: values.widen ? files : known,
+});
+const lost = known.filter((id) => !passed.has(id));
+for (const id of lost) console.error(`does not pass any more: ${id}`);
+const found = [...passed].filter((id) => !known.includes(id)).toSorted();
+if (values.widen && found.length > 0) {
+  const day = new Date().toISOString().slice(0, 10);
+  const head = `# ${day}, ceph/s3-tests ${commitOf(values.from)}, kiseki ${commitOf(root)}`;
+  await Bun.write(list, `${text}\n${head}\n${found.join("\n")}\n`);
+}
+console.log(`${passed.size} passed, ${lost.length} of ${known.length} listed ids lost`);
+process.exit(lost.length === 0 ? 0 : 1);
