@@ -14,25 +14,31 @@ const client = new S3Client(Number(port), {
 });
 let counter = Number(round) * 1_000_000;
 const sizes = [0, 100, 3000, 4096, 5000, 20_000, 65_536, 200_000, 1_100_000, 4_300_000];
-const keysPerWriter = 16;
+/** Few keys written again and again: zones empty, are compacted and used again under the cuts. */
+const isChurn = process.env["LOAD_CHURN"] === "1";
+const keysPerWriter = isChurn ? 2 : 16;
 
-/** Notes a write, makes it, notes its answer. A 503 leaves it open whether it happened. */
-async function write(name: string, held: Held, send: () => Promise<unknown>): Promise<void> {
+/** Notes a write, makes it, notes its answer; false: refused. A 503 leaves it open whether it happened. */
+async function write(name: string, held: Held, send: () => Promise<unknown>): Promise<boolean> {
   const id = (counter += 1);
   note(path, { at: "sent", name, id, held });
   try {
     await send();
   } catch (reason) {
-    if (!(reason instanceof S3Error) || reason.status >= 500) throw reason;
+    const isFull = reason instanceof S3Error && reason.status === 507; // refused before anything was done
+    if (!(reason instanceof S3Error) || (reason.status >= 500 && !isFull)) throw reason;
     note(path, { at: "refused", name, id });
-    console.error(`refused: ${name}: ${reason.message}`);
-    return;
+    if (isFull) await Bun.sleep(100);
+    else console.error(`refused: ${name}: ${reason.message}`);
+    return false;
   }
   note(path, { at: "acked", name, id });
+  return true;
 }
 
 /** Bodies that nobody else has, and now and then one that several have: dedup is under the cut too. */
 function bodyOf(prng: Prng): Uint8Array {
+  if (isChurn) return content(`own ${prng.below(2 ** 32)}`, 700_000 + prng.below(50));
   const isShared = prng.chance(1, 5);
   const largest = prng.chance(1, 12) ? sizes.length : 8;
   const name = isShared ? `shared ${prng.below(6)}` : `own ${prng.below(2 ** 32)}`;
@@ -63,7 +69,7 @@ async function writer(number: number): Promise<void> {
   const prng = prngFromSeed(Number(seed) * 1000 + Number(round) * 50 + number);
   const held = new Map<string, Uint8Array>();
   for (let step = 0; ; step += 1) {
-    const bucket = `power-${prng.below(3)}`;
+    const bucket = `power-${prng.below(isChurn ? 1 : 3)}`;
     const at = prng.below(keysPerWriter);
     const key = `w${number}/${at % 3 === 0 ? "deep/er/" : ""}${at % 4 === 0 ? "" : "d/"}k${at}`;
     const name = `${bucket}/${key}`;
@@ -75,18 +81,18 @@ async function writer(number: number): Promise<void> {
       const [from, body] = [...held][prng.below(held.size)]!;
       const source = from.slice(bucket.length + 1);
       if (!from.startsWith(bucket) || source === key) continue;
-      await write(name, digest(body), () => client.copy(bucket, source, key));
-      held.set(name, body);
-    } else if (kind === 8 && number < 2) {
+      const isDone = await write(name, digest(body), () => client.copy(bucket, source, key));
+      if (isDone) held.set(name, body);
+    } else if (kind === 8 && number < 2 && !isChurn) {
       await multipart(prng, bucket, `w${number}/multipart`);
-    } else if (kind === 9 && number === 0) {
+    } else if (kind === 9 && number === 0 && !isChurn) {
       const fresh = `power-r${round}-s${step}`;
       await client.createBucket(fresh);
       note(path, { at: "bucket", name: fresh });
     } else {
       const body = bodyOf(prng);
-      await write(name, digest(body), () => client.put(bucket, key, body));
-      held.set(name, body);
+      const isDone = await write(name, digest(body), () => client.put(bucket, key, body));
+      if (isDone) held.set(name, body);
     }
   }
 }

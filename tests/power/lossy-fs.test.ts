@@ -11,7 +11,7 @@ import { isFull, type Layout, NodeProcess } from "../support/node-process.ts";
 import { runTool } from "./loop-disk.ts";
 import { buildLossyFs, hasFuse, LossyDisk, type Losses } from "./lossy-disk.ts";
 import { note, readManifest } from "./manifest.ts";
-import { brokenPromises, layouts, loadedBy } from "./power-node.ts";
+import { brokenPromises, churnLayout, layouts, loadedBy, type PowerLayout } from "./power-node.ts";
 
 const seed = Number(process.env["KISEKI_POWER_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const rounds = Number(process.env["KISEKI_POWER_CUTS"] ?? (isFull ? 40 : 2));
@@ -91,7 +91,7 @@ interface Cuts {
 
 /** Cuts a node `count` times under load, every third time while it starts; ends early once something is missing. */
 async function cutUnderLoad(
-  layout: Layout,
+  layout: PowerLayout,
   count: number,
   environment: Readonly<Record<string, string>> = {},
 ): Promise<Cuts> {
@@ -99,11 +99,12 @@ async function cutUnderLoad(
   await using node = await NodeProcess.create(layout);
   await using disk = await LossyDisk.create(program, node.storage);
   const manifest = join(node.directory, "manifest");
+  const most = layout.isChurn ? 80 : 160;
   const losses: Losses[] = [];
   const faults: string[] = [];
   for (let round = 0; round < count && faults.length === 0; round += 1) {
-    await node.start({ environment });
-    await using loader = await loadedBy(node, manifest, seed, round, 20 + prng.below(160));
+    await node.start({ environment, words: ["--gc-interval-s", "1"] });
+    await using loader = await loadedBy(node, manifest, seed, round, 20 + prng.below(most));
     note(manifest, { at: "cut" });
     losses.push(await disk.cut(prng.below(2 ** 32)));
     const gone = node.kill();
@@ -136,7 +137,9 @@ async function startMs(layout: Layout): Promise<number> {
 const summed = (losses: readonly Losses[], what: keyof Losses): number =>
   losses.reduce((sum, each) => sum + each[what], 0);
 
-test.skipIf(!hasFuse).each([...layouts])(
+test
+  .skipIf(!hasFuse)
+  .each([...layouts, ...(isFull || process.env["KISEKI_POWER_CUTS"] ? [churnLayout] : [])])(
   `$name: nothing acknowledged is lost when unsynced writes are dropped, torn and reordered ${claim}`,
   async (layout) => {
     const { acked, losses, faults } = await cutUnderLoad(layout, rounds);

@@ -4,11 +4,26 @@ import { type Layout, type NodeProcess, plainEnvironment, until } from "../suppo
 import { S3Client } from "../support/s3-client.ts";
 import { checkPromises, readManifest } from "./manifest.ts";
 
+/** A layout under cuts, and whether it is loaded so that its zones are used again and again. */
+export interface PowerLayout extends Layout {
+  readonly name: string;
+  readonly isChurn?: boolean;
+}
 /** The layouts that are put under cuts. */
-export const layouts: readonly (Layout & { readonly name: string })[] = [
+export const layouts: readonly PowerLayout[] = [
   { name: "one device, no mirror", devices: 1, mirrors: 0, deviceSize: "256MiB", storage: "disk" },
   { name: "six devices 4+2, two mirrors", devices: 6, mirrors: 2, storage: "disk" },
 ];
+
+/** The smallest device, written over several times: compaction and reuse of zones are under way when the power goes. */
+export const churnLayout: PowerLayout = {
+  name: "one small device, written over again and again",
+  devices: 1,
+  mirrors: 0,
+  deviceSize: "128MiB",
+  storage: "disk",
+  isChurn: true,
+};
 
 /** How many writers load the node, each with one request in flight. */
 export const writers = 12;
@@ -28,9 +43,15 @@ export class Loader implements AsyncDisposable {
   static async start(node: NodeProcess, manifest: string, seed: number, round: number) {
     const { accessKey, secretKey } = await node.credentials();
     const program = join(import.meta.dir, "load.ts");
+    const { isChurn } = node.layout as PowerLayout;
     const words = [String(node.s3Port), manifest, String(seed), String(round), String(writers)];
     const child = Bun.spawn([process.execPath, program, ...words], {
-      env: { ...plainEnvironment(), LOAD_ACCESS_KEY: accessKey, LOAD_SECRET_KEY: secretKey },
+      env: {
+        ...plainEnvironment(),
+        LOAD_ACCESS_KEY: accessKey,
+        LOAD_SECRET_KEY: secretKey,
+        LOAD_CHURN: isChurn ? "1" : "",
+      },
       stdin: "ignore",
       stdout: "pipe",
       stderr: "pipe",
