@@ -1,4 +1,4 @@
-import { content, digest, S3Client, S3Error } from "./s3-client.ts";
+import { content, digest, type S3Client, S3Error } from "./s3-client.ts";
 
 const bucket = "samples";
 const sizes = [0, 1, 100, 4096, 4097, 9000, 70_000, 300_000, 1_500_000, 4_194_305];
