@@ -46,7 +46,7 @@ const faults = [
 ].map((name) => `fault: ${name}`);
 const crashes = [
   ...["write_begins", "written", "synced"],
-  ...["index_flush_begins", "index_flush_done", "index_checkpoint_begins", "index_checkpoint_done"],
+  ...["index_flush_begins", "index_flush_done", "index_checkpoint_begins"],
 ].map((name) => `crash at ${name}`);
 const struck = [
   "put",
