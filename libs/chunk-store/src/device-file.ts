@@ -1,5 +1,5 @@
-import { mkdir, open, rm } from "node:fs/promises";
-import { dirname } from "node:path";
+import { access, mkdir, open, rename, rm } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
 import { MiB } from "@kiseki/base";
 import { deviceBlockSize } from "@kiseki/format";
 import { ChunkStoreError } from "./types.ts";
@@ -8,8 +8,9 @@ const pieceSize = 4 * MiB;
 
 /**
  * Creates `path` with `size` bytes of zeros, written once so that no later write has to allocate, and
- * synced with its directory, which is made if it is not there. An existing file is left alone and
- * refused. `progress` gets the bytes written so far.
+ * synced with its directory, which is made if it is not there. It is filled as `path.new` and renamed,
+ * so that a power cut leaves no short device. An existing file is left alone and refused. `progress`
+ * gets the bytes written so far.
  * @throws {ChunkStoreError} `bad_size`, and the system's error (`EEXIST`, `ENOSPC`, …); a file half made is removed.
  */
 export async function createDeviceFile(
@@ -22,8 +23,14 @@ export async function createDeviceFile(
       "bad_size",
       `Cannot create ${path}: its size must be a multiple of ${deviceBlockSize}, not ${size}`,
     );
-  await mkdir(dirname(path), { recursive: true });
-  const file = await open(path, "wx", 0o600);
+  await makeFolders(dirname(path));
+  const exists = await access(path).then(
+    () => true,
+    () => false,
+  );
+  if (exists) throw Object.assign(new Error(`EEXIST: ${path} exists`), { code: "EEXIST" });
+  const unfinished = `${path}.new`; // of an earlier try, perhaps
+  const file = await open(unfinished, "w", 0o600);
   try {
     const zeros = new Uint8Array(Math.min(pieceSize, size));
     for (let done = 0; done < size;) {
@@ -35,14 +42,29 @@ export async function createDeviceFile(
     await file.sync();
   } catch (reason) {
     await file.close();
-    await rm(path, { force: true });
+    await rm(unfinished, { force: true });
     throw reason;
   }
   await file.close();
-  const directory = await open(dirname(path), "r");
+  await rename(unfinished, path);
+  await syncFolder(dirname(path));
+}
+
+/** Makes `path` and what is missing above it, durably: each new name is synced in the folder that holds it. */
+async function makeFolders(path: string): Promise<void> {
+  const first = await mkdir(path, { recursive: true });
+  if (first === undefined) return;
+  const top = resolve(first).length;
+  for (let folder = resolve(path); folder.length >= top; folder = dirname(folder)) {
+    await syncFolder(dirname(folder));
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  const folder = await open(path, "r");
   try {
-    await directory.sync();
+    await folder.sync();
   } finally {
-    await directory.close();
+    await folder.close();
   }
 }

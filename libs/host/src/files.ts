@@ -1,6 +1,6 @@
 import { constants } from "node:fs";
 import { mkdir, open, rename } from "node:fs/promises";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 
 /**
  * Replaces `path` by `content` so that after a power cut either the old or the new content is there
@@ -20,7 +20,12 @@ export async function replaceFile(path: string, content: Uint8Array | string): P
 /** Makes `path` and what is missing above it, for the owner alone, durably. */
 export async function makeDirectory(path: string): Promise<void> {
   const first = await mkdir(path, { recursive: true, mode: 0o700 });
-  if (first !== undefined) await syncDirectory(dirname(first));
+  if (first === undefined) return;
+  // Each new name is durable once the directory that holds it is synced.
+  const top = resolve(first).length;
+  for (let made = resolve(path); made.length >= top; made = dirname(made)) {
+    await syncDirectory(dirname(made));
+  }
 }
 
 async function syncDirectory(path: string): Promise<void> {
