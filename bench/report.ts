@@ -143,7 +143,9 @@ bytes of a PUT are those handed to write calls; syncs are counted by strace and 
 
 export async function writeReport(): Promise<void> {
   const parts = (await readResults()).flatMap(render);
-  await writeFile(join(root, "docs/benchmarks.md"), `${introduction}\n${parts.join("\n")}`);
+  const page = join(root, "docs/benchmarks.md");
+  await writeFile(page, `${introduction}\n${parts.join("\n")}`);
+  await Bun.$`${process.execPath} fmt ${page}`.cwd(root).quiet();
 }
 
 /** One bar per case and result: our rate over the peer's, on a logarithmic scale from 1/8 to 16. */
