@@ -5,12 +5,36 @@ import type { FragmentReport, FragmentSource } from "@kiseki/ports";
 import { segmentSize } from "@kiseki/ports";
 import type { Pool } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
-import { bestSet, payloadSizeOf, rowKey } from "./row.ts";
+import { bestSet, payloadSizeOf, rowKey, withoutSpareBad } from "./row.ts";
 import { roomFor } from "./ranges.ts";
 import type { GetOutcome, GetRequest, SealRef } from "./types.ts";
 
-/** Opens a range of a chunk. A fragment that moved under the read is looked up again. */
+/** Each try found faults that leave other fragments; more of them are for scrub and repair. */
+const triesMax = 4;
+
+/** Opens a range of a chunk. What moved under the read, or is there twice, is tried before it counts as lost. */
 export async function getChunk(pool: Pool, request: GetRequest): Promise<GetOutcome> {
+  for (let left = triesMax - 1; ; left--) {
+    const { outcome, read } = await tryGet(pool, request);
+    if (outcome.kind === "lost" && left > 0 && hasOthers(pool, request, read)) continue;
+    if (outcome.kind === "lost") pool.ports.metrics.add("kiseki_chunk_reads_lost_total", 1);
+    return outcome;
+  }
+}
+/** Whether the row names a fragment that counts and is not among `read`. */
+export function hasOthers(pool: Pool, ref: SealRef, read: readonly Fragment[]): boolean {
+  const row = pool.row(rowKey(ref.chunkId, ref.sealId));
+  if (row === undefined) return false;
+  return inOrder(pool, bestSet(row, pool.usable).fragments).some(
+    (fragment) => pool.usable(fragment) && !read.some((other) => sameSpot(other, fragment)),
+  );
+}
+
+interface Tried {
+  readonly outcome: GetOutcome;
+  readonly read: readonly Fragment[];
+}
+async function tryGet(pool: Pool, request: GetRequest): Promise<Tried> {
   pool.checkOpen();
   const key = rowKey(request.chunkId, request.sealId);
   const range = request.range ?? { start: 0, end: request.size };
@@ -18,13 +42,12 @@ export async function getChunk(pool: Pool, request: GetRequest): Promise<GetOutc
   assert(range.end <= request.size, "a range lies in the chunk");
   assert(request.target.size >= roomFor(range, request.size), "the target has room");
   const row = pool.row(key);
-  if (row === undefined || row.plainSize !== request.size) return { kind: "not_found" };
+  if (row === undefined || row.plainSize !== request.size)
+    return { outcome: { kind: "not_found" }, read: [] };
   const { profile, fragments } = bestSet(row, pool.usable);
   const readable = inOrder(pool, fragments);
-  if (readable.length < fragmentsNeeded(profile)) {
-    pool.ports.metrics.add("kiseki_chunk_reads_lost_total", 1);
-    return { kind: "lost" };
-  }
+  if (readable.length < fragmentsNeeded(profile))
+    return { outcome: { kind: "lost" }, read: readable };
   const first = Math.floor(range.start / segmentSize);
   hold(pool, readable, 1);
   let outcome;
@@ -43,18 +66,15 @@ export async function getChunk(pool: Pool, request: GetRequest): Promise<GetOutc
   }
   if (outcome.faults.length > 0) noteFaults(pool, request, readable, outcome.faults);
   switch (outcome.kind) {
-    case "opened":
-      return {
-        kind: "read",
-        offset: request.target.offset + range.start - first * segmentSize,
-        size: range.end - range.start,
-      };
+    case "opened": {
+      const offset = request.target.offset + range.start - first * segmentSize;
+      return { outcome: { kind: "read", offset, size: range.end - range.start }, read: readable };
+    }
     case "lost":
-      pool.ports.metrics.add("kiseki_chunk_reads_lost_total", 1);
-      return { kind: "lost" };
+      return { outcome: { kind: "lost" }, read: readable };
     case "tampered":
       pool.ports.metrics.add("kiseki_chunk_tampered_total", 1);
-      return { kind: "tampered" };
+      return { outcome: { kind: "tampered" }, read: readable };
   }
 }
 
@@ -161,7 +181,7 @@ export function noteFaults(
     const fragments = row.fragments.map((fragment) =>
       bad.some((other) => sameSpot(other, fragment)) ? { ...fragment, bad: true } : fragment,
     );
-    pool.setRow(key, row, { ...row, fragments });
+    pool.setRow(key, row, { ...row, fragments: withoutSpareBad(fragments, pool.usable) });
   }
   pool.queueRepair(ref);
 }

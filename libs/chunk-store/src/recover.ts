@@ -7,7 +7,7 @@ import type { Device } from "./device.ts";
 import type { Pool } from "./pool.ts";
 import { readNumber } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
-import { profileOf, rowKey, rowVersion } from "./row.ts";
+import { profileOf, rowFragmentsMax, rowKey, rowVersion, samePart } from "./row.ts";
 import { ZoneTable } from "./zone-table.ts";
 import type { ScanSource, ZoneFindings } from "./zone-scan.ts";
 import { readZone, scanWindowMin } from "./zone-scan.ts";
@@ -228,19 +228,25 @@ export function mergeRecord(pool: Pool, device: Device, record: RecordHeader): v
     return;
   }
   if (!sameChunk(row, record)) return; // a second writer of one sealing: the first stands
-  const other = row.fragments.find(
-    (one) =>
-      one.index === fragment.index && one.data === fragment.data && one.parity === fragment.parity,
-  );
-  if (other === undefined) {
-    pool.setRow(key, row, { ...row, fragments: [...row.fragments, fragment] });
-    return;
-  }
-  const isNewer =
-    other.device === device.ordinal ? fragment.group > other.group : !pool.usable(other);
-  if (!isNewer) return;
-  const fragments = row.fragments.map((one) => (one === other ? fragment : one));
-  pool.setRow(key, row, { ...row, fragments });
+  const fragments = withFragment(pool, row.fragments, fragment);
+  if (fragments !== undefined) pool.setRow(key, row, { ...row, fragments });
+}
+/**
+ * `undefined` when nothing changes. A fragment of the same number on another device stays beside it while it
+ * counts: which of the two is whole shows only when they are read, and a repair may have written the second
+ * because the first is torn.
+ */
+function withFragment(
+  pool: Pool,
+  known: readonly Fragment[],
+  fragment: Fragment,
+): readonly Fragment[] | undefined {
+  const others = known.filter((one) => samePart(one, fragment));
+  const here = others.find((one) => one.device === fragment.device);
+  if (here !== undefined && fragment.group <= here.group) return undefined;
+  const replaced = here ?? others.find((one) => !pool.usable(one));
+  if (replaced !== undefined) return known.map((one) => (one === replaced ? fragment : one));
+  return known.length < rowFragmentsMax ? [...known, fragment] : undefined;
 }
 function sameChunk(row: Row, record: RecordHeader): boolean {
   return (

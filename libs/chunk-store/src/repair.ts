@@ -3,12 +3,21 @@ import { recordHeaderSize } from "@kiseki/format";
 import { acceptsRepair, fragmentCount, fragmentsNeeded, planRepair } from "@kiseki/placement";
 import type { ArenaLease, Profile, SealedFragment } from "@kiseki/ports";
 import { fragmentStride } from "@kiseki/ports";
-import { hold, inOrder, noteFaults, sourcesOf } from "./get.ts";
+import { hasOthers, hold, inOrder, noteFaults, sourcesOf } from "./get.ts";
 import type { RecordPlace } from "./group-writer.ts";
 import type { Pool } from "./pool.ts";
 import { release } from "./put.ts";
 import type { Fragment, Row } from "./row.ts";
-import { bestSet, decodeRow, keyChunkId, keySealId, lacking, rowKey } from "./row.ts";
+import {
+  bestSet,
+  decodeRow,
+  keyChunkId,
+  keySealId,
+  lacking,
+  rowKey,
+  samePart,
+  spread,
+} from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
 import type { RepairOutcome, RepairProgress, SealRef } from "./types.ts";
 
@@ -99,8 +108,8 @@ async function repairRound(
   const missing = lacking(profile, fragments, stays);
   if (missing.length === 0) return "skipped";
   const holders = new Set<number>();
-  for (const fragment of fragments)
-    if (stays(fragment)) holders.add(pool.devices.indexOf(pool.byOrdinal[fragment.device]!));
+  for (const fragment of spread(fragments, stays).values())
+    holders.add(pool.devices.indexOf(pool.byOrdinal[fragment.device]!));
   const candidates = pool.devices.map((device) => ({
     id: device.id,
     writable: device.takesMoves && acceptsRepair(device.capacity),
@@ -127,7 +136,7 @@ async function repairRound(
     hold(pool, readable, -1);
   }
   if (outcome.faults.length > 0) noteFaults(pool, ref, readable, outcome.faults);
-  if (outcome.kind === "lost") return "lost";
+  if (outcome.kind === "lost") return hasOthers(pool, ref, readable) ? "again" : "lost";
   failpoint("repair-rebuilt");
   const { written, full } = await writeRebuilt(
     pool,
@@ -200,9 +209,9 @@ function putFragments(
 ): boolean {
   const row = pool.row(key);
   if (row === undefined || written.length === 0) return false;
-  const same = (a: Fragment, b: Fragment): boolean =>
-    a.index === b.index && a.data === b.data && a.parity === b.parity;
-  const kept = row.fragments.filter((fragment) => !written.some((other) => same(other, fragment)));
+  const kept = row.fragments.filter(
+    (fragment) => !written.some((other) => samePart(other, fragment)),
+  );
   pool.setRow(key, row, { ...row, fragments: [...kept, ...written], candidate: row.candidate });
   return seen.plainSize === row.plainSize;
 }

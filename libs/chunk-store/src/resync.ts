@@ -5,7 +5,7 @@ import { sameSpot } from "./get.ts";
 import type { Pool } from "./pool.ts";
 import { markOf, mergeRecord, scanDevice } from "./recover.ts";
 import type { Fragment } from "./row.ts";
-import { decodeRow, keyChunkId, keySealId } from "./row.ts";
+import { decodeRow, keyChunkId, keySealId, withoutSpareBad } from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
 import { ZoneTable } from "./zone-table.ts";
 
@@ -72,7 +72,7 @@ async function dropUnfound(pool: Pool, device: Device, places: ReadonlySet<numbe
     const fragments = row.fragments.map((fragment) =>
       gone.some((other) => sameSpot(other, fragment)) ? { ...fragment, bad: true } : fragment,
     );
-    pool.setRow(key, row, { ...row, fragments });
+    pool.setRow(key, row, { ...row, fragments: withoutSpareBad(fragments, pool.usable) });
     pool.queueRepair({ chunkId: keyChunkId(key), sealId: keySealId(key) });
   });
 }

@@ -35,11 +35,13 @@ export interface Row {
 
 /** Raised when the layout below changes: an index of another version is thrown away. */
 export const rowVersion = 1;
+/** The row counts them in one byte. */
+export const rowFragmentsMax = 255;
 const commonSize = 68;
 const fragmentRowSize = 36;
 
 export function encodeRow(row: Row): Uint8Array {
-  assert(row.fragments.length <= 255, "a row holds at most 255 fragments");
+  assert(row.fragments.length <= rowFragmentsMax, "a row holds at most 255 fragments");
   const target = newBytes(commonSize + row.fragments.length * fragmentRowSize);
   const view = new DataView(target.buffer);
   target[0] = row.candidate ? 1 : 0;
@@ -147,6 +149,46 @@ export function bestSet(
   assert(best !== undefined, "a row has a profile");
   return best;
 }
+/** Both say they are the same piece of the chunk. */
+export const samePart = (a: Fragment, b: Fragment): boolean =>
+  a.index === b.index && a.data === b.data && a.parity === b.parity;
+
+/** Leaves out bad ones beside which the same part counts: no repair would replace them, and they keep a zone. */
+export const withoutSpareBad = (
+  fragments: readonly Fragment[],
+  usable: (fragment: Fragment) => boolean,
+): readonly Fragment[] =>
+  fragments.filter(
+    (one) => !one.bad || !fragments.some((other) => samePart(other, one) && usable(other)),
+  );
+
+/**
+ * One usable fragment per index, no two on one device (those would be lost together), for as many indexes as
+ * can be. An index may have several: what a rebuilt row found of a repair stands beside what was repaired.
+ */
+export function spread(
+  fragments: readonly Fragment[],
+  usable: (fragment: Fragment) => boolean,
+): ReadonlyMap<number, Fragment> {
+  const counted = fragments.filter(usable);
+  const byIndex = new Map<number, Fragment>();
+  const byDevice = new Map<number, Fragment>();
+  /** Gives the index a device; whoever has that device may take another one of its own. */
+  const assign = (index: number, tried: Set<number>): boolean => {
+    for (const fragment of counted) {
+      if (fragment.index !== index || tried.has(fragment.device)) continue;
+      tried.add(fragment.device);
+      const holder = byDevice.get(fragment.device);
+      if (holder !== undefined && !assign(holder.index, tried)) continue;
+      byDevice.set(fragment.device, fragment);
+      byIndex.set(index, fragment);
+      return true;
+    }
+    return false;
+  };
+  for (const { index } of counted) if (!byIndex.has(index)) assign(index, new Set());
+  return byIndex;
+}
 /**
  * Indexes of the profile that no usable fragment of `fragments` has. Two on one device, which a device that
  * came back may have brought, would be lost together: the second of them counts as lacking.
@@ -156,13 +198,7 @@ export function lacking(
   fragments: readonly Fragment[],
   usable: (fragment: Fragment) => boolean,
 ): number[] {
-  const there = new Set<number>();
-  const devices = new Set<number>();
-  for (const fragment of fragments) {
-    if (!usable(fragment) || there.has(fragment.index) || devices.has(fragment.device)) continue;
-    there.add(fragment.index);
-    devices.add(fragment.device);
-  }
+  const there = spread(fragments, usable);
   const missing: number[] = [];
   for (let i = 0; i < fragmentCount(profile); i++) if (!there.has(i)) missing.push(i);
   return missing;
