@@ -20,7 +20,7 @@ export interface ChunkSeal {
   readonly placementEpoch: number;
   /** Plaintext bytes of the whole chunk, `[1, 4 MiB]`. */
   readonly size: number;
-  /** Bit i set: fragment i was not synced when the seal was committed; repair is due. */
+  /** How many fragments were not synced when the seal was committed; repair is due if any. */
   readonly missing: number;
 }
 
