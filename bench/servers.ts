@@ -103,7 +103,7 @@ async function startKiseki(layout: Layout, folder: string): Promise<Server> {
     "--data-dir": join(folder, "data"),
     "--config-dir": join(folder, "config"),
     "--devices": devices.join(","),
-    "--device-size": layout === "six" ? "1536MiB" : "5GiB",
+    "--device-size": layout === "six" ? "3GiB" : "12GiB",
     "--s3-addr": any,
     "--data-addr": any,
     "--metrics-addr": any,

@@ -1,4 +1,5 @@
 /** The storage node: reads its configuration, opens the node, serves, and shuts down in order. */
+import "./bound-memory.ts"; // first: it starts the process anew
 import { readFileSync } from "node:fs";
 import { armFailpoints } from "@kiseki/base";
 import { openCrypto, systemClock, systemPrng } from "@kiseki/host";

@@ -200,7 +200,7 @@ export function checkReferences(node: SimNode, isWhole: boolean): ReadonlySet<st
 export function namedOf(node: SimNode, refs: readonly SealRef[]): readonly SealRef[] {
   if (refs.length === 0) return refs;
   const page = node.tenant.store.view((map) => listReferences(map, undefined, 1_000_000));
-  const living = page.references.filter(({ from }) => from !== "drop");
+  const living = page.references.filter(({ from }) => from !== "drop" && from !== "condemned");
   const named = new Set(living.map(({ sealId }) => toHex(sealId)));
   return refs.filter(({ sealId }) => named.has(toHex(sealId)));
 }

@@ -199,7 +199,7 @@ class Verification {
       this.#tenant = await this.#parts.node.openDefaultTenant(signal);
       const page = this.#tenant.store.view((map) => listReferences(map, from, referencesPerPage));
       for (const { chunkId, sealId, from: named } of page.references) {
-        if (named === "drop") continue;
+        if (named === "drop" || named === "condemned") continue;
         this.#chunks += 1;
         if (!chunkStore.has(chunkId, sealId)) this.#lostChunks += 1;
       }
