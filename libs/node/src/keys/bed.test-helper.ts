@@ -18,11 +18,14 @@ export const namespace = namespaceId(newBytes(16).fill(3));
 export const newId = () => operationId(systemPrng.fill(newBytes(16)));
 
 export async function temporaryFolder(): Promise<{ readonly path: string } & AsyncDisposable> {
-  const path = await mkdtemp(`${tmpdir()}/kiseki-keys-`);
+  const path = await mkdtemp(`${tmpdir()}/kiseki-node-`);
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
-export function openAt(path: string): Promise<StorageNode> {
+export function openAt(
+  path: string,
+  onRecoveryCode: (code: string) => void = () => undefined,
+): Promise<StorageNode> {
   const places = ["--data-dir", `${path}/data`, "--config-dir", `${path}/config`];
   const sizes = ["--device-size", "128MiB", "--arena-size", "32MiB"];
   const { settings } = parseSettings(serverSettings, {
@@ -40,7 +43,7 @@ export function openAt(path: string): Promise<StorageNode> {
     log: openLogger("silent"),
     settings,
     nativeDirectory,
-    onRecoveryCode: () => undefined,
+    onRecoveryCode,
     onFatal(reason) {
       throw reason;
     },

@@ -1,125 +1,21 @@
 import { expect, test } from "bun:test";
-import { mkdtemp, rm, stat } from "node:fs/promises";
-import { tmpdir } from "node:os";
-import { keyset, namespaceId, newBytes, operationId, prngFromSeed, sealId } from "@kiseki/base";
-import { listObjects, lookupObject } from "@kiseki/composition";
+import { stat } from "node:fs/promises";
+import { keyset, newBytes, prngFromSeed, sealId } from "@kiseki/base";
+import { listObjects } from "@kiseki/composition";
 import { openDatapath } from "@kiseki/datapath";
-import { nativeDirectory, openCrypto, systemClock, systemPrng } from "@kiseki/host";
+import { nativeDirectory, systemPrng } from "@kiseki/host";
 import { deriveRoot, KeysetKeyring, type KeyTools } from "@kiseki/keys";
 import { fragmentStride } from "@kiseki/ports";
-import { openLogger, openMetrics } from "@kiseki/telemetry";
-import { parseSettings } from "../config/parse-settings.ts";
-import { foreignVariables, ignoredVariables, serverSettings } from "../config/server-settings.ts";
-import { ContentReader } from "../object/read-content.ts";
-import type { ContentSource } from "../object/types.ts";
-import { writeContent } from "../object/write-content.ts";
-import { openNode, type StorageNode } from "./open-node.ts";
-
-const crypto = openCrypto();
-const never = new AbortController().signal;
-
-async function temporaryFolder(): Promise<{ readonly path: string } & AsyncDisposable> {
-  const path = await mkdtemp(`${tmpdir()}/kiseki-node-`);
-  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
-}
-
-function openAt(
-  path: string,
-  onRecoveryCode: (code: string) => void = () => {},
-): Promise<StorageNode> {
-  const words = ["--data-dir", `${path}/data`, "--config-dir", `${path}/config`];
-  const { settings } = parseSettings(serverSettings, {
-    words: [
-      ...words,
-      "--mirror",
-      `${path}/mirror`,
-      "--device-size",
-      "128MiB",
-      "--arena-size",
-      "32MiB",
-    ],
-    environment: {},
-    file: "",
-    ignored: ignoredVariables,
-    foreign: foreignVariables,
-  });
-  return openNode({
-    clock: systemClock,
-    prng: systemPrng,
-    crypto,
-    metrics: openMetrics(),
-    log: openLogger("silent"),
-    settings,
-    nativeDirectory,
-    onRecoveryCode,
-    onFatal(reason) {
-      throw reason;
-    },
-  });
-}
-
-function sourceOf(bytes: Uint8Array): ContentSource {
-  let offset = 0;
-  return {
-    async readInto(target) {
-      const part = bytes.subarray(offset, offset + Math.min(target.byteLength, 100_000));
-      target.set(part);
-      offset += part.byteLength;
-      return part.byteLength;
-    },
-  };
-}
-
-const namespace = namespaceId(newBytes(16).fill(3));
-const attributes = { headers: [], userMetadata: [], checksums: [] };
-
-async function put(node: StorageNode, key: string, bytes: Uint8Array): Promise<void> {
-  const tenant = await node.openDefaultTenant(never);
-  const id = operationId(systemPrng.fill(newBytes(16)));
-  const request = {
-    operationId: id,
-    size: bytes.byteLength,
-    algorithms: new Set([]),
-    signal: never,
-  };
-  using written = await writeContent(node.ports, tenant, sourceOf(bytes), request);
-  const outcome = await tenant.owner.submit(
-    {
-      kind: "put_object",
-      namespace,
-      key: Buffer.from(key),
-      content: written.content,
-      size: bytes.byteLength,
-      etag: { md5: written.digests.get("md5")!, parts: 0 },
-      attributes,
-    },
-    id,
-  );
-  expect(outcome.kind).toBe("done");
-}
-
-async function get(node: StorageNode, key: string): Promise<Uint8Array> {
-  const tenant = await node.openDefaultTenant(never);
-  const dirKeys = tenant.dirKeys(tenant.keys("read"));
-  const place = tenant.readers.enter();
-  const found = tenant.store.view((map) =>
-    lookupObject(map, dirKeys, { namespace, key: Buffer.from(key) }),
-  );
-  if (found.kind !== "object") throw new Error(`Cannot find ${key}: ${found.kind}`);
-  const end = found.entry.size;
-  using reader = new ContentReader(node.ports, tenant, {
-    found,
-    start: 0,
-    end,
-    place,
-    signal: never,
-  });
-  const parts: Uint8Array[] = [];
-  for (let part = await reader.next(); part !== undefined; part = await reader.next()) {
-    parts.push(part.slice());
-  }
-  return Buffer.concat(parts);
-}
+import {
+  crypto,
+  get,
+  makeBucket,
+  namespace,
+  never,
+  openAt,
+  put,
+  temporaryFolder,
+} from "../keys/bed.test-helper.ts";
 
 test("openNode() keeps what was stored over a stop and a start, and gives its recovery code once", async () => {
   await using folder = await temporaryFolder();
@@ -132,9 +28,7 @@ test("openNode() keeps what was stored over a stop and a start, and gives its re
   {
     await using node = await openAt(folder.path, (code) => codes.push(code));
     credentials = node.credentials;
-    const tenant = await node.openDefaultTenant(never);
-    const id = operationId(newBytes(16));
-    await tenant.owner.submit({ kind: "create_namespace", id: namespace, name: "bucket" }, id);
+    await makeBucket(node);
     for (const [i, content] of contents.entries()) await put(node, `dir/${i}`, content);
     for (const [i, content] of contents.entries())
       expect(await get(node, `dir/${i}`)).toEqual(Buffer.from(content));
@@ -162,11 +56,7 @@ test("openNode() keeps what was stored over a stop and a start, and gives its re
 test("a second write of the same bytes is a dedup hit: nothing new is stored", async () => {
   await using folder = await temporaryFolder();
   await using node = await openAt(folder.path);
-  const tenant = await node.openDefaultTenant(never);
-  await tenant.owner.submit(
-    { kind: "create_namespace", id: namespace, name: "bucket" },
-    operationId(newBytes(16)),
-  );
+  await makeBucket(node);
   const bytes = prngFromSeed(6).fill(newBytes(5_000_000));
   await put(node, "one", bytes);
   const { chunks } = node.ports.chunkStore.status();
