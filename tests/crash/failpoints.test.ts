@@ -168,7 +168,7 @@ for (const name of ["repair-rebuilt", "repair-written"]) {
     }
     await node.stop();
     await flipBits(node.devices[2]!, everyNth(30_011, 64 * 1024, 24 * 1024 * 1024));
-    const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: `${name}:3` } });
+    const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: `${name}:1` } });
     if (!ending) {
       using client = await S3Client.of(node);
       await readSamples(client).catch(() => undefined); // what it meets is queued for repair
