@@ -9,46 +9,27 @@ import {
 } from "@kiseki/base";
 import { ChunkStoreError } from "@kiseki/chunk-store";
 import type { Conditions, NewContent, Operation } from "@kiseki/composition";
-import { collectGarbage, matchOrphans, type Outcome, writeContent } from "@kiseki/node/sim";
+import { type Outcome, writeContent } from "@kiseki/node/sim";
 import { type Body, bodyBytes, bodyMd5, md5Of, sizeOf, sliceBody } from "./sim-body.ts";
-import { currentOf, type ModelBucket, type ModelVersion } from "./sim-model.ts";
+import { SimChoices } from "./sim-choices.ts";
+import {
+  checkpoint,
+  collect,
+  compact,
+  matchAllOrphans,
+  repair,
+  resync,
+  scrub,
+  setClock,
+} from "./sim-housekeeping.ts";
+import { currentOf, type ModelBucket } from "./sim-model.ts";
 import { must, never, SimNodeDied, type SimNode } from "./sim-node.ts";
-import { checkLost } from "./sim-checks.ts";
 import { listPage, readObject } from "./sim-reads.ts";
 import { checkThickness, SimSource } from "./sim-source.ts";
 import type { SimTrace } from "./sim-trace.ts";
 
-const keys = [
-  "a",
-  "a/",
-  "a/b",
-  "a/b/c",
-  "a/b/d",
-  "a.txt",
-  "a-b",
-  "dir/x",
-  "dir/y",
-  "dir/sub/z",
-  "dir/sub/w",
-  "x//y",
-  "..",
-  "./p",
-  "tail/../q",
-  "é/ü",
-  "deep/1/2/3/4",
-  "v/one",
-  "v/two",
-  "v/w/three",
-  "k0",
-  "k1",
-  "k2",
-  "k3",
-] as const;
 const bucketNames = ["red", "green", "blue"] as const;
-const sharedBodies = 6;
 const noAttributes = { headers: [], userMetadata: [], checksums: [] } as const;
-/** Bytes of all versions above which clients rather delete. */
-const sizeWanted = 500_000;
 
 interface Stored {
   readonly content: NewContent;
@@ -57,10 +38,10 @@ interface Stored {
   readonly size: number;
 }
 
-type Act = (client: SimClients) => Promise<string>;
+type Act = (client: SimClients, node: SimNode) => Promise<string>;
 /** Acts by weight. Names are those of the counts. */
 const acts: readonly (readonly [weight: number, name: string, act: Act])[] = [
-  [24, "put", (c) => c.put(c.pickKey())],
+  [24, "put", (c) => c.put()],
   [6, "put twice at once", (c) => c.putTwice()],
   [4, "put if absent, at once", (c) => c.race()],
   [3, "put if match", (c) => c.putIfMatch()],
@@ -79,14 +60,14 @@ const acts: readonly (readonly [weight: number, name: string, act: Act])[] = [
   [2, "create bucket", (c) => c.createBucket()],
   [1, "delete bucket", (c) => c.deleteBucket()],
   [1, "set versioning", (c) => c.setVersioning()],
-  [5, "collect", (c) => c.collect()],
-  [1, "compact", (c) => c.compact()],
-  [1, "repair", (c) => c.repair()],
-  [1, "scrub", (c) => c.scrub()],
-  [1, "match orphans", (c) => c.orphans()],
-  [1, "resync device", (c) => c.resync()],
-  [1, "checkpoint", async (c) => c.checkpoint()],
-  [1, "set clock", async (c) => c.setClock()],
+  [5, "collect", (_, node) => collect(node)],
+  [1, "compact", (_, node) => compact(node)],
+  [1, "repair", (_, node) => repair(node)],
+  [1, "scrub", (_, node) => scrub(node)],
+  [1, "match orphans", (_, node) => matchAllOrphans(node)],
+  [1, "resync device", (_, node) => resync(node)],
+  [1, "checkpoint", async (_, node) => checkpoint(node)],
+  [1, "set clock", async (_, node) => setClock(node)],
 ];
 const weightTotal = acts.reduce((sum, [weight]) => sum + weight, 0);
 
@@ -95,14 +76,14 @@ export class SimClients {
   readonly #node: SimNode;
   readonly #prng: Prng;
   readonly #trace: SimTrace;
+  readonly #choices: SimChoices;
   #left = 0;
-  #bodyNext: number;
 
   constructor(node: SimNode, trace: SimTrace) {
     this.#node = node;
     this.#prng = node.world.prng;
     this.#trace = trace;
-    this.#bodyNext = 1000 + trace.operations * 8;
+    this.#choices = new SimChoices(node, 1000 + trace.operations * 8);
   }
   /** Runs `count` operations on `clients` clients; fewer when the process dies. */
   async run(clients: number, count: number): Promise<void> {
@@ -130,7 +111,7 @@ export class SimClients {
     const number = this.#trace.operations++;
     let result: string;
     try {
-      result = await this.#node.during(name, () => act(this));
+      result = await this.#node.during(name, () => act(this, this.#node));
     } catch (reason) {
       if (
         !(reason instanceof ChunkStoreError) ||
@@ -144,63 +125,6 @@ export class SimClients {
     }
     this.#node.world.count(`did ${name}`);
     this.#trace.note(`${number} ${name} ${result}`);
-  }
-
-  // --- choices
-
-  pickKey(): string {
-    return keys[this.#prng.below(keys.length)]!;
-  }
-  #pick<T>(items: readonly T[]): T | undefined {
-    return items.length === 0 ? undefined : items[this.#prng.below(items.length)];
-  }
-  #bucket(): ModelBucket | undefined {
-    return this.#pick([...this.#node.model.buckets.values()]);
-  }
-  /** An object that is there, as a rule. */
-  #object(): { readonly bucket: ModelBucket; readonly key: string } | undefined {
-    const bucket = this.#bucket();
-    if (bucket === undefined) return undefined;
-    const key = this.#prng.chance(1, 8) ? this.pickKey() : this.#pick([...bucket.keys.keys()]);
-    return key === undefined ? undefined : { bucket, key };
-  }
-  #version():
-    { readonly bucket: ModelBucket; readonly key: string; readonly one: ModelVersion } | undefined {
-    const found = this.#object();
-    const one = found && this.#pick(found.bucket.keys.get(found.key) ?? []);
-    return found && one && { ...found, one };
-  }
-  #upload() {
-    const bucket = this.#bucket();
-    const entry = bucket && this.#pick([...bucket.uploads]);
-    return bucket && entry && { bucket, name: entry[0], upload: entry[1] };
-  }
-  /** Seed and size of a body: shared ones are put again and again. */
-  #newBody(): { readonly seed: number; readonly size: number } {
-    const { chunkSize, smallSizeMax } = this.#node.world.shape;
-    const prng = this.#prng;
-    if (prng.chance(2, 5)) {
-      const seed = prng.below(sharedBodies);
-      return { seed, size: smallSizeMax + 1 + ((seed * 977) % chunkSize) };
-    }
-    const seed = this.#bodyNext++;
-    switch (prng.below(8)) {
-      case 0:
-        return { seed, size: 0 };
-      case 1:
-      case 2:
-      case 3:
-        return { seed, size: 1 + prng.below(smallSizeMax) };
-      case 4:
-        return { seed, size: chunkSize };
-      case 5:
-        return { seed, size: chunkSize + prng.below(2 * chunkSize) };
-      default:
-        return { seed, size: smallSizeMax + 1 + prng.below(chunkSize - smallSizeMax) };
-    }
-  }
-  get #isFull(): boolean {
-    return this.#node.model.size() > sizeWanted;
   }
 
   // --- writing
@@ -252,53 +176,56 @@ export class SimClients {
       ),
     );
   }
-  async put(key: string): Promise<string> {
-    if (this.#isFull) return this.delete();
-    const bucket = this.#bucket();
+  async put(): Promise<string> {
+    const key = this.#choices.key();
+    if (this.#choices.isFull) return this.delete();
+    const bucket = this.#choices.bucket();
     if (bucket === undefined) return this.createBucket();
-    const body = this.#newBody();
+    const body = this.#choices.body();
     const outcome = await this.#putBody(bucket.id, key, body);
     return `${bucket.name}/${key} ${body.seed}:${body.size} ${textOfOutcome(outcome)}`;
   }
   /** The same bytes under two names at once: one seal must win. */
   async putTwice(): Promise<string> {
-    const bucket = this.#bucket();
-    if (bucket === undefined || this.#isFull) return "skipped";
+    const bucket = this.#choices.bucket();
+    if (bucket === undefined || this.#choices.isFull) return "skipped";
     const { chunkSize } = this.#node.world.shape;
-    const body = { seed: this.#bodyNext++, size: 2000 + this.#prng.below(chunkSize) };
-    const names = [this.pickKey(), this.pickKey()];
+    const body = { seed: this.#choices.seed(), size: 2000 + this.#prng.below(chunkSize) };
+    const names = [this.#choices.key(), this.#choices.key()];
     const outcomes = await Promise.all(names.map((key) => this.#putBody(bucket.id, key, body)));
     return `${names.join(" and ")} ${outcomes.map(textOfOutcome).join(" and ")}`;
   }
   /** Several create the same name: the model knows which one may. */
   async race(): Promise<string> {
-    const bucket = this.#bucket();
-    if (bucket === undefined || this.#isFull) return "skipped";
-    const key = `race/${this.#bodyNext++}`;
+    const bucket = this.#choices.bucket();
+    if (bucket === undefined || this.#choices.isFull) return "skipped";
+    const key = `race/${this.#choices.seed()}`;
     const outcomes = await Promise.all(
       Array.from({ length: 3 }, () =>
-        this.#putBody(bucket.id, key, this.#newBody(), { ifNoneMatch: ["*"] }),
+        this.#putBody(bucket.id, key, this.#choices.body(), { ifNoneMatch: ["*"] }),
       ),
     );
     if (this.#prng.chance(4, 5)) await this.#submitDelete(bucket, key);
     return `${key} ${outcomes.map(textOfOutcome).join(" ")}`;
   }
   async putIfMatch(): Promise<string> {
-    const found = this.#object();
-    if (found === undefined || this.#isFull) return "skipped";
+    const found = this.#choices.object();
+    if (found === undefined || this.#choices.isFull) return "skipped";
     const current = currentOf(found.bucket.keys.get(found.key));
     const ifMatch = [
       this.#prng.chance(1, 4) || current === undefined ? "0".repeat(32) : current.etag,
     ];
-    const outcome = await this.#putBody(found.bucket.id, found.key, this.#newBody(), { ifMatch });
+    const outcome = await this.#putBody(found.bucket.id, found.key, this.#choices.body(), {
+      ifMatch,
+    });
     return `${found.bucket.name}/${found.key} ${textOfOutcome(outcome)}`;
   }
   async copy(): Promise<string> {
-    const source = this.#version();
-    const target = this.#bucket();
-    if (source === undefined || target === undefined || this.#isFull) return "skipped";
+    const source = this.#choices.version();
+    const target = this.#choices.bucket();
+    if (source === undefined || target === undefined || this.#choices.isFull) return "skipped";
     const { number } = source.one;
-    const key = this.pickKey();
+    const key = this.#choices.key();
     const outcome = await this.#node.submit({
       kind: "copy_object",
       namespace: namespaceId(fromHex(target.id)),
@@ -315,8 +242,8 @@ export class SimClients {
   // --- reading
 
   async get(isVersion: boolean): Promise<string> {
-    const version = this.#version();
-    const found = version ?? this.#object();
+    const version = this.#choices.version();
+    const found = version ?? this.#choices.object();
     if (found === undefined) return "skipped";
     const number = version?.one.number;
     const size = version === undefined ? 0 : sizeOf(version.one.body);
@@ -334,13 +261,13 @@ export class SimClients {
     return `${found.bucket.name}/${found.key} ${await readObject(this.#node, query, range, pause)}`;
   }
   list(): string {
-    const bucket = this.#bucket();
+    const bucket = this.#choices.bucket();
     if (bucket === undefined) return "skipped";
     const prng = this.#prng;
     const page = listPage(this.#node, bucket.id, {
-      prefix: this.#pick(["", "", "a", "a/", "dir/", "v/", "x/", "nothing"])!,
-      delimiter: this.#pick(["", "/", "/", "b"])!,
-      after: prng.chance(1, 3) ? this.pickKey() : undefined,
+      prefix: this.#choices.pick(["", "", "a", "a/", "dir/", "v/", "x/", "nothing"])!,
+      delimiter: this.#choices.pick(["", "/", "/", "b"])!,
+      after: prng.chance(1, 3) ? this.#choices.key() : undefined,
       countMax: 1 + prng.below(20),
     });
     return `${bucket.name} ${page.length}`;
@@ -361,17 +288,17 @@ export class SimClients {
     });
   }
   async delete(): Promise<string> {
-    const found = this.#object();
+    const found = this.#choices.object();
     if (found === undefined) return "skipped";
     // Versions would pile up: a versioned name that is long goes for good.
     const versions = found.bucket.keys.get(found.key) ?? [];
-    if (versions.length > 3 || (this.#isFull && versions.length > 1))
+    if (versions.length > 3 || (this.#choices.isFull && versions.length > 1))
       return this.deleteVersion(found);
     return `${found.bucket.name}/${found.key} ${textOfOutcome(await this.#submitDelete(found.bucket, found.key))}`;
   }
-  async deleteVersion(found = this.#object()): Promise<string> {
+  async deleteVersion(found = this.#choices.object()): Promise<string> {
     const versions = found?.bucket.keys.get(found.key) ?? [];
-    const one = this.#pick(versions);
+    const one = this.#choices.pick(versions);
     if (found === undefined || one?.number === undefined) return "skipped";
     const version = one.isNull && this.#prng.chance(1, 2) ? "null" : one.number;
     const outcome = await this.#submitDelete(found.bucket, found.key, version);
@@ -379,9 +306,9 @@ export class SimClients {
   }
   /** Everything under a prefix at once; where versions are kept, they lie under a prefix that has vanished. */
   async deletePrefix(): Promise<string> {
-    const bucket = this.#bucket();
+    const bucket = this.#choices.bucket();
     if (bucket === undefined) return "skipped";
-    const prefix = this.#pick(["v/", "dir/", "a/"])!;
+    const prefix = this.#choices.pick(["v/", "dir/", "a/"])!;
     const list = [...bucket.keys.keys()].filter((key) => key.startsWith(prefix));
     await Promise.all(list.map((key) => this.#submitDelete(bucket, key)));
     return `${bucket.name}/${prefix} ${list.length}`;
@@ -390,9 +317,9 @@ export class SimClients {
   // --- uploads
 
   async createUpload(): Promise<string> {
-    const bucket = this.#bucket();
+    const bucket = this.#choices.bucket();
     if (bucket === undefined || bucket.uploads.size > 6) return "skipped";
-    const key = this.pickKey();
+    const key = this.#choices.key();
     const outcome = await this.#node.submit({
       kind: "create_upload",
       namespace: namespaceId(fromHex(bucket.id)),
@@ -403,11 +330,11 @@ export class SimClients {
     return `${bucket.name}/${key} ${textOfOutcome(outcome)}`;
   }
   async putPart(): Promise<string> {
-    const found = this.#upload();
+    const found = this.#choices.upload();
     const upload = found?.upload.id;
-    if (found === undefined || upload === undefined || this.#isFull) return "skipped";
+    if (found === undefined || upload === undefined || this.#choices.isFull) return "skipped";
     const part = 1 + this.#prng.below(4);
-    const outcome = await this.#store(this.#newBody(), ({ content, body, md5, size }) =>
+    const outcome = await this.#store(this.#choices.body(), ({ content, body, md5, size }) =>
       this.#node.submit(
         {
           kind: "put_part",
@@ -426,9 +353,9 @@ export class SimClients {
     return `${found.name} ${part} ${textOfOutcome(outcome)}`;
   }
   async copyPart(): Promise<string> {
-    const found = this.#upload();
+    const found = this.#choices.upload();
     const upload = found?.upload.id;
-    const source = this.#version();
+    const source = this.#choices.version();
     const size = source ? sizeOf(source.one.body) : 0;
     if (
       found === undefined ||
@@ -459,7 +386,7 @@ export class SimClients {
   }
   /** Completes an upload, now and then twice at once. */
   async complete(): Promise<string> {
-    const found = this.#upload();
+    const found = this.#choices.upload();
     const upload = found?.upload.id;
     if (found === undefined || upload === undefined) return "skipped";
     const numbers = [...found.upload.parts.keys()].toSorted((a, b) => a - b);
@@ -478,7 +405,7 @@ export class SimClients {
     return `${found.name} ${numbers.join(",")} ${outcomes.map(textOfOutcome).join(" and ")}`;
   }
   async abort(): Promise<string> {
-    const found = this.#upload();
+    const found = this.#choices.upload();
     const upload = found?.upload.id;
     if (found === undefined || upload === undefined) return "skipped";
     const outcome = await this.#node.submit({
@@ -493,14 +420,14 @@ export class SimClients {
   // --- buckets
 
   async createBucket(): Promise<string> {
-    const name = this.#pick(bucketNames)!;
-    const versioning = this.#pick(["off", "off", "enabled", "suspended"] as const)!;
+    const name = this.#choices.pick(bucketNames)!;
+    const versioning = this.#choices.pick(["off", "off", "enabled", "suspended"] as const)!;
     const id = namespaceId(this.#node.world.nodePrng.fill(newBytes(16)));
     const outcome = await this.#node.submit({ kind: "create_namespace", id, name, versioning });
     return `${name} ${versioning} ${textOfOutcome(outcome)}`;
   }
   async deleteBucket(): Promise<string> {
-    const bucket = this.#bucket();
+    const bucket = this.#choices.bucket();
     if (bucket === undefined) return "skipped";
     if (this.#prng.chance(1, 3)) {
       // Emptied first; a put in between may still keep it.
@@ -514,73 +441,12 @@ export class SimClients {
     return `${bucket.name} ${textOfOutcome(outcome)}`;
   }
   async setVersioning(): Promise<string> {
-    const bucket = this.#bucket();
+    const bucket = this.#choices.bucket();
     if (bucket === undefined) return "skipped";
-    const versioning = this.#pick(["off", "enabled", "enabled", "suspended"] as const)!;
+    const versioning = this.#choices.pick(["off", "enabled", "enabled", "suspended"] as const)!;
     const namespace = namespaceId(fromHex(bucket.id));
     const outcome = await this.#node.submit({ kind: "set_versioning", namespace, versioning });
     return `${bucket.name} ${versioning} ${textOfOutcome(outcome)}`;
-  }
-
-  // --- what the node does by itself
-
-  async collect(): Promise<string> {
-    const deleted = await this.#node.alive(collectGarbage(this.#node.ports, this.#node.tenant));
-    this.#node.world.count("seals collected", deleted);
-    return String(deleted);
-  }
-  async compact(): Promise<string> {
-    const deadShareMin = this.#prng.chance(1, 2) ? 0.1 : 0.4;
-    const { zones } = await this.#node.alive(this.#node.ports.chunkStore.compact({ deadShareMin }));
-    this.#node.world.count("zones compacted", zones);
-    return String(zones);
-  }
-  async repair(): Promise<string> {
-    const outcome = await this.#node.alive(this.#node.ports.chunkStore.repair());
-    this.#node.world.count("seals repaired", outcome.repaired);
-    checkLost(this.#node, outcome.lost);
-    return `${outcome.repaired} of ${outcome.repaired + outcome.waiting.length}`;
-  }
-  async scrub(): Promise<string> {
-    const { faults } = await this.#node.alive(this.#node.ports.chunkStore.scrub());
-    this.#node.world.count("faults found by scrub", faults);
-    return String(faults);
-  }
-  async orphans(): Promise<string> {
-    const { ports, tenant, world } = this.#node;
-    const { kept, removed } = await this.#node.alive(
-      matchOrphans(ports, [tenant], { all: this.#prng.chance(1, 2), signal: never }),
-    );
-    world.count("orphans removed", removed);
-    return `${kept} kept, ${removed} removed`;
-  }
-  /** A device that was out and answers again is taken back. */
-  async resync(): Promise<string> {
-    const { ports, world } = this.#node;
-    const isOut = (state: string): boolean => state === "failed" || state === "missing";
-    const devices = ports.chunkStore.status().devices;
-    const used = devices.filter(({ state }) => !isOut(state)).map(({ path }) => path);
-    const path = this.#pick(world.paths.filter((one) => !used.includes(one)));
-    if (path === undefined) return "skipped";
-    try {
-      await this.#node.alive(ports.chunkStore.resyncDevice({ path }));
-    } catch (reason) {
-      if (!(reason instanceof ChunkStoreError)) throw reason;
-      return `${path} ${reason.code}`;
-    }
-    world.count("devices resynced");
-    return path;
-  }
-  checkpoint(): string {
-    this.#node.ports.chunkStore.checkpoint();
-    return "";
-  }
-  setClock(): string {
-    const hour = 3_600_000;
-    const offset = this.#prng.below(4 * hour) - 2 * hour;
-    this.#node.world.clock.setWall(offset);
-    this.#node.world.count("fault: clock set");
-    return String(offset);
   }
 }
 
