@@ -18,7 +18,41 @@ export function buildProgram(
   onEnd: (code: ExitCode) => void,
   isJson = false,
 ): Command {
-  const program = new Command("kiseki")
+  const program = newProgram(isJson);
+  const add: Add = (parent, words, description, work) => {
+    const command = parent.command(words).description(description);
+    act(command, onEnd, work);
+    return command;
+  };
+  const group = (name: string, description: string): Command =>
+    program.command(name).description(description);
+
+  add(program, "status", "the node at a glance", show.showStatus);
+  addBuckets(group("bucket", "buckets"), add);
+  addAccessKeys(group("access-key", "access keys of S3 clients"), add);
+  addDevices(group("device", "devices that hold content"), add);
+  add(program, "scrub", "read and check every record, repair what is bad", runScrub);
+  add(
+    program,
+    "verify [bucket]",
+    "read every object as a client would and name what is damaged",
+    runVerify,
+  ).option("--quick", "ask the index alone, read no content");
+  const encryption = group("encryption", "keys of the node: export, import, recovery, rotation");
+  addEncryption(encryption, add);
+  addKeysets(encryption, add);
+  const ofAll = "versions of this command, the node and its crypto module";
+  add(program, "version", ofAll, show.showVersion(version));
+  add(program, "doctor", "check the node's surroundings and say what to mend", show.runDoctor);
+  addCompletion(program, add);
+  return program;
+}
+
+type Add = (parent: Command, words: string, description: string, work: Work) => Command;
+
+/** The program with the options that every command takes, and no command yet. */
+function newProgram(isJson: boolean): Command {
+  return new Command("kiseki")
     .configureOutput(isJson ? { writeErr: () => undefined } : {}) // said as JSON by `runProgram`
     .description("Administration of a Kiseki storage node")
     .option("--json", "print one JSON object a line, and nothing else")
@@ -32,64 +66,34 @@ export function buildProgram(
     .showHelpAfterError('("kiseki --help" shows commands and options)')
     .addHelpText("after", afterHelp)
     .exitOverride();
-  const add = (parent: Command, words: string, description: string, work: Work): Command => {
-    const command = parent.command(words).description(description);
-    act(command, onEnd, work);
-    return command;
-  };
-  const group = (name: string, description: string): Command =>
-    program.command(name).description(description);
+}
 
-  add(program, "status", "the node at a glance", show.showStatus);
-  addBuckets(group("bucket", "buckets"), add);
-  addAccessKeys(group("access-key", "access keys of S3 clients"), add);
-  const device = group("device", "devices that hold content");
-  add(device, "list", "list devices with their state", show.listDevices);
+function addCompletion(program: Command, add: Add): void {
+  const description = `print a completion script for ${shells.join(", ")}`;
+  add(program, "completion <shell>", description, async (_, shell) => {
+    const script = completionScript(program, shell ?? "");
+    if (script === undefined) {
+      throw new CommandError(
+        exitCode.arguments,
+        `Cannot complete for ${shell}: it is one of ${shells.join(", ")}`,
+      );
+    }
+    process.stdout.write(script);
+    return exitCode.ok;
+  });
+}
+
+function addDevices(parent: Command, add: Add): void {
+  add(parent, "list", "list devices with their state", show.listDevices);
   add(
-    device,
+    parent,
     "replace <device-id> <path>",
     "give a device's place to another and repair onto it",
     replaceDevice,
   )
     .option("--size <size>", "of a device file that has to be made; as the old one when left out")
     .option("--force", "overwrite what is on the new device");
-  add(program, "scrub", "read and check every record, repair what is bad", runScrub);
-  add(
-    program,
-    "verify [bucket]",
-    "read every object as a client would and name what is damaged",
-    runVerify,
-  ).option("--quick", "ask the index alone, read no content");
-  const encryption = group("encryption", "keys of the node: export, import, recovery, rotation");
-  addEncryption(encryption, add);
-  addKeysets(encryption, add);
-  add(
-    program,
-    "version",
-    "versions of this command, the node and its crypto module",
-    show.showVersion(version),
-  );
-  add(program, "doctor", "check the node's surroundings and say what to mend", show.runDoctor);
-  add(
-    program,
-    "completion <shell>",
-    `print a completion script for ${shells.join(", ")}`,
-    async (_, shell) => {
-      const script = completionScript(program, shell ?? "");
-      if (script === undefined) {
-        throw new CommandError(
-          exitCode.arguments,
-          `Cannot complete for ${shell}: it is one of ${shells.join(", ")}`,
-        );
-      }
-      process.stdout.write(script);
-      return exitCode.ok;
-    },
-  );
-  return program;
 }
-
-type Add = (parent: Command, words: string, description: string, work: Work) => Command;
 
 function addBuckets(parent: Command, add: Add): void {
   add(parent, "list", "list buckets with objects and sizes", show.listBuckets);
