@@ -4,5 +4,5 @@
  * each buffer for the call only. What a caller gets wrong in sizes is an assertion; a tag that does not
  * fit is `undefined`, never bytes.
  */
-export type { AwsLc, Secret } from "./aws-lc.ts";
+export type { AwsLc } from "./aws-lc.ts";
 export { openAwsLc } from "./aws-lc.ts";

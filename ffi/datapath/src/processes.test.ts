@@ -2,10 +2,10 @@ import { expect, test } from "bun:test";
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { openDatapath } from "./native-datapath.ts";
+import { attachDatapath, openDatapath } from "./native-datapath.ts";
 
 const directory = join(import.meta.dir, "../../../build/native");
-const index = join(import.meta.dir, "index.ts");
+const module = join(import.meta.dir, "native-datapath.ts");
 const options = { directory, arenaSize: 4 << 20, computeThreads: 2, deviceThreads: 2 };
 
 async function makeFolder(): Promise<{ readonly path: string } & AsyncDisposable> {
@@ -15,7 +15,7 @@ async function makeFolder(): Promise<{ readonly path: string } & AsyncDisposable
 
 /** Appends blocks of ones, twos and threes, each synced, and says so after each. */
 const appender = `
-const { openDatapath } = await import(${JSON.stringify(index)});
+const { openDatapath } = await import(${JSON.stringify(module)});
 const datapath = openDatapath(${JSON.stringify(options)});
 const { slot } = await datapath.openDevice({ path: process.argv[1], direct: false });
 const lease = datapath.arena.lend(4096);
@@ -55,7 +55,7 @@ for (const [failpoint, printed, signal] of failpoints) {
 
 const worker = `
 self.onmessage = async ({ data: { handle, slot, number } }) => {
-  const { attachDatapath } = await import(${JSON.stringify(index)});
+  const { ${attachDatapath.name}: attachDatapath } = await import(${JSON.stringify(module)});
   {
     await using datapath = attachDatapath(handle);
     using lease = await datapath.arena.borrow(1 << 20, new AbortController().signal);

@@ -1,3 +1,10 @@
+/**
+ * Reed–Solomon over GF(2^8), systematic, on the caller's buffers: ISA-L with the matrix of liberasurecode's
+ * `isa_l_rs_cauchy` (`docs/decisions/0004-erasure-code.md`). The package is its C, which the data path links;
+ * this wrapper lets its tests hold it against plain TypeScript, and no program imports it. Every set of k
+ * fragments of every profile is inverted when the library loads: one without an inverse stops the load.
+ * Profiles outside the table, fragments larger than their stride and more losses than parity are refused.
+ */
 import { dlopen, FFIType, suffix } from "bun:ffi";
 import { assert } from "@kiseki/base";
 

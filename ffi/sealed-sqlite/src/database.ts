@@ -43,7 +43,7 @@ const codes: Record<string, SealedSqliteErrorCode> = {
 };
 
 /** What an error of bun:sqlite on a database of the set means. */
-export function toSealedSqliteError(
+function toSealedSqliteError(
   set: MemberSetHandle,
   reason: unknown,
   slot?: SlotNumber,

@@ -10,29 +10,9 @@
  * the caller ends the process. Refused: files of other processes, journals, temporary files, page
  * sizes other than 4096, older member lists, a slot once closed.
  */
-export type { ScrubResult } from "./database.ts";
-export {
-  createFilledDatabase,
-  fileName,
-  openDatabase,
-  parseFileName,
-  scrubFile,
-  toSealedSqliteError,
-} from "./database.ts";
+export { createFilledDatabase, fileName, openDatabase, parseFileName } from "./database.ts";
 export { openMembers } from "./members.ts";
 export { loadSealedSqlite } from "./native.ts";
 export { closeSlot, openSlot } from "./slots.ts";
-export type {
-  DatabaseOptions,
-  LostMember,
-  MemberSet,
-  MemberSetHandle,
-  MemberSetOptions,
-  MemberSetStatus,
-  MemberState,
-  MemberStatus,
-  SealedSqliteErrorCode,
-  SlotKeys,
-  SlotNumber,
-} from "./types.ts";
+export type { MemberSet, SlotNumber } from "./types.ts";
 export { SealedSqliteError } from "./types.ts";

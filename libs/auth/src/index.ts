@@ -9,9 +9,7 @@
  * Refuses: any `x-amz-*` header or `X-Amz-*` parameter that arrived unsigned, a host unsigned, both
  * forms of signature at once, clocks 15 minutes apart, presigned queries over 7 days or expired.
  */
-export type { ChunkedEnd, ChunkedEvent } from "./aws-chunked.ts";
 export { AwsChunkedDecoder } from "./aws-chunked.ts";
-export type { AuthFault, AuthFaultCode } from "./fault.ts";
-export type { ChunkSigning, PayloadMode, StreamedPayload } from "./payload-mode.ts";
-export type { AccessKey, AuthOutcome, SignatureOptions } from "./verify-request.ts";
+export type { AuthFault } from "./fault.ts";
+export type { PayloadMode, StreamedPayload } from "./payload-mode.ts";
 export { SignatureVerifier } from "./verify-request.ts";

@@ -3,7 +3,6 @@
  * Pure; imports nothing.
  */
 export { assert, AssertionError, unreachable } from "./assert.ts";
-export type { Brand } from "./brand.ts";
 export {
   compareBytes,
   concatBytes,

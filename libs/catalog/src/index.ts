@@ -7,16 +7,6 @@
  * no error; a look-up after a change sees the change. Refused by `CatalogError`: names out of range,
  * what exists already, what does not exist.
  */
-export type { CatalogParts } from "./open-catalog.ts";
 export { openCatalog } from "./open-catalog.ts";
-export type {
-  AccessKeyInfo,
-  AccessKeyRecord,
-  Catalog,
-  CatalogErrorCode,
-  NewAccessKey,
-  NewTenant,
-  Tenant,
-  User,
-} from "./types.ts";
+export type { AccessKeyInfo, AccessKeyRecord, Catalog, CatalogErrorCode } from "./types.ts";
 export { CatalogError } from "./types.ts";

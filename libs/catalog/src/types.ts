@@ -2,13 +2,6 @@ import type { TenantId, WallTime } from "@kiseki/base";
 
 export type CatalogErrorCode = "exists" | "not_found" | "invalid" | "newer_schema";
 
-export const catalogErrorFate = {
-  exists: { retry: false, status: 409 },
-  not_found: { retry: false, status: 404 },
-  invalid: { retry: false, status: 400 },
-  newer_schema: { retry: false, status: 500 },
-} as const satisfies Record<CatalogErrorCode, { readonly retry: false; readonly status: number }>;
-
 export class CatalogError extends Error {
   override readonly name = "CatalogError";
   readonly code: CatalogErrorCode;

@@ -10,31 +10,18 @@
  * k+1 fragments, and writes past the thresholds; never deletes.
  */
 export { ChunkStore } from "./chunk-store.ts";
-export type { Candidate } from "./chunk-store.ts";
 export { createDeviceFile } from "./device-file.ts";
 export { formatDevices } from "./format-devices.ts";
 export type { FragmentIndex } from "./fragment-index.ts";
 export { MemoryIndex } from "./memory-index.ts";
 export { openSqliteIndex } from "./sqlite-index.ts";
 export type {
-  ChunkInspection,
-  ChunkPlacement,
   ChunkStoreErrorCode,
-  ChunkStorePorts,
-  DevicePath,
-  DeviceState,
   DeviceStatus,
-  FormatOptions,
-  GetOutcome,
-  GetRequest,
   OpenOptions,
-  PutRequest,
-  RepairOutcome,
   RepairProgress,
   Safeties,
-  ScrubOutcome,
   SealRef,
-  StoreStatus,
 } from "./types.ts";
 export { allSafeties, ChunkStoreError } from "./types.ts";
 export { roomFor } from "./ranges.ts";

@@ -11,10 +11,9 @@
  * chunk row, drop row, small content; a directory's `live`, `total` and `hidden` are exact; an entry
  * row exists if and only if the newest version is not a delete marker.
  */
-export { isReferenced, lookupChunk } from "./chunks.ts";
+export { lookupChunk } from "./chunks.ts";
 export { etagText } from "./conditions.ts";
-export { apply, decide, decodeChange, encodeChange, operationCode } from "./decide.ts";
-export { dirKeysOf } from "./dir-keys.ts";
+export { apply, decide, decodeChange, encodeChange } from "./decide.ts";
 export { defaultLimits } from "./limits.ts";
 export { listObjects, listVersions } from "./list-objects.ts";
 export { listParts, listUploads } from "./list-uploads.ts";
@@ -24,15 +23,12 @@ export type {
   Answer,
   Change,
   Conditions,
-  DecideContext,
   Decision,
   DirKeys,
   Limits,
   NewContent,
   NewExtent,
-  ObjectName,
   Operation,
-  Refusal,
   RefusalCode,
   VersionRef,
 } from "./operation.ts";
@@ -40,26 +36,12 @@ export type {
   ContentPage,
   ContentPiece,
   Drop,
-  Found,
-  FoundMarker,
   FoundObject,
-  ListItem,
-  ListPage,
-  ListQuery,
-  LiveChunk,
-  LookupQuery,
   PartListPage,
-  PartListQuery,
   Reference,
-  ReferencePage,
-  UploadListItem,
-  UploadListPage,
-  UploadListQuery,
   VersionListItem,
-  VersionListPage,
   VersionListQuery,
 } from "./reading.ts";
-export type { ContentPart } from "./read-content.ts";
 export { readContent, readParts } from "./read-content.ts";
 export { hasReclaim } from "./reclaim.ts";
 export { listDrops, listReferences } from "./references.ts";

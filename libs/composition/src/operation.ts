@@ -16,7 +16,7 @@ import type {
 
 /** Names of a tenant turned into keys; both are functions of the tenant's dirSecret alone. */
 export interface DirKeys {
-  /** AES-256(dirSecret, inode id): 16 bytes, not written to by anybody. Asked often: cache it (`dirKeysOf`). */
+  /** AES-256(dirSecret, inode id): 16 bytes, not written to by anybody. Asked often: cache it. */
   dirKey(inode: InodeId): Uint8Array;
   /** Keyed hash of a name that POSIX cannot show, 16 bytes. */
   hiddenName(dirKey: Uint8Array, name: Uint8Array): Uint8Array;

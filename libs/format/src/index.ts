@@ -12,7 +12,6 @@ export type {
   ChunkRef,
   DecodedDelta,
   DeltaContent,
-  DeltaFault,
   DeltaHeader,
   DeltaStamp,
   Hlc,
@@ -25,7 +24,7 @@ export {
   deltaSize,
   encodeDeltaHeader,
 } from "./delta.ts";
-export type { DecodedLogEntry, LogEntryFault, LogEntryHead, LogEntryKind } from "./log-entry.ts";
+export type { LogEntryFault, LogEntryHead } from "./log-entry.ts";
 export {
   decodeLogEntry,
   encodeLogEntryHead,
@@ -34,15 +33,15 @@ export {
   logEntryHeadSize,
   logEntryMacSize,
 } from "./log-entry.ts";
-export type { ClusterKeyFile, ClusterKeyFileFault, ClusterKeySlot } from "./cluster-key.ts";
+export type { ClusterKeyFile, ClusterKeySlot } from "./cluster-key.ts";
 export {
   decodeClusterKeyFile,
   encodeClusterKeyFile,
   encodeClusterKeyHeader,
 } from "./cluster-key.ts";
-export type { NodeSecretFile, NodeSecretFileFault } from "./cluster-key-node.ts";
+export type { NodeSecretFile } from "./cluster-key-node.ts";
 export { decodeNodeSecretFile, encodeNodeSecretFile } from "./cluster-key-node.ts";
-export type { KeyExport, KeyExportFault, KeyExportHeader, ScryptCost } from "./key-export.ts";
+export type { ScryptCost } from "./key-export.ts";
 export { decodeKeyExport, encodeKeyExport, encodeKeyExportHeader } from "./key-export.ts";
 export type { RecoveryCodeFault } from "./recovery.ts";
 export {
@@ -52,7 +51,7 @@ export {
   recoverySecretSize,
   toRecoverySecret,
 } from "./recovery.ts";
-export type { SealedKey, SealedKeyFault, SealedKeyKind } from "./wrapped-share.ts";
+export type { SealedKeyKind } from "./wrapped-share.ts";
 export {
   decodeBoundShare,
   decodeSealedKey,
@@ -66,7 +65,6 @@ export type {
   Checksum,
   ChecksumAlgorithm,
   ChunkAddress,
-  ChunkExtent,
   ChunkRow,
   ChunkSeal,
   ColdRow,
@@ -75,28 +73,22 @@ export type {
   DirectoryEntry,
   DoneRow,
   DropRow,
-  EntryRow,
   Etag,
   Extent,
   HeadRow,
-  InodeRow,
-  LeaseRow,
-  ManifestHead,
-  ManifestNode,
   NamespaceRow,
   ObjectAttributes,
   ObjectEntry,
   PartRow,
   ReclaimRow,
   RowProfile,
-  SmallExtent,
   SmallRef,
   UploadRow,
   UsageRow,
   Versioning,
   VersionNumber,
 } from "./rows/types.ts";
-export type { Crc32c, RecordHeader, RecordKind } from "./record.ts";
+export type { RecordHeader, RecordKind } from "./record.ts";
 export {
   decodeRecordHeader,
   deviceBlockSize,
@@ -109,7 +101,6 @@ export type {
   DeviceClass,
   MemberState,
   PoolMember,
-  Sha256,
   Superblock,
   SuperblockFault,
 } from "./superblock.ts";
@@ -222,5 +213,5 @@ export {
   encodeUsage,
 } from "./rows/values.ts";
 export { segmentAad, segmentNonce } from "./sealed-chunk.ts";
-export type { MemberList, MemberListFault } from "./member-list.ts";
+export type { MemberList } from "./member-list.ts";
 export { decodeMemberList, encodeMemberList } from "./member-list.ts";

@@ -19,7 +19,7 @@ export type { RequestEvent } from "./request-decoder.ts";
 export { RequestDecoder } from "./request-decoder.ts";
 export type { ResponseHeader } from "./response-head.ts";
 export { continueResponse, encodeResponseHead } from "./response-head.ts";
-export type { QueryPair, SplitTarget } from "./target.ts";
+export type { QueryPair } from "./target.ts";
 export {
   parseQuery,
   percentDecode,

@@ -8,13 +8,7 @@
  * never as an exception: damage, a later version, the wrong secret, another owner's share, a mistyped
  * recovery code (by group). Using a keyring after its disposal is a bug and asserts.
  */
-export type {
-  ClusterKeyFault,
-  ClusterKeySecrets,
-  ExportedKeys,
-  OpenedClusterKey,
-  PassphraseKdf,
-} from "./cluster-key.ts";
+export type { ExportedKeys, OpenedClusterKey, PassphraseKdf } from "./cluster-key.ts";
 export {
   clusterKeyGeneration,
   clusterKeySize,
@@ -29,11 +23,10 @@ export {
 } from "./cluster-key.ts";
 export { ClusterKeyring, deriveMasterWrapKey } from "./cluster-keyring.ts";
 export { deriveInfo } from "./derive.ts";
-export type { ChunkTransform } from "./keyset-keyring.ts";
 export { deriveChainKey, deriveRoot, KeysetKeyring } from "./keyset-keyring.ts";
 export type { KeysetUse } from "./rules.ts";
 export { canDropKeyset, droppableMasters, liveKeysets } from "./rules.ts";
-export type { SealedKeyOpenFault, SealPlace, ShareOwner, SharePurpose } from "./sealed-key.ts";
+export type { ShareOwner } from "./sealed-key.ts";
 export {
   bindShare,
   openKey,
@@ -42,7 +35,6 @@ export {
   shareContext,
   unbindShare,
 } from "./sealed-key.ts";
-export type { KeyTools, OpenSecret, Secret } from "./secret.ts";
+export type { KeyTools, Secret } from "./secret.ts";
 export { poolSecrets } from "./secret-pool.ts";
-export type { TenantKeyringParts } from "./tenant-keyring.ts";
 export { TenantKeyring } from "./tenant-keyring.ts";

@@ -1,20 +1,6 @@
 export type TenantKeysErrorCode =
   "kms_unavailable" | "not_found" | "exists" | "shredded" | "damaged" | "in_use" | "closed";
 
-/** Each code's fate. `retry`: whether the same request may succeed later without anybody's help. */
-export const tenantKeysErrorFate = {
-  kms_unavailable: { retry: true, status: 503 },
-  not_found: { retry: false, status: 404 },
-  exists: { retry: false, status: 409 },
-  shredded: { retry: false, status: 410 },
-  damaged: { retry: false, status: 500 },
-  in_use: { retry: true, status: 409 },
-  closed: { retry: true, status: 503 },
-} as const satisfies Record<
-  TenantKeysErrorCode,
-  { readonly retry: boolean; readonly status: number }
->;
-
 /** Why a tenant's keys are not at hand. `provider` names the KMS; messages hold no secret. */
 export class TenantKeysError extends Error {
   override readonly name = "TenantKeysError";

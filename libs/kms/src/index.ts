@@ -8,13 +8,7 @@
  * rotation of one tenant exclude each other, secrets stand in no message. Refused: damage, another
  * owner's share, a shredded tenant, dropping a keyset in use.
  */
-export type {
-  ClusterKey,
-  ClusterKeyParts,
-  ClusterKeyPlaces,
-  KeyFiles,
-  NewClusterKey,
-} from "./cluster-key-store.ts";
+export type { KeyFiles } from "./cluster-key-store.ts";
 export {
   createClusterKey,
   exportClusterKey,
@@ -24,17 +18,9 @@ export {
   recoverClusterKey,
   renewRecoveryCode,
 } from "./cluster-key-store.ts";
-export type { ClusterKeyErrorCode, KeyStoreErrorCode, TenantKeysErrorCode } from "./errors.ts";
+export type { ClusterKeyErrorCode } from "./errors.ts";
 export { ClusterKeyError, KeyStoreError, TenantKeysError } from "./errors.ts";
-export type { InternalKmsParts } from "./internal-kms.ts";
 export { InternalKms } from "./internal-kms.ts";
 export { KeyStore } from "./key-store.ts";
-export type { TenantKeysParts } from "./open-tenant-keys.ts";
 export { openTenantKeys } from "./open-tenant-keys.ts";
-export type {
-  KeyNeed,
-  LossReason,
-  ProvisionOptions,
-  ShredReport,
-  TenantKeys,
-} from "./tenant-keys.ts";
+export type { KeyNeed, ShredReport, TenantKeys } from "./tenant-keys.ts";

@@ -2,11 +2,11 @@ import type { Bytes } from "@kiseki/base";
 import { bytes, GiB, MiB } from "@kiseki/base";
 
 /** Below this much free space in the data directory no batch that adds begins (STORE §2). */
-export const freeSizeAddMin = bytes(GiB);
+const freeSizeAddMin = bytes(GiB);
 /** Below this part of the directory's file system likewise: 5 of 100. */
-export const freePercentAddMin = 5;
+const freePercentAddMin = 5;
 /** Down to this, batches that only delete go on. */
-export const freeSizeDeleteMin = bytes(256 * MiB);
+const freeSizeDeleteMin = bytes(256 * MiB);
 
 /** What the owner may begin: everything, batches that only delete, or none (reads go on). */
 export type Admission = "all" | "deletes" | "none";

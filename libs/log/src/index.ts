@@ -9,25 +9,16 @@
  * with a fault, and whoever replays the log halts there.
  */
 export type { Admission } from "./admission.ts";
-export { admitBatches, freePercentAddMin, freeSizeAddMin, freeSizeDeleteMin } from "./admission.ts";
-export { advanceHlc, compareHlc, firstHlc, mergeHlc } from "./hlc.ts";
-export type { ChainFault, CheckedEntry, LogChain, PackedEntry } from "./log-chain.ts";
+export { admitBatches } from "./admission.ts";
+export { advanceHlc, firstHlc } from "./hlc.ts";
+export type { LogChain } from "./log-chain.ts";
 export {
   canGoOn,
   checkEntry,
   emptyChain,
-  epochDeltasMax,
   packEntry,
   packEpochEntry,
   resumeChain,
 } from "./log-chain.ts";
-export type { OpenedDelta, SealDeltaOptions } from "./seal-delta.ts";
 export { openDelta, sealDelta } from "./seal-delta.ts";
-export type { ConsumerLag, TruncationPlan } from "./truncation.ts";
-export {
-  consumerBehindAgeMax,
-  consumerBehindSizeMax,
-  mustSpool,
-  planTruncation,
-  truncationTarget,
-} from "./truncation.ts";
+export { truncationTarget } from "./truncation.ts";

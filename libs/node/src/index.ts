@@ -9,14 +9,12 @@
  * old copy of a shard file, listeners beyond loopback without TLS unless a flag says so.
  */
 export { openAdminBackend } from "./admin/admin-backend.ts";
-export type { SettingSources, Settings } from "./config/parse-settings.ts";
 export { ConfigError, describeSettings, parseSettings } from "./config/parse-settings.ts";
 export { foreignVariables, ignoredVariables, serverSettings } from "./config/server-settings.ts";
-export type { Address } from "./config/setting.ts";
 export { isLoopback } from "./config/setting.ts";
 export { serveFront } from "./front/serve-front.ts";
 export type { Front, FrontOptions } from "./front/types.ts";
 export { ConfigDirectory, keyFiles, readPem } from "./node/config-directory.ts";
 export type { StorageNode } from "./node/open-node.ts";
 export { openNode } from "./node/open-node.ts";
-export type { ServerSettings, StorageParts } from "./node/open-storage.ts";
+export type { ServerSettings } from "./node/open-storage.ts";

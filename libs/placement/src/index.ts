@@ -9,7 +9,7 @@
  */
 export type { CapacityState } from "./capacity.ts";
 export { acceptsFragments, acceptsRepair, capacityState, worstCapacity } from "./capacity.ts";
-export type { PlacementDevice, PlacementPlan, PlacementRefusal } from "./plan.ts";
+export type { PlacementDevice, PlacementPlan } from "./plan.ts";
 export { planProfile, planPut, planRepair, rankDevices } from "./plan.ts";
 export {
   defaultProfile,

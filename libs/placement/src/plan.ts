@@ -93,14 +93,6 @@ export function planPut(
   return { kind: "plan", profile, targets, missing };
 }
 
-/** Indexes of `profile` that `present` lacks, ascending. */
-export function missingIndexes(profile: Profile, present: Iterable<number>): number[] {
-  const there = new Set(present);
-  const missing: number[] = [];
-  for (let i = 0; i < fragmentCount(profile); i++) if (!there.has(i)) missing.push(i);
-  return missing;
-}
-
 /**
  * Devices for the fragments that lack: `holders` are devices (by number) that already have one.
  * As many as there are devices for; the rest waits.

@@ -131,20 +131,6 @@ function parseTrailerName(fields: Fields): ChecksumAlgorithm | undefined | S3Fau
   return algorithm;
 }
 
-/** The value of a trailer `x-amz-checksum-<algorithm>` as it arrived behind the body. */
-export function parseTrailerChecksum(
-  algorithm: ChecksumAlgorithm,
-  text: string,
-): Checksum | S3Fault {
-  const value = parseBase64(text.trim(), checksumSizes[algorithm]);
-  return value === undefined
-    ? s3Fault(
-        "MalformedTrailerError",
-        `Value for x-amz-checksum-${algorithm} trailing header is invalid.`,
-      )
-    : { algorithm, value };
-}
-
 /**
  * Algorithm and type of a new multipart upload. S3's rules: SHA-1 and SHA-256 are composite,
  * CRC-64/NVME covers the object, the two others may be either and are composite unless asked.

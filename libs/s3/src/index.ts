@@ -10,17 +10,10 @@
  */
 export type {
   BodyExpectation,
-  ByteRange,
-  Checksum,
-  ChecksumAlgorithm,
-  ChecksumType,
   ContentHeaders,
   DeleteConditions,
-  EtagMatch,
   ObjectAttributes,
   ObjectChecksum,
-  ReadConditions,
-  ResponseOverrides,
   WriteConditions,
 } from "./attributes.ts";
 export { isBucketName } from "./bucket-name.ts";
@@ -46,22 +39,19 @@ export type {
   ReadObjectCall,
   S3Addressing,
   S3Call,
-  S3Request,
-  UnsetSettingCall,
   UploadPartCall,
   UploadPartCopyCall,
 } from "./call.ts";
 export { checkComplete, checkCompletePart } from "./check-complete.ts";
-export { evaluateRead, evaluateWrite, type ObjectState } from "./conditions.ts";
+export { evaluateRead, evaluateWrite } from "./conditions.ts";
 export type { S3ErrorCode, S3Fault } from "./errors.ts";
 export { isFault, s3Fault } from "./errors.ts";
-export type { ListPosition, ListScope, ListTokenKey } from "./list-token.ts";
+export type { ListScope } from "./list-token.ts";
 export { openListToken, sealListToken } from "./list-token.ts";
-export type { PartChecksum } from "./multipart.ts";
 export { compositeChecksum, fullObjectChecksum } from "./multipart.ts";
 export { parseCall } from "./parse-call.ts";
 export { resolveRange } from "./range.ts";
-export type { CompletePart, DeleteBody, DeleteEntry } from "./request-documents.ts";
+export type { CompletePart } from "./request-documents.ts";
 export {
   checkEncryptionBody,
   checkLocation,
@@ -70,11 +60,4 @@ export {
   parseDeleteBody,
 } from "./request-documents.ts";
 export { toFaultResponse, toResponse } from "./respond.ts";
-export type {
-  ListedObject,
-  ObjectView,
-  Owner,
-  ResponseContext,
-  S3Response,
-  S3Result,
-} from "./result.ts";
+export type { ListedObject, ObjectView, Owner, ResponseContext, S3Result } from "./result.ts";

@@ -1,12 +1,9 @@
 /** What a multipart object's ETag and checksum are, from those of its parts. */
-import { assert, concatBytes, MiB, toHex } from "@kiseki/base";
+import { assert, concatBytes, toHex } from "@kiseki/base";
 import type { Crypto } from "@kiseki/ports";
 import type { ChecksumAlgorithm, ObjectChecksum } from "./attributes.ts";
 import { checksumSizes } from "./checksum.ts";
 import { combineCrcs, crcOfSmall, type CrcAlgorithm } from "./crc-combine.ts";
-
-/** The smallest part that is not the last, in bytes; AWS's limit. Smaller: `EntityTooSmall`. */
-export const partSizeMin = 5 * MiB;
 
 /** `md5(md5 of part 1 ‖ …)-N`, without quotes. `md5s`: 16 bytes each, in part order, at least one. */
 export function multipartEtag(crypto: Crypto, md5s: readonly Uint8Array[]): string {

@@ -9,16 +9,6 @@
  * commits, tables of an unknown version, a log whose ends are not those of the account. After a
  * COMMIT error every call throws `commit_failed`: the process must end.
  */
-export type { CopyShardOptions } from "./copy-shard.ts";
 export { copyShard } from "./copy-shard.ts";
-export { replay } from "./replay.ts";
-export type { TableSum } from "./row-sums.ts";
-export type { OpenDatabase } from "./shard-database.ts";
-export type { ShardStoreErrorCode } from "./shard-store-error.ts";
 export { ShardStoreError } from "./shard-store-error.ts";
-export { openSqliteShardReader } from "./sqlite-shard-reader.ts";
-export type { SqliteShardReader } from "./sqlite-shard-reader.ts";
-export type { SqliteShardStoreOptions } from "./sqlite-shard-store.ts";
 export { openSqliteShardStore, SqliteShardStore } from "./sqlite-shard-store.ts";
-export type { SumReport } from "./sum-check.ts";
-export { SumCheck } from "./sum-check.ts";

@@ -203,7 +203,6 @@ export function chunkKey(address: ChunkAddress): Uint8Array {
 export const condemnedKey = (address: ChunkAddress, seal: SealId): Uint8Array =>
   concatBytes(chunkKey(address), seal);
 export const isChunkKey = (key: Uint8Array): boolean => key.byteLength === 39;
-export const chunkIdPrefix = (id: ChunkId): Uint8Array => joined(table.chunk, id);
 /** @throws {RowError} */
 export function parseChunkKey(key: Uint8Array): ChunkAddress {
   if (key.byteLength !== 39) throw new RowError("bad_field", "a chunk key");
