@@ -14,7 +14,7 @@ import { collectGarbage, matchOrphans } from "@kiseki/node/sim";
 import type { MapReader } from "@kiseki/ports";
 import type { ModelBucket, PlainModel } from "./sim-model.ts";
 import { textOf, uploadName } from "./sim-model.ts";
-import { must, never, SimFinding, type SimNode } from "./sim-node.ts";
+import { must, SimFinding, type SimNode } from "./sim-node.ts";
 import { allVersions, describeSeal, listPage, readObject } from "./sim-reads.ts";
 
 const pageSize = 7;
@@ -221,7 +221,7 @@ export async function checkGarbage(node: SimNode): Promise<void> {
     world.count("seals collected", deleted);
     if (deleted === 0) break;
   }
-  const { removed } = await matchOrphans(ports, [tenant], { all: true, signal: never });
+  const { removed } = await matchOrphans(ports, [tenant], { all: true, signal: node.signal });
   world.count("orphans removed", removed);
   const named = checkReferences(node, false);
   const leaked: string[] = [];

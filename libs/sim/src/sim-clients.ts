@@ -23,7 +23,7 @@ import {
   setClock,
 } from "./sim-housekeeping.ts";
 import { currentOf, type ModelBucket } from "./sim-model.ts";
-import { must, never, SimNodeDied, type SimNode } from "./sim-node.ts";
+import { must, SimNodeDied, type SimNode } from "./sim-node.ts";
 import { listPage, readObject } from "./sim-reads.ts";
 import { checkThickness, SimSource } from "./sim-source.ts";
 import type { SimTrace } from "./sim-trace.ts";
@@ -96,7 +96,7 @@ export class SimClients {
     try {
       while (this.#left > 0) {
         this.#left -= 1;
-        await this.#node.alive(world.clock.sleep(millis(this.#prng.below(4)), never));
+        await this.#node.alive(world.clock.sleep(millis(this.#prng.below(4)), this.#node.signal));
         await this.#act();
       }
     } catch (reason) {
@@ -140,14 +140,14 @@ export class SimClients {
       operationId: operationId(node.world.nodePrng.fill(newBytes(16))),
       size,
       algorithms: new Set(),
-      signal: never,
+      signal: node.signal,
     });
     const { content } = written;
     const md5 = written.digests.get("md5")!;
     must(Buffer.compare(md5, bodyMd5(seed, size)) === 0, "a body's MD5 is that of its bytes");
     checkThickness(content);
     if (this.#prng.chance(1, 5))
-      await node.alive(node.ports.clock.sleep(millis(this.#prng.below(12)), never));
+      await node.alive(node.ports.clock.sleep(millis(this.#prng.below(12)), node.signal));
     const isSmall = content.kind === "small";
     const body = size === 0 ? [] : [{ seed, size, start: 0, end: size, isSmall }];
     const outcome = await commit({ content, body, md5, size });

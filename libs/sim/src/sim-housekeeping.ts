@@ -3,7 +3,7 @@ import { ChunkStoreError } from "@kiseki/chunk-store";
 import { collectGarbage, matchOrphans } from "@kiseki/node/sim";
 import { checkLost } from "./sim-checks.ts";
 import { pick } from "./sim-choices.ts";
-import { never, type SimNode } from "./sim-node.ts";
+import type { SimNode } from "./sim-node.ts";
 
 export async function collect(node: SimNode): Promise<string> {
   const deleted = await node.alive(collectGarbage(node.ports, node.tenant));
@@ -34,7 +34,7 @@ export async function scrub(node: SimNode): Promise<string> {
 export async function matchAllOrphans(node: SimNode): Promise<string> {
   const { ports, tenant, world } = node;
   const { kept, removed } = await node.alive(
-    matchOrphans(ports, [tenant], { all: world.prng.chance(1, 2), signal: never }),
+    matchOrphans(ports, [tenant], { all: world.prng.chance(1, 2), signal: node.signal }),
   );
   world.count("orphans removed", removed);
   return `${kept} kept, ${removed} removed`;

@@ -21,7 +21,6 @@ import type { SimWorld } from "./sim-world.ts";
 
 const noMetrics: Metrics = { add() {}, set() {}, observe() {} };
 const budgetShare = 0.85;
-export const never = new AbortController().signal;
 
 /** The process died under whoever waited. */
 export class SimNodeDied extends Error {
@@ -56,6 +55,8 @@ export class SimNode {
   isDead = false;
   /** Why, when it was not a fault of the world. */
   fatal: AssertionError | undefined;
+  /** Never aborted. One for each process: what a dead one waited for would be kept by one of all. */
+  readonly signal: AbortSignal = new AbortController().signal;
   readonly #datapath: SimDatapath;
   readonly #died = Promise.withResolvers<never>();
 
@@ -113,7 +114,7 @@ export class SimNode {
       ...(rules.machine && { decide: rules.machine(decide) }),
       onFatal: (reason) => this.die(reason),
     });
-    this.tenant = await this.tenants.open(world.tenant, "write", never);
+    this.tenant = await this.tenants.open(world.tenant, "write", this.signal);
     this.dirKeys = this.tenant.dirKeys(this.keyring);
   }
 

@@ -19,7 +19,7 @@ import {
   type PlainModel,
   textOf,
 } from "./sim-model.ts";
-import { must, never, type SimNode } from "./sim-node.ts";
+import { must, type SimNode } from "./sim-node.ts";
 
 export interface ReadQuery {
   readonly bucket: string;
@@ -149,12 +149,12 @@ async function readBytes(
     start,
     end,
     place,
-    signal: never,
+    signal: node.signal,
   });
   const parts: Uint8Array[] = [];
   try {
     for (;;) {
-      if (pause > 0) await node.alive(node.ports.clock.sleep(millis(pause), never));
+      if (pause > 0) await node.alive(node.ports.clock.sleep(millis(pause), node.signal));
       const bytes = await node.alive(reader.next());
       if (bytes === undefined) return Buffer.concat(parts);
       parts.push(bytes.slice());

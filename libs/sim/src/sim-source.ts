@@ -2,7 +2,7 @@ import { millis, type Prng } from "@kiseki/base";
 import type { NewContent } from "@kiseki/composition";
 import type { ContentSource } from "@kiseki/node/sim";
 import { ackMin, fragmentCount } from "@kiseki/placement";
-import { must, never, type SimNode } from "./sim-node.ts";
+import { must, type SimNode } from "./sim-node.ts";
 
 /** Bytes of a made-up body, a slice at a time, now and then after a pause. */
 export class SimSource implements ContentSource {
@@ -17,7 +17,7 @@ export class SimSource implements ContentSource {
   }
   async readInto(target: Uint8Array): Promise<number> {
     if (this.#prng.chance(1, 8))
-      await this.#node.ports.clock.sleep(millis(1 + this.#prng.below(5)), never);
+      await this.#node.ports.clock.sleep(millis(1 + this.#prng.below(5)), this.#node.signal);
     const size = Math.min(
       target.byteLength,
       this.#bytes.byteLength - this.#at,
