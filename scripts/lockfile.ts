@@ -3,12 +3,13 @@
  * integrity hash from the registry that its user has configured, so an address is neither needed nor wanted.
  *
  *   bun scripts/lockfile.ts           rewrites bun.lockb
- *   bun scripts/lockfile.ts --check   exits 1 if an address is in it
+ *   bun scripts/lockfile.ts --check [FILE]   exits 1 if an address is in it
  *
  * The format keeps long strings in one buffer and names them by 8 bytes: offset in the buffer (u32),
  * length with the top bit set (u32), little-endian. Found by experiment with Bun 1.4.4.
  */
-const path = `${import.meta.dir}/../bun.lockb`;
+const isCheck = process.argv[2] === "--check";
+const path = (isCheck ? process.argv[3] : undefined) ?? `${import.meta.dir}/../bun.lockb`;
 const lockfile = Buffer.from(await Bun.file(path).arrayBuffer());
 const text = lockfile.toString("latin1");
 const addresses = [...text.matchAll(/https?:\/\/[\x21-\x7e]+?\.tgz/g)].map((match) => ({
@@ -16,7 +17,7 @@ const addresses = [...text.matchAll(/https?:\/\/[\x21-\x7e]+?\.tgz/g)].map((matc
   size: match[0].length,
 }));
 
-if (process.argv.includes("--check")) {
+if (isCheck) {
   if (addresses.length > 0)
     console.error("bun.lockb names a registry: run bun scripts/lockfile.ts");
   process.exit(addresses.length > 0 ? 1 : 0);

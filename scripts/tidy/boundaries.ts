@@ -1,4 +1,5 @@
-import { isTest, isTypeScript, lineOf, packageOf, parse, type Rule } from "./tree.ts";
+import { join } from "node:path/posix";
+import { isTest, isTypeScript, lineOf, type Package, packageOf, parse, type Rule } from "./tree.ts";
 
 /** Packages of this layer are for tests and no program imports them: they see what is kept for tests. */
 const testLayer = 8;
@@ -12,7 +13,9 @@ export const layerRule: Rule = (tree) => {
     if (own === undefined) continue;
     for (const { module, start } of parse(file).imports) {
       const at = `${file.path}:${lineOf(file.text, start)}`;
-      if (/^(\.\.\/)+(apps|libs|ffi)\//.test(module)) faults.push(`${at}: reaches into ${module}`);
+      const isOutside =
+        module.startsWith("..") && !join(file.path, "..", module).startsWith(`${own.directory}/`);
+      if (isOutside) faults.push(`${at}: reaches into ${module}`);
       if (!module.startsWith("@kiseki/")) continue;
       const [scope, name, ...rest] = module.split("/");
       const target = byName.get(`${scope}/${name}`);
@@ -32,14 +35,22 @@ const impureModule = /^(node:|bun:|bun$|elysia|drizzle-orm|jose|pino|prom-client
 const impureWord =
   /\b(Date\.now|new Date\(\s*\)|performance\.|Math\.random|crypto\.(getRandomValues|randomUUID|subtle)|setTimeout|setInterval|setImmediate|queueMicrotask|(?<![.#\w])fetch\(|process\.|Bun\.|console\.|async\b|await\b)/;
 
+/** Packages of these layers are pure, but for the libraries of C. */
+const isPureByLayer = ({ layer, directory }: Package): boolean =>
+  layer >= 2 && layer <= 4 && !directory.startsWith("ffi/");
+
 /** A pure package reaches clock, chance, files and network through ports, and waits for nothing. */
 export const purityRule: Rule = (tree) => {
-  const faults: string[] = [];
+  const pure = new Set(tree.packages.filter((each) => each.pure).map(({ name }) => name));
+  const faults = tree.packages
+    .filter((each) => isPureByLayer(each) && !each.pure)
+    .map(({ directory, layer }) => `${directory}: layer ${layer} is pure`);
   for (const file of tree.files.filter(isTypeScript)) {
     if (!packageOf(tree, file.path)?.pure || isTest(file.path)) continue;
     const { imports, code } = parse(file);
     for (const { module, start } of imports) {
-      if (!impureModule.test(module)) continue;
+      const isImpurePackage = module.startsWith("@kiseki/") && !pure.has(module);
+      if (!impureModule.test(module) && !isImpurePackage) continue;
       faults.push(`${file.path}:${lineOf(file.text, start)}: pure, yet imports ${module}`);
     }
     const word = impureWord.exec(code);

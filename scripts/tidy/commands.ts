@@ -21,27 +21,35 @@ async function run(words: readonly string[], cwd: string = root): Promise<Outcom
   return { code, stdout, stderr };
 }
 
+interface Named {
+  readonly name: string;
+}
 interface KnipReport {
-  readonly issues: readonly (Readonly<Record<string, readonly { readonly name: string }[]>> & {
+  readonly issues: readonly (Readonly<Record<string, readonly Named[]>> & {
     readonly file: string;
   })[];
 }
 
-const knipKinds = ["files", "exports", "unlisted", "unresolved"] as const;
+const knipKinds = [
+  ...["files", "exports", "types", "duplicates"],
+  ...["dependencies", "devDependencies", "unlisted", "unresolved"],
+] as const;
 
-/** What nothing uses, as knip sees it: files, exported values, imports that no `package.json` names. */
-export function deadFaults(report: string): string[] {
+/** What nothing uses, as knip sees it: files, exports, dependencies; and imports that no `package.json` names. */
+function deadFaults(report: string): string[] {
   const { issues } = JSON.parse(report) as KnipReport;
   return issues
     .filter(({ file }) => !isGenerated(file))
     .flatMap((issue) =>
       knipKinds.flatMap((kind) =>
-        (issue[kind] ?? []).map(({ name }) => `${issue.file}: ${kind}: ${name}`),
+        // A duplicate is a list of names.
+        (issue[kind] ?? []).flat().map(({ name }) => `${issue.file}: ${kind}: ${name}`),
       ),
     );
 }
 
-export async function findDead(): Promise<string[]> {
+/** Asks knip about the house, or about another folder with a configuration of its own. */
+export async function findDead(folder: string = root): Promise<string[]> {
   const program = join(root, "node_modules/.bin/knip");
   const include = knipKinds.join(",");
   const words = [
@@ -54,7 +62,7 @@ export async function findDead(): Promise<string[]> {
     "--include",
     include,
   ];
-  const { stdout, stderr } = await run(words);
+  const { stdout, stderr } = await run(words, folder);
   if (!stdout.startsWith("{")) throw new Error(`knip failed: ${stderr}`);
   return deadFaults(stdout);
 }
@@ -93,7 +101,8 @@ export function differences(
   return paths.filter((path) => a.get(path) !== b.get(path));
 }
 
-export async function checkLockfile(): Promise<string[]> {
-  const { code, stderr } = await run(["bun", join(root, "scripts/lockfile.ts"), "--check"]);
+/** Whether `path` is free of registries' addresses. */
+export async function checkLockfile(path: string = join(root, "bun.lockb")): Promise<string[]> {
+  const { code, stderr } = await run(["bun", join(root, "scripts/lockfile.ts"), "--check", path]);
   return code === 0 ? [] : [stderr.trim()];
 }
