@@ -23,6 +23,8 @@ export interface SignatureClaim {
 
 export const algorithm = "AWS4-HMAC-SHA256";
 const expiresInMax = 604_800; // a week
+/** More than a head may have: each name is looked up before anybody is known. */
+const signedHeadersMax = 128;
 const signaturePattern = /^[0-9a-f]{64}$/;
 
 const isSigV2Query = (pairs: readonly QueryPair[]): boolean =>
@@ -49,13 +51,15 @@ export function readClaim(
   if (isQuery) return readQueryClaim(pairs, region);
   const authorization = authorizations[0];
   if (authorization !== undefined) return readHeaderClaim(head, authorization, region);
-  return isSigV2Query(pairs) ? versionFault() : undefined;
+  // boto3 presigns by version 2 in regions that once knew it, us-east-1 among them, unless it is told not to.
+  const hint = ' In boto3: Config(signature_version="s3v4").';
+  return isSigV2Query(pairs) ? versionFault(hint) : undefined;
 }
 
-function versionFault(): AuthFault {
+function versionFault(hint = ""): AuthFault {
   return authFault(
     "InvalidRequest",
-    `The authorization mechanism you have provided is not supported. Please use ${algorithm}.`,
+    `The authorization mechanism you have provided is not supported. Please use ${algorithm}.${hint}`,
   );
 }
 
@@ -92,12 +96,14 @@ function readHeaderClaim(
   if (!date.text.startsWith(credential.day)) {
     return headerFault("the credential's date is not the request's date");
   }
+  const signedHeaders = fields.signedHeaders.split(";", signedHeadersMax + 1);
+  if (signedHeaders.length > signedHeadersMax) return headerFault("too many headers are signed");
   return {
     ...credential,
     kind: "claim",
     form: "header",
     date,
-    signedHeaders: fields.signedHeaders.split(";"),
+    signedHeaders,
     signature: fields.signature,
     sessionToken: headerValue(head.headers, "x-amz-security-token"),
     expiresIn: undefined,
@@ -217,13 +223,15 @@ function readQueryClaim(
   }
   const expiresIn = readExpires(expires);
   if (typeof expiresIn !== "number") return expiresIn;
+  const names = signedHeaders.split(";", signedHeadersMax + 1);
+  if (names.length > signedHeadersMax) return queryFault("Too many headers are signed.");
   // A malformed signature is one that does not match; the comparison says so.
   return {
     ...credential,
     kind: "claim",
     form: "query",
     date,
-    signedHeaders: signedHeaders.split(";"),
+    signedHeaders: names,
     signature,
     sessionToken: found.get("X-Amz-Security-Token"),
     expiresIn,

@@ -116,6 +116,15 @@ test("verify() refuses what is not under the signature", () => {
   expect(codeOf(signed({ unsigned: ["x-other: 1"] }))).toBe("signed");
 });
 
+test("verify() looks up no more names than a head may have", () => {
+  const names = Array.from({ length: 200 }, (_, at) => `x-${at}`).join(";");
+  expect(codeOf(signed({ authorization: (good) => good.replace("host;", `host;${names};`) }))).toBe(
+    "AuthorizationHeaderMalformed",
+  );
+  const head = presigned((parameters) => void parameters.set("X-Amz-SignedHeaders", names));
+  expect(codeOf(head)).toBe("AuthorizationQueryParametersError");
+});
+
 test("verify() bounds the clocks' distance at 15 minutes, both ways", () => {
   const late = 15 * 60 * 1000;
   expect(codeOf(signed({}), wallTime(now + late))).toBe("signed");
@@ -171,9 +180,9 @@ test("verify() refuses two signatures, a bad date, and a broken target", () => {
   expect(codeOf(headOf(query, ["host: h", "authorization: AWS4-HMAC-SHA256 x"]))).toBe(
     "InvalidArgument",
   );
-  expect(codeOf(headOf("/k?AWSAccessKeyId=a&Signature=b&Expires=1", ["host: h"]))).toBe(
-    "InvalidRequest",
-  );
+  expect(
+    verifier.verify(headOf("/k?AWSAccessKeyId=a&Signature=b&Expires=1", ["host: h"]), now),
+  ).toMatchObject({ code: "InvalidRequest", message: expect.stringContaining("s3v4") });
   expect(codeOf(signed({ date: "20261320T112233Z" }))).toBe("AccessDenied");
   expect(codeOf(headOf("/%zz", ["host: h"]))).toBe("InvalidURI");
   expect(codeOf(headOf("/k?a=%ff", ["host: h"]))).toBe("InvalidURI");

@@ -40,7 +40,7 @@ export function readCallDocument(
 export async function createBucket(scope: CallScope, call: CreateBucketCall): Promise<CallOutcome> {
   const document = await readCallDocument(scope, call);
   const { locationConstraint } = orFail(parseCreateBucketBody(document));
-  const fault = checkLocation(locationConstraint, scope.region);
+  const fault = checkLocation(locationConstraint, scope.regionOnly);
   if (fault) throw new GatewayFailure(fault);
   const existing = scope.buckets.find(scope.tenant, call.bucket);
   // The alias is taken before the delta, so that no virtual-host name ever means two buckets.

@@ -7,6 +7,7 @@ import {
   type CopySource,
   evaluateRead,
   evaluateWrite,
+  type ObjectAttributes,
   type UploadPartCopyCall,
 } from "@kiseki/s3";
 import { ContentReader } from "../object/read-content.ts";
@@ -29,7 +30,9 @@ const partSourceSizeMax = 5 * 1024 ** 3;
 /** The source as it stands, its conditions met. @throws {GatewayFailure} */
 function openSource(scope: CallScope, source: CopySource): FoundObject {
   const found = lookUp(scope, source.bucket, source.key);
-  if (found === undefined) throw fail("NoSuchKey");
+  if (found === undefined) {
+    throw fail("NoSuchKey", undefined, [["Key", Buffer.from(source.key).toString("utf8")]]);
+  }
   if (evaluateRead(source.conditions, toObjectView(found)) !== "proceed") {
     const details = conditionDetails(source.conditions).map(
       ([name, value]) => [name, `x-amz-copy-source-${value}`] as const,
@@ -92,6 +95,21 @@ function mustRewrite(scope: CallScope, call: CopyObjectCall, found: FoundObject)
   return found.entry.size > 0 && !isReferable(scope, found, 0, found.entry.size);
 }
 
+/** Redirect and storage class are never copied, whatever the directive: they are as the request says, or none. */
+function wantedAttributes(call: CopyObjectCall, found: FoundObject): ObjectAttributes {
+  const { attributes } = call;
+  if (call.isMetadataReplaced) return attributes;
+  const kept = toS3Attributes(found.cold.attributes);
+  const { websiteRedirectLocation: _, ...content } = kept.content;
+  const { websiteRedirectLocation } = attributes.content;
+  return {
+    ...kept,
+    content:
+      websiteRedirectLocation === undefined ? content : { ...content, websiteRedirectLocation },
+    storageClass: attributes.storageClass,
+  };
+}
+
 export async function copyObject(scope: CallScope, call: CopyObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
   const source = { namespace: findBucket(scope, call.source.bucket).id, key: call.source.key };
@@ -101,10 +119,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
   const refused = evaluateWrite(call.conditions, target && etagText(target.entry.etag));
   if (refused) throw fail(refused, undefined, conditionDetails(call.conditions));
   if (found.entry.size > partSourceSizeMax) throw fail("InvalidRequest");
-  const kept = toS3Attributes(found.cold.attributes);
-  const wanted = call.isMetadataReplaced
-    ? call.attributes
-    : { ...kept, storageClass: call.attributes.storageClass };
+  const wanted = wantedAttributes(call, found);
   const conditions = toConditions(call.conditions);
   let answer: Extract<Answer, { kind: "object" }>;
   if (mustRewrite(scope, call, found)) {

@@ -428,3 +428,46 @@ test("metadata comes back as sent, encoded when it is not ASCII", async () => {
   expect(got.headers["x-amz-meta-name"]).toBe("=?UTF-8?Q?=C3=A9?=");
   expect(got.headers["x-amz-server-side-encryption"]).toBe("AES256");
 });
+
+test("a bucket is made where the client believes to be, when no region is configured", async () => {
+  const body =
+    "<CreateBucketConfiguration><LocationConstraint>eu-west-1</LocationConstraint></CreateBucketConfiguration>";
+  expect((await call("PUT", "/elsewhere", { body })).status).toBe(200);
+  const nowhere = await call("PUT", "/nowhere", { body: body.replace("eu-west-1", "a b") });
+  expect(element(nowhere.text, "Code")).toBe("InvalidLocationConstraint");
+  expect((await call("DELETE", "/elsewhere")).status).toBe(204);
+});
+
+test("a copy has the redirect and storage class of its request alone, and says which of the two is missing", async () => {
+  const redirect = "x-amz-website-redirect-location";
+  const headers = { [redirect]: "/old", "x-amz-meta-a": "1", "content-type": "text/x" };
+  await call("PUT", "/bucket/redirected", { body: "0123456789", headers });
+  const copy = (key: string, source: string, more: Readonly<Record<string, string>> = {}) =>
+    call("PUT", `/bucket/${key}`, { headers: { "x-amz-copy-source": source, ...more } });
+  expect((await copy("copied", "/bucket/redirected")).status).toBe(200);
+  const copied = await call("HEAD", "/bucket/copied");
+  expect(copied.headers).toMatchObject({ "x-amz-meta-a": "1", "content-type": "text/x" });
+  expect(copied.headers[redirect]).toBeUndefined();
+  const itself = await copy("redirected", "/bucket/redirected", { [redirect]: "/new" });
+  expect(itself.status).toBe(200);
+  const changed = await call("HEAD", "/bucket/redirected");
+  expect(changed.headers).toMatchObject({ [redirect]: "/new", "x-amz-meta-a": "1" });
+  const key = await copy("copied", "/bucket/missing%2B");
+  expect(element(key.text, "Key")).toBe("missing+");
+  const bucket = await copy("copied", "/missing-bucket/key");
+  expect(element(bucket.text, "BucketName")).toBe("missing-bucket");
+});
+
+test("framing that is refused is named", async () => {
+  const send = async (lines: string): Promise<string> =>
+    bed.raw(`PUT /bucket/k HTTP/1.1\r\nhost: ${bed.host}\r\n${lines}\r\n`);
+  const large = await send(`x-large: ${"a".repeat(70_000)}\r\n`);
+  expect(large).toStartWith("HTTP/1.1 400 ");
+  expect(element(large, "Code")).toBe("RequestHeaderSectionTooLarge");
+  expect(element(await send("content-length: 9007199254740991\r\n"), "Code")).toBe(
+    "EntityTooLarge",
+  );
+  const fold = await send("a: b\r\n c\r\n");
+  expect(element(fold, "Code")).toBe("BadRequest");
+  expect(element(fold, "Message")).toEndWith("folded header.");
+});

@@ -91,8 +91,11 @@ export class Gateway {
       bucket: undefined,
       key: undefined,
     };
-    const rendered = render(toFaultResponse(s3Fault(frontFaultCode(fault)), context), undefined);
-    return { ...rendered, status: fault.status };
+    const named = frontFault(fault);
+    const rendered = render(toFaultResponse(named, context), undefined);
+    // S3's own names keep S3's status; the rest have HTTP's, which says more.
+    const isOwn = named.code !== "BadRequest" && named.code !== "RequestTimeout";
+    return isOwn ? rendered : { ...rendered, status: fault.status };
   }
 
   async #answer(request: FrontRequest, context: ResponseContext): Promise<FrontResponse> {
@@ -149,6 +152,7 @@ export class Gateway {
       content: openContent(ports.crypto, request.body, outcome.payload),
       owner: { id: ownerId, displayName: key.userName },
       region: this.#options.region ?? defaultRegion,
+      regionOnly: this.#options.region,
       aliases: this.#options.aliasesOf(key),
       buckets: this.#bucketsOf(ownerId),
     };
@@ -317,12 +321,26 @@ function contextOf(request: FrontRequest): ResponseContext {
   };
 }
 
-function frontFaultCode(fault: FrontFault): S3Fault["code"] {
-  if (fault.code === "timeout") return "RequestTimeout";
-  if (fault.code === "overload") return "SlowDown";
-  if (fault.code === "internal") return "InternalError";
-  if (fault.status === 501) return "NotImplemented";
-  return fault.status === 411 ? "MissingContentLength" : "BadRequest";
+/** Framing that was refused, in S3's words; the transport's own name of the fault says which. */
+function frontFault({ code, status }: FrontFault): S3Fault {
+  switch (code) {
+    case "timeout":
+      return s3Fault("RequestTimeout");
+    case "overload":
+      return s3Fault("SlowDown");
+    case "internal":
+      return s3Fault("InternalError");
+    case "head_too_large":
+    case "too_many_headers":
+      return s3Fault("RequestHeaderSectionTooLarge");
+    case "body_too_large":
+      return s3Fault("EntityTooLarge");
+    default: {
+      const what = code.replaceAll("_", " ");
+      const why = `An error occurred when parsing the HTTP request: ${what}.`;
+      return s3Fault(status === 501 ? "NotImplemented" : "BadRequest", why);
+    }
+  }
 }
 
 /** An S3 answer as the front sends it; `content` is the object's bytes, if they follow. */

@@ -19,7 +19,10 @@ export interface CallScope {
   readonly content: RequestContent;
   /** Who owns what this tenant stores, as S3 shows it. */
   readonly owner: Owner;
+  /** What answers say: the configured region, or S3's first. */
   readonly region: string;
+  /** The only region that a bucket may be made in; `undefined`: any. */
+  readonly regionOnly: string | undefined;
   readonly aliases: BucketAliases;
   readonly buckets: BucketCache;
 }
@@ -78,9 +81,9 @@ export class BucketCache {
   }
 }
 
-/** @throws {GatewayFailure} `NoSuchBucket`. */
+/** @throws {GatewayFailure} `NoSuchBucket`, naming it: a copy speaks of two. */
 export function findBucket(scope: CallScope, name: string): NamespaceRow {
   const row = scope.buckets.find(scope.tenant, name);
-  if (row === undefined) throw fail("NoSuchBucket");
+  if (row === undefined) throw fail("NoSuchBucket", undefined, [["BucketName", name]]);
   return row;
 }
