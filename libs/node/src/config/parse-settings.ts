@@ -28,6 +28,9 @@ export interface SettingSources {
   readonly foreign: ReadonlySet<string>;
 }
 
+/** Looks at settings together; gets those that parsed and answers faults. */
+export type SettingsCheck<T extends Table> = (settings: Partial<Settings<T>>) => readonly string[];
+
 function parseFile(text: string, faults: string[]): Map<string, string> {
   const values = new Map<string, string>();
   for (const [index, line] of text.split("\n").entries()) {
@@ -48,12 +51,27 @@ function parseFlags(table: Table, words: readonly string[], faults: string[]): M
       { type: isSwitch ? ("boolean" as const) : ("string" as const) },
     ]),
   );
-  try {
-    const parsed = parseArgs({ args: [...words], options, strict: true, allowPositionals: false });
-    for (const [flag, value] of Object.entries(parsed.values)) values.set(flag, String(value));
-  } catch (reason) {
-    if (!(reason instanceof TypeError)) throw reason;
-    faults.push(reason.message);
+  // Not strict: it would stop at the first fault, and the flags after it would seem not to be there.
+  const { tokens } = parseArgs({
+    args: [...words],
+    options,
+    strict: false,
+    allowPositionals: true,
+    tokens: true,
+  });
+  for (const token of tokens) {
+    if (token.kind === "positional") faults.push(`${JSON.stringify(token.value)} is not a flag`);
+    if (token.kind !== "option") continue;
+    const { name, rawName, value, inlineValue } = token;
+    const option = options[name];
+    if (option === undefined || !rawName.startsWith("--")) {
+      faults.push(`${rawName} is not a flag of this program; --help lists them`);
+    } else if (option.type === "boolean") {
+      if (value === undefined) values.set(name, "true");
+      else faults.push(`${rawName} takes no value`);
+    } else if (value === undefined || (!inlineValue && value.startsWith("--"))) {
+      faults.push(`${rawName} needs a value`);
+    } else values.set(name, value);
   }
   return values;
 }
@@ -80,6 +98,7 @@ function unknownVariables(
 export function parseSettings<const T extends Table>(
   table: T,
   sources: SettingSources,
+  check: SettingsCheck<T> = () => [],
 ): { readonly settings: Settings<T>; readonly warnings: readonly string[] } {
   const report = { faults: [] as string[], warnings: [] as string[] };
   const file = parseFile(sources.file, report.faults);
@@ -94,13 +113,14 @@ export function parseSettings<const T extends Table>(
       continue;
     }
     const value = parse(text);
-    if (value === undefined) {
+    if (value !== undefined) settings[name] = value;
+    else {
       report.faults.push(
         `--${flag} (${variable}) cannot be ${JSON.stringify(text)}: it takes ${range}`,
       );
     }
-    settings[name] = value;
   }
+  report.faults.push(...check(settings as Partial<Settings<T>>));
   if (report.faults.length > 0) throw new ConfigError(report.faults);
   return { settings: Object.freeze(settings) as Settings<T>, warnings: report.warnings };
 }
