@@ -83,6 +83,8 @@ export class GroupWriter {
   #open: number | undefined;
   /** A zone that recovery found open: where its torn tail may begin. */
   #resumeFrom: number | undefined;
+  /** A zone to be left before the next group. */
+  #leaving: number | undefined;
   /** Headers of the open zone, for its summary. */
   #headers = new Uint8Array(new ArrayBuffer(64 * recordHeaderSize));
   #headerCount = 0;
@@ -152,6 +154,10 @@ export class GroupWriter {
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
   }
+  /** No more is written to `zone`, whose beginning is gone: without it a recovery does not look into the zone. */
+  leaveZone(zone: number): void {
+    this.#leaving = zone;
+  }
   get openZone(): number | undefined {
     return this.#open;
   }
@@ -180,6 +186,11 @@ export class GroupWriter {
   }
   /** Writes one group, or settles the first job when the device has no zone for it. */
   async #writeNext(): Promise<void> {
+    if (this.#leaving !== undefined && this.#leaving === this.#open) {
+      this.#device.zones.set(this.#open, "full");
+      this.#open = undefined;
+    }
+    this.#leaving = undefined;
     const first = this.#queue[0]!;
     const size = recordSize(first.payloadSize);
     const isTooLarge = size > this.#device.zones.zoneSize - zoneOverhead;

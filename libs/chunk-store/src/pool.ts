@@ -165,6 +165,15 @@ export class Pool {
   writeMembers(): void {
     this.#membersWork = this.#membersWork.then(() => this.#writeSuperblocks());
   }
+  /** Runs `work` while no superblock is being written. */
+  betweenMembers<T>(work: () => Promise<T>): Promise<T> {
+    const done = this.#membersWork.then(work);
+    this.#membersWork = done.then(
+      () => undefined,
+      () => undefined,
+    );
+    return done;
+  }
   /** Resolves when the newest member list is on every believed device. */
   async membersSettled(): Promise<void> {
     let work;

@@ -1,6 +1,7 @@
 import type { Millis } from "@kiseki/base";
 import { bytes } from "@kiseki/base";
 import { recordSize } from "@kiseki/format";
+import { checkHeads, type HeadFindings } from "./check-heads.ts";
 import { hold, noteFaults, sourcesOf } from "./get.ts";
 import type { Pool } from "./pool.ts";
 import { decodeRow, keyChunkId, keySealId, payloadSizeOf } from "./row.ts";
@@ -11,7 +12,7 @@ const never = new AbortController().signal;
 const verifiesAtOnce = 8;
 
 /**
- * Reads every record that the index names and checks header and checksum. What is wrong is counted,
+ * Reads superblocks, beginnings of zones, and every record that the index names; checks header and checksum. What is wrong is counted,
  * marked and queued for repair.
  */
 export async function scrubRecords(
@@ -26,16 +27,17 @@ export async function scrubRecords(
   const rate = options.bytesPerSecond ?? 0;
   const keys: Uint8Array[] = [];
   await scanRows(pool, (key) => void keys.push(key), signal);
+  const heads = await checkHeads(pool, signal);
   const started = pool.ports.clock.monotonic();
   let records = 0;
   let read = 0;
-  let faults = 0;
+  let faults = heads.faults;
   let next = 0;
   const work = async (): Promise<void> => {
     while (next < keys.length) {
       signal.throwIfAborted();
       pool.checkOpen();
-      const done = await scrubRow(pool, keys[next++]!);
+      const done = await scrubRow(pool, heads, keys[next++]!);
       records += done.records;
       read += done.bytes;
       faults += done.faults;
@@ -52,6 +54,7 @@ export async function scrubRecords(
 
 async function scrubRow(
   pool: Pool,
+  heads: HeadFindings,
   key: Uint8Array,
 ): Promise<{ readonly records: number; readonly bytes: number; readonly faults: number }> {
   const value = pool.ports.index.get(key);
@@ -65,7 +68,10 @@ async function scrubRow(
   hold(pool, fragments, 1);
   try {
     for (const [i, source] of sources.entries()) {
-      const fault = await pool.ports.datapath.verify(source);
+      const { device, zone } = fragments[i]!;
+      const fault = heads.isHeadless(device, zone)
+        ? "header"
+        : await pool.ports.datapath.verify(source);
       size += recordSize(payloadSizeOf(fragments[i]!, row.plainSize));
       if (fault === undefined) continue;
       faults += 1;
