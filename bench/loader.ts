@@ -14,6 +14,8 @@ export interface Case {
   readonly prefix: string;
   /** Of the bodies; another one gives other bytes. */
   readonly seed: number;
+  /** Levels of directories that the objects lie under, and how many each level has; none unless told. */
+  readonly tree?: { readonly depth: number; readonly fan: number };
 }
 
 export interface Figures {
@@ -60,13 +62,13 @@ export async function buildLoader(): Promise<string> {
   return program;
 }
 
-interface Counters {
+export interface Counters {
   readonly cpuSeconds: number;
   /** Handed to write calls; what the kernel counts as written (`write_bytes`) are whole folios, many times as much. */
   readonly writtenBytes: number;
 }
 
-async function readCounters(pid: number): Promise<Counters> {
+export async function readCounters(pid: number): Promise<Counters> {
   const stat = await readFile(`/proc/${pid}/stat`, "utf8");
   const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
   const io = await readFile(`/proc/${pid}/io`, "utf8");
@@ -113,6 +115,8 @@ export async function runCase(server: Server, one: Case, seconds: number): Promi
     "--seconds": seconds,
     "--objects": one.objects,
     "--seed": one.seed,
+    "--depth": one.tree?.depth ?? 0,
+    "--fan": one.tree?.fan ?? 1,
   };
   const words = Object.entries(options).flatMap(([name, value]) => [name, String(value)]);
   const child = Bun.spawn([await buildLoader(), ...words], {

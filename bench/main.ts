@@ -1,6 +1,7 @@
 /**
  * `bun run bench s3 [--peer minio|versitygw|none] [--layout one|six] [--cases a,b] [--seconds N] [--rounds N] [--syncs] [--keep] [--plot]`
- * `bun run bench memory`, `bun run bench scale [--objects N]`, `bun run bench report`: what the parts measure is said in docs/benchmarks.md.
+ * `bun run bench memory`, `bun run bench scale [--objects N] [--buckets N] [--rounds N] [--seconds N]`, `bun run bench report`: what the
+ * parts measure is said in docs/benchmarks.md.
  */
 import { parseArgs } from "node:util";
 import { benchMemory } from "./memory.ts";
@@ -17,6 +18,7 @@ const { values, positionals } = parseArgs({
     seconds: { type: "string", default: "6" },
     rounds: { type: "string", default: "3" },
     objects: { type: "string", default: "1000000" },
+    buckets: { type: "string", default: "10000" },
     syncs: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
     plot: { type: "boolean", default: false },
@@ -53,7 +55,13 @@ switch (positionals[0]) {
     await benchMemory(values.keep);
     break;
   case "scale":
-    await benchScale(Number(values.objects), values.keep);
+    await benchScale({
+      objects: Number(values.objects),
+      buckets: Number(values.buckets),
+      rounds: Number(values.rounds),
+      seconds: Number(values.seconds),
+      keepsResult: values.keep,
+    });
     break;
   case "report":
     break;

@@ -2,7 +2,7 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { MemoryResult } from "./memory.ts";
-import type { CaseResult, S3Result } from "./s3.ts";
+import type { CaseResult, Run, S3Result } from "./s3.ts";
 import type { ScaleResult } from "./scale.ts";
 import { root } from "./servers.ts";
 
@@ -57,18 +57,43 @@ function sideOf(figures: CaseResult["kiseki"], isPut: boolean): readonly string[
 
 const row = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
 
+function conditions(of: Omit<Run, "rounds" | "seconds">): string {
+  return `${of.date.slice(0, 16).replace("T", " ")} UTC, commit ${of.commit}, load average ${fixed(of.load_average, 1)}, ${of.machine}`;
+}
+
+/** The runs that a table's cases come from, lettered in the order that they are met. */
+class Runs {
+  readonly #letters = new Map<string, { readonly letter: string; readonly run: Run }>();
+
+  letter(run: Run): string {
+    const name = `${run.date} ${run.commit}`;
+    const known = this.#letters.get(name);
+    if (known) return known.letter;
+    const letter = String.fromCharCode(0x61 + this.#letters.size);
+    this.#letters.set(name, { letter, run });
+    return letter;
+  }
+  described(): readonly string[] {
+    return [...this.#letters.values()].map(({ letter, run }) => {
+      const rounds = run.rounds === 1 ? "one round" : `medians of ${run.rounds} rounds`;
+      return `- run ${letter}: ${conditions(run)}; ${run.seconds} s a case, ${rounds}`;
+    });
+  }
+}
+
 function renderS3(result: S3Result): readonly string[] {
   const peer = result.peer ?? "no peer";
   const floorsHere = result.peer === "minio" ? floors[result.layout] : {};
   const head = [
     ...["case", "server", "rate", "p50 / p99 ms", "CPU per operation", "syncs per operation"],
-    ...["written per byte", "peak MB", "rate, ours / peer", "CPU, peer / ours", "floor", "commit"],
+    ...["written per byte", "peak MB", "rate, ours / peer", "CPU, peer / ours", "floor", "run"],
   ];
+  const runs = new Runs();
   const lines = result.cases.flatMap((one) => {
     const floor = floorsHere[one.case];
     const verdict =
       floor === undefined ? "" : `${floor} ${(one.ratio ?? 0) >= floor ? "met" : "**missed**"}`;
-    const ratios = [fixed(one.ratio, 2), fixed(one.cpu_ratio, 2), verdict, one.commit];
+    const ratios = [fixed(one.ratio, 2), fixed(one.cpu_ratio, 2), verdict, runs.letter(one.run)];
     const isPut = one.case.startsWith("put-");
     const ours = row([one.case, "kiseki", ...sideOf(one.kiseki, isPut), ...ratios]);
     return one.peer ? [ours, row(["", peer, ...sideOf(one.peer, isPut), "", "", "", ""])] : [ours];
@@ -76,11 +101,11 @@ function renderS3(result: S3Result): readonly string[] {
   return [
     `## S3, ${result.layout === "six" ? "six devices 4+2" : "one device"}, against ${peer}`,
     "",
-    `${result.date.slice(0, 10)}, ${result.machine}; ${result.seconds} s a case, median of ${result.rounds}; load average ${result.load_average.toFixed(1)}.`,
-    "",
     row(head),
     row(head.map(() => "---")),
     ...lines,
+    "",
+    ...runs.described(),
     "",
   ];
 }
@@ -89,7 +114,7 @@ function renderMemory(result: MemoryResult): readonly string[] {
   return [
     "## Memory",
     "",
-    `${result.date.slice(0, 10)}, commit ${result.commit}, ${result.machine}. Resident, MB of 10⁶ bytes.`,
+    `${conditions(result)}. Six devices 4+2; resident, MB of 10⁶ bytes.`,
     "",
     row(["what", "MB", "limit", ""]),
     row(["---", "---", "---", "---"]),
@@ -102,9 +127,9 @@ function renderMemory(result: MemoryResult): readonly string[] {
 
 function renderScale(result: ScaleResult): readonly string[] {
   return [
-    `## ${result.objects.toLocaleString("en")} objects`,
+    `## ${result.objects.toLocaleString("en")} objects, ${result.buckets.toLocaleString("en")} buckets`,
     "",
-    `${result.date.slice(0, 10)}, commit ${result.commit}, ${result.machine}.`,
+    `${conditions(result)}. Six devices 4+2; rates over ${result.seconds} s, medians of ${result.rounds} rounds.`,
     "",
     row(["what", "value", "limit", ""]),
     row(["---", "---", "---", "---"]),
@@ -130,7 +155,8 @@ function render(result: Result): readonly string[] {
 
 const introduction = `# Benchmarks
 
-Made by \`bun run bench report\` out of \`bench/results\`; do not edit.
+Made by \`bun run bench report\` out of \`bench/results\`; do not edit. Each table says when, at which commit and at which
+load it was measured (a \`+\` behind a commit: with changes that were not committed); cases of several runs name theirs.
 
 Both servers live on the same disk, signed requests come from the same loader (one thread and one keep-alive connection
 a client, signatures and payload hashes made before the clock starts), on the same cores as the servers. The cases of a

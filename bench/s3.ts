@@ -17,11 +17,23 @@ export interface S3Options {
   readonly keepsResult: boolean;
 }
 
+/** What is known of one run of `bun run bench s3`. */
+export interface Run {
+  readonly date: string;
+  /** That was measured; ends in `+` where the tree had changes that were not committed. */
+  readonly commit: string;
+  readonly machine: string;
+  readonly seconds: number;
+  readonly rounds: number;
+  /** Of the machine over the last five minutes, at the end. */
+  readonly load_average: number;
+}
+
 /** One case on both servers: medians over the rounds. */
 export interface CaseResult {
   readonly case: string;
-  /** That was measured: cases of a kept result may come from several runs. */
-  readonly commit: string;
+  /** The run that measured it: cases of a kept result may come from several. */
+  readonly run: Run;
   readonly kiseki: Figures & { readonly syncs_per_operation?: number };
   readonly peer?: Figures & { readonly syncs_per_operation?: number };
   /** Our rate over the peer's: the median of the rounds' ratios. */
@@ -32,15 +44,8 @@ export interface CaseResult {
 
 export interface S3Result {
   readonly kind: "s3";
-  readonly date: string;
-  readonly commit: string;
-  readonly machine: string;
   readonly layout: Layout;
   readonly peer: ServerName | undefined;
-  readonly seconds: number;
-  readonly rounds: number;
-  /** Of the machine over the last five minutes, at the end. */
-  readonly load_average: number;
   readonly cases: readonly CaseResult[];
 }
 
@@ -154,7 +159,7 @@ class Contestant {
   }
 }
 
-function median(values: readonly number[]): number {
+export function median(values: readonly number[]): number {
   const sorted = values.toSorted((a, b) => a - b);
   const upper = Math.floor(sorted.length / 2);
   const lower = Math.floor((sorted.length - 1) / 2);
@@ -170,20 +175,20 @@ function middle(rounds: readonly Figures[], syncs: number | undefined): CaseResu
 
 function compare(
   name: string,
-  commit: string,
+  run: Run,
   ours: Contestant,
   peer: Contestant | undefined,
 ): CaseResult {
   const own = ours.rounds.get(name)!;
   const theirs = peer?.rounds.get(name);
   const kiseki = middle(own, ours.syncs.get(name));
-  if (theirs === undefined) return { case: name, commit, kiseki };
+  if (theirs === undefined) return { case: name, run, kiseki };
   const rates = own.map((one, at) => one.operations_per_second / theirs[at]!.operations_per_second);
   const costs = own.map((one, at) => theirs[at]!.cpu_us_per_operation / one.cpu_us_per_operation);
   const other = middle(theirs, peer?.syncs.get(name));
   return {
     case: name,
-    commit,
+    run,
     kiseki,
     peer: other,
     ratio: median(rates),
@@ -197,9 +202,17 @@ export function describeMachine(): string {
   return `${list.length} × ${list[0]?.model.trim() ?? arch()}, ${memory} GiB, Linux ${release()}`;
 }
 
-export async function currentCommit(): Promise<string> {
-  const child = Bun.spawn(["git", "-C", root, "rev-parse", "--short=12", "HEAD"]);
+async function git(...words: readonly string[]): Promise<string> {
+  const child = Bun.spawn(["git", "-C", root, ...words]);
   return (await new Response(child.stdout).text()).trim();
+}
+
+/** With a `+` when a source of the program differs from it. */
+export async function currentCommit(): Promise<string> {
+  const commit = await git("rev-parse", "--short=12", "HEAD");
+  const sources = ["apps", "ffi", "libs", "package.json", "bun.lockb"];
+  const changed = await git("status", "--porcelain", "--untracked-files=no", "--", ...sources);
+  return changed === "" ? commit : `${commit}+`;
 }
 
 export async function benchS3(options: S3Options): Promise<S3Result> {
@@ -223,17 +236,19 @@ export async function benchS3(options: S3Options): Promise<S3Result> {
   }
   const [ours, peer] = contestants;
   const measured = cases.filter(({ name }) => ours!.rounds.has(name));
-  const result: S3Result = {
-    kind: "s3",
+  const run: Run = {
     date: new Date().toISOString(),
     commit,
     machine: describeMachine(),
-    layout: options.layout,
-    peer: options.peer,
     seconds: options.seconds,
     rounds: options.rounds,
     load_average: loadavg()[1]!,
-    cases: measured.map(({ name }) => compare(name, commit, ours!, peer)),
+  };
+  const result: S3Result = {
+    kind: "s3",
+    layout: options.layout,
+    peer: options.peer,
+    cases: measured.map(({ name }) => compare(name, run, ours!, peer)),
   };
   for (const one of result.cases) {
     if (one.ratio === undefined) continue;

@@ -77,15 +77,17 @@ export class Server implements AsyncDisposable {
   }
 }
 
+/** `deviceSize`: of each device of ours, made by the first start on the folder. */
 export async function startServer(
   name: ServerName,
   layout: Layout,
   folder: string,
+  deviceSize = layout === "six" ? "3GiB" : "12GiB",
 ): Promise<Server> {
   await mkdir(folder, { recursive: true });
   switch (name) {
     case "kiseki":
-      return startKiseki(layout, folder);
+      return startKiseki(layout, folder, deviceSize);
     case "minio":
       return startMinio(layout, folder);
     case "versitygw":
@@ -95,7 +97,7 @@ export async function startServer(
   }
 }
 
-async function startKiseki(layout: Layout, folder: string): Promise<Server> {
+async function startKiseki(layout: Layout, folder: string, deviceSize: string): Promise<Server> {
   const count = layout === "six" ? 6 : 1;
   const devices = Array.from({ length: count }, (_, at) => join(folder, `device-${at}`));
   const any = "127.0.0.1:0";
@@ -103,7 +105,7 @@ async function startKiseki(layout: Layout, folder: string): Promise<Server> {
     "--data-dir": join(folder, "data"),
     "--config-dir": join(folder, "config"),
     "--devices": devices.join(","),
-    "--device-size": layout === "six" ? "3GiB" : "12GiB",
+    "--device-size": deviceSize,
     "--s3-addr": any,
     "--data-addr": any,
     "--metrics-addr": any,

@@ -16,6 +16,8 @@ struct options {
   size_t size;
   uint64_t seed;
   const char *access_key, *secret_key, *bucket, *prefix;
+  int depth;    // directories above each object
+  uint64_t fan; // directories of each level: object `index` lies where the digits of `index` in this base say
   char date[17], day[9]; // of the signatures: that of the start
 };
 

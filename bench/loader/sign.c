@@ -50,7 +50,11 @@ static void target_of(const struct options *options, uint64_t index, char *path,
     snprintf(path, path_size, "/%s", options->bucket);
     return;
   }
-  snprintf(path, path_size, "/%s/%s%08llu", options->bucket, options->prefix, (unsigned long long)index);
+  int used = snprintf(path, path_size, "/%s/%s", options->bucket, options->prefix);
+  uint64_t rest = index;
+  for (int level = 0; level < options->depth && (size_t)used < path_size; level++, rest /= options->fan)
+    used += snprintf(path + used, path_size - (size_t)used, "%04llu/", (unsigned long long)(rest % options->fan));
+  if ((size_t)used < path_size) snprintf(path + used, path_size - (size_t)used, "%08llu", (unsigned long long)index);
 }
 
 void sign_op(const struct options *options, const char *method, uint64_t index, const uint8_t *body, struct signed_op *op) {
@@ -95,7 +99,7 @@ static int parse_operation(struct options *options, const char *word) {
 }
 
 int parse_options(struct options *options, int count, char **words) {
-  *options = (struct options){.connections = 16, .seconds = 5, .objects = 1, .seed = 1, .prefix = ""};
+  *options = (struct options){.connections = 16, .seconds = 5, .objects = 1, .seed = 1, .prefix = "", .fan = 1};
   for (int at = 1; at + 1 < count; at += 2) {
     const char *name = words[at], *value = words[at + 1];
     if (strcmp(name, "--port") == 0) options->port = atoi(value);
@@ -108,6 +112,8 @@ int parse_options(struct options *options, int count, char **words) {
     else if (strcmp(name, "--seconds") == 0) options->seconds = atof(value);
     else if (strcmp(name, "--objects") == 0) options->objects = strtoull(value, NULL, 10);
     else if (strcmp(name, "--seed") == 0) options->seed = strtoull(value, NULL, 10);
+    else if (strcmp(name, "--depth") == 0) options->depth = atoi(value);
+    else if (strcmp(name, "--fan") == 0) options->fan = strtoull(value, NULL, 10);
     else if (strcmp(name, "--op") == 0 && parse_operation(options, value) == 0) continue;
     else {
       fprintf(stderr, "loader: no such option or value: %s %s\n", name, value);
@@ -115,8 +121,8 @@ int parse_options(struct options *options, int count, char **words) {
     }
   }
   if (options->port <= 0 || options->access_key == NULL || options->secret_key == NULL || options->bucket == NULL ||
-      options->connections < 1 || options->connections > CONNECTIONS_MAX || options->objects < 1) {
-    fprintf(stderr, "loader: --port, --access-key, --secret-key and --bucket are required; 1 to %d connections\n", CONNECTIONS_MAX);
+      options->connections < 1 || options->connections > CONNECTIONS_MAX || options->objects < 1 || options->depth < 0 || options->depth > 16 || options->fan < 1) {
+    fprintf(stderr, "loader: --port, --access-key, --secret-key and --bucket are required; 1 to %d connections, up to 16 levels\n", CONNECTIONS_MAX);
     return -1;
   }
   time_t now = time(NULL);

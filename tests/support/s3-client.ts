@@ -1,6 +1,6 @@
 import { createHash, createHmac } from "node:crypto";
 import type { NodeProcess } from "./node-process.ts";
-import { type RawAnswer, RawHttp } from "./raw-http.ts";
+import { type RawAnswer, RawHttp, type RawRequest } from "./raw-http.ts";
 
 /** Bytes or text of a key; text is UTF-8. */
 export type Key = string | Uint8Array;
@@ -81,6 +81,11 @@ export class S3Client implements Disposable {
 
   /** Whatever was answered. @throws {BrokenConnectionError} */
   call(method: string, bucket: string, key: Key, options: CallOptions = {}): Promise<RawAnswer> {
+    return this.#http.exchange(this.sign(method, bucket, key, options));
+  }
+
+  /** The request as `call` sends it. */
+  sign(method: string, bucket: string, key: Key, options: CallOptions = {}): RawRequest {
     const { query = {}, headers = {} } = options;
     const body = typeof options.body === "string" ? Buffer.from(options.body) : options.body;
     const path = key.length === 0 ? `/${bucket}` : `/${bucket}/${percentEncode(key, true)}`;
@@ -117,7 +122,7 @@ export class S3Client implements Disposable {
       all["content-length"] = String(body?.byteLength ?? 0);
     }
     const target = search === "" ? path : `${path}?${search}`;
-    return this.#http.exchange({ method, target, headers: all, ...(body ? { body } : {}) });
+    return { method, target, headers: all, ...(body ? { body } : {}) };
   }
 
   /** @throws {S3Error} unless the status is 2xx. */
