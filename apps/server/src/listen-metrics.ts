@@ -3,7 +3,11 @@ import { timingSafeEqual } from "node:crypto";
 import type { ServerSettings, StorageNode } from "@kiseki/node";
 import type { MetricsRegistry } from "@kiseki/telemetry";
 import { Elysia } from "elysia";
+import { RecentRates } from "./recent-rates.ts";
 import { renderStatusPage } from "./status-page.ts";
+
+/** Milliseconds between two looks at the counters. */
+const sampleInterval = 5000;
 
 /** Health, metrics and the status page, on a listener of its own. */
 export interface MetricsListener extends AsyncDisposable {
@@ -30,6 +34,11 @@ export async function listenMetrics(
 ): Promise<MetricsListener> {
   const token = await readToken(settings);
   const { host, port } = settings.metricsAddress;
+  const recent = new RecentRates();
+  const sample = async (): Promise<void> =>
+    recent.add(performance.now() / 1000, await metrics.read());
+  await sample();
+  const sampling = setInterval(() => void sample(), sampleInterval);
   const app = new Elysia()
     .onBeforeHandle(({ headers, set }) => {
       if (isAllowed(headers["authorization"], token)) return undefined;
@@ -45,12 +54,15 @@ export async function listenMetrics(
     })
     .get("/", async ({ set }) => {
       set.headers["content-type"] = "text/html; charset=utf-8";
-      return renderStatusPage(node, await metrics.read());
+      return renderStatusPage(node, recent.read());
     })
     .listen({ hostname: host, port });
   return {
     port: app.server?.port ?? port,
-    [Symbol.asyncDispose]: async () => void (await app.stop()),
+    [Symbol.asyncDispose]: async () => {
+      clearInterval(sampling);
+      await app.stop();
+    },
   };
 }
 
