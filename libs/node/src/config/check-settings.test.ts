@@ -93,6 +93,7 @@ test("checkServerSettings() looks into the files that are named", () => {
 });
 
 test("parseSettings() says of each word on the command line what is wrong with it", () => {
+  expect(faultsOf("--constructor", "x")[0]).toStartWith("--constructor is not a flag");
   expect(faultsOf("word", "--force=yes", "--s3-domains")).toEqual([
     '"word" is not a flag',
     "--force takes no value",

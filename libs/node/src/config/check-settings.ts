@@ -1,5 +1,6 @@
-import { accessSync, constants } from "node:fs";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { createSecureContext } from "node:tls";
 import type { Settings } from "./parse-settings.ts";
 import { serverSettings } from "./server-settings.ts";
 import { isLoopback } from "./setting.ts";
@@ -7,6 +8,8 @@ import { isLoopback } from "./setting.ts";
 /** Settings as far as each of them could be read by itself. */
 type Given = Partial<Settings<typeof serverSettings>>;
 type Name = keyof typeof serverSettings;
+
+const tokenSizeMin = 16;
 
 const nameOf = (name: Name): string => {
   const { flag, variable } = serverSettings[name];
@@ -21,14 +24,14 @@ const isWithin = (path: string, folder: string): boolean =>
  * Settings that could not be read are left out; they have a fault of their own.
  */
 export function checkServerSettings(given: Given): readonly string[] {
-  return [...checkFolders(given), ...checkListeners(given), ...checkFiles(given)];
+  return [...checkFolders(given), ...checkFiles(given), ...checkListeners(given)];
 }
 
 function* checkFolders({ dataDir, configDir, mirrors, devices }: Given): Generator<string> {
   const folders = [...(dataDir === undefined ? [] : [dataDir]), ...(mirrors ?? [])];
   for (const folder of folders) {
     if (configDir === undefined || !isWithin(configDir, folder)) continue;
-    yield `${nameOf("configDir")} cannot be ${JSON.stringify(configDir)}: it takes a folder outside ${folder}, since who gets the data must not get its keys`;
+    yield `${nameOf("configDir")} ${configDir} is inside ${folder}: who gets the data must not get its keys`;
   }
   for (const [name, paths] of [
     ["mirrors", folders],
@@ -37,7 +40,7 @@ function* checkFolders({ dataDir, configDir, mirrors, devices }: Given): Generat
     const seen = new Set<string>();
     for (const path of paths) {
       if (seen.has(resolve(path))) {
-        yield `${nameOf(name)} cannot hold ${JSON.stringify(path)} twice: it takes places that are lost one at a time`;
+        yield `${nameOf(name)} ${path} is named twice: each takes a place that is lost by itself`;
       }
       seen.add(resolve(path));
     }
@@ -46,9 +49,6 @@ function* checkFolders({ dataDir, configDir, mirrors, devices }: Given): Generat
 
 function* checkListeners(given: Given): Generator<string> {
   const { certificate, certificateKey, clientAuthority, metricsToken } = given;
-  if ((certificate === "") !== (certificateKey === "")) {
-    yield `${nameOf("certificate")} and ${nameOf("certificateKey")} are given together or not at all`;
-  }
   const beyond = (name: "s3Address" | "dataAddress" | "metricsAddress"): string | undefined => {
     const address = given[name];
     if (address === undefined || isLoopback(address.host)) return undefined;
@@ -58,30 +58,49 @@ function* checkListeners(given: Given): Generator<string> {
   if (s3 !== undefined && certificate === "" && given.allowPlaintext === false) {
     yield `${s3}: give ${nameOf("certificate")} and ${nameOf("certificateKey")}, or ${nameOf("allowPlaintext")}`;
   }
-  const rpc = beyond("dataAddress");
-  if (rpc !== undefined && [certificate, certificateKey, clientAuthority].includes("")) {
-    yield `${rpc}: give ${nameOf("clientAuthority")}, ${nameOf("certificate")} and ${nameOf("certificateKey")}, so that clients show certificates`;
-  }
   const metrics = beyond("metricsAddress");
   if (metrics !== undefined && metricsToken === "") {
     yield `${metrics}: give ${nameOf("metricsToken")}`;
   }
+  const rpc = beyond("dataAddress");
+  if (rpc !== undefined && [certificate, certificateKey, clientAuthority].includes("")) {
+    yield `${rpc}: give ${nameOf("clientAuthority")}, ${nameOf("certificate")} and ${nameOf("certificateKey")}, so that clients show certificates`;
+  }
 }
 
+const reasonOf = (reason: unknown): string =>
+  reason instanceof Error ? ("code" in reason ? String(reason.code) : reason.message) : "unknown";
+
 function* checkFiles(given: Given): Generator<string> {
+  const { certificate, certificateKey } = given;
+  if ((certificate === "") !== (certificateKey === "")) {
+    yield `${nameOf("certificate")} and ${nameOf("certificateKey")} are given together or not at all`;
+  }
+  const texts = new Map<Name, string>();
   for (const name of [
     "certificate",
     "certificateKey",
     "clientAuthority",
     "metricsToken",
   ] as const) {
-    const path = given[name];
-    if (path === undefined || path === "") continue;
+    const path = given[name] ?? "";
+    if (path === "") continue;
     try {
-      accessSync(path, constants.R_OK);
+      texts.set(name, readFileSync(path, "utf8"));
     } catch (reason) {
-      const why = reason instanceof Error && "code" in reason ? String(reason.code) : "unknown";
-      yield `${nameOf(name)} cannot be ${JSON.stringify(path)}: it takes a file that can be read (${why})`;
+      yield `${nameOf(name)} ${path} cannot be read: ${reasonOf(reason)}`;
     }
+  }
+  const [cert, key] = [texts.get("certificate"), texts.get("certificateKey")];
+  if (cert !== undefined && key !== undefined) {
+    try {
+      createSecureContext({ cert, key });
+    } catch (reason) {
+      yield `${nameOf("certificate")} with ${nameOf("certificateKey")} cannot be used: ${reasonOf(reason)}`;
+    }
+  }
+  const token = texts.get("metricsToken");
+  if (token !== undefined && token.trim().length < tokenSizeMin) {
+    yield `${nameOf("metricsToken")} ${given.metricsToken} holds no token: it takes ${tokenSizeMin} characters or more`;
   }
 }

@@ -63,7 +63,7 @@ function parseFlags(table: Table, words: readonly string[], faults: string[]): M
     if (token.kind === "positional") faults.push(`${JSON.stringify(token.value)} is not a flag`);
     if (token.kind !== "option") continue;
     const { name, rawName, value, inlineValue } = token;
-    const option = options[name];
+    const option = Object.hasOwn(options, name) ? options[name] : undefined;
     if (option === undefined || !rawName.startsWith("--")) {
       faults.push(`${rawName} is not a flag of this program; --help lists them`);
     } else if (option.type === "boolean") {
