@@ -10,6 +10,7 @@
  * `canary` is not run unless named: it fails always.
  */
 import { parseArgs } from "node:util";
+import { sealedTargets } from "../ffi/sealed-sqlite/src/sealed.fuzz.ts";
 import { authTargets } from "../libs/auth/src/auth.fuzz.ts";
 import { fuzz, FuzzFailure, type FuzzTarget, must } from "../libs/base/src/contract.ts";
 import { formatTargets } from "../libs/format/src/format.fuzz.ts";
@@ -32,6 +33,7 @@ const targets: readonly FuzzTarget[] = [
   ...authTargets,
   ...s3Targets,
   ...formatTargets,
+  ...sealedTargets,
 ];
 
 const { values, positionals } = parseArgs({

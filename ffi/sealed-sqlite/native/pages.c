@@ -56,11 +56,23 @@ static int heal_page(Node *node, const KeySource *keys, uint64_t offset, uint8_t
   return is_good ? SQLITE_OK : SQLITE_IOERR_DATA;
 }
 
+/*
+ * SQLite takes a page behind the end for zeros, and with the size out of a WAL it asks for such pages of a file that was
+ * cut: an overflow page would be read as zeros. With a WAL each page was written before it is read; while a
+ * file is being made under a rollback journal, one may not have been.
+ */
+static int read_behind_end(Node *node) {
+  size_t length = strlen(node->name);
+  if (length >= 4 && strcmp(node->name + length - 4, ".new") == 0) return SQLITE_IOERR_SHORT_READ;
+  atomic_fetch_add(&node->set->damaged, 1);
+  return SQLITE_IOERR_DATA;
+}
+
 static int read_page(File *file, uint64_t offset, uint8_t *plain) {
   Node *node = file->node;
   uint32_t live = set_live(node->set);
   if (!live) return SQLITE_IOERR_READ;
-  if (offset >= atomic_load(&node->size)) return SQLITE_IOERR_SHORT_READ;
+  if (offset >= atomic_load(&node->size)) return read_behind_end(node);
   if (atomic_load(&node->batched) > 0) {
     int code = flush_page(node, offset);
     if (code != SQLITE_OK) return code;

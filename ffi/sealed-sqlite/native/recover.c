@@ -254,7 +254,9 @@ int wal_recover(Node *node, const KeySource *keys) {
 static int committed_page_one(Node *wal, const KeySource *keys, uint8_t *plain) {
   uint8_t raw[frame_size];
   uint64_t last = 0, committed = 0, end = longest(wal);
-  int member = __builtin_ctz(set_live(wal->set));
+  uint32_t live = set_live(wal->set);
+  if (!live) return 0;
+  int member = __builtin_ctz(live);
   for (uint64_t offset = wal_header_size; offset + frame_size <= end; offset += frame_size) {
     if (node_read(wal, member, raw, frame_header_size, offset) != frame_header_size) break;
     if (read_be32(raw) == 1) last = offset;

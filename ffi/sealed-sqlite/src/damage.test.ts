@@ -197,6 +197,27 @@ test("a WAL cut anywhere ends behind its last whole transaction on one member, a
   }
 });
 
+test("a main file that was cut under its WAL is refused: what is not there is not zeros", () => {
+  using bench = openBench(1);
+  const set = openSet(bench);
+  const database = createTable(set);
+  const long = "x".repeat(20_000); // ends in overflow pages, the last of the file
+  database.query("INSERT INTO t VALUES (1, ?)").run(long);
+  database.run("PRAGMA wal_checkpoint(TRUNCATE)");
+  database.run("INSERT INTO t VALUES (2, 'in the WAL')");
+  using image = crashImage(bench);
+  database.close(true);
+  set.close();
+  const path = fileOf(image, 0, ".db");
+  truncateSync(path, statSync(path).size - pageSize);
+  const second = openSet(image);
+  const reader = openDatabase(second, databaseOptions());
+  expect(() => reader.query("SELECT count(DISTINCT v) FROM t").all()).toThrow("disk I/O error");
+  reader.close();
+  expect(second.status().damagedPages).toBe(1);
+  second.close();
+});
+
 test("a torn last transaction ends the log, and rows written after it survive", () => {
   using image = imageOf(1, 100, 200);
   const path = fileOf(image, 0, ".db-wal");
