@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { parseSize } from "../libs/node/src/config/setting.ts";
 import { describeNode, explain, type NodeFacts } from "./starting/describe.ts";
 import {
+  checkRoom,
   helpText,
   type Plan,
   PlanError,
@@ -41,12 +42,15 @@ async function show(
 
 const progressMs = 3000;
 
+const sizeOf = (path: string): number | undefined =>
+  statSync(path, { throwIfNoEntry: false })?.size;
+
 /** Device files are written whole once, which takes a while: says how far that is until disposed. */
 function showDeviceFiles({ devices, deviceSize }: Plan): Disposable {
   const made = devices.filter((path) => !existsSync(path));
   const total = made.length * (parseSize(deviceSize) ?? 0);
   const timer = setInterval(() => {
-    const sizes = made.map((path) => statSync(path, { throwIfNoEntry: false })?.size ?? 0);
+    const sizes = made.map((path) => sizeOf(path) ?? sizeOf(`${path}.new`) ?? 0);
     const done = sizes.reduce((sum, size) => sum + size, 0);
     if (done >= total) return;
     const share = ((100 * done) / total).toFixed(0);
@@ -58,10 +62,10 @@ function showDeviceFiles({ devices, deviceSize }: Plan): Disposable {
 async function status(plan: Plan): Promise<number> {
   const running = await findRunning(plan);
   if (!running) {
-    console.error("The node does not run");
+    console.error("The node does not run; scripts/up starts it");
     return exitCode.notRunning;
   }
-  const ready = await isReady(running);
+  const ready = await isReady((await describeNode(plan, running)).metrics_endpoint);
   console.error(ready ? "The node runs and is ready" : "The node runs and is not ready");
   await show(plan, running, { isFirst: false, recoveryCode: undefined });
   return ready ? exitCode.ok : exitCode.failure;
@@ -86,6 +90,7 @@ async function up(plan: Plan): Promise<number> {
     await show(plan, known, { isFirst: false, recoveryCode: undefined });
     return exitCode.ok;
   }
+  await checkRoom(plan);
   const isFirst = !existsSync(join(plan.configDir, "credentials.json"));
   using _progress = showDeviceFiles(plan);
   const { running, recoveryCode, ended } = await step("start and wait until ready", async () => {

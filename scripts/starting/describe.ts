@@ -1,4 +1,5 @@
 import { readFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join } from "node:path";
 import { parseAddress } from "../../libs/node/src/config/setting.ts";
 import type { Plan } from "./plan.ts";
@@ -47,6 +48,18 @@ export async function describeNode(plan: Plan, running: Running): Promise<NodeFa
 const quote = (word: string): string =>
   /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`;
 
+/** Where aws-cli is to be had on a machine that has none on its path. */
+function withoutAws(): string[] {
+  if (Bun.which("aws") !== null) return [];
+  const cache =
+    process.env["KISEKI_CACHE_DIR"] ??
+    join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "kiseki");
+  const [own] = new Bun.Glob("python-clients-*/bin/aws").scanSync({ cwd: cache, onlyFiles: false });
+  return own === undefined
+    ? ["", "There is no aws here: apt-get install awscli, or scripts/setup --tests, brings one."]
+    : ["", `aws is here: export PATH=${quote(join(cache, own, ".."))}:$PATH`];
+}
+
 /** For a person: where, with which keys, and what to try. Secrets at the first call only. */
 export function explain(
   plan: Plan,
@@ -87,6 +100,7 @@ export function explain(
     "  aws s3 mb s3://first",
     "  aws s3 cp README.md s3://first/",
     "  aws s3 ls s3://first",
+    ...withoutAws(),
   );
   return lines.join("\n");
 }

@@ -2,7 +2,15 @@ import { expect, test } from "bun:test";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PlanError, planFrom, readPlan, serverWords, writePlan } from "./plan.ts";
+import {
+  checkRoom,
+  options,
+  PlanError,
+  planFrom,
+  readPlan,
+  serverWords,
+  writePlan,
+} from "./plan.ts";
 
 async function folder(): Promise<{ path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), "kiseki-up-"));
@@ -63,4 +71,26 @@ test("planFrom() refuses what means nothing", async () => {
   for (const words of faulty) {
     await expect(planFrom(words, { HOME: at.path })).rejects.toBeInstanceOf(PlanError);
   }
+});
+
+test("scripts/up refuses what planFrom() does not know before it installs anything", async () => {
+  const text = await Bun.file(join(import.meta.dir, "../up")).text();
+  const [, known = ""] = /^known="(.*)"$/m.exec(text) ?? [];
+  expect(known.trim().split(" ")).toEqual(Object.keys(options).map((name) => `--${name}`));
+  const { exitCode, stderr } = Bun.spawnSync([join(import.meta.dir, "../up"), "--no-such=1"]);
+  expect(exitCode).toBe(2);
+  expect(stderr.toString()).toBe("up: Unknown option --no-such=1; scripts/up --help lists them\n");
+});
+
+test("checkRoom() refuses device files that do not fit, counting only those to be made", async () => {
+  await using at = await folder();
+  const words = ["--data-dir", join(at.path, "d"), "--config-dir", join(at.path, "c")];
+  const plan = await planFrom([...words, "--devices", "2", "--device-size", "32TiB"], {});
+  await expect(checkRoom(plan)).rejects.toThrow("Cannot make 2 device files of 32TiB");
+  for (const path of plan.devices) await Bun.write(path, "made before");
+  await checkRoom(plan);
+  const other = await planFrom([...words, "--devices", "/dev/no-such-disk"], {});
+  await expect(checkRoom(other)).rejects.toThrow("not in /dev");
+  await Bun.write(join(plan.configDir, "devices"), ""); // formatted once: nothing is made any more
+  await checkRoom(other);
 });

@@ -40,7 +40,8 @@ export const helpText = `scripts/up: from Debian's base system to a running Kise
 
 All other settings are variables of kiseki-server: docs/operations.md.`;
 
-const options = {
+/** What the words after the command may be. */
+export const options = {
   "data-dir": { type: "string" },
   mirror: { type: "string" },
   devices: { type: "string" },
@@ -56,12 +57,38 @@ const options = {
 const deviceCountMax = 64;
 const deviceGiBMax = 10;
 
-/** Up to 10 GiB, and no more than half of what is free where the device files go. */
-async function defaultDeviceSize(dataDir: string, count: number): Promise<string> {
-  let place = dataDir;
+/** Bytes that are free where `path` is or would be made. */
+async function freeAt(path: string): Promise<number> {
+  let place = path;
   while (!existsSync(place)) place = dirname(place);
   const { bavail, bsize } = await statfs(place);
-  const share = Math.floor((bavail * bsize) / 2 ** 30 / 2 / count);
+  return bavail * bsize;
+}
+
+/**
+ * Refuses device files for which there is no room: they are written whole, at the first start; one that is
+ * missing later is a loss that the node lives with. @throws {PlanError}
+ */
+export async function checkRoom({ devices, deviceSize, configDir }: Plan): Promise<void> {
+  if (existsSync(join(configDir, "devices"))) return;
+  const size = parseSize(deviceSize) ?? 0;
+  const made = new Map<string, number>();
+  for (const path of devices.filter((path) => !existsSync(path)))
+    made.set(dirname(path), (made.get(dirname(path)) ?? 0) + 1);
+  for (const [folder, count] of made) {
+    if (folder === "/dev") throw new PlanError("--devices names a device that is not in /dev");
+    const free = await freeAt(folder);
+    if (count * size <= free) continue;
+    const room = `${(free / 2 ** 30).toFixed(1)} GiB`;
+    throw new PlanError(
+      `Cannot make ${count} device files of ${deviceSize} in ${folder}: ${room} are free; give --device-size, or --devices on other disks`,
+    );
+  }
+}
+
+/** Up to 10 GiB, and no more than half of what is free where the device files go. */
+async function defaultDeviceSize(dataDir: string, count: number): Promise<string> {
+  const share = Math.floor((await freeAt(dataDir)) / 2 ** 30 / 2 / count);
   return share >= 1 ? `${Math.min(deviceGiBMax, share)}GiB` : "256MiB";
 }
 
@@ -69,7 +96,9 @@ function parse(words: readonly string[]) {
   try {
     return parseArgs({ args: [...words], options, strict: true, allowPositionals: false }).values;
   } catch (reason) {
-    throw new PlanError(reason instanceof Error ? reason.message : String(reason));
+    const message = reason instanceof Error ? reason.message : String(reason);
+    const [first] = message.split(". "); // what follows is about programs that take other words
+    throw new PlanError(`${first}; scripts/up --help lists what it takes`);
   }
 }
 
@@ -118,7 +147,11 @@ export async function planFrom(words: readonly string[], environment: Environmen
     throw new PlanError(`--device-size takes a size such as 10GiB, not ${deviceSize}`);
   }
   const isInside = `${configDir}/`.startsWith(`${dataDir}/`);
-  if (isInside) throw new PlanError("--config-dir must not be inside --data-dir");
+  if (isInside) {
+    throw new PlanError(
+      `--config-dir ${configDir} must not be inside --data-dir ${dataDir}: who has the data would have the key`,
+    );
+  }
   return {
     act: actFrom(flags),
     dataDir,

@@ -51,10 +51,14 @@ export async function findRunning(plan: Plan): Promise<Running | undefined> {
   }
 }
 
-/** Whether `/health` says that the node can store. */
-export async function isReady({ metricsPort }: Running): Promise<boolean> {
+/** Whether `/health` of the metrics listener says that the node can store. */
+export async function isReady(metricsEndpoint: string): Promise<boolean> {
+  const tokenFile = process.env["KISEKI_METRICS_TOKEN_FILE"];
   try {
-    return (await fetch(`http://127.0.0.1:${metricsPort}/health/ready`)).ok;
+    const headers: Record<string, string> = tokenFile
+      ? { authorization: `Bearer ${(await readFile(tokenFile, "utf8")).trim()}` }
+      : {};
+    return (await fetch(`${metricsEndpoint}/health/ready`, { headers })).ok;
   } catch {
     return false;
   }
@@ -68,8 +72,9 @@ export interface Started {
   readonly ended: Promise<number | null>;
 }
 
-async function lastLines(path: string): Promise<string> {
-  const lines = (await readFile(path, "utf8")).trimEnd().split("\n");
+/** What was written behind `offset`, its last lines. */
+async function lastLines(path: string, offset: number): Promise<string> {
+  const lines = (await readFile(path)).subarray(offset).toString().trimEnd().split("\n");
   return lines.slice(-linesShown).join("\n");
 }
 
@@ -83,6 +88,7 @@ export async function startServer(program: string, plan: Plan): Promise<Started>
   await mkdir(join(plan.configDir, "up"), { recursive: true, mode: 0o700 });
   const logPath = stateFile(plan, "server.log");
   await using log = await open(logPath, "a", 0o600);
+  const { size: before } = await log.stat();
   const child = spawn(program, serverWords(plan), {
     cwd: "/",
     detached: !plan.isForeground,
@@ -102,8 +108,12 @@ export async function startServer(program: string, plan: Plan): Promise<Started>
   });
   const first = await Promise.race([ready, ended]);
   if (first === null || typeof first === "number") {
-    if (recoveryCode) console.log(`Recovery code: ${recoveryCode}`);
-    const words = plan.isForeground ? "" : `:\n${await lastLines(logPath)}`;
+    if (recoveryCode) {
+      console.log(
+        `Recovery code: ${recoveryCode}\nWrite it down: it is of the keys that were made.`,
+      );
+    }
+    const words = plan.isForeground ? "" : `:\n${await lastLines(logPath, before)}`;
     throw new Error(`The node did not start (exit status ${first})${words}`);
   }
   const running: Running = {
