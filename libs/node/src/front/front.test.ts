@@ -227,6 +227,21 @@ test("serveFront() sends no body and no length with 204 and 304", async () => {
   );
 });
 
+test("serveFront() leaves a length unsaid under HEAD that the handler does not know", async () => {
+  const { front } = serve(({ head }) =>
+    head.target === "/known"
+      ? { status: 200, headers: [], size: 0 }
+      : { status: 404, headers: [["x-error", "1"]] },
+  );
+  const client = await RawClient.open(front.port);
+  client.send("HEAD /known HTTP/1.1\r\nHost: h\r\n\r\n");
+  client.send("HEAD / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+  await client.ends();
+  expect(client.received).toBe(
+    `HTTP/1.1 200 OK\r\n${dated}Content-Length: 0\r\n\r\nHTTP/1.1 404 Not Found\r\n${dated}x-error: 1\r\nConnection: close\r\n\r\n`,
+  );
+});
+
 test("serveFront() answers pipelined requests in order, one at a time", async () => {
   let inFlight = 0;
   const { front } = serve(async (request) => {

@@ -49,7 +49,10 @@ function headersOf(
     headers.push(header);
   }
   const size = sizeOf(response);
-  const hasLength = response.status !== 204 && response.status !== 304 && size !== undefined;
+  // HEAD leaves unsaid what GET would have measured, unless the handler knows (RFC 9110 §8.6).
+  const isUnsaid = framing === "none" && response.body === undefined && response.size === undefined;
+  const hasNone = response.status === 204 || response.status === 304 || isUnsaid;
+  const hasLength = !hasNone && size !== undefined;
   if (hasLength) headers.push(["Content-Length", String(size)]);
   else if (framing === "chunked") headers.push(["Transfer-Encoding", "chunked"]);
   if (isLast) headers.push(["Connection", "close"]);
