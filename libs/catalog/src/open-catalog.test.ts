@@ -2,10 +2,10 @@ import { Database } from "bun:sqlite";
 import { expect, test } from "bun:test";
 import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { millis, newBytes, prngFromSeed, tenantId, wallTime } from "@kiseki/base";
+import { millis, newBytes, prngFromSeed, type TenantId, tenantId, wallTime } from "@kiseki/base";
 import type { Clock } from "@kiseki/ports";
 import { getTableConfig } from "drizzle-orm/sqlite-core";
-import { CatalogError, openCatalog } from "./index.ts";
+import { type Catalog, CatalogError, openCatalog } from "./index.ts";
 import { accessKeys, aliases, tenants, users } from "./schema.ts";
 
 const clock: Clock = {
@@ -15,6 +15,12 @@ const clock: Clock = {
 };
 const prng = prngFromSeed(71);
 const open = (database: Database) => openCatalog({ clock, prng, database });
+/** One claim by itself. */
+function claim(catalog: Catalog, name: string, tenant: TenantId): boolean {
+  const outcome = catalog.changeAliases([{ kind: "claim", name, tenant }])[0];
+  if (outcome instanceof CatalogError) throw outcome;
+  return outcome!;
+}
 const codeOf = (act: () => unknown): string => {
   try {
     act();
@@ -153,32 +159,61 @@ test("a deleted secret is in no byte of the file after a checkpoint", async () =
   checkpoint();
   expect((await readFile(file.path)).includes(secret)).toBe(false);
 });
-test("claimAlias() gives a name to the first tenant, until it gives it back", () => {
+test("changeAliases() gives a name to the first tenant, until it gives it back", () => {
   const catalog = open(new Database(":memory:"));
   const [a, b] = [catalog.createTenant("a").tenant.id, catalog.createTenant("b").tenant.id];
-  expect(catalog.claimAlias("photos", a)).toBe(true);
-  expect(catalog.claimAlias("photos", a)).toBe(true);
-  expect(catalog.claimAlias("photos", b)).toBe(false);
+  const release = (name: string, tenant: TenantId) =>
+    catalog.changeAliases([{ kind: "release", name, tenant }]);
+  expect(claim(catalog, "photos", a)).toBe(true);
+  expect(claim(catalog, "photos", a)).toBe(true);
+  expect(claim(catalog, "photos", b)).toBe(false);
   expect(catalog.lookUpAlias("photos")).toEqual(a);
-  catalog.releaseAlias("photos", b);
+  release("photos", b);
   expect(catalog.lookUpAlias("photos")).toEqual(a);
-  catalog.releaseAlias("photos", a);
+  release("photos", a);
   expect(catalog.lookUpAlias("photos")).toBeUndefined();
-  expect(catalog.claimAlias("photos", b)).toBe(true);
+  expect(claim(catalog, "photos", b)).toBe(true);
   for (const name of ["ab", "A.b", "a_b", "-ab", "ab-", "a".repeat(64)]) {
     expect(
-      codeOf(() => catalog.claimAlias(name, a)),
+      codeOf(() => claim(catalog, name, a)),
       name,
     ).toBe("invalid");
   }
   const nobody = tenantId(newBytes(16));
-  expect(codeOf(() => catalog.claimAlias("other", nobody))).toBe("not_found");
+  expect(codeOf(() => claim(catalog, "other", nobody))).toBe("not_found");
+});
+test("changeAliases() does all of its changes in order, or none of them", () => {
+  const database = new Database(":memory:");
+  const catalog = open(database);
+  const [a, b] = [catalog.createTenant("a").tenant.id, catalog.createTenant("b").tenant.id];
+  const outcomes = catalog.changeAliases([
+    { kind: "claim", name: "one", tenant: a },
+    { kind: "claim", name: "No", tenant: a },
+    { kind: "claim", name: "one", tenant: b },
+    { kind: "release", name: "one", tenant: a },
+    { kind: "claim", name: "one", tenant: b },
+    { kind: "claim", name: "two", tenant: a },
+  ]);
+  const texts = outcomes.map((each) => (each instanceof CatalogError ? each.code : String(each)));
+  expect(texts).toEqual(["true", "invalid", "false", "false", "true", "true"]);
+  expect([catalog.lookUpAlias("one"), catalog.lookUpAlias("two")]).toEqual([b, a]);
+  database.run(
+    "CREATE TRIGGER broken BEFORE INSERT ON aliases WHEN new.name = 'bad' BEGIN SELECT RAISE(ABORT, 'full'); END",
+  );
+  expect(() =>
+    catalog.changeAliases([
+      { kind: "claim", name: "three", tenant: a },
+      { kind: "release", name: "two", tenant: a },
+      { kind: "claim", name: "bad", tenant: a },
+    ]),
+  ).toThrow("full");
+  expect([catalog.lookUpAlias("three"), catalog.lookUpAlias("two")]).toEqual([undefined, a]);
 });
 test("deleteTenant() takes users, keys and aliases along, and nobody else's", () => {
   const catalog = open(new Database(":memory:"));
   const [a, b] = [catalog.createTenant("a"), catalog.createTenant("b")];
   const keys = [a, b].map(({ root }) => catalog.createAccessKey(root.id).id);
-  catalog.claimAlias("photos", a.tenant.id);
+  claim(catalog, "photos", a.tenant.id);
   for (const key of keys) expect(catalog.lookUpAccessKey(key)).toBeDefined();
   catalog.deleteTenant(a.tenant.id);
   expect(catalog.lookUpAccessKey(keys[0]!)).toBeUndefined();

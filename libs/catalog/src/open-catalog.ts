@@ -17,6 +17,8 @@ import { accessKeys, aliases, tenants, users } from "./schema.ts";
 import {
   type AccessKeyInfo,
   type AccessKeyRecord,
+  type AliasChange,
+  type AliasOutcome,
   type Catalog,
   CatalogError,
   type NewAccessKey,
@@ -208,28 +210,32 @@ class SqlCatalog implements Catalog {
     };
   }
 
-  claimAlias(bucket: string, tenant: TenantId): boolean {
-    if (!aliasForm.test(bucket)) {
-      throw new CatalogError("invalid", "A virtual-host name has 3-63 of a-z, 0-9, '.', '-'");
-    }
-    const own = toUuid(tenant);
-    return this.#orm.transaction(
-      (tx) => {
-        if (tx.select().from(tenants).where(eq(tenants.id, own)).get() === undefined) {
-          throw new CatalogError("not_found", "There is no such tenant");
-        }
-        const held = tx.select().from(aliases).where(eq(aliases.name, bucket)).get();
-        if (held !== undefined) return held.tenant === own;
-        const created = this.#clock.realtime();
-        tx.insert(aliases).values({ name: bucket, tenant: own, created }).run();
-        return true;
-      },
-      { behavior: "immediate" },
-    );
+  changeAliases(changes: readonly AliasChange[]): readonly AliasOutcome[] {
+    return this.#orm.transaction((tx) => changes.map((change) => this.#changeAlias(tx, change)), {
+      behavior: "immediate",
+    });
   }
-  releaseAlias(bucket: string, tenant: TenantId): void {
-    const isOwn = and(eq(aliases.name, bucket), eq(aliases.tenant, toUuid(tenant)));
-    this.#orm.delete(aliases).where(isOwn).run();
+  #changeAlias(
+    tx: Pick<BunSQLiteDatabase, "select" | "insert" | "delete">,
+    { kind, name, tenant }: AliasChange,
+  ): AliasOutcome {
+    const own = toUuid(tenant);
+    if (kind === "release") {
+      tx.delete(aliases)
+        .where(and(eq(aliases.name, name), eq(aliases.tenant, own)))
+        .run();
+      return false;
+    }
+    if (!aliasForm.test(name)) {
+      return new CatalogError("invalid", "A virtual-host name has 3-63 of a-z, 0-9, '.', '-'");
+    }
+    if (tx.select().from(tenants).where(eq(tenants.id, own)).get() === undefined) {
+      return new CatalogError("not_found", "There is no such tenant");
+    }
+    const held = tx.select().from(aliases).where(eq(aliases.name, name)).get();
+    if (held !== undefined) return held.tenant === own;
+    tx.insert(aliases).values({ name, tenant: own, created: this.#clock.realtime() }).run();
+    return true;
   }
   lookUpAlias(bucket: string): TenantId | undefined {
     const row = this.#orm.select().from(aliases).where(eq(aliases.name, bucket)).get();

@@ -57,6 +57,19 @@ export interface NewTenant {
   readonly root: User;
 }
 
+/** `release` gives back a name only if it is the tenant's. */
+export interface AliasChange {
+  readonly kind: "claim" | "release";
+  /** A bucket's, as it stands in front of the host's domain. */
+  readonly name: string;
+  readonly tenant: TenantId;
+}
+/**
+ * Whether the tenant holds the name now: false for a claim of what another tenant has, and for every release.
+ * `invalid` or `not_found`: this change was left out, the others were made.
+ */
+export type AliasOutcome = boolean | CatalogError;
+
 /** All calls are synchronous and durable when they return. */
 export interface Catalog {
   /** The default tenant and its root user; made by the first call ever. `isNew` on that call. */
@@ -76,10 +89,11 @@ export interface Catalog {
   deleteAccessKey(id: string): void;
   /** The key for SigV4, or `undefined` when unknown or disabled. Cached; changes through other connections are seen at once. */
   lookUpAccessKey(id: string): AccessKeyRecord | undefined;
-  /** Takes `bucket` as a virtual-host name for `tenant`; false when another tenant has it. Taking it again is true. @throws {CatalogError} `invalid`, `not_found`. */
-  claimAlias(bucket: string, tenant: TenantId): boolean;
-  /** Gives the name back if it is `tenant`'s. */
-  releaseAlias(bucket: string, tenant: TenantId): void;
+  /**
+   * Takes and gives back virtual-host names, in order and in one transaction: all of it is done when it returns, or
+   * nothing is when it throws. An outcome for each, see `AliasOutcome`.
+   */
+  changeAliases(changes: readonly AliasChange[]): readonly AliasOutcome[];
   /** The tenant of a virtual-host name. */
   lookUpAlias(bucket: string): TenantId | undefined;
   /** Removes the tenant with its users, keys and aliases (shred). */

@@ -1,4 +1,5 @@
 import { namespaceId, newBytes, operationId } from "@kiseki/base";
+import type { AliasedBucket } from "@kiseki/catalog";
 import { listNamespaces, lookupNamespace, lookupUsage, type Operation } from "@kiseki/composition";
 import type { NamespaceRow } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
@@ -65,6 +66,11 @@ async function submit({ prng }: AdminParts, tenant: OpenTenant, operation: Opera
   if (outcome.kind === "refused") throw refusalError(outcome.code);
 }
 
+const aliasedBucket = ({ id, store }: OpenTenant, name: string): AliasedBucket => ({
+  ...{ tenant: id, name },
+  exists: () => store.view((map) => lookupNamespace(map, name)) !== undefined,
+});
+
 /** @throws {RpcError} `invalid`, `exists`. */
 export async function createBucket(
   parts: AdminParts,
@@ -77,18 +83,12 @@ export async function createBucket(
       `Cannot make a bucket of the name ${JSON.stringify(name)}: it has 3 to 63 of a-z, 0-9, '.' and '-', and begins and ends with a letter or digit`,
     );
   }
-  const { catalog } = parts.node.storage;
-  const find = () => tenant.store.view((map) => lookupNamespace(map, name));
-  if (find() !== undefined) throw refusalError("namespace_exists");
-  // The alias is taken before the delta, so that no virtual-host name ever means two buckets.
-  const hasAlias = catalog.claimAlias(name, tenant.id);
-  try {
+  const bucket = aliasedBucket(tenant, name);
+  if (bucket.exists()) throw refusalError("namespace_exists");
+  await parts.node.aliases.make(bucket, async () => {
     const id = namespaceId(parts.prng.fill(newBytes(16)));
     await submit(parts, tenant, { kind: "create_namespace", id, name });
-  } catch (reason) {
-    if (hasAlias && find() === undefined) catalog.releaseAlias(name, tenant.id);
-    throw reason;
-  }
+  });
   parts.node.gateway.forgetBucket(name);
   return tenant.store.view((map) => {
     const row = lookupNamespace(map, name);
@@ -107,5 +107,5 @@ export async function deleteBucket(
   if (row === undefined) throw refusalError("no_such_namespace");
   await submit(parts, tenant, { kind: "delete_namespace", namespace: row.id });
   parts.node.gateway.forgetBucket(name);
-  parts.node.storage.catalog.releaseAlias(name, tenant.id);
+  await parts.node.aliases.release(aliasedBucket(tenant, name));
 }

@@ -18,7 +18,7 @@ import { toConditions } from "./convert.ts";
 import { GatewayFailure, refusalFault } from "./failure.ts";
 import { openPosition, sealPosition } from "./list-position.ts";
 import type { CallOutcome } from "./objects.ts";
-import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
+import { aliasedBucket, type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 
 function orFail<T>(value: T | S3Fault): T {
   if (isFault(value)) throw new GatewayFailure(value);
@@ -42,15 +42,14 @@ export async function createBucket(scope: CallScope, call: CreateBucketCall): Pr
   const { locationConstraint } = orFail(parseCreateBucketBody(document));
   const fault = checkLocation(locationConstraint, scope.regionOnly);
   if (fault) throw new GatewayFailure(fault);
-  const existing = scope.buckets.find(scope.tenant, call.bucket);
-  // The alias is taken before the delta, so that no virtual-host name ever means two buckets.
-  const hasAlias = existing === undefined && scope.aliases.claim(call.bucket);
-  try {
+  const make = async (): Promise<void> => {
     const id = namespaceId(scope.ports.prng.fill(newBytes(16)));
     await submit(scope, { kind: "create_namespace", id, name: call.bucket }, "namespace");
+  };
+  const bucket = aliasedBucket(scope, call.bucket);
+  try {
+    await (bucket.exists() ? make() : scope.aliases.make(bucket, make));
   } catch (reason) {
-    if (hasAlias && !scope.buckets.find(scope.tenant, call.bucket))
-      scope.aliases.release(call.bucket);
     // CreateBucket: making one's own bucket again is no error in us-east-1, and one in any other region.
     const isOwned =
       reason instanceof GatewayFailure && reason.fault.code === "BucketAlreadyOwnedByYou";
@@ -64,7 +63,7 @@ export async function deleteBucket(scope: CallScope, call: BucketCall): Promise<
   scope.buckets.forget(call.bucket);
   await submit(scope, { kind: "delete_namespace", namespace }, "namespace");
   scope.buckets.forget(call.bucket); // a request in between may have put it back
-  scope.aliases.release(call.bucket);
+  await scope.aliases.release(aliasedBucket(scope, call.bucket));
   return { result: { kind: "bucket_deleted" } };
 }
 

@@ -1,6 +1,6 @@
 import { type PayloadMode, SignatureVerifier } from "@kiseki/auth";
 import { unreachable } from "@kiseki/base";
-import type { AccessKeyRecord } from "@kiseki/catalog";
+import type { AccessKeyRecord, AliasQueue } from "@kiseki/catalog";
 import {
   isFault,
   parseCall,
@@ -35,7 +35,7 @@ import {
   readAttributes,
   readObject,
 } from "./objects.ts";
-import { type BucketAliases, BucketCache, type CallScope, findBucket } from "./scope.ts";
+import { BucketCache, type CallScope, findBucket } from "./scope.ts";
 
 export interface GatewayOptions {
   readonly ports: DataPorts;
@@ -51,7 +51,7 @@ export interface GatewayOptions {
     need: "read" | "write",
     signal: AbortSignal,
   ) => Promise<OpenTenant>;
-  readonly aliasesOf: (key: AccessKeyRecord) => BucketAliases;
+  readonly aliases: AliasQueue;
   /** 64 hex digits that stand for a tenant where S3 shows an owner. */
   readonly ownerIdOf: (key: AccessKeyRecord) => string;
 }
@@ -153,7 +153,7 @@ export class Gateway {
       owner: { id: ownerId, displayName: key.userName },
       region: this.#options.region ?? defaultRegion,
       regionOnly: this.#options.region,
-      aliases: this.#options.aliasesOf(key),
+      aliases: this.#options.aliases,
       buckets: this.#bucketsOf(ownerId),
     };
     return dispatch(scope, call as S3Call);

@@ -1,5 +1,6 @@
 import type { PayloadMode } from "@kiseki/auth";
 import { assert, newBytes, operationId, type OperationId, type Prng, toHex } from "@kiseki/base";
+import type { AliasedBucket, AliasQueue } from "@kiseki/catalog";
 import type { Answer, Operation } from "@kiseki/composition";
 import { lookupNamespace } from "@kiseki/composition";
 import type { NamespaceRow } from "@kiseki/format";
@@ -23,14 +24,8 @@ export interface CallScope {
   readonly region: string;
   /** The only region that a bucket may be made in; `undefined`: any. */
   readonly regionOnly: string | undefined;
-  readonly aliases: BucketAliases;
+  readonly aliases: AliasQueue;
   readonly buckets: BucketCache;
-}
-
-/** Virtual-host names are one space for all tenants; the first to claim one has it. */
-export interface BucketAliases {
-  claim(bucket: string): boolean;
-  release(bucket: string): void;
 }
 
 export function newOperationId(prng: Prng): OperationId {
@@ -79,6 +74,11 @@ export class BucketCache {
   forget(name: string): void {
     this.#rows.delete(name);
   }
+}
+
+/** Virtual-host names are one space for all tenants; the first to claim one has it. */
+export function aliasedBucket({ tenant, buckets }: CallScope, name: string): AliasedBucket {
+  return { tenant: tenant.id, name, exists: () => buckets.find(tenant, name) !== undefined };
 }
 
 /** @throws {GatewayFailure} `NoSuchBucket`, naming it: a copy speaks of two. */

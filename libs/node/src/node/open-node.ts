@@ -1,9 +1,8 @@
 import { type Epoch, epoch, millis, type TenantId, toHex } from "@kiseki/base";
-import type { AccessKeyRecord } from "@kiseki/catalog";
+import { type AccessKeyRecord, AliasQueue } from "@kiseki/catalog";
 import { chunkSizeMax } from "@kiseki/ports";
 import type { Logger } from "@kiseki/telemetry";
 import { Gateway, type GatewayOptions } from "../gateway/handler.ts";
-import type { BucketAliases } from "../gateway/scope.ts";
 import { Budget } from "../object/budget.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import { type ShredParts, shredTenant, unsweptTenants } from "../keys/shred-tenant.ts";
@@ -22,6 +21,7 @@ export interface StorageNode extends AsyncDisposable {
   readonly storage: Storage;
   readonly gateway: Gateway;
   readonly tenants: Tenants;
+  readonly aliases: AliasQueue;
   readonly ports: DataPorts;
   readonly keysets: KeysetFollower;
   readonly epoch: Epoch;
@@ -93,12 +93,14 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
       scrubHours: settings.scrubHours,
     }),
   );
-  const gateway = new Gateway(gatewayOptions(parts, storage, ports, tenants));
+  const aliases = new AliasQueue(storage.catalog);
+  const gateway = new Gateway(gatewayOptions(parts, storage, { ports, tenants, aliases }));
   const owned = building.move();
   return {
     storage,
     gateway,
     tenants,
+    aliases,
     ports,
     keysets,
     epoch: nodeEpoch,
@@ -167,8 +169,7 @@ async function ensureFirst(
 function gatewayOptions(
   { settings, crypto, log }: StorageParts,
   { catalog }: Storage,
-  ports: DataPorts,
-  tenants: Tenants,
+  { ports, tenants, aliases }: Pick<StorageNode, "ports" | "tenants" | "aliases">,
 ): GatewayOptions {
   const owners = new Map<string, string>();
   return {
@@ -179,10 +180,7 @@ function gatewayOptions(
     allowPlaintext: settings.allowPlaintext,
     lookUpKey: (id) => catalog.lookUpAccessKey(id),
     openTenant: (key, need, signal) => tenants.open(key.tenant, need, signal),
-    aliasesOf: (key): BucketAliases => ({
-      claim: (bucket) => catalog.claimAlias(bucket, key.tenant),
-      release: (bucket) => catalog.releaseAlias(bucket, key.tenant),
-    }),
+    aliases,
     ownerIdOf(key: AccessKeyRecord) {
       const tenant = toHex(key.tenant);
       let owner = owners.get(tenant);
