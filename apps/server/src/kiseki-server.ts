@@ -73,6 +73,9 @@ async function run(settings: ServerSettings): Promise<void> {
   };
   await using building = new AsyncDisposableStack();
   const crypto = openCrypto(nativeDirectory);
+  if (!settings.allowCoreDumps && !crypto.forbidCoreDumps()) {
+    log.warn({}, "core dumps cannot be switched off here");
+  }
   const node = building.use(
     await openNode({
       clock: systemClock,

@@ -14,6 +14,8 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -107,4 +109,11 @@ EXPORT uint8_t *kiseki_secret_open(uint64_t size) {
 EXPORT void kiseki_secret_close(uint8_t *secret, uint64_t size) {
   OPENSSL_cleanse(secret, size);
   munmap(secret, size);
+}
+
+/* No core file and no core pipe of this process from now on, and no tracing by others of its user. 1 when it holds. */
+EXPORT int32_t kiseki_core_dumps_forbid(void) {
+  struct rlimit none = {0, 0};
+  (void)setrlimit(RLIMIT_CORE, &none); /* may be filtered; the next line is enough by itself */
+  return prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) == 0;
 }

@@ -15,6 +15,11 @@ export interface AwsLc extends Crypto {
   readonly isFips: boolean;
   /** @throws {Error} when the system does not let `size` bytes be locked (RLIMIT_MEMLOCK). */
   openSecret(size: number): Secret;
+  /**
+   * From now on the system writes no core of this process, whatever limit and core pattern say, and no other
+   * process of its user may trace it; for good. False when the system refuses.
+   */
+  forbidCoreDumps(): boolean;
 }
 
 type Symbols = ReturnType<typeof dlopen<typeof symbols>>["symbols"];
@@ -146,6 +151,7 @@ export function openAwsLc(directory: string): AwsLc {
     version: String(native.kiseki_aws_lc_version()),
     isFips: native.kiseki_aws_lc_fips() === 1,
     openSecret: (size) => openSecret(native, size),
+    forbidCoreDumps: () => native.kiseki_core_dumps_forbid() === 1,
     startSha256: () => startSha256(native),
     ...authenticatedCipher(native),
     sha256(...parts) {

@@ -27,5 +27,6 @@ export const symbols = {
   kiseki_wipe: { args: [ptr, u64], returns: nothing },
   kiseki_secret_open: { args: [u64], returns: ptr },
   kiseki_secret_close: { args: [ptr, u64], returns: nothing },
+  kiseki_core_dumps_forbid: { args: [], returns: i32 },
   kiseki_crc32c: { args: [u32, ptr, u64], returns: u32 },
 } as const;

@@ -291,7 +291,7 @@ async function checkLimits({ settings }: AdminParts): Promise<readonly Finding[]
       warning(
         "limits",
         "core dumps are allowed: they hold plaintext",
-        "Switch them off (ulimit -c 0, LimitCORE=0).",
+        "Start without --allow-core-dumps, or switch them off (ulimit -c 0, LimitCORE=0).",
       ),
     );
   }

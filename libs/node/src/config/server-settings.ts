@@ -82,6 +82,9 @@ export const serverSettings = {
   drainSeconds: integerSetting("drain-timeout-s", "30", [1, 600], {
     help: "how long a stop waits for requests in flight",
   }),
+  allowCoreDumps: switchSetting("allow-core-dumps", {
+    help: "let the system write a core of a crash: it holds names and plaintext",
+  }),
   logLevel: choiceSetting("log-level", "info", ["debug", "info", "warn", "error"], {
     help: "what is logged",
   }),
