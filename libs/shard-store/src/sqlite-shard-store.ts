@@ -63,14 +63,15 @@ export class SqliteShardStore implements ShardStore {
   constructor(database: Database, reader: SqliteShardReader, options: SqliteShardStoreOptions) {
     this.#database = database;
     this.#reader = reader;
-    this.#map = new SqliteMap(database);
-    this.#statements = prepareStatements(database);
     this.#rowHash = rowHasher(options.crypto, options.sumKey);
+    // Damage shows here, before statements are prepared that would keep the file open.
     this.#state = loadState(database);
     this.#sums = RowSums.from(this.#state.tables);
     for (const [name, mark] of database.query("SELECT name, mark FROM consumer").values()) {
       this.#consumers.set(name as string, logIndex(BigInt(mark as number)));
     }
+    this.#map = new SqliteMap(database);
+    this.#statements = prepareStatements(database);
     this.#host = {
       get: (key) => this.#map.get(key),
       scan: (range, visit) => this.#map.scan(range, visit),
@@ -263,12 +264,10 @@ export class SqliteShardStore implements ShardStore {
  */
 export function openSqliteShardStore(options: SqliteShardStoreOptions): SqliteShardStore {
   const cacheSize = options.cacheSize ?? 4 << 20;
-  const database = openWriter(options.openDatabase, cacheSize);
-  try {
-    const reader = new SqliteShardReader(openReader(options.openDatabase, cacheSize));
-    return new SqliteShardStore(database, reader, options);
-  } catch (reason) {
-    database.close();
-    throw reason;
-  }
+  using building = new DisposableStack();
+  const database = building.adopt(openWriter(options.openDatabase, cacheSize), (it) => it.close());
+  const reader = building.use(new SqliteShardReader(openReader(options.openDatabase, cacheSize)));
+  const store = new SqliteShardStore(database, reader, options);
+  building.move();
+  return store;
 }

@@ -144,7 +144,7 @@ test("a shard that cannot be rewritten goes on under its keyset, and the next op
   const { clock, prng } = node.ports;
   const tools = { clock, prng, crypto: failing, log: openLogger("silent") };
   for (const keyset of ["-k1.db", "-k2.db"]) {
-    const opened = await sealedShards(tools, members)(firstShardOf(tenant), keyring);
+    const opened = await sealedShards(tools, members)(firstShardOf(tenant), keyring, false);
     expect(opened.store.head().index).toBeGreaterThan(1n);
     await opened.store[Symbol.asyncDispose]();
     opened.close();

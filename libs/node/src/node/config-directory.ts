@@ -61,13 +61,17 @@ export class ConfigDirectory {
     return replaceFile(this.file("epoch"), `${value}\n`);
   }
 
+  /** @throws {Error} when the file is damaged. */
   async readCredentials(): Promise<Credentials | undefined> {
     const text = await this.#readText("credentials.json");
     if (text === undefined) return undefined;
-    const parsed: unknown = JSON.parse(text);
-    if (typeof parsed !== "object" || parsed === null) return undefined;
-    const { access_key: accessKey, secret_key: secretKey } = parsed as Record<string, unknown>;
-    if (typeof accessKey !== "string" || typeof secretKey !== "string") return undefined;
+    const parsed = parseObject(text);
+    const { access_key: accessKey, secret_key: secretKey } = parsed ?? {};
+    if (typeof accessKey !== "string" || typeof secretKey !== "string") {
+      throw new Error(
+        `Cannot use ${this.file("credentials.json")}: it is damaged; remove it, and the next start makes a new access key`,
+      );
+    }
     return { accessKey, secretKey };
   }
   writeCredentials({ accessKey, secretKey }: Credentials): Promise<void> {
@@ -95,6 +99,17 @@ export class ConfigDirectory {
   async #readText(name: string): Promise<string | undefined> {
     const content = await readSmall(this.file(name));
     return content && Buffer.from(content).toString("utf8");
+  }
+}
+
+function parseObject(text: string): Record<string, unknown> | undefined {
+  try {
+    const parsed: unknown = JSON.parse(text);
+    return typeof parsed === "object" && parsed !== null
+      ? (parsed as Record<string, unknown>)
+      : undefined;
+  } catch {
+    return undefined;
   }
 }
 

@@ -28,7 +28,7 @@ import type { Logger } from "@kiseki/telemetry";
 import type { serverSettings } from "../config/server-settings.ts";
 import type { Settings } from "../config/parse-settings.ts";
 import { ConfigDirectory, keyFiles } from "./config-directory.ts";
-import { openSealedFile } from "./sealed-files.ts";
+import { namingFile, openSealedFile } from "./sealed-files.ts";
 
 export type ServerSettings = Settings<typeof serverSettings>;
 
@@ -77,12 +77,14 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
   const keyring = building.use(new ClusterKeyring(tools, cluster.clusterKey));
   loadSealedSqlite(parts.nativeDirectory);
   const members = building.adopt(openMemberSet(parts, config, directories), (set) => set.close());
+  const isNew = !(await config.hasDevices());
   const openFile = (name: string) => {
-    const file = openSealedFile(parts, members, name, { keyset: 1, of: () => keyring });
+    const keys = { keyset: 1, of: () => keyring };
+    const file = openSealedFile(parts, members, name, keys, isNew);
     building.defer(() => void closeSlot(file.slot));
     return building.adopt(file.open({ readOnly: false }), (database) => database.close(true));
   };
-  const store = KeyStore.open(openFile("key-store"));
+  const store = namingFile(members, "key-store", () => KeyStore.open(openFile("key-store")));
   const kms = InternalKms.open({ clock, prng, tools, cluster: keyring, store });
   const tenantKeys = building.use(
     openTenantKeys({
@@ -95,7 +97,9 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
       absentMembers: () => awayMembers(members),
     }),
   );
-  const catalog = openCatalog({ clock, prng, database: openFile("catalog") });
+  const catalog = namingFile(members, "catalog", () =>
+    openCatalog({ clock, prng, database: openFile("catalog") }),
+  );
   const devicePaths = devicePathsOf(settings);
   const datapath = building.use(
     openDatapath({

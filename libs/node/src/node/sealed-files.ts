@@ -6,6 +6,7 @@ import {
   openDatabase,
   openSlot,
   parseFileName,
+  SealedSqliteError,
   type SlotNumber,
 } from "@kiseki/sealed-sqlite";
 
@@ -56,8 +57,43 @@ export function openFileSlot(crypto: Crypto, keys: FileKeys, fileId: Uint8Array)
   return slot;
 }
 
+const folders = (members: MemberSet): string =>
+  members
+    .status()
+    .members.map(({ directory }) => directory)
+    .join(", ");
+
+const damageCodes: ReadonlySet<string> = new Set([
+  "SQLITE_IOERR_DATA",
+  "SQLITE_CORRUPT",
+  "SQLITE_NOTADB",
+]);
+function isDamage(reason: unknown): reason is Error {
+  if (reason instanceof SealedSqliteError) {
+    // A file that is listed and cannot be opened has lost its first page.
+    return reason.code === "damaged" || (reason.code === "missing" && reason.cause !== undefined);
+  }
+  return reason instanceof Error && "code" in reason && damageCodes.has(String(reason.code));
+}
+
+/** What `open` does to the file called `name`; when its bytes are damaged the error says whose and what helps. */
+export function namingFile<T>(members: MemberSet, name: string, open: () => T): T {
+  try {
+    return open();
+  } catch (reason) {
+    if (!isDamage(reason)) throw reason;
+    throw new SealedSqliteError(
+      "damaged",
+      `Cannot use the file ${name}-… in ${folders(members)}: ${reason.message}; no member has it whole. ` +
+        "Put back a good copy of the directory, or bring back a mirror that has one",
+      { cause: reason },
+    );
+  }
+}
+
 /**
- * The file called `name` of the set, made if there is none. With several (a keyset change that was cut
+ * The file called `name` of the set, made if there is none and `isNew`: a file that was there and is gone
+ * is a loss, and an empty one in its place would hide it. With several (a keyset change that was cut
  * short) the one of the highest keyset is meant: each is whole, and the newer is a copy of the older.
  */
 export function openSealedFile(
@@ -65,8 +101,16 @@ export function openSealedFile(
   members: MemberSet,
   name: string,
   keys: { readonly keyset: number; readonly of: (keyset: number) => FileKeys },
+  isNew = true,
 ): SealedFile {
   const found = filesNamed(members, name)[0];
+  if (!found && !isNew) {
+    throw new SealedSqliteError(
+      "missing",
+      `Cannot find the file ${name}-… in ${folders(members)}, where it was: put it back, or bring back a ` +
+        "mirror that has it",
+    );
+  }
   const fileId = found ? fromHex(found.fileId) : prng.fill(newBytes(16));
   const keyset = found?.keyset ?? keys.keyset;
   const slot = openFileSlot(crypto, keys.of(keyset), fileId);

@@ -5,7 +5,7 @@ import { closeSlot, type MemberSet, SealedSqliteError } from "@kiseki/sealed-sql
 import { openSqliteShardStore } from "@kiseki/shard-store";
 import type { Logger } from "@kiseki/telemetry";
 import { rewriteShardFile } from "../keys/rewrite-shard-file.ts";
-import { filesNamed, openSealedFile } from "./sealed-files.ts";
+import { filesNamed, namingFile, openSealedFile } from "./sealed-files.ts";
 import type { OpenedShard } from "./tenants.ts";
 
 export interface ShardTools {
@@ -24,22 +24,25 @@ export const shardFileName = (shard: ShardId): string => `shard-${toHex(shard)}`
 export function sealedShards(
   tools: ShardTools,
   members: MemberSet,
-): (shard: ShardId, keyring: TenantKeyring) => Promise<OpenedShard> {
-  return async (shard, keyring) => {
+): (shard: ShardId, keyring: TenantKeyring, isNew: boolean) => Promise<OpenedShard> {
+  return async (shard, keyring, isNew) => {
     const name = shardFileName(shard);
     members.deleteUnfinished(name);
     const found = filesNamed(members, name)[0];
     if (found && found.keyset < keyring.current) {
       await rewriteOrKeep(tools, members, shard, keyring, found);
     }
-    const file = openSealedFile(tools, members, name, {
+    const keys = {
       keyset: keyring.current,
-      of: (keyset) => keysOf(keyring, keyset),
-    });
+      of: (keyset: number) => keysOf(keyring, keyset),
+    };
+    const file = openSealedFile(tools, members, name, keys, isNew);
     try {
       const sumKey = keysOf(keyring, file.keyset).rowSumKey(shard);
       const { crypto } = tools;
-      const store = openSqliteShardStore({ openDatabase: file.open, crypto, sumKey });
+      const store = namingFile(members, name, () =>
+        openSqliteShardStore({ openDatabase: file.open, crypto, sumKey }),
+      );
       // Only now, that the newer one was read, the older ones are not needed any more.
       for (const other of filesNamed(members, name)) {
         if (other.keyset >= file.keyset) continue;

@@ -20,10 +20,14 @@ export interface OpenedShard {
 export interface TenantsParts {
   readonly ports: DataPorts;
   readonly keys: Pick<TenantKeys, "get" | "open" | "onLost">;
-  /** Takes long when the file has to be rewritten under a new keyset. The keyring may end meanwhile. */
+  /**
+   * Takes long when the file has to be rewritten under a new keyset. The keyring may end meanwhile. Without
+   * `isNew` a file that is not there is a loss, and is not made.
+   */
   readonly openShard: (
     shard: ShardId,
     keyring: TenantKeyring,
+    isNew: boolean,
   ) => OpenedShard | Promise<OpenedShard>;
   /** Counts the node's starts. */
   readonly nodeEpoch: Epoch;
@@ -120,7 +124,8 @@ export class Tenants implements AsyncDisposable {
     const keyring = keys.get(id, "read");
     if (keyring === undefined)
       throw new TenantKeysError("closed", "", "Cannot open a tenant: its keys went");
-    const opened = await openShard(shard, keyring);
+    const isNew = ports.chunkStore.shardEpoch(shard) === undefined || this.#parts.acceptLoss;
+    const opened = await openShard(shard, keyring, isNew);
     try {
       const chain = this.#checkedChain(shard, opened.store);
       const keysFor = (use: "read" | "write"): TenantKeyring => {
