@@ -1,5 +1,5 @@
 import { afterAll, expect, test } from "bun:test";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fragmentIndexContract } from "./fragment-index.contract.ts";
@@ -19,6 +19,26 @@ test("openSqliteIndex() replaces a file that is no database", () => {
   expect(index.count()).toBe(0);
   index.put(new Uint8Array(48), new Uint8Array([1]));
   expect(index.count()).toBe(1);
+});
+
+test("get() refuses a row that is not what was put, and the next opening begins anew", () => {
+  const path = join(directory, "rotten.sqlite");
+  const key = new Uint8Array(48).fill(5);
+  {
+    using index = openSqliteIndex(path);
+    index.put(key, new Uint8Array(300).fill(0x77));
+    index.checkpoint();
+  }
+  const bytes = readFileSync(path);
+  bytes[bytes.indexOf(Buffer.alloc(300, 0x77)) + 100]! ^= 4;
+  writeFileSync(path, bytes);
+  {
+    using index = openSqliteIndex(path);
+    expect(() => index.get(key)).toThrow("start again");
+    expect(() => index.scan(undefined, 10, () => undefined)).toThrow("start again");
+  }
+  using index = openSqliteIndex(path);
+  expect(index.count()).toBe(0);
 });
 
 test("openSqliteIndex() shows after a close what was flushed", () => {

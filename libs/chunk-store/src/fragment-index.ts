@@ -25,4 +25,6 @@ export interface FragmentIndex extends Disposable {
   checkpoint(): void;
   /** Forgets everything. */
   clear(): void;
+  /** What it says contradicts what is known: the next opening begins with an empty one. Lasts. */
+  condemn(): void;
 }

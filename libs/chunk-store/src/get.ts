@@ -42,8 +42,10 @@ async function tryGet(pool: Pool, request: GetRequest): Promise<Tried> {
   assert(range.end <= request.size, "a range lies in the chunk");
   assert(request.target.size >= roomFor(range, request.size), "the target has room");
   const row = pool.row(key);
-  if (row === undefined || row.plainSize !== request.size)
+  if (row === undefined || row.plainSize !== request.size) {
+    pool.ports.index.condemn(); // a shard names it: the devices may know better than the index
     return { outcome: { kind: "not_found" }, read: [] };
+  }
   const { profile, fragments } = bestSet(row, pool.usable);
   const readable = inOrder(pool, fragments);
   if (readable.length < fragmentsNeeded(profile))

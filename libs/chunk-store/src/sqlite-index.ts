@@ -1,15 +1,40 @@
 import { Database, type Statement } from "bun:sqlite";
-import { rmSync } from "node:fs";
-import { failpoint } from "@kiseki/base";
+import { closeSync, existsSync, fsyncSync, openSync, rmSync } from "node:fs";
+import { crc32 } from "node:zlib";
+import { failpoint, newBytes } from "@kiseki/base";
 import type { FragmentIndex } from "./fragment-index.ts";
 
 /** Raised with the layout of the tables; files of another version are thrown away. */
-const fileVersion = 1;
+const fileVersion = 2;
+const sumSize = 4;
+/** Beside an index that was found damaged: the next opening begins with an empty one. */
+const damagedSuffix = ".damaged";
 const pageCacheKiB = 16 * 1024;
 /** Pages in the write-ahead log before SQLite moves them to the file: each time costs a sync. */
 const walPages = 16_384;
 
+/** A row is not what was written: nothing of the index is believed until the next opening, which rebuilds it. */
+class DamagedIndexError extends Error {
+  override readonly name = "DamagedIndexError";
+}
+
+/** `value` ‖ CRC-32 of key and value: the file lies on a disk that may rot, and nothing below checks it. */
+function withSum(key: Uint8Array | string, value: Uint8Array): Uint8Array {
+  const target = newBytes(value.byteLength + sumSize);
+  target.set(value);
+  new DataView(target.buffer).setUint32(value.byteLength, crc32(value, crc32(key)), true);
+  return target;
+}
+function withoutSum(key: Uint8Array | string, stored: Uint8Array): Uint8Array | undefined {
+  const size = stored.byteLength - sumSize;
+  if (size < 0) return undefined;
+  const value = stored.subarray(0, size);
+  const sum = new DataView(stored.buffer, stored.byteOffset + size, sumSize).getUint32(0, true);
+  return sum === crc32(value, crc32(key)) ? value : undefined;
+}
+
 class SqliteIndex implements FragmentIndex {
+  readonly #path: string;
   readonly #database: Database;
   readonly #get: Statement<{ value: Uint8Array }, [Uint8Array]>;
   readonly #put: Statement<unknown, [Uint8Array, Uint8Array]>;
@@ -22,7 +47,8 @@ class SqliteIndex implements FragmentIndex {
   /** Changes since the open transaction began; -1 when none is open. */
   #changes = -1;
 
-  constructor(database: Database) {
+  constructor(path: string, database: Database) {
+    this.#path = path;
     this.#database = database;
     this.#get = database.prepare("SELECT value FROM chunk WHERE key = ?");
     this.#put = database.prepare("INSERT OR REPLACE INTO chunk (key, value) VALUES (?, ?)");
@@ -42,24 +68,56 @@ class SqliteIndex implements FragmentIndex {
     }
     this.#changes += 1;
   }
+  /** @throws {DamagedIndexError} */
   get(key: Uint8Array): Uint8Array | undefined {
-    return this.#get.get(key)?.value;
+    const stored = this.#guarded(() => this.#get.get(key)?.value);
+    return stored && this.#checked(key, stored);
   }
   put(key: Uint8Array, value: Uint8Array): void {
-    this.#change();
-    this.#put.run(key, value);
+    this.#guarded(() => {
+      this.#change();
+      this.#put.run(key, withSum(key, value));
+    });
   }
   delete(key: Uint8Array): void {
-    this.#change();
-    this.#delete.run(key);
+    this.#guarded(() => {
+      this.#change();
+      this.#delete.run(key);
+    });
+  }
+  condemn(): void {
+    const file = openSync(this.#path + damagedSuffix, "w", 0o600);
+    fsyncSync(file);
+    closeSync(file);
+  }
+  #checked(key: Uint8Array | string, stored: Uint8Array): Uint8Array {
+    const value = withoutSum(key, stored);
+    if (value !== undefined) return value;
+    throw this.#damaged("a row's checksum is wrong");
+  }
+  #damaged(what: string): DamagedIndexError {
+    this.condemn();
+    return new DamagedIndexError(
+      `Cannot use ${this.#path}: ${what}; start again, which rebuilds it from the devices`,
+    );
+  }
+  /** SQLite's own complaints about the file are damage too. */
+  #guarded<T>(act: () => T): T {
+    try {
+      return act();
+    } catch (reason) {
+      const code = reason instanceof Error && "code" in reason ? String(reason.code) : "";
+      if (code !== "SQLITE_CORRUPT" && code !== "SQLITE_NOTADB") throw reason;
+      throw this.#damaged("its pages are damaged");
+    }
   }
   scan(
     after: Uint8Array | undefined,
     countMax: number,
     visit: (key: Uint8Array, value: Uint8Array) => void,
   ): void {
-    for (const { key, value } of this.#scan.all(after ?? new Uint8Array(0), countMax))
-      visit(key, value);
+    const rows = this.#guarded(() => this.#scan.all(after ?? new Uint8Array(0), countMax));
+    for (const { key, value } of rows) visit(key, this.#checked(key, value));
   }
   count(): number {
     const row = this.#database
@@ -68,11 +126,14 @@ class SqliteIndex implements FragmentIndex {
     return row?.count ?? 0;
   }
   meta(name: string): Uint8Array | undefined {
-    return this.#meta.get(name)?.value;
+    const stored = this.#guarded(() => this.#meta.get(name)?.value);
+    return stored && this.#checked(name, stored);
   }
   putMeta(name: string, value: Uint8Array): void {
-    this.#change();
-    this.#putMeta.run(name, value);
+    this.#guarded(() => {
+      this.#change();
+      this.#putMeta.run(name, withSum(name, value));
+    });
   }
   flush(): void {
     if (this.#changes < 0) return;
@@ -113,12 +174,19 @@ class SqliteIndex implements FragmentIndex {
  * by an empty one, since the devices hold the truth. It holds ids and places, no content.
  */
 export function openSqliteIndex(path: string): FragmentIndex {
+  if (existsSync(path + damagedSuffix)) removeIndex(path);
   try {
     return tryOpen(path);
   } catch {
     // Whatever is wrong with it: what it held is found again on the devices.
-    for (const suffix of ["", "-wal", "-shm", "-journal"]) rmSync(path + suffix, { force: true });
+    removeIndex(path);
     return tryOpen(path);
+  }
+}
+/** The mark goes last: cut short, it is done again. */
+function removeIndex(path: string): void {
+  for (const suffix of ["", "-wal", "-shm", "-journal", damagedSuffix]) {
+    rmSync(path + suffix, { force: true });
   }
 }
 function tryOpen(path: string): FragmentIndex {
@@ -139,9 +207,15 @@ function tryOpen(path: string): FragmentIndex {
       "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value BLOB) WITHOUT ROWID",
     );
     database.run(`PRAGMA user_version = ${fileVersion}`);
-    return new SqliteIndex(database);
+    return checkedMeta(new SqliteIndex(path, database), database);
   } catch (reason) {
     database.close();
     throw reason;
   }
+}
+/** The few rows that a start reads before any other are read now: a damaged one empties the index at once. */
+function checkedMeta(index: SqliteIndex, database: Database): SqliteIndex {
+  const names = database.query<{ name: string }, []>("SELECT name FROM meta").all();
+  for (const { name } of names) index.meta(name);
+  return index;
 }

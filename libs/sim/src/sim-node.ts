@@ -227,6 +227,7 @@ export class SimNode {
       flush: () => around("index_flush", () => index.flush()),
       checkpoint: () => around("index_checkpoint", () => index.checkpoint()),
       clear: () => living(() => index.clear()),
+      condemn: () => living(() => index.condemn()),
       [Symbol.dispose]() {},
     };
   }
