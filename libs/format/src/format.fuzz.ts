@@ -240,20 +240,30 @@ const keyFileTarget: FuzzTarget = {
     if (source.byteLength >= 16) {
       source.set(new TextEncoder().encode(magic));
       source.set([1, 0, 0, 0, 0, 0, 0, 0], 8);
+      if (magic === "KSKIEXPT") {
+        source.set([1, prng.below(24), prng.below(18), 0, prng.below(6), prng.below(8) >> 2], 10);
+        source.fill(0, 156, 188);
+      }
       new DataView(source.buffer).setUint32(source.byteLength - 4, sum, true);
     }
     note(source);
     const checksum = () => sum;
+    const exported = decodeKeyExport(source, checksum);
+    if (typeof exported !== "string") {
+      const { log2N, r, p } = exported.cost;
+      must(128 * 2 ** log2N * r <= 2 ** 31 && p <= 4, "scrypt is asked for 2 GiB at most");
+    }
     const found = [
       decodeClusterKeyFile(source, checksum),
       decodeNodeSecretFile(source, checksum),
-      decodeKeyExport(source, checksum),
+      exported,
       decodeSealedKey(source, "share"),
     ];
     decodeBoundShare(source);
     const accepted = found.filter((each) => typeof each !== "string").length;
     must(accepted <= 1, "a file is of one kind");
-    return accepted === 1 ? "accepted" : "refused";
+    if (typeof exported !== "string") return "export";
+    return accepted === 1 ? "accepted" : exported;
   },
 };
 

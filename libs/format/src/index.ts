@@ -41,7 +41,7 @@ export {
 } from "./cluster-key.ts";
 export type { NodeSecretFile } from "./cluster-key-node.ts";
 export { decodeNodeSecretFile, encodeNodeSecretFile } from "./cluster-key-node.ts";
-export type { ScryptCost } from "./key-export.ts";
+export type { KeyExport, KeyExportHeader, ScryptCost } from "./key-export.ts";
 export { decodeKeyExport, encodeKeyExport, encodeKeyExportHeader } from "./key-export.ts";
 export type { RecoveryCodeFault } from "./recovery.ts";
 export {
@@ -129,6 +129,7 @@ export { decodeRowWrites, encodeRowWrites } from "./rows/change.ts";
 export { manifestNodeItemsMax, rowExtentsMax } from "./rows/content.ts";
 export {
   chunkKey,
+  chunkPrefix,
   coldKey,
   condemnedKey,
   countersKey,

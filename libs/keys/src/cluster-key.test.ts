@@ -5,12 +5,14 @@ import { concatBytes, newBytes, prngFromSeed, toHex, toUtf8 } from "@kiseki/base
 import { formatRecoveryCode } from "@kiseki/format";
 import {
   clusterKeyGeneration,
+  type ExportedKeys,
   exportKeys,
   importKeys,
+  newKeyExportHeader,
   newRecoverySecret,
   openClusterKeyByCode,
   openClusterKeyByNode,
-  type PassphraseKdf,
+  readKeyExport,
   resealClusterKeyForNode,
   sealClusterKey,
 } from "./index.ts";
@@ -93,38 +95,58 @@ test("resealClusterKeyForNode() opens by the new secret and the old code, not by
   expect(openClusterKeyByNode(crypto, resealed, secrets.nodeSecret)).toBe("wrong_secret");
 });
 
-const asked: number[] = [];
-const quickKdf: PassphraseKdf = (passphrase, salt, cost) => {
-  asked.push(cost.log2N);
-  return crypto.hmacSha256(salt, passphrase);
-};
+const quickKey = (passphrase: string, { salt }: { readonly salt: Uint8Array }): Uint8Array =>
+  crypto.hmacSha256(salt, toUtf8(passphrase));
+const quickCost = { log2N: 10, r: 1, p: 1 };
+const randomKeys = () => ({
+  clusterId: random(16),
+  nodeSecret: random(32),
+  clusterKey: random(32),
+});
+function exportAt(keys: ExportedKeys, cost = quickCost): Uint8Array {
+  const header = newKeyExportHeader(prng, keys.clusterId, cost);
+  return exportKeys(crypto, prng, keys, header, quickKey("correct horse", header));
+}
+/** All that an import does, with a quick key in the place of scrypt's. */
+function importAt(source: Uint8Array, passphrase: string): ExportedKeys | string {
+  const sealed = readKeyExport(crypto, source);
+  return typeof sealed === "string"
+    ? sealed
+    : importKeys(crypto, sealed, quickKey(passphrase, sealed));
+}
 test("importKeys() takes back what exportKeys() sealed, by its passphrase alone", () => {
-  const keys = { clusterId: random(16), nodeSecret: random(32), clusterKey: random(32) };
-  const passphrase = toUtf8("correct horse");
-  const cost = { log2N: 10, r: 1, p: 1 };
-  const sealed = exportKeys(crypto, prng, keys, passphrase, quickKdf, cost);
-  expect(importKeys(crypto, sealed, passphrase, quickKdf)).toEqual(keys);
-  expect(importKeys(crypto, sealed, toUtf8("correct horsf"), quickKdf)).toBe("wrong_secret");
+  const keys = randomKeys();
+  const sealed = exportAt(keys);
+  expect(importAt(sealed, "correct horse")).toEqual(keys);
+  expect(importAt(sealed, "correct horsf")).toBe("wrong_secret");
   expect(toHex(sealed)).not.toContain(toHex(keys.nodeSecret));
   expect(toHex(sealed)).not.toContain(toHex(keys.clusterKey));
-  asked.length = 0;
-  const weak = withChecksum(exportKeys(crypto, prng, keys, passphrase, quickKdf), 188);
-  weak[11] = 60;
-  asked.length = 0;
-  expect(importKeys(crypto, withChecksum(weak, 188), passphrase, quickKdf)).toBe("unknown_version");
-  expect(asked).toEqual([]);
 });
-test("importKeys() refuses every flipped bit, with and without the checksum set right", () => {
-  const keys = { clusterId: random(16), nodeSecret: random(32), clusterKey: random(32) };
-  const passphrase = toUtf8("correct horse");
-  const cost = { log2N: 10, r: 1, p: 1 };
-  const sealed = exportKeys(crypto, prng, keys, passphrase, quickKdf, cost);
+test("readKeyExport() hands out no cost that asks for more than 2 GiB", () => {
+  const sealed = exportAt(randomKeys(), { log2N: 20, r: 16, p: 4 });
+  expect(readKeyExport(crypto, sealed)).toMatchObject({ cost: { log2N: 20, r: 16, p: 4 } });
+  for (const [offset, value] of [
+    [11, 21],
+    [11, 9],
+    [12, 17],
+    [12, 0],
+    [13, 1],
+    [14, 5],
+    [14, 0],
+  ]) {
+    const weak = sealed.slice();
+    weak[offset!] = value!;
+    expect(readKeyExport(crypto, withChecksum(weak, 188))).toBe("unknown_version");
+  }
+});
+test("an export is refused with every bit flipped, with and without the checksum set right", () => {
+  const sealed = exportAt(randomKeys());
   for (let bit = 0; bit < sealed.byteLength * 8; bit++) {
     const flipped = sealed.slice();
     flipped[bit >> 3]! ^= 1 << (bit & 7);
-    expect(importKeys(crypto, flipped, passphrase, quickKdf)).toBe("damaged");
+    expect(importAt(flipped, "correct horse")).toBe("damaged");
     if (bit >= 188 * 8) continue;
-    const forged = importKeys(crypto, withChecksum(flipped, 188), passphrase, quickKdf);
+    const forged = importAt(withChecksum(flipped, 188), "correct horse");
     expect(typeof forged, `byte ${bit >> 3}`).toBe("string");
   }
 });

@@ -1,4 +1,4 @@
-import { assert, concatBytes, newBytes, type Prng } from "@kiseki/base";
+import { assert, concatBytes, newBytes, type Prng, sameBytes } from "@kiseki/base";
 import {
   type ClusterKeyFile,
   type ClusterKeySlot,
@@ -8,6 +8,8 @@ import {
   encodeClusterKeyHeader,
   encodeKeyExport,
   encodeKeyExportHeader,
+  type KeyExport,
+  type KeyExportHeader,
   parseRecoveryCode,
   type RecoveryCodeFault,
   recoverySecretSize,
@@ -152,13 +154,6 @@ export function resealClusterKeyForNode(
   return sealClusterKey(crypto, prng, { ...opened, generation: opened.generation + 1n }, secrets);
 }
 
-/** Passphrase to 32 bytes by scrypt (RFC 7914): slow and given in, since it is not synchronous small work. */
-export type PassphraseKdf = (
-  passphrase: Uint8Array,
-  salt: Uint8Array,
-  cost: ScryptCost,
-) => Uint8Array;
-
 /** 128 MiB and about half a second on one core of 2024. */
 const keyExportCost: ScryptCost = { log2N: 17, r: 8, p: 1 };
 
@@ -168,20 +163,30 @@ export interface ExportedKeys {
   readonly clusterKey: Uint8Array;
 }
 
-/** `kiseki encryption export`: node secret and cluster key under a passphrase. Never a KEK. */
+/**
+ * What a passphrase is made into a key with: 32 bytes by scrypt (RFC 7914) of passphrase, `salt` and `cost`. That is slow
+ * and takes memory, so it is the caller's, between this and `exportKeys`.
+ */
+export function newKeyExportHeader(
+  prng: Prng,
+  clusterId: Uint8Array,
+  cost: ScryptCost = keyExportCost,
+): KeyExportHeader {
+  return { cost, clusterId, salt: prng.fill(newBytes(32)) };
+}
+
+/** `kiseki encryption export`: node secret and cluster key under `key`, which is wiped. Never a KEK. */
 export function exportKeys(
   crypto: Crypto,
   prng: Prng,
   keys: ExportedKeys,
-  passphrase: Uint8Array,
-  kdf: PassphraseKdf,
-  cost: ScryptCost = keyExportCost,
+  header: KeyExportHeader,
+  key: Uint8Array,
 ): Uint8Array {
   assert(keys.nodeSecret.byteLength === nodeSecretSize, "a node secret has 32 bytes");
   assert(keys.clusterKey.byteLength === clusterKeySize, "a cluster key has 32 bytes");
-  const header = { cost, clusterId: keys.clusterId, salt: prng.fill(newBytes(32)) };
+  assert(sameBytes(keys.clusterId, header.clusterId), "the header is of this cluster");
   const nonce = prng.fill(newBytes(12));
-  const key = kdf(passphrase, header.salt, cost);
   const both = concatBytes(keys.nodeSecret, keys.clusterKey);
   const sealed = crypto.seal(key, nonce, encodeKeyExportHeader(header), both);
   crypto.wipe(key);
@@ -189,22 +194,27 @@ export function exportKeys(
   return encodeKeyExport({ ...header, nonce, sealed }, crypto.crc32c);
 }
 
-/** `kiseki encryption import`. The cost in the file is checked before `kdf` may take memory for it. */
-export function importKeys(
+/** The first step of `kiseki encryption import`: a cost that is handed out is within bounds, so that memory may be taken for it. */
+export function readKeyExport(
   crypto: Crypto,
   source: Uint8Array,
-  passphrase: Uint8Array,
-  kdf: PassphraseKdf,
-): ExportedKeys | ClusterKeyFault {
+): KeyExport | "damaged" | "unknown_version" {
   const decoded = decodeKeyExport(source, crypto.crc32c);
   if (decoded === "bad_version" || decoded === "bad_cost") return "unknown_version";
-  if (typeof decoded === "string") return "damaged";
-  const key = kdf(passphrase, decoded.salt, decoded.cost);
-  const both = crypto.open(key, decoded.nonce, encodeKeyExportHeader(decoded), decoded.sealed);
+  return typeof decoded === "string" ? "damaged" : decoded;
+}
+
+/** The second: what lies under `key`, which is wiped. */
+export function importKeys(
+  crypto: Crypto,
+  source: KeyExport,
+  key: Uint8Array,
+): ExportedKeys | "wrong_secret" {
+  const both = crypto.open(key, source.nonce, encodeKeyExportHeader(source), source.sealed);
   crypto.wipe(key);
   if (both === undefined) return "wrong_secret";
   const keys = {
-    clusterId: decoded.clusterId.slice(),
+    clusterId: source.clusterId.slice(),
     nodeSecret: both.slice(0, nodeSecretSize),
     clusterKey: both.slice(nodeSecretSize),
   };

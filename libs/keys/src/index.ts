@@ -8,16 +8,18 @@
  * never as an exception: damage, a later version, the wrong secret, another owner's share, a mistyped
  * recovery code (by group). Using a keyring after its disposal is a bug and asserts.
  */
-export type { ExportedKeys, OpenedClusterKey, PassphraseKdf } from "./cluster-key.ts";
+export type { ExportedKeys, OpenedClusterKey } from "./cluster-key.ts";
 export {
   clusterKeyGeneration,
   clusterKeySize,
   exportKeys,
   importKeys,
+  newKeyExportHeader,
   newRecoverySecret,
   nodeSecretSize,
   openClusterKeyByCode,
   openClusterKeyByNode,
+  readKeyExport,
   resealClusterKeyForNode,
   sealClusterKey,
 } from "./cluster-key.ts";

@@ -187,4 +187,24 @@ test("importClusterKey() puts back what exportClusterKey() sealed, by its passph
   const foreign = openWorld(63);
   await createClusterKey(foreign, places);
   expect(await codeOf(importClusterKey(foreign, places, sealed, passphrase))).toBe("exists");
-});
+}, 20_000);
+
+test("exportClusterKey() and importClusterKey() let others work while the passphrase becomes a key", async () => {
+  const world = openWorld();
+  await createClusterKey(world, places);
+  const passphrase = toUtf8("correct horse battery staple");
+  /** Turns of the event loop until `work` is done, or enough of them. */
+  const turnsDuring = async <T>(work: Promise<T>): Promise<{ result: T; turns: number }> => {
+    let turns = 0;
+    let isOver = false;
+    const over = work.finally(() => (isOver = true));
+    for (; !isOver && turns < 100; turns++) await new Promise(setImmediate);
+    return { result: await over, turns };
+  };
+  const reading = await turnsDuring(openClusterKey(world, places));
+  expect(reading.turns).toBeLessThan(10); // files in memory
+  const exported = await turnsDuring(exportClusterKey(world, places, passphrase));
+  expect(exported.turns).toBe(100);
+  const imported = await turnsDuring(importClusterKey(world, places, exported.result, passphrase));
+  expect(imported.turns).toBe(100);
+}, 20_000);

@@ -1,8 +1,10 @@
-import { scryptSync } from "node:crypto";
+import { scrypt } from "node:crypto";
+import { promisify } from "node:util";
 import { newBytes, type Prng, sameBytes } from "@kiseki/base";
 import {
   decodeNodeSecretFile,
   encodeNodeSecretFile,
+  type KeyExportHeader,
   type NodeSecretFile,
   explainRecoveryCodeFault,
   formatRecoveryCode,
@@ -14,12 +16,13 @@ import {
   type ExportedKeys,
   exportKeys,
   importKeys,
+  newKeyExportHeader,
   newRecoverySecret,
   nodeSecretSize,
   openClusterKeyByCode,
   openClusterKeyByNode,
   type OpenedClusterKey,
-  type PassphraseKdf,
+  readKeyExport,
   resealClusterKeyForNode,
   sealClusterKey,
 } from "@kiseki/keys";
@@ -289,17 +292,35 @@ export async function renewRecoveryCode(
   return sealNew(parts, places, opened, node.secret.slice());
 }
 
-/** scrypt with the memory its cost asks for. */
-const scrypt: PassphraseKdf = (passphrase, salt, { log2N, r, p }) => {
+const derive = promisify<
+  Uint8Array,
+  Uint8Array,
+  number,
+  { N: number; r: number; p: number; maxmem: number },
+  Buffer
+>(scrypt);
+
+/** 128 MiB each: one at a time. */
+let deriving: Promise<unknown> = Promise.resolve();
+
+/** scrypt with the memory its cost asks for, in another thread: half a second that the node goes on in. */
+async function passphraseKey(
+  { crypto }: ClusterKeyParts,
+  passphrase: Uint8Array,
+  { salt, cost: { log2N, r, p } }: KeyExportHeader,
+): Promise<Uint8Array> {
   const N = 2 ** log2N;
-  const derived = scryptSync(passphrase, salt, 32, { N, r, p, maxmem: 128 * N * r * 2 });
+  const options = { N, r, p, maxmem: 128 * N * r * 2 };
+  const turn = deriving.then(() => derive(passphrase, salt, 32, options));
+  deriving = turn.catch(() => undefined);
+  const derived = await turn;
   const key = newBytes(32);
   key.set(derived);
-  derived.fill(0);
+  crypto.wipe(derived);
   return key;
-};
+}
 
-/** Node secret and cluster key under a passphrase. @throws {ClusterKeyError} as `openClusterKey`. */
+/** Node secret and cluster key under a passphrase, which stays as it is meanwhile. @throws {ClusterKeyError} as `openClusterKey`. */
 export async function exportClusterKey(
   parts: ClusterKeyParts,
   places: ClusterKeyPlaces,
@@ -308,15 +329,16 @@ export async function exportClusterKey(
   const opened = await openClusterKey(parts, places);
   const node = await readNodeSecret(parts, places);
   if (node === undefined) throw new ClusterKeyError("missing", "Cannot find the node secret");
-  const keys: ExportedKeys = {
-    clusterId: opened.clusterId,
-    nodeSecret: node.secret,
-    clusterKey: opened.clusterKey,
-  };
-  const content = exportKeys(parts.crypto, parts.prng, keys, passphrase, scrypt);
-  parts.crypto.wipe(opened.clusterKey);
-  parts.crypto.wipe(node.secret);
-  return content;
+  const { clusterId, clusterKey } = opened;
+  const keys: ExportedKeys = { clusterId, nodeSecret: node.secret, clusterKey };
+  try {
+    const header = newKeyExportHeader(parts.prng, clusterId);
+    const key = await passphraseKey(parts, passphrase, header);
+    return exportKeys(parts.crypto, parts.prng, keys, header, key);
+  } finally {
+    parts.crypto.wipe(clusterKey);
+    parts.crypto.wipe(node.secret);
+  }
 }
 
 /**
@@ -330,7 +352,10 @@ export async function importClusterKey(
   source: Uint8Array,
   passphrase: Uint8Array,
 ): Promise<NewClusterKey> {
-  const keys = importKeys(parts.crypto, source, passphrase, scrypt);
+  const sealed = readKeyExport(parts.crypto, source);
+  if (typeof sealed === "string") throw fault(sealed, "passphrase");
+  const key = await passphraseKey(parts, passphrase, sealed);
+  const keys = importKeys(parts.crypto, sealed, key);
   if (typeof keys === "string") throw fault(keys, "passphrase");
   const [best] = await readCopies(parts, places);
   let generation = 0n;

@@ -111,27 +111,35 @@ async function hadClusterKey({ directories }: Places): Promise<boolean> {
   return found.some(({ status }) => status === "fulfilled");
 }
 
+/** No more of a file than an export can have. */
+async function readExport(path: string): Promise<Uint8Array> {
+  const source = new Uint8Array(exportSizeMax + 1);
+  let size = 0;
+  try {
+    await using file = await open(path, "r");
+    for (let count = -1; count !== 0 && size < source.byteLength; size += count) {
+      count = (await file.read(source, size)).bytesRead;
+    }
+  } catch (reason) {
+    const message = reason instanceof Error ? reason.message : "unknown";
+    throw new CommandError(exitCode.arguments, `Cannot read the export: ${message}`);
+  }
+  if (size > exportSizeMax) {
+    throw new CommandError(exitCode.arguments, `Cannot use ${path}: it is too large for an export`);
+  }
+  return source.slice(0, size);
+}
+
 /** Puts back what an export holds, and makes a new recovery code. */
 export const importEncryption: Work = async (session, path) => {
   const { console } = session;
   const places = placesOf(session);
   await refuseRunning(places);
-  const source = await readFile(path ?? "").catch((reason: unknown) => {
-    const message = reason instanceof Error ? reason.message : "unknown";
-    throw new CommandError(exitCode.arguments, `Cannot read the export: ${message}`);
-  });
-  if (source.byteLength > exportSizeMax) {
-    throw new CommandError(exitCode.arguments, `Cannot use ${path}: it is too large for an export`);
-  }
+  const source = await readExport(path ?? "");
   const passphrase = await readSecret("Passphrase", textOption(session, "passphraseFile"));
   const isKnown = await hadClusterKey(places);
   const { kms, config, parts } = await keyWork(places);
-  const work = kms.importClusterKey(
-    parts,
-    places,
-    new Uint8Array(source),
-    new TextEncoder().encode(passphrase),
-  );
+  const work = kms.importClusterKey(parts, places, source, new TextEncoder().encode(passphrase));
   const advice = "Check passphrase and file; nothing was changed.";
   const { recoveryCode, clusterKey, rewritten } = await orExplain(work, advice);
   parts.crypto.wipe(clusterKey);
