@@ -3,6 +3,7 @@ import { timingSafeEqual } from "node:crypto";
 import type { ServerSettings, StorageNode } from "@kiseki/node";
 import type { MetricsRegistry } from "@kiseki/telemetry";
 import { Elysia } from "elysia";
+import { metricsListener, openListener } from "./open-listener.ts";
 import { RecentRates } from "./recent-rates.ts";
 import { renderStatusPage } from "./status-page.ts";
 
@@ -38,7 +39,6 @@ export async function listenMetrics(
   const sample = async (): Promise<void> =>
     recent.add(performance.now() / 1000, await metrics.read());
   await sample();
-  const sampling = setInterval(() => void sample(), sampleInterval);
   const app = new Elysia()
     .onBeforeHandle(({ headers, set }) => {
       if (isAllowed(headers["authorization"], token)) return undefined;
@@ -55,8 +55,11 @@ export async function listenMetrics(
     .get("/", async ({ set }) => {
       set.headers["content-type"] = "text/html; charset=utf-8";
       return renderStatusPage(node, recent.read());
-    })
-    .listen({ hostname: host, port });
+    });
+  await openListener(metricsListener, settings.metricsAddress, () =>
+    app.listen({ hostname: host, port }),
+  );
+  const sampling = setInterval(() => void sample(), sampleInterval);
   return {
     port: app.server?.port ?? port,
     [Symbol.asyncDispose]: async () => {

@@ -4,6 +4,7 @@ import { openAdminBackend, readPem, type ServerSettings, type StorageNode } from
 import { RpcError, type RpcListener, type RpcServer, serveNodeAdmin } from "@kiseki/rpc";
 import type { Logger } from "@kiseki/telemetry";
 import { adminSocketName } from "./cli/connection.ts";
+import { openListener, rpcListener } from "./open-listener.ts";
 import { ensureCertificate } from "./rpc-certificate.ts";
 import { version } from "./version.ts";
 
@@ -60,12 +61,16 @@ export async function listenRpc(
       reason instanceof Error ? reason : { name: "unknown", message: "", stack: undefined };
     log.error({ method, error: `${name}: ${message}`, stack }, "an administration call failed");
   };
+  const serve = (listeners: readonly RpcListener[]): Promise<RpcServer> =>
+    openListener(rpcListener, settings.dataAddress, () =>
+      serveNodeAdmin(backend, { listeners, onInternal }),
+    );
   const local: RpcListener = { kind: "local", path: node.storage.config.file(adminSocketName) };
   try {
-    return await serveNodeAdmin(backend, { listeners: [local, tls], onInternal });
+    return await serve([local, tls]);
   } catch (reason) {
     if (!(reason instanceof RpcError && reason.code === "invalid")) throw reason;
     log.warn({ error: reason.message }, "no local socket: use --endpoint");
-    return await serveNodeAdmin(backend, { listeners: [tls], onInternal });
+    return await serve([tls]);
   }
 }

@@ -10,6 +10,7 @@ import {
   type StorageNode,
 } from "@kiseki/node";
 import type { Logger, MetricsRegistry } from "@kiseki/telemetry";
+import { openListener, s3Listener } from "./open-listener.ts";
 
 async function readTls(settings: ServerSettings): Promise<FrontOptions["tls"]> {
   const { certificate, certificateKey } = settings;
@@ -26,7 +27,7 @@ export async function listenS3(
 ): Promise<Front> {
   const { host, port } = settings.s3Address;
   const tls = await readTls(settings);
-  return serveFront(systemClock, metrics, {
+  const options: FrontOptions = {
     hostname: host,
     port,
     tls,
@@ -47,5 +48,8 @@ export async function listenS3(
     handler: (request) => node.gateway.handle(request),
     renderFault: (fault) => node.gateway.renderFault(fault),
     onBug: (reason) => log.error({ error: String(reason) }, "a bug in the front"),
-  });
+  };
+  return openListener(s3Listener, settings.s3Address, () =>
+    serveFront(systemClock, metrics, options),
+  );
 }

@@ -76,6 +76,12 @@ const unreachableCodes: ReadonlySet<string> = new Set([
   "EPIPE",
   "ETIMEDOUT",
 ]);
+/** The commonest of them in words; the system's own follow. */
+const unreachableText: Readonly<Record<string, string>> = {
+  ECONNREFUSED: "Nothing listens there",
+  ENOENT: "There is no such socket",
+  ENOTFOUND: "There is no such host",
+};
 /** The node's word on the certificate that the caller showed, or did not show. */
 const refusedCode = /ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|ACCESS_DENIED)/;
 const untrustedCode = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|SSL|TLS/;
@@ -95,7 +101,15 @@ export function toRpcError(reason: unknown): RpcError {
   const code = systemCode(reason);
   const { rawMessage, code: answered } = ConnectError.from(reason);
   if (code === "EACCES") return new RpcError("forbidden", rawMessage, { cause: reason });
-  if (unreachableCodes.has(code)) return new RpcError("unreachable", rawMessage, { cause: reason });
+  if (unreachableCodes.has(code)) {
+    const why = unreachableText[code];
+    const message = why === undefined ? rawMessage : `${why} (${rawMessage})`;
+    return new RpcError("unreachable", message, { cause: reason });
+  }
+  if (code.endsWith("WRONG_VERSION_NUMBER")) {
+    const message = "What listens there does not speak TLS: it is not the administration listener";
+    return new RpcError("unreachable", message, { cause: reason });
+  }
   if (refusedCode.test(code)) {
     const message = "The node asks for a certificate of an authority that it knows";
     return new RpcError("unauthenticated", message, { cause: reason });

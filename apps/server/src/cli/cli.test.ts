@@ -182,3 +182,20 @@ test("completionScript() for bash completes commands and options", async () => {
   expect(await complete("encryption", "recover", "--code")).toEqual(["--code-file"]);
   expect(await complete("completion", "f")).toEqual(["fish"]);
 });
+
+test("runProgram() answers --version, and no advice names an option that is not there", async () => {
+  const said: string[] = [];
+  const show = process.stdout.write;
+  process.stdout.write = (text: string | Uint8Array) => said.push(String(text)) > 0;
+  try {
+    expect(await runProgram("1.2.3", ["--version"])).toBe(0);
+  } finally {
+    process.stdout.write = show;
+  }
+  expect(said.join("")).toBe("1.2.3\n");
+  const program = buildProgram("1", () => undefined);
+  const known = new Set(program.options.map(({ long }) => long));
+  const advised = Object.values(rpcFate).flatMap(({ advice }) => advice.match(/--[a-z-]+/g) ?? []);
+  expect(advised.length).toBeGreaterThan(3);
+  for (const option of advised) expect(known).toContain(option);
+});

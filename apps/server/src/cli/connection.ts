@@ -9,7 +9,7 @@ export const adminSocketName = "admin.sock";
 const tokenName = "rpc-token";
 const certificateName = "rpc-cert.pem";
 /** Config directory of the systemd unit. */
-const packagedConfigDir = "/etc/kiseki/node";
+const packagedConfigDir = "/var/lib/kiseki-config";
 
 /** Options of every command that calls a node, as commander gives them. */
 export interface ConnectionOptions {
@@ -38,7 +38,8 @@ async function readText(path: string, flag: string): Promise<string> {
 function usualConfigDir(environment: Environment): string {
   const base = notEmpty(environment["XDG_CONFIG_HOME"]) ?? `${environment["HOME"] ?? ""}/.config`;
   const own = `${base}/kiseki`;
-  return existsSync(`${own}/${adminSocketName}`) ? own : packagedConfigDir;
+  const listens = [own, packagedConfigDir].find((path) => existsSync(`${path}/${adminSocketName}`));
+  return listens ?? (existsSync(own) ? own : packagedConfigDir);
 }
 
 const notEmpty = (text: string | undefined): string | undefined => (text === "" ? undefined : text);

@@ -24,7 +24,10 @@ export const rpcFate = {
   data_loss: { exit: exitCode.general, advice: '"kiseki verify" names what is damaged.' },
   unavailable: { exit: exitCode.general, advice: 'Try again; "kiseki doctor" may say why.' },
   canceled: { exit: exitCode.general, advice: "" },
-  timeout: { exit: exitCode.general, advice: "Try again, or give --timeout more seconds." },
+  timeout: {
+    exit: exitCode.general,
+    advice: 'Try again; "kiseki status" shows whether the node is busy.',
+  },
   not_supported: {
     exit: exitCode.general,
     advice: '"kiseki version" shows whether node and command are of the same version.',

@@ -18,7 +18,7 @@ export function buildProgram(
   onEnd: (code: ExitCode) => void,
   isJson = false,
 ): Command {
-  const program = newProgram(isJson);
+  const program = newProgram(isJson).version(version, "--version", "version of this command alone");
   const add: Add = (parent, words, description, work) => {
     const command = parent.command(words).description(description);
     act(command, onEnd, work);
