@@ -19,9 +19,19 @@ import { listenMetrics } from "./listen-metrics.ts";
 import { listenRpc } from "./listen-rpc.ts";
 import { listenS3 } from "./listen-s3.ts";
 import { nativeDirectory } from "./native-directory.ts";
+import { tellRecoveryCode } from "./tell-recovery-code.ts";
 import { version } from "./version.ts";
 
 const exitCode = { ok: 0, failure: 1, arguments: 2 } as const;
+
+function readConfig(path: string): string {
+  try {
+    return readFileSync(path, "utf8");
+  } catch (reason) {
+    const message = reason instanceof Error ? reason.message : String(reason);
+    throw new ConfigError([`KISEKI_CONFIG cannot be read: ${message}`]);
+  }
+}
 
 function readSettings(): ServerSettings {
   process.umask(0o077); // what this process makes is its own
@@ -30,13 +40,17 @@ function readSettings(): ServerSettings {
     console.log(`kiseki-server ${version}: a storage node\n\n${describeSettings(serverSettings)}`);
     process.exit(exitCode.ok);
   }
+  if (words.includes("--version")) {
+    console.log(version);
+    process.exit(exitCode.ok);
+  }
   const path = process.env["KISEKI_CONFIG"];
   const { settings, warnings } = parseSettings(
     serverSettings,
     {
       words,
       environment: process.env,
-      file: path ? readFileSync(path, "utf8") : "",
+      file: path ? readConfig(path) : "",
       ignored: ignoredVariables,
       foreign: foreignVariables,
     },
@@ -85,7 +99,7 @@ async function run(settings: ServerSettings): Promise<void> {
       log,
       settings,
       nativeDirectory,
-      onRecoveryCode: (code) => console.log(JSON.stringify({ recovery_code: code })),
+      onRecoveryCode: (code) => tellRecoveryCode(code, settings.configDir, log),
       onFatal,
     }),
   );
