@@ -1,4 +1,4 @@
-import { access, mkdir, open, rename, rm } from "node:fs/promises";
+import { access, mkdir, open, rename, rm, statfs } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import { MiB } from "@kiseki/base";
 import { deviceBlockSize } from "@kiseki/format";
@@ -30,6 +30,12 @@ export async function createDeviceFile(
   );
   if (exists) throw Object.assign(new Error(`EEXIST: ${path} exists`), { code: "EEXIST" });
   const unfinished = `${path}.new`; // of an earlier try, perhaps
+  await rm(unfinished, { force: true });
+  const { bavail, bsize } = await statfs(dirname(path));
+  if (size > bavail * bsize) {
+    const message = `ENOSPC: Cannot create ${path} of ${size} bytes: ${bavail * bsize} are free`;
+    throw Object.assign(new Error(message), { code: "ENOSPC" });
+  }
   const file = await open(unfinished, "w", 0o600);
   try {
     const zeros = new Uint8Array(Math.min(pieceSize, size));
