@@ -14,13 +14,14 @@ import type {
   SealRef,
   StoreStatus,
 } from "./types.ts";
-import { assert, sameBytes, toHex } from "@kiseki/base";
+import { assert, toHex } from "@kiseki/base";
 import { planProfile } from "@kiseki/placement";
 import type { Profile } from "@kiseki/ports";
 import { compactPool } from "./compact.ts";
 import { getChunk } from "./get.ts";
 import { replaceMember, resyncMember } from "./members.ts";
 import { closeAll, openPool } from "./open-pool.ts";
+import { countNarrow, isNarrowSeal, takesWhole } from "./narrow.ts";
 import type { Pool } from "./pool.ts";
 import { putChunk } from "./put.ts";
 import { findThin, repairAll } from "./repair.ts";
@@ -28,7 +29,6 @@ import { bestSet, isCandidate, keyChunkId, keySealId, rowKey } from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
 import { scrubRecords } from "./scrub.ts";
 import { inspectRow, statusOf } from "./status.ts";
-import { ChunkStoreError } from "./types.ts";
 
 /** When a device runs out of zones, any zone with a little dead in it is worth emptying. */
 const reclaimDeadShareMin = 0.02;
@@ -93,6 +93,19 @@ export class ChunkStore implements AsyncDisposable {
     const row = this.#pool.row(rowKey(chunkId, sealId));
     return row !== undefined && bestSet(row, this.#pool.usable).spare >= 0;
   }
+  /** True when it survives fewer losses than a new chunk of this pool would; false for what is not known. */
+  isNarrow(chunkId: ChunkId, sealId: SealId): boolean {
+    return isNarrowSeal(this.#pool, { chunkId, sealId });
+  }
+  /** Whether a put would be complete by the pool's own profile: narrow content can be written anew then. */
+  get takesWhole(): boolean {
+    return takesWhole(this.#pool);
+  }
+  /** Counts narrow sealings by a walk over the index, in turns; `status` holds the count from then on. */
+  countNarrow(signal?: AbortSignal): Promise<number> {
+    this.#pool.checkOpen();
+    return this.#fly(countNarrow(this.#pool, signal));
+  }
   /** What the index knows of it. */
   inspect(chunkId: ChunkId, sealId: SealId): ChunkInspection | undefined {
     const row = this.#pool.row(rowKey(chunkId, sealId));
@@ -144,7 +157,7 @@ export class ChunkStore implements AsyncDisposable {
     if (!pool.closed) pool.flush();
     return result;
   }
-  /** Completes the given sealings; without `refs`, all that lack fragments. Faulty and evacuating devices count as lack. */
+  /** Completes the given sealings; without `refs`, all that lack fragments. What faulty devices hold counts as lack. */
   async repair(
     refs?: Iterable<SealRef>,
     progress?: (progress: RepairProgress) => void,
@@ -195,18 +208,6 @@ export class ChunkStore implements AsyncDisposable {
   resyncDevice(device: DevicePath): Promise<void> {
     this.#pool.checkOpen();
     return this.#fly(resyncMember(this.#pool, device));
-  }
-  /** No new fragments go to it; `repair` moves its own to the others. @throws {ChunkStoreError} `unknown_device`. */
-  async evacuateDevice(id: DeviceId): Promise<void> {
-    const pool = this.#pool;
-    const device = pool.devices.find((other) => sameBytes(other.id, id));
-    if (device === undefined || !device.trusted)
-      throw new ChunkStoreError("unknown_device", "Cannot evacuate the device: it is not in use");
-    device.state = "evacuating";
-    device.reason = "asked for";
-    await device.writer?.idle();
-    pool.changeMembers();
-    await this.#fly(pool.membersSettled());
   }
   /** Highest owner epoch seen in the records of `shard`; an older shard file is an old copy (STORE §2). */
   shardEpoch(shard: ShardId): Epoch | undefined {

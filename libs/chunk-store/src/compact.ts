@@ -36,7 +36,7 @@ export async function compactPool(
   let zones = 0;
   let bytesMoved = 0;
   for (const device of pool.devices) {
-    if (!device.takesMoves || device.slot === undefined) continue;
+    if (!device.trusted || device.slot === undefined) continue;
     try {
       const done = await compactDevice(pool, device, deadShareMin, freeWanted, signal);
       zones += done.zones;
@@ -69,7 +69,7 @@ async function compactDevice(
   let bytesMoved = 0;
   for (const zone of order) {
     signal.throwIfAborted();
-    if (zones.freeCount >= freeWanted || !device.takesMoves) break;
+    if (zones.freeCount >= freeWanted || !device.trusted) break;
     if (!worth(zone)) continue;
     const moved = pool.safeties.copyLiving ? await emptyZone(pool, device, zone) : 0;
     if (moved === undefined) break; // no room to move to, or something in it must stay
@@ -144,7 +144,7 @@ async function moveRecord(
     noteFaults(pool, record, [old], [{ index: old.index, fault: "crc" }]);
     return undefined;
   }
-  if (!device.takesMoves) return undefined;
+  if (!device.trusted) return undefined;
   const { promise, resolve } = Promise.withResolvers<RecordPlace | "no_space" | "failed">();
   device.writer!.enqueue({
     chunk: record,

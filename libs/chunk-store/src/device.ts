@@ -51,17 +51,13 @@ export class Device implements PlacementDevice {
   get label(): string {
     return this.path ?? toUuid(this.id);
   }
-  /** Its fragments count as present. */
+  /** Its fragments count as present, and it takes repaired and moved records, threshold or not. */
   get trusted(): boolean {
-    return this.state === "healthy" || this.state === "degraded" || this.state === "evacuating";
+    return this.state === "healthy" || this.state === "degraded";
   }
   /** It may be asked for bytes; headers and checksums decide. */
   get readable(): boolean {
     return this.slot !== undefined && (this.trusted || this.state === "resyncing");
-  }
-  /** It takes repaired and moved records, threshold or not. */
-  get takesMoves(): boolean {
-    return this.state === "healthy" || this.state === "degraded";
   }
   /** What living records can take at most: two zones are kept back, one is open, zones have ends. */
   get usable(): number {
@@ -72,7 +68,7 @@ export class Device implements PlacementDevice {
     return capacityState(this.class, this.zones.livingTotal, this.usable);
   }
   get writable(): boolean {
-    return this.takesMoves && acceptsFragments(this.capacity);
+    return this.trusted && acceptsFragments(this.capacity);
   }
   offsetOf(zone: number, offset: number): number {
     return deviceDataOffset + zone * this.zones.zoneSize + offset;

@@ -93,6 +93,30 @@ test(`devices going one after another: profiles shrink, single copies only when 
   await allRead(pool, chunks);
 });
 
+test(`what is put while devices are out is counted as narrow, with an index and without one ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 6);
+  const before = await fill(pool, 5);
+  for (const number of [0, 1, 2]) pool.disk(number).gone = true;
+  const narrow = Array.from({ length: 5 }, () => pool.chunk(9000));
+  for (const chunk of narrow) await pool.put(chunk);
+  const small = pool.chunk(100);
+  await pool.put(small, true); // as many copies as ever fit on the three devices that are left
+  expect(pool.store.status().narrow).toBe(narrow.length);
+  expect(pool.store.takesWhole).toBe(false);
+  for (const number of [0, 1, 2]) {
+    pool.disk(number).gone = false;
+    await pool.store.resyncDevice({ path: `disk${number}` });
+  }
+  expect(pool.store.takesWhole).toBe(true);
+  for (const kept of ["kept", "lost"] as const) {
+    await pool.crash("power", kept);
+    expect(await pool.store.countNarrow()).toBe(narrow.length);
+    const isNarrow = ({ chunkId, sealId }: Chunk) => pool.store.isNarrow(chunkId, sealId);
+    expect(narrow.filter(isNarrow)).toEqual(narrow);
+    expect([...before, small].filter(isNarrow)).toEqual([]);
+  }
+});
+
 test(`a device zeroed while the node was down: missing, read through, replaced ${replay}`, async () => {
   const pool = await TestPool.make(seedOfRun, 3);
   const chunks = await fill(pool, 20);

@@ -135,7 +135,7 @@ export class GroupWriter {
 
   /** Queues a record; groups form of what is queued when the one before is done. */
   enqueue(job: RecordJob): void {
-    assert(this.#device.takesMoves, "only a healthy device is written");
+    assert(this.#device.trusted, "only a healthy device is written");
     this.#queue.push(job);
     this.#running ??= this.#run();
   }
@@ -171,7 +171,7 @@ export class GroupWriter {
 
   async #run(): Promise<void> {
     await Promise.resolve(); // what arrives in this turn goes together
-    while (this.#queue.length > 0 && this.#device.takesMoves) {
+    while (this.#queue.length > 0 && this.#device.trusted) {
       try {
         await this.#writeNext();
       } catch (reason) {

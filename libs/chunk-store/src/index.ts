@@ -2,7 +2,7 @@
  * Sealed chunks on devices (STORE §4–6): zones written append-only, group commit per device, an
  * index of where fragments lie, capacity, repair, scrub, compaction, recovery.
  *
- * States of a device: healthy, degraded, evacuating, failed, missing, resyncing; of a zone: free,
+ * States of a device: healthy, degraded, failed, missing, resyncing; of a zone: free,
  * open, full. A put is answered when its groups and all earlier ones of those devices are synced;
  * a removed fragment may reappear after a power cut and is then a candidate. Old generations of a
  * zone and devices that come back are never believed. Content leaves only as plaintext in the arena,

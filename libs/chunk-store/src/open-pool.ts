@@ -109,7 +109,6 @@ async function addMembers(
 }
 function stateAtOpen(pool: Pool, member: PoolMember, found: OpenedDevice | undefined): DeviceState {
   if (found === undefined) return "missing";
-  if (member.state === "evacuating") return "evacuating";
   return member.state === "away" && pool.safeties.distrustReturning ? "missing" : "healthy";
 }
 

@@ -32,6 +32,8 @@ export class Pool {
   epoch = 0n as Epoch;
   rows = 0;
   candidates = 0;
+  /** Sealings of a narrower profile than the pool's, when they were counted last, and those put since. */
+  narrow = 0;
   damaged = 0;
   tornTails = 0;
   closed = false;
@@ -261,10 +263,7 @@ export class Pool {
   }
 }
 
-function memberState(device: Device): MemberState {
-  if (device.state === "evacuating") return "evacuating";
-  return device.trusted ? "active" : "away";
-}
+const memberState = (device: Device): MemberState => (device.trusted ? "active" : "away");
 /** Doubles, little-endian: exact for counts below 2^53. */
 export function numbers(...values: readonly number[]): Uint8Array {
   const target = newBytes(values.length * 8);

@@ -5,13 +5,15 @@ import { ackMin, fragmentCount, planPut } from "@kiseki/placement";
 import type { SealedFragment } from "@kiseki/ports";
 import { chunkSizeMax, fragmentStride } from "@kiseki/ports";
 import type { Device } from "./device.ts";
-import type { RecordChunk, RecordPlace } from "./group-writer.ts";
+import type { RecordChunk } from "./group-writer.ts";
 import { zonesKeptBack } from "./group-writer.ts";
+import { isNarrow } from "./narrow.ts";
 import type { Pool } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
 import { rowKey } from "./row.ts";
 import type { ChunkPlacement, PutRequest } from "./types.ts";
 import { ChunkStoreError } from "./types.ts";
+import { writeRecord } from "./write-record.ts";
 
 const never = new AbortController().signal;
 export const poolNumber = 0;
@@ -51,7 +53,7 @@ const noSpace = (): ChunkStoreError =>
 
 /** Full when healthy devices would be enough but for their thresholds; else too few are healthy. */
 function refusal(pool: Pool): ChunkStoreError {
-  const healthy = pool.devices.filter((device) => device.takesMoves).length;
+  const healthy = pool.devices.filter((device) => device.trusted).length;
   const writable = pool.devices.filter((device) => device.writable).length;
   if (healthy > writable) return noSpace();
   return new ChunkStoreError(
@@ -94,8 +96,6 @@ async function writeChunk(
     target,
   });
   const chunk = chunkOf(request);
-  const data = profile.kind === "copies" ? 0 : profile.data;
-  const parity = profile.kind === "copies" ? profile.copies : profile.parity;
   const fragments: Fragment[] = [];
   let refused = false;
   const { promise, resolve } = Promise.withResolvers<void>();
@@ -104,40 +104,16 @@ async function writeChunk(
     if (--open === 0) resolve();
   };
   for (const [index, device] of targets(pool, plan)) {
-    if (!device.takesMoves) continue; // failed while the chunk was sealed
+    if (!device.trusted) continue; // failed while the chunk was sealed
     const piece: SealedFragment = sealed[profile.kind === "copies" ? 0 : index]!;
     open += 1;
-    device.writer!.enqueue({
-      chunk,
-      kind: data === 0 ? "copy" : "fragment",
-      index,
-      data,
-      parity,
-      lease: target,
-      payloadOffset: piece.offset,
-      payloadSize: piece.size,
-      payloadCrc: piece.crc32c,
-      headerInPlace: data !== 0,
-      zonesLeft: zonesKeptBack,
-      settle(outcome: RecordPlace | "no_space" | "failed") {
-        if (outcome === "no_space") refused = true;
-        else if (outcome !== "failed")
-          fragments.push({
-            device: device.ordinal,
-            index,
-            data,
-            parity,
-            bad: false,
-            zone: outcome.zone,
-            generation: outcome.generation,
-            offset: outcome.offset,
-            group: outcome.group,
-            durable: outcome.durable,
-            crc: piece.crc32c,
-          });
-        close();
-      },
-    });
+    const settle = (outcome: Fragment | "no_space" | "failed"): void => {
+      if (outcome === "no_space") refused = true;
+      else if (outcome !== "failed") fragments.push(outcome);
+      close();
+    };
+    const to = { device, lease: target, zonesLeft: zonesKeptBack, settle };
+    writeRecord({ chunk, profile, index, piece, ...to });
   }
   close();
   await promise;
@@ -177,6 +153,7 @@ async function accept(
   release(pool, fragments);
   pool.noteShard(request.shard, request.epoch);
   const missing = fragmentCount(plan.profile) - fragments.length;
+  if (isNarrow(pool, plan.profile)) pool.narrow += 1;
   if (missing > 0) {
     pool.queueRepair(request);
     await pool.membersSettled(); // a device that dropped out is noted as such before the answer

@@ -4,7 +4,6 @@ import { acceptsRepair, fragmentCount, fragmentsNeeded, planRepair } from "@kise
 import type { ArenaLease, Profile, SealedFragment } from "@kiseki/ports";
 import { fragmentStride } from "@kiseki/ports";
 import { hasOthers, hold, inOrder, noteFaults, sourcesOf } from "./get.ts";
-import type { RecordPlace } from "./group-writer.ts";
 import type { Pool } from "./pool.ts";
 import { release } from "./put.ts";
 import type { Fragment, Row } from "./row.ts";
@@ -20,6 +19,7 @@ import {
 } from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
 import type { RepairOutcome, RepairProgress, SealRef } from "./types.ts";
+import { writeRecord } from "./write-record.ts";
 
 const never = new AbortController().signal;
 /** Repairs under way at once (spec §2.13). */
@@ -29,10 +29,6 @@ const roundsMax = 4;
 
 type RepairResult = "repaired" | "skipped" | "lost" | "waiting";
 
-/** Counts and stays: on a believed device that is not being emptied. */
-export const settled = (pool: Pool, fragment: Fragment): boolean =>
-  pool.usable(fragment) && pool.byOrdinal[fragment.device]!.state !== "evacuating";
-
 /** Sealings that lack fragments which some device could take. */
 export async function findThin(pool: Pool, signal?: AbortSignal): Promise<SealRef[]> {
   const thin: SealRef[] = [];
@@ -40,8 +36,8 @@ export async function findThin(pool: Pool, signal?: AbortSignal): Promise<SealRe
     pool,
     (key, value) => {
       const row = decodeRow(value);
-      const { profile, fragments } = bestSet(row, (one) => settled(pool, one));
-      if (lacking(profile, fragments, (one) => settled(pool, one)).length === 0) return;
+      const { profile, fragments } = bestSet(row, pool.usable);
+      if (lacking(profile, fragments, pool.usable).length === 0) return;
       thin.push({ chunkId: keyChunkId(key), sealId: keySealId(key) });
     },
     signal,
@@ -66,13 +62,14 @@ export async function repairAll(
       signal.throwIfAborted();
       const ref = refs[next++]!;
       const result = await repairOne(pool, ref, signal);
-      if (result === "repaired") repaired += 1;
+      const completed = result === "repaired" ? ref : undefined;
+      if (completed !== undefined) repaired += 1;
       else if (result === "skipped") skipped += 1;
       else if (result === "lost") lost.push(ref);
       else waiting.push(ref);
       if (result !== "waiting") pool.repairQueue.delete(rowName(ref));
       done += 1;
-      progress?.({ done, total: refs.length, repaired, lost: lost.length });
+      progress?.({ done, total: refs.length, repaired, lost: lost.length, completed });
     }
   };
   await Promise.all(Array.from({ length: repairsAtOnce }, work));
@@ -104,15 +101,14 @@ async function repairRound(
   const row = pool.row(key);
   if (row === undefined) return "skipped";
   const { profile, fragments } = bestSet(row, pool.usable);
-  const stays = (fragment: Fragment): boolean => settled(pool, fragment);
-  const missing = lacking(profile, fragments, stays);
+  const missing = lacking(profile, fragments, pool.usable);
   if (missing.length === 0) return "skipped";
   const holders = new Set<number>();
-  for (const fragment of spread(fragments, stays).values())
+  for (const fragment of spread(fragments, pool.usable).values())
     holders.add(pool.devices.indexOf(pool.byOrdinal[fragment.device]!));
   const candidates = pool.devices.map((device) => ({
     id: device.id,
-    writable: device.takesMoves && acceptsRepair(device.capacity),
+    writable: device.trusted && acceptsRepair(device.capacity),
   }));
   const plan = planRepair(ref.chunkId, candidates, missing, holders);
   const readable = inOrder(pool, fragments);
@@ -169,32 +165,16 @@ async function writeRebuilt(
 ): Promise<{ readonly written: readonly Fragment[]; readonly full: boolean }> {
   const written: Fragment[] = [];
   let full = false;
-  const data = profile.kind === "copies" ? 0 : profile.data;
-  const parity = profile.kind === "copies" ? profile.copies : profile.parity;
+  const chunk = { ...row, chunkId: ref.chunkId, sealId: ref.sealId };
   const write = async (index: number, number: number): Promise<void> => {
     const device = pool.devices[number]!;
     const piece = pieces.find((fragment) => fragment.index === index)!;
-    if (!device.takesMoves) return;
-    const { promise, resolve } = Promise.withResolvers<RecordPlace | "no_space" | "failed">();
-    device.writer!.enqueue({
-      chunk: { ...row, chunkId: ref.chunkId, sealId: ref.sealId },
-      kind: data === 0 ? "copy" : "fragment",
-      index,
-      data,
-      parity,
-      lease: target,
-      payloadOffset: piece.offset,
-      payloadSize: piece.size,
-      payloadCrc: piece.crc32c,
-      headerInPlace: data !== 0,
-      zonesLeft: 1,
-      settle: resolve,
-    });
-    const place = await promise;
-    if (place === "no_space") full = true;
-    if (typeof place === "string") return;
-    const crc = piece.crc32c;
-    written.push({ device: device.ordinal, index, data, parity, bad: false, ...place, crc });
+    if (!device.trusted) return;
+    const { promise, resolve: settle } = Promise.withResolvers<Fragment | "no_space" | "failed">();
+    writeRecord({ device, chunk, profile, index, piece, lease: target, zonesLeft: 1, settle });
+    const outcome = await promise;
+    if (outcome === "no_space") full = true;
+    if (typeof outcome !== "string") written.push(outcome);
   };
   await Promise.all(plan.map(({ index, device }) => write(index, device)));
   return { written, full };

@@ -53,6 +53,7 @@ export function statusOf(pool: Pool): StoreStatus {
     capacity,
     placementEpoch: pool.membersVersion,
     chunks: pool.rows,
+    narrow: pool.narrow,
     candidates: pool.candidates,
     repairQueued: pool.repairQueue.size,
     damaged: pool.damaged,

@@ -198,8 +198,7 @@ export interface ChunkInspection {
 }
 
 /** healthy → degraded (slow or faulty, still used) → failed; missing: a member that is not here. */
-export type DeviceState =
-  "healthy" | "degraded" | "failed" | "missing" | "evacuating" | "resyncing";
+export type DeviceState = "healthy" | "degraded" | "failed" | "missing" | "resyncing";
 export interface DeviceStatus {
   readonly id: DeviceId;
   readonly path: string | undefined;
@@ -228,6 +227,11 @@ export interface StoreStatus {
   /** Chunks in the index. */
   readonly chunks: number;
   readonly candidates: number;
+  /**
+   * Sealings of a profile that survives fewer losses than the pool's own: written while devices were out. As
+   * last counted (`countNarrow`), and what was put since.
+   */
+  readonly narrow: number;
   readonly repairQueued: number;
   /** Records found damaged below a durable mark at open and by scrub since. */
   readonly damaged: number;
@@ -241,6 +245,8 @@ export interface RepairProgress {
   readonly total: number;
   readonly repaired: number;
   readonly lost: number;
+  /** The sealing that got fragments in this step, if it did. */
+  readonly completed: SealRef | undefined;
 }
 export interface RepairOutcome {
   readonly repaired: number;

@@ -1,8 +1,9 @@
-import type { SealId } from "@kiseki/base";
+import type { ChunkId, SealId } from "@kiseki/base";
 import { assert, sameBytes } from "@kiseki/base";
 import type { ChunkAddress, ChunkRow, ChunkSeal } from "@kiseki/format";
 import {
   chunkKey,
+  chunkPrefix,
   condemnedKey,
   decodeChunk,
   decodeCondemned,
@@ -11,6 +12,9 @@ import {
   encodeChunk,
   encodeCondemned,
   encodeDrop,
+  isChunkKey,
+  keyAfterPrefix,
+  parseChunkKey,
   profileCode,
 } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
@@ -25,6 +29,23 @@ type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 export function lookupChunk(map: MapReader, address: ChunkAddress): LiveChunk | undefined {
   const value = map.get(chunkKey(address));
   return value === undefined ? undefined : decodeChunk(value);
+}
+
+/** The live chunk, of whichever pool and profile, that has this seal. */
+export function findChunk(
+  map: MapReader,
+  chunkId: ChunkId,
+  sealId: SealId,
+): (ChunkAddress & LiveChunk) | undefined {
+  let found: (ChunkAddress & LiveChunk) | undefined;
+  const start = chunkPrefix(chunkId);
+  map.scan({ start, end: keyAfterPrefix(start) }, (key, value) => {
+    if (!isChunkKey(key)) return true;
+    const live = decodeChunk(value);
+    if (sameBytes(live.sealId, sealId)) found = { ...parseChunkKey(key), ...live };
+    return found === undefined;
+  });
+  return found;
 }
 
 /** Says in the delta's clear header that the seal is live from here on. */
@@ -123,8 +144,13 @@ function replaceSeal(
     if (!isSame) condemnChunk(step, address, seal);
     return;
   }
-  putChunk(step, address, { ...seal, count });
-  noteSeal(step, address, seal);
+  takePlace(step, address, live, { ...seal, count });
+}
+/** `fresh` is the live one from here on, and `live` is condemned. */
+function takePlace(step: Step, address: ChunkAddress, live: ChunkRow, fresh: ChunkRow): void {
+  assert(live.size === fresh.size, "seals of one chunk hold equally many bytes");
+  putChunk(step, address, fresh);
+  noteSeal(step, address, fresh);
   condemnChunk(step, address, live);
 }
 
@@ -152,12 +178,16 @@ export function removeDrops(step: Step, operation: Of<"dropped">): Answer {
   return { kind: "none" };
 }
 
-/** A chunk that died meanwhile leaves the new seal to `drop`. */
+/** A chunk that died or got another seal meanwhile leaves the new one to `drop`. */
 export function switchSeal(step: Step, operation: Of<"resealed">): Answer {
-  const { address, seal } = operation;
+  const { address, sealId, seal } = operation;
   const live = lookupChunk(step.map, address);
-  if (live === undefined) condemnChunk(step, address, seal);
-  else replaceSeal(step, address, live, seal, live.count);
+  if (live === undefined || !sameBytes(live.sealId, sealId)) {
+    condemnChunk(step, address, seal);
+    return { kind: "none" };
+  }
+  assert(seal.keyset >= live.keyset, "content is never sealed again under an older keyset");
+  takePlace(step, address, live, { ...seal, count: live.count });
   return { kind: "none" };
 }
 

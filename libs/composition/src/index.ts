@@ -11,7 +11,7 @@
  * chunk row, drop row, small content; a directory's `live`, `total` and `hidden` are exact; an entry
  * row exists if and only if the newest version is not a delete marker.
  */
-export { lookupChunk } from "./chunks.ts";
+export { findChunk, lookupChunk } from "./chunks.ts";
 export { etagText } from "./conditions.ts";
 export { apply, decide, decodeChange, encodeChange } from "./decide.ts";
 export { defaultLimits } from "./limits.ts";

@@ -328,7 +328,10 @@ function maintain(world: World, name: Name, namespace: PlainNamespace): void {
     for (const { sealId } of drops) expect(world.seals.delete(toHex(sealId))).toBe(true);
   } else if (act === 2) {
     const seal = testSeal(world.nextSeal++, 100, 4);
-    bed.decide({ kind: "resealed", address: testAddress(prng.below(12)), seal });
+    const address = testAddress(prng.below(12));
+    const live = prng.chance(3, 4) ? lookupChunk(bed.map, address) : undefined;
+    const { sealId } = live ?? testSeal(world.nextSeal++);
+    bed.decide({ kind: "resealed", address, sealId, seal });
     world.seals.add(toHex(seal.sealId));
   } else {
     const answer = bed.decide({ kind: "delete_namespace", namespace: ids[name] });

@@ -174,21 +174,32 @@ test("decide() keeps one live seal per chunk and the newer keyset's", () => {
   const drops = () =>
     listDrops(bed.map, wallTime(9e9), 9).map(({ sealId }) => toHex(sealId).slice(-2));
   expect(drops()).toEqual(["0b"]);
-  bed.decide({ kind: "resealed", address: testAddress(1), seal: testSeal(12, 100, 2) });
+  const reseal = (from: number, to: number, set: number) =>
+    bed.decide({
+      kind: "resealed",
+      address: testAddress(1),
+      sealId: testSeal(from).sealId,
+      seal: testSeal(to, 100, set),
+    });
+  reseal(10, 12, 2);
   expect(lookupChunk(bed.map, testAddress(1))).toMatchObject({
     count: 2,
     sealId: testSeal(12).sealId,
   });
   expect(drops()).toEqual(["0b", "0a"]);
+  reseal(10, 13, 3); // what it was read from is not live any more
+  expect(drops()).toEqual(["0b", "0a", "0d"]);
+  reseal(12, 14, 2); // other fragments, same keyset
+  expect(drops()).toEqual(["0b", "0a", "0d", "0c"]);
   const all = listDrops(bed.map, wallTime(9e9), 9);
   expect(bed.decide({ kind: "dropped", drops: all })).toEqual({ kind: "none" });
   expect(drops()).toEqual([]);
   expect(isReferenced(bed.map, testAddress(1), testSeal(10).sealId)).toBe(false);
-  expect(isReferenced(bed.map, testAddress(1), testSeal(12).sealId)).toBe(true);
+  expect(isReferenced(bed.map, testAddress(1), testSeal(14).sealId)).toBe(true);
   const repaired = {
     kind: "repaired",
     address: testAddress(1),
-    sealId: testSeal(12).sealId,
+    sealId: testSeal(14).sealId,
   } as const;
   bed.decide({ ...repaired, missing: 4 });
   expect(lookupChunk(bed.map, testAddress(1))?.missing).toBe(4);

@@ -177,17 +177,26 @@ export type Operation =
         readonly sealId: SealId;
       }[];
     }
-  /** A chunk was sealed again under a newer keyset: it becomes the live one, the other goes to `drop`. */
-  | { readonly kind: "resealed"; readonly address: ChunkAddress; readonly seal: ChunkSeal }
   /**
-   * Small content was sealed again under a newer keyset: where `row` (of `Reference.row`) names it by
+   * A chunk was sealed again, under a newer keyset or as fragments of another profile: if `sealId` is live
+   * still, `seal` becomes the live one and the other goes to `drop`; else `seal` goes there. The address stays.
+   */
+  | {
+      readonly kind: "resealed";
+      readonly address: ChunkAddress;
+      readonly sealId: SealId;
+      /** Of a keyset that is no older. */
+      readonly seal: ChunkSeal;
+    }
+  /**
+   * Small content was sealed again, under a newer keyset or as more copies: where `row` (of `Reference.row`) names it by
    * `sealId` still, `ref` takes its place and the other seal goes to `drop`; else `ref` goes there.
    */
   | {
       readonly kind: "small_resealed";
       readonly row: Uint8Array;
       readonly sealId: SealId;
-      /** Of the same chunk id and size. */
+      /** Of the same chunk id and size, and of a keyset that is no older. */
       readonly ref: SmallRef;
     }
   /** Repair brought the live seal's fragments to `missing`; ignored when another seal is live now. */

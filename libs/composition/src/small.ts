@@ -28,7 +28,7 @@ function replaceIn(
   const old = extents[at];
   if (old?.kind !== "small") return undefined;
   assert(old.size === ref.size, "seals of one chunk hold equally many bytes");
-  assert(ref.keyset > old.keyset, "content is sealed again under a newer keyset");
+  assert(ref.keyset >= old.keyset, "content is never sealed again under an older keyset");
   return { extents: extents.with(at, { ...old, ...ref }), old };
 }
 

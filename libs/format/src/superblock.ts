@@ -16,12 +16,12 @@ const classNumbers: Record<DeviceClass, number> = { nvme: 1, ssd: 2, hdd: 3, cus
 const classes: readonly (DeviceClass | undefined)[] = [undefined, "nvme", "ssd", "hdd", "custom"];
 
 /**
- * `active`: it counts. `evacuating`: read, not written. `away`: it was absent or failed while the rest
- * went on; what it holds is not believed until resynced.
+ * `active`: it counts. `away`: it was absent or failed while the rest went on; what it holds is not
+ * believed until resynced. The number 2 is kept for members that are to be emptied.
  */
-export type MemberState = "active" | "evacuating" | "away";
-const stateNumbers: Record<MemberState, number> = { active: 1, evacuating: 2, away: 3 };
-const states: readonly (MemberState | undefined)[] = [undefined, "active", "evacuating", "away"];
+export type MemberState = "active" | "away";
+const stateNumbers: Record<MemberState, number> = { active: 1, away: 3 };
+const states: readonly (MemberState | undefined)[] = [undefined, "active", undefined, "away"];
 
 export interface PoolMember {
   readonly id: DeviceId;

@@ -1,6 +1,8 @@
 /** For the simulator: the parts of a node that it runs on simulated ports, as the program runs them on real ones. */
 export { collectGarbage, matchOrphans } from "./node/collector.ts";
+export { noteRepairs, repairChunks } from "./node/repairs.ts";
 export { Tenants } from "./node/tenants.ts";
+export { Widening } from "./node/widening.ts";
 export { Budget } from "./object/budget.ts";
 export { ContentReader, DamagedContentError } from "./object/read-content.ts";
 export type { ContentSource, DataPorts, OpenTenant } from "./object/types.ts";

@@ -16,5 +16,6 @@ export {
   fragmentCount,
   fragmentsNeeded,
   ackMin,
+  lossesSurvived,
   smallProfile,
 } from "./profiles.ts";

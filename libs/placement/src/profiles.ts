@@ -17,6 +17,9 @@ export function smallProfile(profile: Profile): Profile {
 /** Fragments that a complete chunk has. */
 export const fragmentCount = (profile: Profile): number =>
   profile.kind === "copies" ? profile.copies : profile.data + profile.parity;
+/** Devices that a complete chunk may lose and be read still. */
+export const lossesSurvived = (profile: Profile): number =>
+  fragmentCount(profile) - fragmentsNeeded(profile);
 /** Fragments that are enough to read it. */
 export const fragmentsNeeded = (profile: Profile): number =>
   profile.kind === "copies" ? 1 : profile.data;

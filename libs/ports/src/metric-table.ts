@@ -72,6 +72,14 @@ export const metricTable = {
     kind: "counter",
     help: "Seals replaced by one of the tenant's newest keyset",
   },
+  kiseki_chunks_widened_total: {
+    kind: "counter",
+    help: "Seals replaced by one of the pool's profile, of content written while devices were out",
+  },
+  kiseki_chunks_narrow: {
+    kind: "gauge",
+    help: "Chunks with less protection than the pool's profile, as last counted",
+  },
   kiseki_seals_old_keyset: { kind: "gauge", help: "Seals under older keysets, as last counted" },
   kiseki_scrub_records_total: { kind: "counter", help: "Records verified by scrub" },
   kiseki_mirror_members: { kind: "gauge", help: "Members that hold every sealed file" },

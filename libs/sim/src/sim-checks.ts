@@ -183,7 +183,7 @@ export function checkReferences(node: SimNode, isWhole: boolean): ReadonlySet<st
   do {
     const from = after;
     const page = tenant.store.view((map) => listReferences(map, from, 1000));
-    for (const { chunkId, sealId, from: table } of page.references) {
+    for (const { chunkId, sealId, from: table, missing } of page.references) {
       // A collection that was cut short may have taken it from the devices already.
       if (table === "drop" || table === "condemned") continue;
       if (world.shape.rots) continue;
@@ -191,6 +191,8 @@ export function checkReferences(node: SimNode, isWhole: boolean): ReadonlySet<st
       const inspection = ports.chunkStore.inspect(chunkId, sealId);
       must(inspection !== undefined, "what is named is in the index");
       must(!isWhole || inspection.missing === 0, "after repair nothing lacks a fragment");
+      const isTold = table !== "chunk" || missing === 0;
+      must(!isWhole || isTold, "after repair the shard knows that nothing lacks a fragment");
     }
     after = page.next;
   } while (after !== undefined);

@@ -21,6 +21,7 @@ import {
   resync,
   scrub,
   setClock,
+  widen,
 } from "./sim-housekeeping.ts";
 import { currentOf, type ModelBucket } from "./sim-model.ts";
 import { must, SimNodeDied, type SimNode } from "./sim-node.ts";
@@ -63,6 +64,7 @@ const acts: readonly (readonly [weight: number, name: string, act: Act])[] = [
   [5, "collect", (_, node) => collect(node)],
   [1, "compact", (_, node) => compact(node)],
   [1, "repair", (_, node) => repair(node)],
+  [1, "widen", (_, node) => widen(node)],
   [1, "scrub", (_, node) => scrub(node)],
   [1, "match orphans", (_, node) => matchAllOrphans(node)],
   [1, "resync device", (_, node) => resync(node)],

@@ -1,8 +1,10 @@
 import type { Prng } from "@kiseki/base";
-import { ChunkStoreError } from "@kiseki/chunk-store";
+import { ChunkStoreError, type SealRef } from "@kiseki/chunk-store";
+import { noteRepairs } from "@kiseki/node/sim";
 import type { DiskFaultRates, SimDisk } from "./sim-disk.ts";
 import { describeSeal } from "./sim-reads.ts";
 import { checkLost, namedOf } from "./sim-checks.ts";
+import { repairAll, widen } from "./sim-housekeeping.ts";
 import { must, type SimNode } from "./sim-node.ts";
 import type { SimShardState } from "./sim-shard-store-state.ts";
 import type { SimTrace } from "./sim-trace.ts";
@@ -210,7 +212,7 @@ export class SimFaults {
   }
 }
 
-/** Losses that every chunk survives: one that was written while devices were out keeps its narrower profile. */
+/** Losses that every chunk survives: one that was written while devices were out stays narrower if no room is left. */
 async function parityOfAll(node: SimNode): Promise<number> {
   let least = Number.POSITIVE_INFINITY;
   await node.ports.chunkStore.matchCandidates(
@@ -232,15 +234,34 @@ export async function heal(node: SimNode): Promise<void> {
   if (world.shape.rots) return void (await chunkStore.scrub());
   for (let round = 0; ; round++) {
     const { faults } = await chunkStore.scrub();
-    const { repaired, lost, waiting: all } = await chunkStore.repair();
+    const { repaired, lost, waiting: all } = await repairAll(node);
     const waiting = namedOf(node, all);
     world.count("faults found by scrub", faults);
     world.count("seals repaired", repaired);
     checkLost(node, lost);
-    if (faults === 0 && waiting.length === 0) return;
+    if (faults === 0 && waiting.length === 0) break;
     const words = waiting.map((ref) => describeSeal(node, ref)).join("; ");
     must(round < 4, `repair ends (${faults} faults, seals wait: ${words})`);
   }
+  await noteRepairs(ports, node.tenant, node.signal);
+  await widenAll(node);
+}
+
+/** What was written while devices were out gets the pool's profile, now that all are there. */
+async function widenAll(node: SimNode): Promise<void> {
+  const { chunkStore } = node.ports;
+  const outcome = await widen(node);
+  if (!/^\d+$/.test(outcome)) return void node.world.count(`widening ends: ${outcome}`);
+  const narrow: SealRef[] = [];
+  await chunkStore.matchCandidates(
+    ({ chunkId, sealId }) => {
+      if (chunkStore.isNarrow(chunkId, sealId)) narrow.push({ chunkId, sealId });
+      return undefined;
+    },
+    { all: true },
+  );
+  const words = namedOf(node, narrow).map((ref) => describeSeal(node, ref));
+  must(words.length === 0, `what was written narrow is widened: ${words.join("; ")}`);
 }
 
 /** Devices that are out come back, or are replaced by blank ones. */

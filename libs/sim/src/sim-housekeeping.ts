@@ -1,6 +1,6 @@
 /** What a node does by itself: each function does it once, counts what came of it and says so in a word. */
 import { ChunkStoreError } from "@kiseki/chunk-store";
-import { collectGarbage, matchOrphans } from "@kiseki/node/sim";
+import { collectGarbage, matchOrphans, repairChunks, Widening } from "@kiseki/node/sim";
 import { checkLost } from "./sim-checks.ts";
 import { pick } from "./sim-choices.ts";
 import type { SimNode } from "./sim-node.ts";
@@ -19,10 +19,28 @@ export async function compact(node: SimNode): Promise<string> {
 }
 
 export async function repair(node: SimNode): Promise<string> {
-  const outcome = await node.alive(node.ports.chunkStore.repair());
+  const outcome = await node.alive(repairAll(node));
   node.world.count("seals repaired", outcome.repaired);
   checkLost(node, outcome.lost);
   return `${outcome.repaired} of ${outcome.repaired + outcome.waiting.length}`;
+}
+
+export const repairAll = (node: SimNode): ReturnType<typeof repairChunks> =>
+  repairChunks(node.ports, () => [node.tenant], { signal: node.signal });
+
+/** Seals again what has a narrower profile than the pool's, if the devices for it are there. */
+export async function widen(node: SimNode): Promise<string> {
+  const { ports, tenant, world } = node;
+  if (!ports.chunkStore.takesWhole) return "skipped";
+  const widening = new Widening({ ports, tenants: { all: [tenant] }, log: { info() {} } });
+  try {
+    const widened = await node.alive(widening.runRound(node.signal));
+    world.count("seals widened", widened);
+    return String(widened);
+  } catch (reason) {
+    if (!(reason instanceof ChunkStoreError)) throw reason;
+    return reason.code;
+  }
 }
 
 export async function scrub(node: SimNode): Promise<string> {

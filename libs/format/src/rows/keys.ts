@@ -199,6 +199,8 @@ export function chunkKey(address: ChunkAddress): Uint8Array {
   const tail = Uint8Array.of(pool >>> 24, pool >>> 16, pool >>> 8, pool, code >> 8, code);
   return joined(table.chunk, address.chunkId, tail);
 }
+/** Of all rows of one chunk, in whichever pool and profile. */
+export const chunkPrefix = (chunk: ChunkId): Uint8Array => joined(table.chunk, chunk);
 /** Says when a seal of the chunk was condemned: from there to its drop row. Behind the chunk's own row. */
 export const condemnedKey = (address: ChunkAddress, seal: SealId): Uint8Array =>
   concatBytes(chunkKey(address), seal);

@@ -3,6 +3,7 @@ import { isAbsolute } from "node:path";
 import { type DeviceId, deviceId, fromUuid, toUuid } from "@kiseki/base";
 import { createDeviceFile, type RepairProgress } from "@kiseki/chunk-store";
 import { RpcError } from "@kiseki/rpc";
+import { repairChunks } from "../node/repairs.ts";
 import { following } from "./following.ts";
 import type { AdminParts } from "./types.ts";
 
@@ -60,13 +61,14 @@ export async function* replaceDevice(
   request: ReplaceRequest,
   signal: AbortSignal,
 ) {
-  const { chunkStore, clock } = parts.node.ports;
+  const { ports, tenants } = parts.node;
+  const { chunkStore, clock } = ports;
   const plan = planReplacement(parts, request);
   let made = "";
   let repaired = 0;
   let lost = 0;
   let waiting = 0;
-  let progress: RepairProgress = { done: 0, total: 0, repaired: 0, lost: 0 };
+  let progress: RepairProgress = { done: 0, total: 0, repaired: 0, lost: 0, completed: undefined };
   const work = async (signal: AbortSignal): Promise<void> => {
     const isThere = await access(plan.path).then(
       () => true,
@@ -76,7 +78,10 @@ export async function* replaceDevice(
     signal.throwIfAborted();
     const replacement = { path: plan.path, force: request.force };
     made = toUuid(await chunkStore.replaceDevice(plan.old, replacement));
-    const outcome = await chunkStore.repair(undefined, (now) => (progress = now), signal);
+    const outcome = await repairChunks(ports, () => tenants.all, {
+      progress: (now) => (progress = now),
+      signal,
+    });
     repaired = outcome.repaired;
     lost = outcome.lost.length;
     waiting = outcome.waiting.length;

@@ -1,5 +1,5 @@
-import type { ChunkStore } from "@kiseki/chunk-store";
 import { SqliteShardStore } from "@kiseki/shard-store";
+import { noteRepairs, repairChunks } from "../node/repairs.ts";
 import type { OpenTenant } from "../object/types.ts";
 import { following } from "./following.ts";
 import type { AdminParts } from "./types.ts";
@@ -20,7 +20,7 @@ interface ScrubState {
 
 /** Reads and checks every record, repairs what is bad, and sums up the shards' rows. */
 export async function* scrub(parts: AdminParts, signal: AbortSignal) {
-  const { chunkStore, clock } = parts.node.ports;
+  const { clock } = parts.node.ports;
   const tenant = await parts.node.openDefaultTenant(signal);
   const state: ScrubState = {
     phase: "devices",
@@ -34,7 +34,7 @@ export async function* scrub(parts: AdminParts, signal: AbortSignal) {
     wrongTables: 0,
   };
   const work = async (signal: AbortSignal): Promise<void> => {
-    await scrubDevices(chunkStore, state, signal);
+    await scrubDevices(parts, state, signal);
     enter(state, "sums");
     state.wrongTables = await checkSums(tenant, state, signal);
   };
@@ -60,7 +60,7 @@ function enter(state: ScrubState, phase: ScrubState["phase"]): void {
 }
 
 async function scrubDevices(
-  chunkStore: ChunkStore,
+  { node: { ports, tenants } }: AdminParts,
   state: ScrubState,
   signal: AbortSignal,
 ): Promise<void> {
@@ -68,15 +68,15 @@ async function scrubDevices(
     state.done = done;
     state.total = total;
   };
-  const { records, faults } = await chunkStore.scrub({ progress, signal });
+  const { records, faults } = await ports.chunkStore.scrub({ progress, signal });
   state.records = records;
   state.bad = faults;
   enter(state, "repair"); // of all that lack fragments: lost ones are in no queue
-  const outcome = await chunkStore.repair(
-    undefined,
-    ({ done, total }) => progress(done, total),
+  const outcome = await repairChunks(ports, () => tenants.all, {
+    progress: ({ done, total }) => progress(done, total),
     signal,
-  );
+  });
+  for (const tenant of [...tenants.all]) await noteRepairs(ports, tenant, signal);
   state.repaired = outcome.repaired;
   state.lost = outcome.lost.length;
   state.waiting = outcome.waiting.length;

@@ -58,6 +58,11 @@ export function findAlerts(parts: AdminParts, isOpen: boolean): readonly string[
       `${status.repairQueued} chunks lack fragments; repair goes on by itself. "kiseki verify" names objects that cannot be repaired.`,
     );
   }
+  if (status.narrow > 0) {
+    alerts.push(
+      `${status.narrow} chunks have less protection than the pool's profile: they were written while devices were out. They are written again by themselves once all devices take content.`,
+    );
+  }
   if (status.damaged > 0) {
     alerts.push(
       `${status.damaged} records were found damaged since the start, and repaired where that was possible; "kiseki verify" names objects that are still damaged.`,
@@ -77,7 +82,6 @@ const deviceAdvice: Readonly<Record<DeviceStatus["state"], string>> = {
   degraded: 'Watch it, and replace it with "kiseki device replace" when its faults grow.',
   failed: 'Replace it with "kiseki device replace".',
   missing: 'Bring it back and restart the node, or replace it with "kiseki device replace".',
-  evacuating: "Its content moves to the others by itself.",
   resyncing: "It is read and compared before it counts again; that goes on by itself.",
 };
 

@@ -1,5 +1,5 @@
 /** A whole node in a folder of its own, with objects put and read through the object path. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { namespaceId, newBytes, operationId, type TenantId } from "@kiseki/base";
 import { lookupObject } from "@kiseki/composition";
@@ -22,11 +22,23 @@ export async function temporaryFolder(): Promise<{ readonly path: string } & Asy
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true, force: true }) };
 }
 
+/** Small blank device files in `path` for `openAt`: a node that makes its own fills them with zeros first. */
+export async function makeDevices(path: string, count: number): Promise<readonly string[]> {
+  const paths = Array.from({ length: count }, (_, number) => `${path}/disk-${number}`);
+  for (const each of paths) {
+    await writeFile(each, "");
+    await truncate(each, 128 * 1024 * 1024);
+  }
+  return paths;
+}
+
 export function openAt(
   path: string,
   onRecoveryCode: (code: string) => void = () => undefined,
+  devices: readonly string[] = [],
 ): Promise<StorageNode> {
   const places = ["--data-dir", `${path}/data`, "--config-dir", `${path}/config`];
+  if (devices.length > 0) places.push("--devices", devices.join(","));
   const sizes = ["--device-size", "128MiB", "--arena-size", "32MiB"];
   const { settings } = parseSettings(serverSettings, {
     words: [...places, "--mirror", `${path}/mirror`, ...sizes],

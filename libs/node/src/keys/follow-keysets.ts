@@ -6,7 +6,7 @@ import type { Logger } from "@kiseki/telemetry";
 import type { Tenants } from "../node/tenants.ts";
 import type { DataPorts } from "../object/types.ts";
 import { countUses, type CountedUse } from "./keyset-use.ts";
-import { resealTenant } from "./reseal.ts";
+import { resealWhere } from "./reseal.ts";
 
 export interface FollowParts {
   readonly ports: DataPorts;
@@ -92,8 +92,12 @@ export class KeysetFollower {
       this.#standings.delete(toHex(id));
       return { hasOld: false, hasMoved: false, left: 0 };
     }
-    const options = { signal, bytesPerSecond: resealBytesPerSecond };
-    const { resealed, unreadable } = await resealTenant(ports, tenant, options);
+    const { resealed, unreadable } = await resealWhere(ports, tenant, {
+      isDue: ({ keyset }) => keyset < current,
+      counter: "kiseki_chunks_resealed_total",
+      bytesPerSecond: resealBytesPerSecond,
+      signal,
+    });
     const old = await countUses(ports.clock, members, tenant, signal);
     this.#standings.set(toHex(id), { current, old, unreadable });
     if (unreadable > 0) {

@@ -1,14 +1,13 @@
-import { type Keyset, millis } from "@kiseki/base";
-import { listReferences, type Reference } from "@kiseki/composition";
+import type { Keyset } from "@kiseki/base";
+import type { Reference } from "@kiseki/composition";
 import type { KeysetUse } from "@kiseki/keys";
 import type { Clock } from "@kiseki/ports";
 import type { MemberSet } from "@kiseki/sealed-sqlite";
 import { filesNamed } from "../node/sealed-files.ts";
 import { shardFileName } from "../node/sealed-shards.ts";
 import type { OpenTenant } from "../object/types.ts";
+import { walkReferences } from "../object/walk-references.ts";
 import { countOldEntries } from "./old-log.ts";
-
-const rowsPerPage = 2048;
 
 /** What lies under one keyset of a tenant, fully counted. */
 export type CountedUse = { readonly [Part in keyof KeysetUse]: number };
@@ -60,18 +59,12 @@ async function countSeals(
   counts: ReadonlyMap<Keyset, Counts>,
   signal: AbortSignal,
 ): Promise<void> {
-  let after: Uint8Array | undefined;
-  do {
-    signal.throwIfAborted();
-    const from = after;
-    const page = tenant.store.view((map) => listReferences(map, from, rowsPerPage));
-    for (const reference of page.references) {
+  for await (const references of walkReferences(clock, tenant, signal)) {
+    for (const reference of references) {
       const count = counts.get(reference.keyset);
       if (count === undefined || reference.from === "condemned") continue; // its drop row comes too
       if (isSmall(reference)) count.smallContents += 1;
       else count.chunks += 1;
     }
-    after = page.next;
-    await clock.sleep(millis(0), signal);
-  } while (after !== undefined);
+  }
 }

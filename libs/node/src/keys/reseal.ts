@@ -10,15 +10,19 @@ import {
   sealId,
 } from "@kiseki/base";
 import { ChunkStoreError, roomFor } from "@kiseki/chunk-store";
-import { listReferences, lookupChunk, type Operation, type Reference } from "@kiseki/composition";
+import { lookupChunk, type Operation, type Reference } from "@kiseki/composition";
 import { chunkShare } from "../object/budget.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
+import { walkReferences } from "../object/walk-references.ts";
 
-/** Rows of one page, and seals that are opened and sealed at once: their commits share batches. */
-const rowsPerPage = 512;
+/** Seals that are opened and sealed at once: their commits share batches. */
 const sealsAtOnce = 8;
 
 export interface ResealOptions {
+  /** Asked for each reference, and for the new seal before it is committed: one that is due still is not kept. */
+  readonly isDue: (seal: Pick<Reference, "chunkId" | "sealId" | "keyset">) => boolean;
+  /** Metric that counts the seals replaced. */
+  readonly counter: "kiseki_chunks_resealed_total" | "kiseki_chunks_widened_total";
   readonly signal: AbortSignal;
   /** Plaintext bytes; what requests do comes first. */
   readonly bytesPerSecond: number;
@@ -31,26 +35,21 @@ export interface ResealOutcome {
   readonly unreadable: number;
 }
 
-type Fate = "resealed" | "gone" | "unreadable";
+type Fate = "resealed" | "gone" | "unreadable" | "waiting";
 
 /**
- * Seals all that the tenant's shard names under keysets older than the current one again under it: same chunk
- * id, new seal; the change that makes the new seal live sends the old one to `drop` (KEYS §1). Ends
+ * Seals what the tenant's shard names and is due again, under the current keyset and as the pool writes now:
+ * same chunk id, new seal; the change that makes the new seal live sends the old one to `drop` (KEYS §1). Ends
  * early when the tenant closes or `signal` aborts, and goes on where it is begun again: what is done is done.
  */
-export async function resealTenant(
+export async function resealWhere(
   ports: DataPorts,
   tenant: OpenTenant,
   options: ResealOptions,
 ): Promise<ResealOutcome> {
-  const { current } = tenant.keys("read");
   let [resealed, unreadable] = [0, 0];
-  let after: Uint8Array | undefined;
-  do {
-    options.signal.throwIfAborted();
-    const from = after;
-    const page = tenant.store.view((map) => listReferences(map, from, rowsPerPage));
-    const old = page.references.filter((reference) => isToReseal(reference, current));
+  for await (const references of walkReferences(ports.clock, tenant, options.signal)) {
+    const old = references.filter((each) => isNaming(each) && options.isDue(each));
     for (let at = 0; at < old.length; at += sealsAtOnce) {
       const group = old.slice(at, at + sealsAtOnce);
       const fates = await resealGroup(ports, tenant, group, options);
@@ -58,32 +57,31 @@ export async function resealTenant(
       unreadable += fates.filter((fate) => fate === "unreadable").length;
       options.progress?.(resealed);
     }
-    after = page.next;
-    await ports.clock.sleep(millis(0), options.signal); // requests go on between pages
-  } while (after !== undefined);
+  }
   return { resealed, unreadable };
 }
 
-const isToReseal = ({ from, keyset }: Reference, current: Keyset): boolean =>
-  keyset < current && (from === "chunk" || from === "cold" || from === "manifest");
+const isNaming = ({ from }: Reference): boolean =>
+  from === "chunk" || from === "cold" || from === "manifest";
 
 /** One group at no more than the rate asked for. */
 async function resealGroup(
   ports: DataPorts,
   tenant: OpenTenant,
   group: readonly Reference[],
-  { signal, bytesPerSecond }: ResealOptions,
+  options: ResealOptions,
 ): Promise<readonly Fate[]> {
   const { clock, metrics } = ports;
+  const { signal, bytesPerSecond, counter } = options;
   const begun = clock.monotonic();
   const settled = await Promise.allSettled(
-    group.map((reference) => resealOne(ports, tenant, reference, signal)),
+    group.map((reference) => resealOne(ports, tenant, reference, options)),
   );
   const fates = settled.map((outcome) => {
     if (outcome.status === "rejected") throw outcome.reason;
     return outcome.value;
   });
-  metrics.add("kiseki_chunks_resealed_total", fates.filter((fate) => fate === "resealed").length);
+  metrics.add(counter, fates.filter((fate) => fate === "resealed").length);
   const size = group.reduce((sum, each) => sum + each.size, 0);
   const rest = (size / bytesPerSecond) * 1000 - (clock.monotonic() - begun);
   if (rest >= 1) await clock.sleep(millis(Math.ceil(rest)), signal);
@@ -101,7 +99,7 @@ async function resealOne(
   ports: DataPorts,
   tenant: OpenTenant,
   reference: Reference,
-  signal: AbortSignal,
+  { isDue, signal }: ResealOptions,
 ): Promise<Fate> {
   const { budget, datapath } = ports;
   const { size } = reference;
@@ -115,6 +113,10 @@ async function resealOne(
   if (typeof offset !== "number") return offset;
   const stored = await storeNew(ports, tenant, reference, { lease, offset, size }, signal);
   failpoint("reseal-stored");
+  if (isDue({ ...stored.stored, keyset: stored.keyset })) {
+    ports.chunkStore.remove([stored.stored]); // a device went meanwhile
+    return "waiting";
+  }
   await commitNew(ports, tenant, stored);
   failpoint("reseal-committed");
   return "resealed";
@@ -180,8 +182,8 @@ async function storeNew(
     const address = { chunkId, pool: reference.pool, profile: reference.profile };
     const operation: Operation = isSmall
       ? { kind: "small_resealed", row, sealId: old, ref }
-      : { kind: "resealed", address, seal };
-    return { id, operation, stored: { chunkId, sealId: fresh } };
+      : { kind: "resealed", address, sealId: old, seal };
+    return { id, operation, stored: { chunkId, sealId: fresh }, keyset: keys.current };
   } finally {
     crypto.wipe(dek);
   }
@@ -189,7 +191,8 @@ async function storeNew(
 interface Resealed {
   readonly id: ReturnType<typeof operationId>;
   readonly operation: Operation;
-  readonly stored: { readonly chunkId: Reference["chunkId"]; readonly sealId: Reference["sealId"] };
+  readonly stored: Pick<Reference, "chunkId" | "sealId">;
+  readonly keyset: Keyset;
 }
 
 /** @throws when the shard does not take it; then what was stored goes again, unless a bug hides whether it did. */

@@ -1,14 +1,14 @@
-import { failpoint, millis, toHex, wallTime } from "@kiseki/base";
-import { type Drop, hasReclaim, listDrops, listReferences } from "@kiseki/composition";
+import { failpoint, toHex, wallTime } from "@kiseki/base";
+import { type Drop, hasReclaim, listDrops } from "@kiseki/composition";
 import { dropKey } from "@kiseki/format";
 import type { Clock, MapReader } from "@kiseki/ports";
 import { newOperationId } from "../gateway/scope.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
+import { walkReferences } from "../object/walk-references.ts";
 
 const dropsPerRound = 512;
 /** What is condemned is, whatever the clock says: it may have been set back since. */
 const everything = wallTime(Number.MAX_SAFE_INTEGER);
-const referencesPerPage = 4096;
 
 /**
  * One round of garbage collection for one tenant: frees what large deletions left, then deletes condemned
@@ -78,23 +78,17 @@ export async function matchOrphans(
   return chunkStore.matchCandidates(({ sealId }) => named.get(toHex(sealId)), { all, signal });
 }
 
-/** Walks everything that the shard names, a page at a time, and marks what of it is asked for. */
+/** Walks everything that the shard names and marks what of it is asked for. */
 async function markNamed(
   clock: Clock,
   tenant: OpenTenant,
   named: Map<string, boolean>,
   signal: AbortSignal,
 ): Promise<void> {
-  let after: Uint8Array | undefined;
-  do {
-    signal.throwIfAborted();
-    const from = after;
-    const page = tenant.store.view((map) => listReferences(map, from, referencesPerPage));
-    for (const { sealId } of page.references) {
+  for await (const references of walkReferences(clock, tenant, signal)) {
+    for (const { sealId } of references) {
       const seal = toHex(sealId);
       if (named.has(seal)) named.set(seal, true);
     }
-    after = page.next;
-    await clock.sleep(millis(0), signal); // requests go on between pages
-  } while (after !== undefined);
+  }
 }

@@ -3,8 +3,10 @@ import type { Logger } from "@kiseki/telemetry";
 import type { DataPorts } from "../object/types.ts";
 import type { KeysetFollower } from "../keys/follow-keysets.ts";
 import { collectGarbage, matchOrphans } from "./collector.ts";
+import { noteRepairs, repairChunks } from "./repairs.ts";
 import type { SpaceWatch } from "./space.ts";
 import type { Tenants } from "./tenants.ts";
+import { Widening } from "./widening.ts";
 
 export interface HousekeepingParts {
   readonly ports: DataPorts;
@@ -17,11 +19,13 @@ export interface HousekeepingParts {
 }
 
 const spaceMs = millis(1000);
+const resyncMs = millis(1000);
 const repairMs = millis(2000);
 const compactMs = millis(10_000);
 const checkpointMs = millis(60_000);
 const orphanMs = millis(15_000);
 const keysetMs = millis(1000);
+const wideningMs = millis(1000);
 const scrubPauseMs = millis(60_000);
 
 /** What a node does by itself: collection, repair, compaction, scrub, checkpoints. One loop each, until disposed. */
@@ -29,6 +33,9 @@ export class Housekeeping implements AsyncDisposable {
   readonly #parts: HousekeepingParts;
   readonly #abort = new AbortController();
   readonly #loops: Promise<void>[] = [];
+  readonly #resynced = new Set<string>();
+  /** Chunks may lack fragments that no queue names: it is gone with each process, and holds only so many. */
+  #isThinUnknown = true;
 
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
@@ -36,6 +43,7 @@ export class Housekeeping implements AsyncDisposable {
     this.#repeat("space", spaceMs, () => this.#watch());
     this.#repeat("collection", millis(parts.collectSeconds * 1000), () => this.#collect());
     this.#repeat("repair", repairMs, () => this.#repair());
+    this.#repeat("resync", resyncMs, () => this.#resync());
     this.#repeat("compaction", compactMs, async () => {
       await chunkStore.compact({ signal: this.#abort.signal });
     });
@@ -45,6 +53,8 @@ export class Housekeeping implements AsyncDisposable {
       await matchOrphans(parts.ports, parts.tenants.all, { signal: this.#abort.signal });
     });
     this.#repeat("keysets", keysetMs, () => parts.keysets.runWhenDue(this.#abort.signal));
+    const widening = new Widening(parts);
+    this.#repeat("widening", wideningMs, () => widening.runWhenDue(this.#abort.signal));
     this.#repeat("scrub", scrubPauseMs, () => this.#scrub());
   }
 
@@ -78,7 +88,10 @@ export class Housekeeping implements AsyncDisposable {
     const seconds = this.#parts.scrubHours * 3600;
     const { signal } = this.#abort;
     await chunkStore.scrub({ bytesPerSecond: Math.max(1, Math.ceil(living / seconds)), signal });
-    await matchOrphans(this.#parts.ports, this.#parts.tenants.all, { all: true, signal });
+    const { ports, tenants } = this.#parts;
+    await matchOrphans(ports, tenants.all, { all: true, signal });
+    for (const tenant of [...tenants.all]) await noteRepairs(ports, tenant, signal);
+    this.#isThinUnknown = true;
   }
 
   async #collect(): Promise<void> {
@@ -92,14 +105,37 @@ export class Housekeeping implements AsyncDisposable {
   }
 
   async #repair(): Promise<void> {
-    const { chunkStore } = this.#parts.ports;
-    if (chunkStore.status().repairQueued === 0) return;
-    const outcome = await chunkStore.repair(undefined, undefined, this.#abort.signal);
+    const { ports, tenants } = this.#parts;
+    const isUnknown = this.#isThinUnknown;
+    const refs = isUnknown ? undefined : ports.chunkStore.repairQueue();
+    if (refs?.length === 0) return;
+    const { signal } = this.#abort;
+    this.#isThinUnknown = false; // before: a scrub may ask again meanwhile
+    let outcome;
+    try {
+      outcome = await repairChunks(ports, () => tenants.all, { refs, signal });
+    } catch (reason) {
+      this.#isThinUnknown ||= isUnknown;
+      throw reason;
+    }
     if (outcome.repaired === 0 && outcome.lost.length === 0) return;
     this.#parts.log.info(
       { repaired: outcome.repaired, lost: outcome.lost.length, waiting: outcome.waiting.length },
       "repaired",
     );
+  }
+
+  /** Devices that were away and were there again at the start are read and compared, once each. */
+  async #resync(): Promise<void> {
+    const { ports, log } = this.#parts;
+    for (const { id, state, path } of ports.chunkStore.status().devices) {
+      if (state !== "missing" || path === undefined || this.#resynced.has(toHex(id))) continue;
+      this.#resynced.add(toHex(id));
+      await ports.chunkStore.resyncDevice({ path });
+      this.#isThinUnknown = true;
+      const now = ports.chunkStore.status().devices.find((device) => device.path === path);
+      log.info({ device: path, state: now?.state }, "a device that was away is compared");
+    }
   }
 
   async #watch(): Promise<void> {

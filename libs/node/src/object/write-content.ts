@@ -219,9 +219,7 @@ class ContentWriter {
     const address = { chunkId: id, pool: 0, profile };
     const live = this.#tenant.store.view((map) => lookupChunk(map, address));
     if (live === undefined || live.size !== size) return undefined;
-    // A seal that was committed with fragments lacking counts as soon as repair has completed it.
-    const isWhole = live.missing === 0 || chunkStore.inspect(id, live.sealId)?.missing === 0;
-    if (!isWhole) return undefined;
+    if (live.missing > 0) return undefined; // until repair has told the shard
     if (live.keyset !== this.#tenant.keys("write").current) return undefined;
     return chunkStore.has(id, live.sealId) ? { ...address, pinned: live.sealId } : undefined;
   }

@@ -239,7 +239,7 @@ export type Device = Message<"kiseki.v1.Device"> & {
   path: string;
 
   /**
-   * healthy, degraded, failed, missing, evacuating or resyncing
+   * healthy, degraded, failed, missing or resyncing
    *
    * @generated from field: string state = 3;
    */
