@@ -2,6 +2,7 @@ import { afterEach, expect, test } from "bun:test";
 import { concatBytes, type Millis, millis, newBytes, wallTime } from "@kiseki/base";
 import { httpLimitsDefault } from "@kiseki/http";
 import type { Clock, Metrics } from "@kiseki/ports";
+import { selfSigned } from "./self-signed.test-helper.ts";
 import { serveFront } from "./serve-front.ts";
 import {
   BodyError,
@@ -10,7 +11,6 @@ import {
   type FrontLimits,
   type FrontRequest,
   type FrontResponse,
-  type FrontTls,
 } from "./types.ts";
 
 /** Time that stands still until it is told to go on. */
@@ -165,13 +165,6 @@ class RawClient {
 const get = (target: string, rest = ""): string =>
   `GET ${target} HTTP/1.1\r\nHost: h\r\n${rest}\r\n`;
 const dated = "Date: Fri, 20 Nov 2026 00:00:00 GMT\r\n";
-
-async function selfSigned(): Promise<FrontTls> {
-  return {
-    certificate: await Bun.file(`${import.meta.dir}/testdata/certificate.pem`).text(),
-    key: await Bun.file(`${import.meta.dir}/testdata/key.pem`).text(),
-  };
-}
 
 /** Answers the target and the body's size. */
 async function echo(request: FrontRequest): Promise<FrontResponse> {
