@@ -11,6 +11,7 @@ import {
   type FrontLimits,
   type FrontRequest,
   type FrontResponse,
+  type FrontTls,
 } from "./types.ts";
 
 /** Time that stands still until it is told to go on. */
