@@ -59,22 +59,9 @@ export interface NewObject {
 export function placeObject(step: Step, target: Target, object: NewObject): Answer | Refusal {
   const closed = reachTarget(step, target);
   if (closed !== undefined) return closed;
-  const { now } = step.context;
   displaceCurrent(step, target);
-  const entry: ObjectEntry = {
-    kind: "object",
-    inode: allocateInode(step),
-    version: allocateVersion(step),
-    isNull: target.namespace.versioning !== "enabled",
-    home: undefined,
-    size: object.size,
-    etag: object.etag,
-    modified: now,
-    created: now,
-    mode: objectMode,
-    uid: 0,
-    gid: 0,
-  };
+  const { size, etag } = object;
+  const entry = newEntry(step, target, { kind: "object", size, etag, mode: objectMode });
   addCurrent(step, target, entry);
   putCold(step, target, entry, { content: object.content, attributes: object.attributes });
   settleTarget(step, target);
@@ -82,10 +69,30 @@ export function placeObject(step: Step, target: Target, object: NewObject): Answ
     kind: "object",
     etag: entry.etag,
     size: entry.size,
-    modified: now,
+    modified: entry.modified,
     version: entry.version,
     isNull: entry.isNull,
     checksums: object.attributes.checksums,
+  };
+}
+
+/** A version that this operation makes, with a number and an inode of its own. */
+function newEntry(
+  step: Step,
+  target: Target,
+  parts: Pick<ObjectEntry, "kind" | "size" | "etag" | "mode">,
+): ObjectEntry {
+  const { now } = step.context;
+  return {
+    ...parts,
+    inode: allocateInode(step),
+    version: allocateVersion(step),
+    isNull: target.namespace.versioning !== "enabled",
+    home: undefined,
+    modified: now,
+    created: now,
+    uid: 0,
+    gid: 0,
   };
 }
 
@@ -148,22 +155,8 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
 function addMarker(step: Step, target: Target): Answer | Refusal {
   const closed = reachTarget(step, target);
   if (closed !== undefined) return closed;
-  const { now } = step.context;
   displaceCurrent(step, target);
-  const marker: ObjectEntry = {
-    kind: "delete_marker",
-    inode: allocateInode(step),
-    version: allocateVersion(step),
-    isNull: target.namespace.versioning === "suspended",
-    home: undefined,
-    size: 0,
-    etag: noEtag,
-    modified: now,
-    created: now,
-    mode: 0,
-    uid: 0,
-    gid: 0,
-  };
+  const marker = newEntry(step, target, { kind: "delete_marker", size: 0, etag: noEtag, mode: 0 });
   addOld(step, target, marker);
   settleTarget(step, target);
   return {
