@@ -25,6 +25,25 @@ function analyze(...words: string[]): { code: number; output: string } {
   return { code: exitCode, output: `${stdout.toString()}${stderr.toString()}` };
 }
 
+/** What spec §12.4 asks of the unit; `StateDirectory` makes the data directory writable under `ProtectSystem`. */
+const asked = [
+  "NoNewPrivileges=yes",
+  "ProtectSystem=strict",
+  "PrivateTmp=yes",
+  "LimitCORE=0",
+  "LimitMEMLOCK=infinity",
+  "LimitNOFILE=65536",
+  "StateDirectory=kiseki kiseki-config",
+  "Restart=on-failure",
+] as const;
+
+test("kiseki-server.service sets what the specification lists, and keeps data where it may write", async () => {
+  const lines = (await Bun.file(unitPath).text()).split("\n");
+  expect(asked.filter((line) => !lines.includes(line))).toEqual([]);
+  const folders = lines.flatMap((line) => /^Environment=KISEKI_\w+_DIR=(.*)/.exec(line)?.[1] ?? []);
+  expect(folders).toEqual(["/var/lib/kiseki", "/var/lib/kiseki-config"]);
+});
+
 test.skipIf(!hasSystemd)("kiseki-server.service is what systemd understands", async () => {
   await using unit = await place();
   const { code, output } = analyze("verify", unit.path);
