@@ -561,6 +561,21 @@ test("serveFront() takes bodies over TLS, and stops though the client stays", as
   expect(front.connectionCount).toBe(0);
 });
 
+test("serveFront() counts a TLS client from its connect on, and cuts it when no handshake comes", async () => {
+  const { front, clock } = serve(echo, {}, await selfSigned());
+  const silent = await RawClient.open(front.port);
+  const half = await RawClient.open(front.port);
+  half.send("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"); // the beginning of a ClientHello
+  await until(() => front.connectionCount === 2, "both");
+  await clock.advance(9500);
+  expect(silent.isEnded || half.isEnded).toBe(false);
+  await clock.advance(1000);
+  await silent.ends();
+  await half.ends();
+  await clock.advance(2500);
+  await until(() => front.connectionCount === 0, "all closed");
+});
+
 test("serveFront() refuses connections over the limit", async () => {
   const { front } = serve(echo, { connectionCountMax: 1 });
   const first = await RawClient.open(front.port);

@@ -106,6 +106,8 @@ function listen(connections: Connections): Bun.TCPSocketListener<Connection | un
         // Before its handshake a TLS client understands no answer.
         connections.guard(connection, (it) => (tls === undefined ? it.refuse() : it.cut()));
       },
+      // Its being there makes Bun tell `open` at the connect, so that who never ends a handshake is timed and counted.
+      handshake() {},
       data(socket, source) {
         connections.guard(socket.data, (it) => it.arrived(source));
       },
