@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -67,6 +68,14 @@ export class Tools {
     });
   }
 
+  get #place() {
+    return {
+      cwd: this.folder,
+      env: this.#environment,
+      stdout: "pipe",
+      stderr: "pipe",
+    } as const;
+  }
   aws(...words: readonly string[]): Promise<string> {
     return this.run([pythonProgram("aws"), ...words]);
   }
@@ -103,13 +112,27 @@ export class Tools {
   }
 
   start(words: readonly string[]): Subprocess<"ignore", "pipe", "pipe"> {
-    return Bun.spawn([...words], {
-      cwd: this.folder,
-      env: this.#environment,
-      stdin: "ignore",
-      stdout: "pipe",
-      stderr: "pipe",
-    });
+    return Bun.spawn([...words], { ...this.#place, stdin: "ignore" });
+  }
+  /** aws-cli with a body on its standard input. @throws {Error} with the output unless the exit status is 0. */
+  async awsFrom(body: Iterable<Uint8Array>, ...words: readonly string[]): Promise<void> {
+    const child = Bun.spawn([awsProgram(), ...words], { ...this.#place, stdin: "pipe" });
+    const output = new Response(child.stderr).text();
+    for (const piece of body) {
+      child.stdin.write(piece);
+      await child.stdin.flush();
+    }
+    await child.stdin.end();
+    if ((await child.exited) !== 0) throw new Error(`aws ${words.join(" ")}: ${await output}`);
+  }
+  /** aws-cli that writes an object to its standard output; the SHA-256 of that. @throws {Error} as `awsFrom`. */
+  async hashFromAws(...words: readonly string[]): Promise<string> {
+    const child = this.startAws(...words);
+    const output = new Response(child.stderr).text();
+    const hash = createHash("sha256");
+    for await (const piece of child.stdout) hash.update(piece);
+    if ((await child.exited) !== 0) throw new Error(`aws ${words.join(" ")}: ${await output}`);
+    return hash.digest("hex");
   }
   startAws(...words: readonly string[]): Subprocess<"ignore", "pipe", "pipe"> {
     return this.start([pythonProgram("aws"), ...words]);
