@@ -61,9 +61,11 @@ export async function listenRpc(
       reason instanceof Error ? reason : { name: "unknown", message: "", stack: undefined };
     log.error({ method, error: `${name}: ${message}`, stack }, "an administration call failed");
   };
+  const onCall = (rpc: string, outcome: string): void =>
+    node.ports.metrics.add("kiseki_storage_admin_calls_total", 1, { rpc, outcome });
   const serve = (listeners: readonly RpcListener[]): Promise<RpcServer> =>
     openListener(rpcListener, settings.dataAddress, () =>
-      serveNodeAdmin(backend, { listeners, onInternal }),
+      serveNodeAdmin(backend, { listeners, onInternal, onCall }),
     );
   const local: RpcListener = { kind: "local", path: node.storage.config.file(adminSocketName) };
   try {

@@ -44,7 +44,7 @@ export const metricTable = {
     help: "Operations in one batch",
     buckets: [1, 2, 4, 8, 16, 32, 64, 128, 256],
   },
-  kiseki_shard_delta_count: { kind: "counter", help: "Deltas committed" },
+  kiseki_shard_delta_count: { kind: "counter", help: "Deltas committed", labels: ["shard"] },
   kiseki_pool_capacity_total_bytes: {
     kind: "gauge",
     help: "Size of the devices",
@@ -89,6 +89,11 @@ export const metricTable = {
   },
   kiseki_key_rotation_total: { kind: "counter", help: "Rotations of masters and KEKs" },
   kiseki_crypto_shred_total: { kind: "counter", help: "KEKs destroyed" },
+  kiseki_storage_admin_calls_total: {
+    kind: "counter",
+    help: "Administration calls ended: ok, client_error, server_error, unimplemented",
+    labels: ["rpc", "outcome"],
+  },
   kiseki_gateway_connections: { kind: "gauge", help: "Open connections of the S3 listener" },
   kiseki_auth_failures_total: { kind: "counter", help: "Requests refused", labels: ["code"] },
 } as const satisfies Record<string, MetricRow>;

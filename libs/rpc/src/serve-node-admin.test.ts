@@ -47,9 +47,11 @@ async function serve(calls: Partial<NodeAdminBackend>): Promise<{
   readonly server: RpcServer;
   readonly targets: Readonly<Record<"local" | "tls", NodeAdminTarget>>;
   readonly internal: string[];
+  readonly ended: string[];
 }> {
   const path = join(folder, `${crypto.randomUUID().slice(0, 8)}.sock`);
   const internal: string[] = [];
+  const ended: string[] = [];
   const door = { kind: "token", token: "open sesame" } as const;
   const tls = {
     kind: "tls",
@@ -62,10 +64,11 @@ async function serve(calls: Partial<NodeAdminBackend>): Promise<{
   const server = await serveNodeAdmin(backendOf(calls), {
     listeners: [{ kind: "local", path }, tls],
     onInternal: (method) => internal.push(method),
+    onCall: (method, outcome) => ended.push(`${method} ${outcome}`),
   });
   const endpoint = `https://127.0.0.1:${server.port}`;
   const over = { kind: "tls", endpoint, authority: certificate, token: door.token } as const;
-  return { server, internal, targets: { local: { kind: "local", path }, tls: over } };
+  return { server, internal, ended, targets: { local: { kind: "local", path }, tls: over } };
 }
 
 async function codeOf(work: Promise<unknown>): Promise<string> {
@@ -80,7 +83,7 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
 
 for (const way of ["local", "tls"] as const) {
   test(`serveNodeAdmin() over ${way}: answers, refuses by code, keeps secrets of bugs`, async () => {
-    const { server, targets, internal } = await serve({
+    const { server, targets, internal, ended } = await serve({
       getVersion: async () => ({ version: "1.2.3" }),
       deleteBucket: () => Promise.reject(new RpcError("not_empty", "It holds objects")),
     });
@@ -90,6 +93,7 @@ for (const way of ["local", "tls"] as const) {
     expect(await codeOf(client.deleteBucket({ name: "a" }))).toBe("not_empty: It holds objects");
     expect(await codeOf(client.getStatus({}))).toBe("internal: Internal error");
     expect(internal).toEqual(["getStatus"]);
+    expect(ended).toEqual(["GetVersion ok", "DeleteBucket client_error", "GetStatus server_error"]);
   });
 
   test(`serveNodeAdmin() over ${way}: the backend learns that a stream's caller has gone`, async () => {
@@ -182,7 +186,7 @@ test("serveNodeAdmin() ends streams when it is disposed of, and takes its socket
 test("serveNodeAdmin() takes over a dead node's socket, never a living one's or another file", async () => {
   const path = join(folder, "stale.sock");
   const listeners = [{ kind: "local", path }] as const;
-  const options = { listeners, onInternal: () => undefined };
+  const options = { listeners, onInternal: () => undefined, onCall: () => undefined };
   const dead = createServer().listen(path);
   await new Promise((resolve) => dead.once("listening", resolve));
   const start = () => serveNodeAdmin(backendOf({}), options);

@@ -6,6 +6,7 @@ import { connect, type Socket } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { type NodeAdminBackend, nodeAdminRoutes } from "./backend.ts";
+import { type CallOutcome, countCalls } from "./count-calls.ts";
 import { RpcError } from "./rpc-error.ts";
 
 /** A request message may have so many bytes; nothing of the service needs more. */
@@ -51,6 +52,8 @@ export interface ServeOptions {
   readonly listeners: readonly RpcListener[];
   /** Told of what was answered "Internal error": bugs, mostly. */
   readonly onInternal: (method: string, reason: unknown) => void;
+  /** Told of each call when it has ended. */
+  readonly onCall: (method: string, outcome: CallOutcome) => void;
 }
 
 /**
@@ -70,6 +73,7 @@ export async function serveNodeAdmin(
         isAllowed: doorOf(listener),
         onInternal: options.onInternal,
       }),
+      interceptors: [countCalls(options.onCall)],
       connect: true,
       grpc: true,
       grpcWeb: false,

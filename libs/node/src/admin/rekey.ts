@@ -45,10 +45,14 @@ export async function listKeysets(parts: AdminParts, word: string, signal: Abort
 }
 
 export function rotateMaster({ node }: AdminParts) {
-  return { epoch: BigInt(node.storage.tenantKeys.rotateMaster()) };
+  const epoch = BigInt(node.storage.tenantKeys.rotateMaster());
+  node.ports.metrics.add("kiseki_key_rotation_total", 1);
+  return { epoch };
 }
 
 export async function rotateKek(parts: AdminParts, word: string, signal: AbortSignal) {
   const tenant = findTenant(parts, word);
-  return { version: await parts.node.storage.tenantKeys.rotateKek(tenant, signal) };
+  const version = await parts.node.storage.tenantKeys.rotateKek(tenant, signal);
+  parts.node.ports.metrics.add("kiseki_key_rotation_total", 1);
+  return { version };
 }

@@ -1,4 +1,4 @@
-import { millis, toHex } from "@kiseki/base";
+import { millis, type TenantId, toHex, toUuid } from "@kiseki/base";
 import type { Logger } from "@kiseki/telemetry";
 import type { DataPorts } from "../object/types.ts";
 import type { KeysetFollower } from "../keys/follow-keysets.ts";
@@ -6,6 +6,7 @@ import { collectGarbage, matchOrphans } from "./collector.ts";
 import { noteRepairs, repairChunks } from "./repairs.ts";
 import type { SpaceWatch } from "./space.ts";
 import type { Tenants } from "./tenants.ts";
+import type { HealthWatch } from "./watch-health.ts";
 import { Widening } from "./widening.ts";
 
 export interface HousekeepingParts {
@@ -13,6 +14,7 @@ export interface HousekeepingParts {
   readonly tenants: Tenants;
   readonly space: SpaceWatch;
   readonly keysets: KeysetFollower;
+  readonly health: HealthWatch;
   readonly log: Logger;
   readonly collectSeconds: number;
   readonly scrubHours: number;
@@ -84,7 +86,7 @@ export class Housekeeping implements AsyncDisposable {
   /** One round over every record, spread over the interval; then what nobody names any more goes. */
   async #scrub(): Promise<void> {
     const { chunkStore } = this.#parts.ports;
-    const { living } = totals(chunkStore.status().devices);
+    const living = chunkStore.status().devices.reduce((sum, device) => sum + device.living, 0);
     const seconds = this.#parts.scrubHours * 3600;
     const { signal } = this.#abort;
     await chunkStore.scrub({ bytesPerSecond: Math.max(1, Math.ceil(living / seconds)), signal });
@@ -96,11 +98,23 @@ export class Housekeeping implements AsyncDisposable {
 
   async #collect(): Promise<void> {
     for (const { id } of this.#parts.tenants.all) {
-      const tenant = await this.#parts.tenants.open(id, "write", this.#abort.signal);
-      let deleted = 1;
-      while (deleted > 0 && !this.#abort.signal.aborted) {
-        deleted = await collectGarbage(this.#parts.ports, tenant);
+      try {
+        await this.#collectOf(id);
+      } catch (reason) {
+        if (this.#abort.signal.aborted) return;
+        // A tenant whose keys do not answer keeps its own garbage; the others' goes.
+        const fields = { work: "collection", tenant: toUuid(id), error: describe(reason) };
+        this.#parts.log.warn(fields, "a tenant is passed over, tries again");
       }
+    }
+  }
+
+  async #collectOf(id: TenantId): Promise<void> {
+    const { ports, tenants } = this.#parts;
+    const tenant = await tenants.open(id, "write", this.#abort.signal);
+    let deleted = 1;
+    while (deleted > 0 && !this.#abort.signal.aborted) {
+      deleted = await collectGarbage(ports, tenant);
     }
   }
 
@@ -140,32 +154,8 @@ export class Housekeeping implements AsyncDisposable {
 
   async #watch(): Promise<void> {
     await this.#parts.space.refresh();
-    const { metrics, chunkStore } = this.#parts.ports;
-    const { devices } = chunkStore.status();
-    const { size, used } = totals(devices);
-    metrics.set("kiseki_pool_capacity_total_bytes", size, { pool: "default" });
-    metrics.set("kiseki_pool_capacity_used_bytes", used, { pool: "default" });
-    for (const { id, state } of devices) {
-      metrics.set("kiseki_device_state", state === "healthy" ? 1 : 0, {
-        device: toHex(id),
-        state: "healthy",
-      });
-    }
+    this.#parts.health.look();
   }
-}
-
-function totals(devices: ReturnType<DataPorts["chunkStore"]["status"]>["devices"]): {
-  readonly size: number;
-  readonly used: number;
-  readonly living: number;
-} {
-  let [size, used, living] = [0, 0, 0];
-  for (const device of devices) {
-    size += device.size;
-    used += device.used;
-    living += device.living;
-  }
-  return { size, used, living };
 }
 
 const describe = (reason: unknown): string =>

@@ -15,6 +15,7 @@ import { openStorage, type Storage, type StorageParts } from "./open-storage.ts"
 import { sealedShards } from "./sealed-shards.ts";
 import { SpaceWatch } from "./space.ts";
 import { Tenants } from "./tenants.ts";
+import { HealthWatch } from "./watch-health.ts";
 
 /** A storage node at work, without its listeners. */
 export interface StorageNode extends AsyncDisposable {
@@ -82,12 +83,19 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
   await openFirst(openDefaultTenant, log);
   const { members } = storage;
   const keysets = new KeysetFollower({ ports, tenants, tenantKeys, members, log });
+  const health = new HealthWatch({
+    metrics,
+    log,
+    status: () => chunkStore.status(),
+    members: () => members.status(),
+  });
   building.use(
     new Housekeeping({
       ports,
       tenants,
       space,
       keysets,
+      health,
       log,
       collectSeconds: settings.collectSeconds,
       scrubHours: settings.scrubHours,

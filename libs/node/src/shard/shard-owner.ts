@@ -1,5 +1,13 @@
 import type { Epoch, Keyset, OperationId, Prng, ShardId, TenantId } from "@kiseki/base";
-import { assert, AssertionError, BoundedQueue, failpoint, logIndex, wallTime } from "@kiseki/base";
+import {
+  assert,
+  AssertionError,
+  BoundedQueue,
+  failpoint,
+  logIndex,
+  toUuid,
+  wallTime,
+} from "@kiseki/base";
 import {
   type Answer,
   apply,
@@ -119,6 +127,7 @@ export class ShardOwner {
   #held: Waiting | undefined;
   #running: Promise<void> | undefined;
   #isClosed = false;
+  readonly #metricLabels: { readonly shard: string };
 
   private constructor(ports: OwnerPorts, options: OwnerOptions, chain: LogChain) {
     this.#ports = ports;
@@ -126,6 +135,7 @@ export class ShardOwner {
     this.#queue = new BoundedQueue(options.queueMax);
     this.#chain = chain;
     this.#hlc = firstHlc(options.node);
+    this.#metricLabels = { shard: toUuid(options.shard) };
   }
 
   /** Appends the epoch entry of this start: from then on nobody of an older epoch can commit. */
@@ -303,7 +313,7 @@ export class ShardOwner {
     this.#chain = packed.next;
     metrics.observe("kiseki_shard_commit_seconds", (clock.monotonic() - started) / 1000);
     metrics.observe("kiseki_shard_batch_operations", batch.answers.length);
-    metrics.add("kiseki_shard_delta_count", batch.deltas.length);
+    metrics.add("kiseki_shard_delta_count", batch.deltas.length, this.#metricLabels);
     this.#truncate();
   }
 
