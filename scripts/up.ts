@@ -5,7 +5,7 @@
 import { existsSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { parseSize } from "../libs/node/src/config/setting.ts";
-import { describeNode, explain, type NodeFacts } from "./starting/describe.ts";
+import { describeNode, explain, findScarce, type NodeFacts } from "./starting/describe.ts";
 import {
   checkRoom,
   helpText,
@@ -36,7 +36,7 @@ async function show(
 ) {
   const facts: NodeFacts = await describeNode(plan, running);
   if (!plan.isJson || secrets.recoveryCode !== undefined)
-    console.log(explain(plan, facts, secrets));
+    console.log(explain(plan, facts, { ...secrets, scarce: await findScarce(plan) }));
   if (plan.isJson) console.log(JSON.stringify(facts));
 }
 

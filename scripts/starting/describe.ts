@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { join } from "node:path";
+import { checkSpace } from "../../libs/node/src/admin/check-space.ts";
 import { parseAddress } from "../../libs/node/src/config/setting.ts";
 import type { Plan } from "./plan.ts";
 import type { Running } from "./process.ts";
@@ -60,6 +61,14 @@ function withoutAws(): string[] {
     : ["", `aws is here: export PATH=${quote(join(cache, own, ".."))}:$PATH`];
 }
 
+/** Says of each folder of the node's files that has too little room for writes, and what to do. */
+export async function findScarce({ dataDir, mirrors }: Plan): Promise<string[]> {
+  const found = await checkSpace([dataDir, ...mirrors]);
+  return found
+    .filter(({ taken }) => taken !== "all")
+    .map(({ detail }) => `Writes are refused: ${detail}. Free space there, or give --data-dir.`);
+}
+
 /** For a person: where, with which keys, and what to try. Secrets at the first call only. */
 export function explain(
   plan: Plan,
@@ -67,7 +76,13 @@ export function explain(
   {
     isFirst,
     recoveryCode,
-  }: { readonly isFirst: boolean; readonly recoveryCode: string | undefined },
+    scarce,
+  }: {
+    readonly isFirst: boolean;
+    readonly recoveryCode: string | undefined;
+    /** Folders with too little room for writes, as `findScarce` says it. */
+    readonly scarce: readonly string[];
+  },
 ): string {
   const file = quote(join(plan.configDir, "credentials.json"));
   const secret = isFirst ? facts.secret_key : `in ${file}`;
@@ -91,6 +106,7 @@ export function explain(
   if (plan.mirrors.length === 0) {
     lines.push("", `No mirror: if the disk of ${plan.dataDir} is lost, so is everything.`);
   }
+  for (const line of scarce) lines.push("", line);
   const read = (name: string) => `$(sed 's/.*"${name}":"\\([^"]*\\)".*/\\1/' ${file})`;
   lines.push(
     "",

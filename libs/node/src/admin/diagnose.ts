@@ -1,7 +1,7 @@
 import { X509Certificate } from "node:crypto";
-import { readFile, stat, statfs } from "node:fs/promises";
-import { bytes, toUuid } from "@kiseki/base";
-import { admitBatches } from "@kiseki/log";
+import { readFile, stat } from "node:fs/promises";
+import { toUuid } from "@kiseki/base";
+import { checkSpace } from "./check-space.ts";
 import type { AdminParts } from "./types.ts";
 
 export interface Finding {
@@ -44,7 +44,7 @@ export async function diagnose(parts: AdminParts, signal: AbortSignal): Promise<
     ["config directory", () => checkConfigDirectory(parts)],
     ["keys", () => checkKeys(parts, signal)],
     ["members", () => checkMembers(parts)],
-    ["free space", () => checkSpace(parts)],
+    ["free space", () => diagnoseSpace(parts)],
     ["devices", () => checkDevices(parts)],
     ["content", () => checkContent(parts)],
     ["clock", () => checkClock(parts)],
@@ -165,21 +165,12 @@ function checkMembers({ node }: AdminParts): readonly Finding[] {
   ];
 }
 
-async function checkSpace({ node }: AdminParts): Promise<readonly Finding[]> {
-  const findings: Finding[] = [];
-  for (const directory of node.storage.directories) {
-    const answer = await statfs(directory).catch(() => undefined);
-    if (answer === undefined) continue; // the member check says it
-    const free = bytes(answer.bavail * answer.bsize);
-    const admitted = admitBatches({ free, total: bytes(answer.blocks * answer.bsize) });
-    const detail = `${directory} has ${Math.floor(free / 1024 ** 2)} MiB left`;
-    if (admitted === "all") findings.push(ok("free space", detail));
-    else {
-      const what = admitted === "deletes" ? "only deletes are taken" : "nothing is written";
-      findings.push(fault("free space", `${detail}: ${what}`, "Free space on its disk."));
-    }
-  }
-  return findings;
+async function diagnoseSpace({ node }: AdminParts): Promise<readonly Finding[]> {
+  return (await checkSpace(node.storage.directories)).map(({ taken, detail }) =>
+    taken === "all"
+      ? ok("free space", detail)
+      : fault("free space", detail, "Free space on its disk."),
+  );
 }
 
 function checkDevices({ node }: AdminParts): readonly Finding[] {

@@ -1,5 +1,6 @@
 import { toUuid } from "@kiseki/base";
 import type { DeviceStatus } from "@kiseki/chunk-store";
+import { checkSpace } from "./check-space.ts";
 import { countUsage } from "./buckets.ts";
 import type { AdminParts } from "./types.ts";
 
@@ -92,6 +93,9 @@ export async function readStatus(parts: AdminParts, signal: AbortSignal) {
   const usage = tenant ? await countUsage(tenant) : { buckets: 0, objects: 0n, bytes: 0n };
   const store = node.ports.chunkStore.status();
   const devices = store.devices.map(toDevice);
+  const scarce = (await checkSpace(node.storage.directories)).filter(
+    ({ taken }) => taken !== "all",
+  );
   const sum = (field: "totalBytes" | "usedBytes"): bigint =>
     devices.reduce((total, device) => total + device[field], 0n);
   return {
@@ -118,6 +122,9 @@ export async function readStatus(parts: AdminParts, signal: AbortSignal) {
       isPresent: state === "good" || state === "copied",
     })),
     devices,
-    alerts: [...findAlerts(parts, tenant !== undefined)],
+    alerts: [
+      ...findAlerts(parts, tenant !== undefined),
+      ...scarce.map(({ detail }) => `${detail}. Free space on its disk.`),
+    ],
   };
 }
