@@ -13,6 +13,7 @@ const never = new AbortController().signal;
 
 /** What a scrub found of the parts that recovery begins with. */
 export interface HeadFindings {
+  /** Superblocks that were not as written; what lies in a headless zone is counted record by record. */
   readonly faults: number;
   /** Zones whose beginning is blank: a recovery without the index would not look into them. */
   isHeadless(ordinal: number, zone: number): boolean;
@@ -31,7 +32,6 @@ export async function checkHeads(pool: Pool, signal: AbortSignal): Promise<HeadF
     try {
       faults += await pool.betweenMembers(() => checkSuperblocks(pool, device));
       for (const zone of await findHeadless(pool, device)) {
-        faults += 1;
         headless.add(`${device.ordinal}:${zone}`);
         device.writer?.leaveZone(zone);
       }
@@ -75,7 +75,7 @@ async function findHeadless(pool: Pool, device: Device): Promise<number[]> {
     if (slot === undefined || !device.trusted) break;
     const generation = zones.generations[zone]!;
     const isWritten = (): boolean =>
-      (zones.state(zone) === "open" || (zones.state(zone) === "full" && zones.living[zone]! > 0)) &&
+      (zones.state(zone) === "open" || zones.state(zone) === "full") &&
       zones.generations[zone] === generation &&
       zones.groupsFirst[zone]! <= (device.writer?.durable ?? 0);
     if (!isWritten()) continue;
