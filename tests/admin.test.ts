@@ -183,16 +183,29 @@ test("device replace: a lost device's place is taken, content is whole, the next
   const done = await replace(lost, path);
   expect(done.error).toContain("--devices");
   expect(done.code).toBe(0);
+  const expectWhole = async (devices: readonly string[]): Promise<void> => {
+    await three.start({ words: ["--devices", devices.join(",")] });
+    const [[after], whole] = await Promise.all([
+      kisekiJson([...its, "status"]),
+      kiseki([...its, "verify"]),
+    ]);
+    expect(after!["alerts"]).toEqual([]);
+    expect(whole.code).toBe(0);
+    using again = await S3Client.of(three);
+    expect(await again.get("pictures", "one")).toEqual(body);
+  };
   await three.stop();
-  await three.start();
-  const [[after], whole] = await Promise.all([
-    kisekiJson([...its, "status"]),
-    kiseki([...its, "verify"]),
-  ]);
-  expect(after!["alerts"]).toEqual([]);
-  expect(whole.code).toBe(0);
-  using again = await S3Client.of(three);
-  expect(await again.get("pictures", "one")).toEqual(body);
+  await expectWhole(three.devices);
+  // A healthy one goes elsewhere; its old file stays in the list that the next start is given.
+  const spare = join(three.directory, "spare");
+  const [moved] = await kisekiJson([...its, "device", "list"]);
+  expect(moved!["path"]).toBe(three.devices[0]!);
+  expect((await replace(String(moved!["device_id"]), spare)).code).toBe(0);
+  await three.stop();
+  await expectWhole(three.devices);
+  expect(three.output).toContain("is none of the pool's");
+  await three.stop();
+  await expectWhole([spare, ...three.devices.slice(1)]);
 });
 
 /** A node with one object, and what is needed to open it again once its config directory is gone. */

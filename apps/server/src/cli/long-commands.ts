@@ -142,7 +142,7 @@ export const replaceDevice: Work = async (session, deviceId, path) => {
     if (step.waitingCount > 0n)
       console.say(`${step.waitingCount} chunks wait; repair goes on by itself`);
     console.note(
-      `Name ${request.path} in --devices in the place of the old one before the next start.`,
+      `The node finds ${request.path} by itself from now on; name it in --devices in the place of the old one when you can.`,
     );
     return step.lostCount + step.waitingCount > 0n ? exitCode.general : exitCode.ok;
   }

@@ -3,6 +3,7 @@ import { isAbsolute } from "node:path";
 import { type DeviceId, deviceId, fromUuid, toUuid } from "@kiseki/base";
 import { createDeviceFile, type RepairProgress } from "@kiseki/chunk-store";
 import { RpcError } from "@kiseki/rpc";
+import { devicePathsOf } from "../node/open-storage.ts";
 import { repairChunks } from "../node/repairs.ts";
 import { following } from "./following.ts";
 import type { AdminParts } from "./types.ts";
@@ -52,6 +53,14 @@ function planReplacement({ node }: AdminParts, request: ReplaceRequest) {
   return { old, path, size };
 }
 
+/** Notes for the next start where devices lie that the settings do not name: those in use, and `more`. */
+function noteReplacements({ node, settings }: AdminParts, more: readonly string[]): Promise<void> {
+  const used = node.ports.chunkStore.status().devices.flatMap(({ path }) => path ?? []);
+  const given = new Set(devicePathsOf(settings));
+  const paths = new Set([...used, ...more].filter((path) => !given.has(path)));
+  return node.storage.config.noteReplacements([...paths]);
+}
+
 /**
  * Gives the place of `deviceId` to the device at `path`, made as a file if there is none, and repairs onto it.
  * A caller who goes ends the repair, which the node takes up again by itself.
@@ -77,7 +86,9 @@ export async function* replaceDevice(
     if (!isThere) await createDeviceFile(plan.path, plan.size);
     signal.throwIfAborted();
     const replacement = { path: plan.path, force: request.force };
+    await noteReplacements(parts, [plan.path]); // before: a member that the next start misses were a loss
     made = toUuid(await chunkStore.replaceDevice(plan.old, replacement));
+    await noteReplacements(parts, []);
     const outcome = await repairChunks(ports, () => tenants.all, {
       progress: (now) => (progress = now),
       signal,

@@ -10,13 +10,16 @@ export interface Credentials {
 }
 
 const fileSizeMax = 4096;
+/** Of 64 devices with the longest paths there are. */
+const pathsSizeMax = 512 * 1024;
+const replacements = "replaced-devices.json";
 
-/** `undefined` when there is no such file. At most 4 KiB are read. */
-async function readSmall(path: string): Promise<Uint8Array | undefined> {
+/** `undefined` when there is no such file. */
+async function readSmall(path: string, sizeMax = fileSizeMax): Promise<Uint8Array | undefined> {
   try {
     await using file = await open(path, "r");
-    const target = new Uint8Array(new ArrayBuffer(fileSizeMax));
-    const { bytesRead } = await file.read(target, 0, fileSizeMax, 0);
+    const target = new Uint8Array(new ArrayBuffer(sizeMax));
+    const { bytesRead } = await file.read(target, 0, sizeMax, 0);
     return target.subarray(0, bytesRead);
   } catch (reason) {
     if (reason instanceof Error && "code" in reason && reason.code === "ENOENT") return undefined;
@@ -25,7 +28,7 @@ async function readSmall(path: string): Promise<Uint8Array | undefined> {
 }
 
 /** Key files of the config directory, the data directory and its mirrors. */
-export const keyFiles: KeyFiles = { read: readSmall, replace: replaceFile };
+export const keyFiles: KeyFiles = { read: (path) => readSmall(path), replace: replaceFile };
 
 /**
  * What a node keeps apart from its data: node secret, the number of its starts, the version of the member
@@ -96,8 +99,25 @@ export class ConfigDirectory {
     if (!(await this.hasDevices())) await replaceFile(this.file("devices"), "formatted\n");
   }
 
-  async #readText(name: string): Promise<string | undefined> {
-    const content = await readSmall(this.file(name));
+  /**
+   * Where devices lie that took the place of others, beside those that the settings name. @throws {Error} when
+   * the note is damaged.
+   */
+  async readReplacements(): Promise<readonly string[]> {
+    const text = await this.#readText(replacements, pathsSizeMax);
+    if (text === undefined) return [];
+    const paths = parseObject(text)?.["paths"];
+    if (Array.isArray(paths) && paths.every((path) => typeof path === "string")) return paths;
+    throw new Error(
+      `Cannot use ${this.file(replacements)}: it is damaged; remove it, and give all devices by --devices`,
+    );
+  }
+  noteReplacements(paths: readonly string[]): Promise<void> {
+    return replaceFile(this.file(replacements), `${JSON.stringify({ paths })}\n`);
+  }
+
+  async #readText(name: string, sizeMax?: number): Promise<string | undefined> {
+    const content = await readSmall(this.file(name), sizeMax);
     return content && Buffer.from(content).toString("utf8");
   }
 }

@@ -1,5 +1,6 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
+import { resolve } from "node:path";
 import type { AwsLc } from "@kiseki/aws-lc";
 import { millis, type Prng } from "@kiseki/base";
 import { type Catalog, openCatalog } from "@kiseki/catalog";
@@ -84,23 +85,17 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     building.defer(() => void closeSlot(file.slot));
     return building.adopt(file.open({ readOnly: false }), (database) => database.close(true));
   };
-  const store = namingFile(members, "key-store", () => KeyStore.open(openFile("key-store")));
-  const kms = InternalKms.open({ clock, prng, tools, cluster: keyring, store });
-  const tenantKeys = building.use(
-    openTenantKeys({
-      clock,
-      prng,
-      tools,
-      cluster: keyring,
-      store,
-      kms,
-      absentMembers: () => awayMembers(members),
-    }),
-  );
+  const absentMembers = () => awayMembers(members);
+  const tenantKeys = namingFile(members, "key-store", () => {
+    const store = KeyStore.open(openFile("key-store"));
+    const kms = InternalKms.open({ clock, prng, tools, cluster: keyring, store });
+    const cluster = keyring;
+    return building.use(openTenantKeys({ clock, prng, tools, cluster, store, kms, absentMembers }));
+  });
   const catalog = namingFile(members, "catalog", () =>
     openCatalog({ clock, prng, database: openFile("catalog") }),
   );
-  const devicePaths = devicePathsOf(settings);
+  const devicePaths = await allDevicePaths(settings, config);
   const datapath = building.use(
     openDatapath({
       directory: parts.nativeDirectory,
@@ -173,6 +168,18 @@ export function devicePathsOf(
   return settings.devices.length > 0 ? settings.devices : [`${settings.dataDir}/device-0`];
 }
 
+/** Those of the settings, and those that took a device's place since: superblocks say which of them count. */
+async function allDevicePaths(
+  settings: ServerSettings,
+  config: ConfigDirectory,
+): Promise<readonly string[]> {
+  const paths = new Map<string, string>();
+  for (const path of [...devicePathsOf(settings), ...(await config.readReplacements())]) {
+    if (!paths.has(resolve(path))) paths.set(resolve(path), path);
+  }
+  return [...paths.values()];
+}
+
 async function exists(path: string): Promise<boolean> {
   return access(path, constants.F_OK).then(
     () => true,
@@ -210,7 +217,7 @@ async function prepareDevices(
 }
 
 async function openChunkStore(
-  { clock, prng, crypto, metrics, settings }: StorageParts,
+  { clock, prng, crypto, metrics, settings, log }: StorageParts,
   config: ConfigDirectory,
   datapath: NativeDatapath,
   clusterId: Uint8Array,
@@ -226,5 +233,12 @@ async function openChunkStore(
     },
   );
   await config.noteDevices();
+  const used = chunkStore.status().devices.map(({ path }) => path);
+  for (const path of settings.devices.filter((given) => !used.includes(given))) {
+    log.warn(
+      { device: path },
+      "a given device is none of the pool's: it was replaced or is not usable",
+    );
+  }
   return chunkStore;
 }
