@@ -52,7 +52,8 @@ export function readClaim(
   const authorization = authorizations[0];
   if (authorization !== undefined) return readHeaderClaim(head, authorization, region);
   // boto3 presigns by version 2 in regions that once knew it, us-east-1 among them, unless it is told not to.
-  const hint = ' In boto3: Config(signature_version="s3v4").';
+  const hint =
+    ' In boto3: Config(signature_version="s3v4"); for aws-cli: aws configure set default.s3.signature_version s3v4.';
   return isSigV2Query(pairs) ? versionFault(hint) : undefined;
 }
 
