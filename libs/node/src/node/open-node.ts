@@ -40,26 +40,34 @@ export interface StorageNode extends AsyncDisposable {
 const budgetShare = 0.85;
 const defaultTenantName = "default";
 
-/** Opens storage, counts the start, opens the default tenant, and begins housekeeping. */
-export async function openNode(parts: StorageParts): Promise<StorageNode> {
-  const { clock, prng, crypto, metrics, settings, log } = parts;
-  await using building = new AsyncDisposableStack();
-  const storage = building.use(await openStorage(parts));
-  const { chunkStore, datapath, tenantKeys } = storage;
-  const nodeEpoch = await countStart(storage);
-  const budget = new Budget(Math.floor(datapath.arena.sizeTotal * budgetShare));
-  const ports: DataPorts = {
+/** What the data path and everything above it works with. */
+function portsOf(
+  { clock, prng, crypto, metrics, settings }: StorageParts,
+  storage: Storage,
+): DataPorts {
+  const { chunkStore, datapath } = storage;
+  return {
     clock,
     prng,
     crypto,
     metrics,
     datapath,
     chunkStore,
-    budget,
+    budget: new Budget(Math.floor(datapath.arena.sizeTotal * budgetShare)),
     smallSizeMax: settings.smallSizeMax,
     chunkSize: chunkSizeMax,
     safeties: allNodeSafeties,
   };
+}
+
+/** Opens storage, counts the start, opens the default tenant, and begins housekeeping. */
+export async function openNode(parts: StorageParts): Promise<StorageNode> {
+  const { clock, metrics, settings, log } = parts;
+  await using building = new AsyncDisposableStack();
+  const storage = building.use(await openStorage(parts));
+  const { chunkStore, tenantKeys } = storage;
+  const nodeEpoch = await countStart(storage);
+  const ports = portsOf(parts, storage);
   const space = await SpaceWatch.open(storage.directories);
   const tenants = building.use(
     new Tenants({
