@@ -1,5 +1,5 @@
 import type { ChunkId, Epoch, OperationId, SealId, ShardId, TenantId } from "@kiseki/base";
-import { assert } from "@kiseki/base";
+import { assert, concatBytes } from "@kiseki/base";
 import type { RecordKind } from "@kiseki/format";
 import {
   deviceBlockSize,
@@ -12,6 +12,7 @@ import {
 import type { ArenaLease, ArenaRange, Crypto, Datapath } from "@kiseki/ports";
 import { DatapathError } from "@kiseki/ports";
 import type { Device } from "./device.ts";
+import type { ZoneTail } from "./zone-tail.ts";
 
 /** Groups are bounded so that one does not delay the next for long. */
 const groupRecordsMax = 512;
@@ -64,6 +65,19 @@ export interface RecordJob {
   settle(outcome: RecordPlace | "no_space" | "failed"): void;
 }
 
+/** A zone that recovery found open, and what of it was read. */
+export interface WriterResume {
+  readonly zone: number;
+  /** Where its torn tail may begin. */
+  readonly from: number;
+  readonly headers: Uint8Array;
+  /** Headers before those, that were not read. */
+  readonly headersBefore: number;
+  readonly last: ZoneTail | undefined;
+  /** Reads them through `room`; `undefined` when they are not what they were. */
+  readonly readBefore: (room: ArenaLease) => Promise<Uint8Array | undefined>;
+}
+
 /**
  * Writes records to one device: one group in flight, the next collects meanwhile (group commit). A
  * group is one write and one sync; it is answered when both have returned, so all earlier ones have.
@@ -88,6 +102,11 @@ export class GroupWriter {
   /** Headers of the open zone, for its summary. */
   #headers = new Uint8Array(new ArrayBuffer(64 * recordHeaderSize));
   #headerCount = 0;
+  /** Headers of the open zone before those, that this run has not read, and how they are read. */
+  #headersBefore = 0;
+  #readBefore: WriterResume["readBefore"] | undefined;
+  /** Beginnings of the open zone's groups, from the last one at or below the mark. */
+  #groups: ZoneTail[] = [];
   #groupNext: number;
   /** Highest group whose sync has returned. */
   durable: number;
@@ -102,8 +121,7 @@ export class GroupWriter {
     readonly sync: boolean;
     /** Highest group seen on the device. */
     readonly groupLast: number;
-    readonly resume:
-      { readonly zone: number; readonly from: number; readonly headers: Uint8Array } | undefined;
+    readonly resume: WriterResume | undefined;
     /** Called once, when a write or sync failed: the device is then failed for good. */
     readonly failed: (reason: unknown) => void;
     /** Called when a zone has been ended and another begun. */
@@ -128,6 +146,9 @@ export class GroupWriter {
       this.#open = options.resume.zone;
       this.#resumeFrom = options.resume.from;
       this.#keepHeaders(options.resume.headers);
+      this.#headersBefore = options.resume.headersBefore;
+      this.#readBefore = options.resume.readBefore;
+      if (options.resume.last) this.#groups.push(options.resume.last);
     }
     options.staging.bytes.fill(0, zerosOffset, zerosOffset + deviceBlockSize);
   }
@@ -150,6 +171,13 @@ export class GroupWriter {
     for (const group of this.#unindexed.keys()) return Math.min(group - 1, this.durable);
     return this.durable;
   }
+  /** Where the next start may begin to read the open zone: of the last group at or below the mark. */
+  get tail(): ZoneTail | undefined {
+    const mark = this.indexMark;
+    const at = this.#groups.findLastIndex(({ group }) => group <= mark);
+    if (at > 0) this.#groups.splice(0, at);
+    return at < 0 ? undefined : this.#groups[0];
+  }
   /** Resolves when nothing is queued or in flight. */
   async idle(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
@@ -157,13 +185,6 @@ export class GroupWriter {
   /** No more is written to `zone`, whose beginning is gone: without it a recovery does not look into the zone. */
   leaveZone(zone: number): void {
     this.#leaving = zone;
-  }
-  get openZone(): number | undefined {
-    return this.#open;
-  }
-  /** A copy of the headers of the open zone, one after another. */
-  openHeaders(): Uint8Array {
-    return this.#headers.slice(0, this.#headerCount * recordHeaderSize);
   }
   dispose(): void {
     this.#staging[Symbol.dispose]();
@@ -216,7 +237,8 @@ export class GroupWriter {
     const zone = this.#open;
     if (zone === undefined) return false;
     const room = this.#resumeFrom === undefined ? 0 : recordHeaderSize;
-    const summary = (this.#headerCount + count + 1) * recordHeaderSize;
+    const headers = this.#headersBefore + this.#headerCount + count + 1;
+    const summary = headers * recordHeaderSize;
     const end = toBlock(this.#device.zones.ends[zone]! + size + room);
     return end + toBlock(summary) + deviceBlockSize <= this.#device.zones.zoneSize;
   }
@@ -231,6 +253,9 @@ export class GroupWriter {
     this.#open = zone;
     this.#resumeFrom = undefined;
     this.#headerCount = 0;
+    this.#headersBefore = 0;
+    this.#readBefore = undefined;
+    this.#groups = [];
     this.#rolled();
     return true;
   }
@@ -242,6 +267,8 @@ export class GroupWriter {
     const start = zones.ends[zone]!;
     const ranges: ArenaRange[] = [];
     const isFirst = start === deviceBlockSize;
+    const headersBefore = this.#headersBefore + this.#headerCount;
+    this.#groups.push({ zone, generation: zones.generations[zone]!, group, start, headersBefore });
     if (isFirst) ranges.push(this.#zoneHeader(zone, group));
     let at = start;
     if (this.#resumeFrom !== undefined) at = this.#addResume(zone, group, at, ranges);
@@ -399,12 +426,24 @@ export class GroupWriter {
     this.#headerCount += headers.byteLength / recordHeaderSize;
   }
 
+  /** All headers of the open zone, read again where this run has not; `undefined` when they are not what they were. */
+  async #allHeaders(): Promise<Uint8Array | undefined> {
+    const own = this.#headers.subarray(0, this.#headerCount * recordHeaderSize);
+    if (this.#headersBefore === 0 || this.#readBefore === undefined) return own;
+    const before = await this.#readBefore(this.#staging);
+    this.#staging.bytes.fill(0, zerosOffset, zerosOffset + deviceBlockSize);
+    return before && concatBytes(before, own);
+  }
   /** Writes summary and footer, in pieces through the staging room so that no arena has to be waited for. */
   async #finish(zone: number): Promise<void> {
     const device = this.#device;
     const { zones } = device;
     const summaryOffset = zones.ends[zone]!;
-    const summary = this.#headers.subarray(0, this.#headerCount * recordHeaderSize);
+    const summary = await this.#allHeaders();
+    if (summary === undefined) {
+      zones.set(zone, "full"); // damaged: without a summary its records speak for themselves
+      return;
+    }
     const piece = stagingSize - headersOffset;
     for (let at = 0; at < summary.byteLength; at += piece) {
       const part = summary.subarray(at, at + piece);
@@ -428,7 +467,7 @@ export class GroupWriter {
         groupFirst: zones.groupsFirst[zone]!,
         groupLast: zones.groupsLast[zone]!,
         summaryOffset,
-        count: this.#headerCount,
+        count: summary.byteLength / recordHeaderSize,
         summaryCrc: this.#crc32c(summary),
       },
       footer,

@@ -5,11 +5,12 @@ import { encodeSuperblock, superblockSecondOffset, superblockSize } from "@kisek
 import type { ArenaLease } from "@kiseki/ports";
 import { DatapathError } from "@kiseki/ports";
 import type { Device } from "./device.ts";
-import { GroupWriter } from "./group-writer.ts";
+import { GroupWriter, type WriterResume } from "./group-writer.ts";
 import type { Fragment, Row } from "./row.ts";
 import { decodeRow, encodeRow, rowKey, rowVersion } from "./row.ts";
 import type { ChunkStorePorts, OpenOptions, Safeties, SealRef } from "./types.ts";
 import { allSafeties, ChunkStoreError } from "./types.ts";
+import { encodeTail } from "./zone-tail.ts";
 
 /** More waiting repairs than this are found again by scrub. */
 const repairQueueMax = 100_000;
@@ -121,7 +122,7 @@ export class Pool {
   async startWriter(
     device: Device,
     groupLast: number,
-    resume: ConstructorParameters<typeof GroupWriter>[0]["resume"],
+    resume: WriterResume | undefined,
   ): Promise<void> {
     const { datapath, crypto } = this.ports;
     const staging = await datapath.arena.borrow(GroupWriter.stagingSize, never);
@@ -236,6 +237,7 @@ export class Pool {
         index.putMeta(`zones:${name}:${page}`, device.zones.encodePage(page));
       device.zones.cleanPages();
       index.putMeta(`mark:${name}`, numbers(device.writer.indexMark));
+      index.putMeta(`tail:${name}`, encodeTail(device.writer.tail));
     }
     index.putMeta("devices", concatBytes(...this.deviceTable));
     index.putMeta("counts", numbers(this.rows, this.candidates));

@@ -4,6 +4,7 @@ import { decodeZoneHeader, deviceBlockSize, deviceDataOffset } from "@kiseki/for
 import type { ArenaLease } from "@kiseki/ports";
 import { fragmentStoredSize } from "@kiseki/ports";
 import type { Device } from "./device.ts";
+import type { WriterResume } from "./group-writer.ts";
 import type { Pool } from "./pool.ts";
 import { readNumber } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
@@ -11,6 +12,8 @@ import { profileOf, rowFragmentsMax, rowKey, rowVersion, samePart } from "./row.
 import { ZoneTable } from "./zone-table.ts";
 import type { ScanSource, ZoneFindings } from "./zone-scan.ts";
 import { readZone, scanWindowMin } from "./zone-scan.ts";
+import type { ZoneTail } from "./zone-tail.ts";
+import { decodeTail, readHeadersBefore, readTail } from "./zone-tail.ts";
 
 const never = new AbortController().signal;
 
@@ -63,11 +66,16 @@ export async function recoverDevice(pool: Pool, device: Device): Promise<void> {
   const open = findings.filter((zone) => device.zones.state(zone.zone) === "open");
   const last = open.toSorted((a, b) => b.groupLast - a.groupLast)[0];
   for (const zone of open) if (zone !== last) device.zones.set(zone.zone, "full");
-  await pool.startWriter(
-    device,
-    groupLast(device, mark),
-    last && { zone: last.zone, from: last.end, headers: last.headers },
-  );
+  await pool.startWriter(device, groupLast(device, mark), last && resumeAt(pool, device, last));
+}
+/** Goes on in an open zone; headers that were not read are read when its summary is written. */
+function resumeAt(pool: Pool, device: Device, found: ZoneFindings): WriterResume {
+  const { zone, generation, start, end, headers, headersBefore, last } = found;
+  return {
+    ...{ zone, from: end, headers, headersBefore, last },
+    readBefore: (room) =>
+      readHeadersBefore(scanSource(pool, device), { zone, generation, start, headersBefore }, room),
+  };
 }
 const groupLast = (device: Device, mark: number | undefined): number =>
   device.zones.groupsLast.reduce((most, group) => Math.max(most, group), mark ?? 0);
@@ -95,6 +103,10 @@ export function markOf(pool: Pool, device: Device): number | undefined {
   return mark === undefined ? undefined : readNumber(mark);
 }
 
+function tailOf(pool: Pool, device: Device): ZoneTail | undefined {
+  return decodeTail(pool.ports.index.meta(`tail:${toHex(device.id)}`));
+}
+
 export function scanSource(pool: Pool, device: Device): ScanSource {
   return {
     datapath: pool.ports.datapath,
@@ -117,10 +129,14 @@ export async function scanDevice(
   const size = Math.max(Math.min(scanWindowMin, source.zoneSize), 8 * deviceBlockSize);
   using room = await pool.ports.datapath.arena.borrow(size, never);
   const findings: ZoneFindings[] = [];
+  const tail = mark === undefined ? undefined : tailOf(pool, device);
   if (!pool.safeties.scanTail && mark !== undefined) return findings;
   for (let zone = 0; zone < device.superblock!.zoneCount; zone++) {
     if (mark !== undefined && !(await mayHaveChanged(source, device, zone, mark, room))) continue;
-    const found = await readZone(source, zone, room);
+    const isTail = tail?.zone === zone && device.zones.state(zone) === "open";
+    const found =
+      (isTail ? await readTail(source, tail, room) : undefined) ??
+      (await readZone(source, zone, room));
     if (found.generation > 0) findings.push(found);
   }
   return findings;
@@ -170,7 +186,7 @@ function adoptZones(device: Device, findings: readonly ZoneFindings[]): void {
     zones.set(zone, found.full ? "full" : "open");
     zones.generations[zone] = found.generation;
     zones.ends[zone] = found.end;
-    zones.groupsFirst[zone] = found.groupFirst;
+    if (found.headersBefore === 0) zones.groupsFirst[zone] = found.groupFirst;
     zones.groupsLast[zone] = found.groupLast;
     zones.touch(zone);
   }

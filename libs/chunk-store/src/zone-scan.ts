@@ -11,6 +11,7 @@ import {
 } from "@kiseki/format";
 import type { ArenaLease, Crypto, Datapath, DeviceSlot } from "@kiseki/ports";
 import { toBlock } from "./group-writer.ts";
+import type { ZoneTail } from "./zone-tail.ts";
 
 /**
  * Reads what a zone says of itself after a start: its summary when it is full, else every record. A
@@ -26,8 +27,13 @@ export interface ZoneFindings {
   readonly records: readonly RecordHeader[];
   /** Of the records above, one after another, resume marks included. */
   readonly headers: Uint8Array;
-  /** Where writing may go on. */
+  /** Headers of the zone before those; more than none when only its tail was read. */
+  readonly headersBefore: number;
+  /** Of the first record, and where writing may go on. */
+  readonly start: number;
   readonly end: number;
+  /** Where the last group begins; only of an open zone. */
+  readonly last: ZoneTail | undefined;
   readonly groupFirst: number;
   readonly groupLast: number;
   /** Highest `durable` of its records. */
@@ -97,7 +103,10 @@ const nothing = (zone: number): ZoneFindings => ({
   full: false,
   records: [],
   headers: new Uint8Array(0),
+  headersBefore: 0,
+  start: deviceBlockSize,
   end: deviceBlockSize,
+  last: undefined,
   groupFirst: 0,
   groupLast: 0,
   durable: 0,
@@ -139,7 +148,10 @@ async function readSummary(
     full: true,
     records,
     headers,
+    headersBefore: 0,
+    start: deviceBlockSize,
     end: footer.summaryOffset,
+    last: undefined,
     groupFirst: footer.groupFirst,
     groupLast: footer.groupLast,
     durable,
@@ -150,7 +162,7 @@ const isOf = (source: ScanSource, zone: number, record: RecordHeader): boolean =
   record.zone === zone && sameBytes(record.device, source.device);
 
 /** A window over the zone that moves forward. */
-class ZoneWindow {
+export class ZoneWindow {
   readonly #source: ScanSource;
   readonly #zone: number;
   readonly #room: ArenaLease;
@@ -190,16 +202,18 @@ interface Found {
   readonly good: boolean;
 }
 
-async function scanRecords(
+/** What the records from `from` on say, where a group begins. @throws {DatapathError} */
+export async function scanRecords(
   source: ScanSource,
   zone: number,
   generationKnown: number,
   room: ArenaLease,
+  from: number = deviceBlockSize,
 ): Promise<ZoneFindings> {
   const window = new ZoneWindow(source, zone, room);
   const crc = (piece: Uint8Array): number => source.crypto.crc32c(0, piece);
   const found: Found[] = [];
-  let at: number = deviceBlockSize;
+  let at = from;
   while (at !== -1 && (await window.hold(at, recordHeaderSize))) {
     const inside = at - window.start;
     const record = decodeRecordHeader(window.bytes, inside, crc);
@@ -215,7 +229,8 @@ async function scanRecords(
     at += recordSize(record.payloadSize);
     if (at % deviceBlockSize !== 0 && !(await magicAt(window, at))) at = toBlock(at);
   }
-  return judge(zone, source.checkGeneration, generationKnown, found);
+  const { checkGeneration } = source;
+  return judge({ zone, from, checkGeneration, generationKnown }, found);
 }
 async function magicAt(window: ZoneWindow, at: number): Promise<boolean> {
   if (!(await window.hold(at, recordHeaderSize))) return false;
@@ -253,17 +268,23 @@ async function nextMagic(window: ZoneWindow, from: number, zoneSize: number): Pr
 
 /** Leaves out other generations and leftovers, and names the bad spots between. */
 function judge(
-  zone: number,
-  checkGeneration: boolean,
-  generationKnown: number,
+  scan: {
+    readonly zone: number;
+    readonly from: number;
+    readonly checkGeneration: boolean;
+    readonly generationKnown: number;
+  },
   found: readonly Found[],
 ): ZoneFindings {
+  const { zone, from, checkGeneration, generationKnown } = scan;
   let generation = generationKnown;
   for (const { record } of found) generation = Math.max(generation, record.generation);
   const records: RecordHeader[] = [];
   const kept: Uint8Array[] = [];
   const badGroups: number[] = [];
-  let end: number = deviceBlockSize;
+  let start = from;
+  let end = from;
+  let last: ZoneTail | undefined;
   let groupFirst = 0;
   let groupLast = 0;
   let durable = 0;
@@ -279,7 +300,14 @@ function judge(
       );
     if (!good) badGroups.push(record.group);
     end = record.offset + recordSize(record.payloadSize);
-    if (groupFirst === 0) groupFirst = record.group;
+    if (groupFirst === 0) {
+      groupFirst = record.group;
+      start = record.offset;
+    }
+    if (record.group !== groupLast) {
+      const { group, offset } = record;
+      last = { zone, generation, group, start: offset, headersBefore: kept.length };
+    }
     groupLast = record.group;
     durable = Math.max(durable, record.durable);
     if (!good) continue;
@@ -292,7 +320,10 @@ function judge(
     full: false,
     records,
     headers: joinHeaders(kept),
+    headersBefore: 0,
+    start,
     end: toBlock(end),
+    last,
     groupFirst,
     groupLast,
     durable,
