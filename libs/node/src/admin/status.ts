@@ -81,7 +81,8 @@ export function findAlerts(parts: AdminParts, isOpen: boolean): readonly string[
 const deviceAdvice: Readonly<Record<DeviceStatus["state"], string>> = {
   healthy: "",
   degraded: 'Watch it, and replace it with "kiseki device replace" when its faults grow.',
-  failed: 'Replace it with "kiseki device replace".',
+  failed:
+    'Replace it with "kiseki device replace"; when its fault has passed, restart the node, which reads and compares it.',
   missing: 'Bring it back and restart the node, or replace it with "kiseki device replace".',
   resyncing: "It is read and compared before it counts again; that goes on by itself.",
 };
