@@ -6,7 +6,7 @@ import {
   type SettingSources,
 } from "./parse-settings.ts";
 import { foreignVariables, ignoredVariables, serverSettings } from "./server-settings.ts";
-import { isLoopback, parseAddress, parseSize } from "./setting.ts";
+import { isLoopback, parseAddress, parseSize, showSize } from "./setting.ts";
 
 const sources = (part: Partial<SettingSources>): SettingSources => ({
   words: [],
@@ -79,4 +79,10 @@ test("describeSettings() has a line for each setting", () => {
   expect(lines.every((line) => /^ {2}--[a-z0-9-]+/.test(line) && line.includes("[KISEKI_"))).toBe(
     true,
   );
+});
+
+test("showSize() writes what parseSize() reads", () => {
+  const sizes = [0, 1, 1000, 1024, 1536, 128 * 1024 ** 2, 64 * 1024 ** 4, 3 * 1024 ** 3 + 1];
+  expect(sizes.map((size) => parseSize(showSize(size)))).toEqual(sizes);
+  expect(showSize(128 * 1024 ** 2)).toBe("128MiB");
 });

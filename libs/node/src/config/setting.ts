@@ -30,6 +30,13 @@ export function parseSize(text: string): number | undefined {
   return Number.isSafeInteger(size) ? size : undefined;
 }
 
+/** In the largest unit that divides it, as `parseSize` reads it: `128MiB`. */
+export function showSize(size: number): string {
+  const names = ["TiB", "GiB", "MiB", "KiB"];
+  const at = names.findIndex((_, index) => size > 0 && size % 1024 ** (4 - index) === 0);
+  return at === -1 ? String(size) : `${size / 1024 ** (4 - at)}${names[at]}`;
+}
+
 export interface Address {
   readonly host: string;
   readonly port: number;
@@ -112,7 +119,7 @@ export const sizeSetting = (
   row(
     flag,
     fallback,
-    `a size from ${min} to ${max} bytes (KiB, MiB, GiB, TiB may follow the number)`,
+    `a size from ${showSize(min)} to ${showSize(max)}`,
     (text) => {
       const size = parseSize(text);
       return size !== undefined && size >= min && size <= max ? size : undefined;
