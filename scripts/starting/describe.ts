@@ -53,8 +53,8 @@ const quote = (word: string): string =>
 function withoutAws(): string[] {
   if (Bun.which("aws") !== null) return [];
   const cache =
-    process.env["KISEKI_CACHE_DIR"] ??
-    join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "kiseki");
+    process.env["KISEKI_CACHE_DIR"] ||
+    join(process.env["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "kiseki");
   const [own] = new Bun.Glob("python-clients-*/bin/aws").scanSync({ cwd: cache, onlyFiles: false });
   return own === undefined
     ? ["", "There is no aws here: apt-get install awscli, or scripts/setup --tests, brings one."]

@@ -25,6 +25,9 @@ test("planFrom() puts data and keys apart, under the folders that XDG names", as
   expect(plan.configDir).toBe(join(at.path, ".config/kiseki"));
   expect(plan.devices).toEqual([join(at.path, "d/kiseki/device-0")]);
   expect(plan.act).toBe("up");
+  const unset = await planFrom([], { HOME: at.path, XDG_DATA_HOME: "", XDG_CONFIG_HOME: "" });
+  expect(unset.dataDir).toBe(join(at.path, ".local/share/kiseki"));
+  expect(unset.configDir).toBe(join(at.path, ".config/kiseki"));
 });
 
 test("planFrom() takes a number of devices or their paths", async () => {

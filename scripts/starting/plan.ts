@@ -129,13 +129,13 @@ export async function planFrom(words: readonly string[], environment: Environmen
   const flags = parse(words);
   const home = environment["HOME"] ?? homedir();
   const configDir = resolve(
-    flags["config-dir"] ?? join(environment["XDG_CONFIG_HOME"] ?? join(home, ".config"), "kiseki"),
+    flags["config-dir"] ?? join(environment["XDG_CONFIG_HOME"] || join(home, ".config"), "kiseki"),
   );
   const saved = await readPlan({ configDir });
   const dataDir = resolve(
     flags["data-dir"] ??
       saved?.dataDir ??
-      join(environment["XDG_DATA_HOME"] ?? join(home, ".local/share"), "kiseki"),
+      join(environment["XDG_DATA_HOME"] || join(home, ".local/share"), "kiseki"),
   );
   const devices =
     flags.devices === undefined
