@@ -38,17 +38,21 @@ function rate(figures: CaseResult["kiseki"]): string {
   return isLarge ? `${operations}, ${fixed(figures.megabytes_per_second, 0)} MB/s` : operations;
 }
 
-function cpu(figures: CaseResult["kiseki"]): string {
-  return figures.cpu_us_per_operation >= 10_000
-    ? `${fixed(figures.cpu_us_per_operation / 1000, 0)} ms`
-    : `${fixed(figures.cpu_us_per_operation, 0)} µs`;
+/** Per operation, and per GB where an operation moves 1 MiB or more. */
+function cpu(figures: CaseResult["kiseki"], isLarge: boolean): string {
+  const time =
+    figures.cpu_us_per_operation >= 10_000
+      ? `${fixed(figures.cpu_us_per_operation / 1000, 0)} ms`
+      : `${fixed(figures.cpu_us_per_operation, 0)} µs`;
+  return isLarge ? `${time}, ${fixed(figures.cpu_seconds_per_gigabyte, 2)} s/GB` : time;
 }
 
-function sideOf(figures: CaseResult["kiseki"], isPut: boolean): readonly string[] {
+function sideOf(figures: CaseResult["kiseki"], name: string): readonly string[] {
+  const isPut = name.startsWith("put-");
   return [
     rate(figures),
     `${fixed(figures.p50_ms, 1)} / ${fixed(figures.p99_ms, 0)}`,
-    cpu(figures),
+    cpu(figures, /-[0-9]+m\b/.test(name)),
     fixed(figures.syncs_per_operation, 2),
     isPut ? fixed(figures.written_per_byte, 2) : "",
     fixed(figures.memory_peak_megabytes, 0),
@@ -94,9 +98,10 @@ function renderS3(result: S3Result): readonly string[] {
     const verdict =
       floor === undefined ? "" : `${floor} ${(one.ratio ?? 0) >= floor ? "met" : "**missed**"}`;
     const ratios = [fixed(one.ratio, 2), fixed(one.cpu_ratio, 2), verdict, runs.letter(one.run)];
-    const isPut = one.case.startsWith("put-");
-    const ours = row([one.case, "kiseki", ...sideOf(one.kiseki, isPut), ...ratios]);
-    return one.peer ? [ours, row(["", peer, ...sideOf(one.peer, isPut), "", "", "", ""])] : [ours];
+    const ours = row([one.case, "kiseki", ...sideOf(one.kiseki, one.case), ...ratios]);
+    return one.peer
+      ? [ours, row(["", peer, ...sideOf(one.peer, one.case), "", "", "", ""])]
+      : [ours];
   });
   return [
     `## S3, ${result.layout === "six" ? "six devices 4+2" : "one device"}, against ${peer}`,
@@ -165,6 +170,11 @@ round a case runs for some seconds uncounted. Every body is compared, the last o
 ratios within a run mean anything: the cores are shared with the loader and with whatever else the machine does. Kiseki
 seals and checks all it stores; the peers store plain bytes. CPU is user and system time of the server process; written
 bytes of a PUT are those handed to write calls; syncs are counted by strace and leave out writes to files opened with O_DSYNC.
+versitygw writes each object through the file system's cache and syncs nothing, so its PUTs promise less than those of the others.
+
+Memory is that of the server process: its highest resident size while a load runs, or how much higher than just before
+the large upload or download, whose bytes are hashed on both sides. A node full of objects is measured in turns with an empty one; its LIST pages
+are held against pages of the same length in a tree of the same shape with a hundredth of the objects.
 `;
 
 export async function writeReport(): Promise<void> {

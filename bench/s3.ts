@@ -136,7 +136,12 @@ class Contestant {
     if (options.countsSyncs && isSequential && one.operation === "put" && round === 0) {
       const again = { ...one, prefix: `${one.prefix}syncs-`, seed: one.seed + 1 };
       const count = await countSyncs(this.server.pid, () => runCase(this.server, again, 2));
-      if (count !== undefined) this.syncs.set(one.name, count);
+      if (count !== undefined) {
+        this.syncs.set(one.name, count);
+        console.log(
+          `${one.name.padEnd(12)} ${this.server.name.padEnd(9)} ${count.toFixed(2)} syncs/op`,
+        );
+      }
     }
     this.server.pause();
     const rate = `${figures.operations_per_second.toFixed(0)}/s ${figures.megabytes_per_second.toFixed(1)} MB/s`;
