@@ -92,6 +92,7 @@ export class GroupWriter {
   readonly #crc32c: (source: Uint8Array) => number;
   readonly #failed: (reason: unknown) => void;
   readonly #rolled: () => void;
+  readonly #timed: <T>(work: Promise<T>) => Promise<T>;
   #queue: RecordJob[] = [];
   #running: Promise<void> | undefined;
   #open: number | undefined;
@@ -124,6 +125,8 @@ export class GroupWriter {
     readonly resume: WriterResume | undefined;
     /** Called once, when a write or sync failed: the device is then failed for good. */
     readonly failed: (reason: unknown) => void;
+    /** Wraps each write and sync of a group, to time it. */
+    readonly timed: <T>(work: Promise<T>) => Promise<T>;
     /** Called when a zone has been ended and another begun. */
     readonly rolled: () => void;
   }) {
@@ -134,6 +137,7 @@ export class GroupWriter {
     this.#staging = options.staging;
     this.#failed = options.failed;
     this.#rolled = options.rolled;
+    this.#timed = options.timed;
     this.#view = new DataView(
       options.staging.bytes.buffer,
       options.staging.bytes.byteOffset,
@@ -291,12 +295,13 @@ export class GroupWriter {
     zones.touch(zone);
     this.#unindexed.set(group, jobs.length);
     try {
-      await this.#datapath.append({
+      const written = this.#datapath.append({
         device: this.#device.slot!,
         offset: this.#device.offsetOf(zone, isFirst ? 0 : start),
         ranges,
         sync: this.#sync,
       });
+      await this.#timed(written);
     } catch (reason) {
       this.#unindexed.delete(group);
       this.#failAll(jobs, reason);

@@ -136,7 +136,15 @@ export class Pool {
       resume,
       failed: (reason) => this.failDevice(device, reason),
       rolled: () => this.#onRoll(device),
+      timed: (work) => this.#timeSync(work),
     });
+  }
+  async #timeSync<T>(work: Promise<T>): Promise<T> {
+    const { clock, metrics } = this.ports;
+    const started = clock.monotonic();
+    const result = await work;
+    metrics.observe("kiseki_device_sync_seconds", (clock.monotonic() - started) / 1000);
+    return result;
   }
   #onRoll(device: Device): void {
     this.flush();
