@@ -119,7 +119,7 @@ export class Tools {
     const child = Bun.spawn([awsProgram(), ...words], { ...this.#place, stdin: "pipe" });
     const output = new Response(child.stderr).text();
     for (const piece of body) {
-      child.stdin.write(piece);
+      void child.stdin.write(piece); // taken whole; the flush waits for it
       await child.stdin.flush();
     }
     await child.stdin.end();

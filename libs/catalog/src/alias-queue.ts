@@ -27,7 +27,7 @@ export class AliasQueue {
   readonly #catalog: Pick<Catalog, "changeAliases">;
   /** How many are making a bucket of the name now. */
   readonly #making = new Map<string, number>();
-  #queue: Waiting[] = [];
+  readonly #queue: Waiting[] = [];
   #isScheduled = false;
 
   constructor(catalog: Pick<Catalog, "changeAliases">) {
