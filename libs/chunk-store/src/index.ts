@@ -14,7 +14,7 @@ export { createDeviceFile } from "./device-file.ts";
 export { formatDevices } from "./format-devices.ts";
 export type { FragmentIndex } from "./fragment-index.ts";
 export { MemoryIndex } from "./memory-index.ts";
-export { openSqliteIndex } from "./sqlite-index.ts";
+export { DamagedIndexError, openSqliteIndex } from "./sqlite-index.ts";
 export type {
   ChunkStoreErrorCode,
   DeviceStatus,

@@ -1,6 +1,7 @@
 import { sameBytes, toUuid } from "@kiseki/base";
 import type { PoolMember, Superblock } from "@kiseki/format";
 import { superblockSize } from "@kiseki/format";
+import type { ArenaLease } from "@kiseki/ports";
 import { DatapathError } from "@kiseki/ports";
 import { Device } from "./device.ts";
 import { Pool } from "./pool.ts";
@@ -13,12 +14,30 @@ import { ChunkStoreError } from "./types.ts";
 
 const never = new AbortController().signal;
 
-/** Opens what is there of a pool; see `ChunkStore.open`. */
+/** Opens what is there of a pool; see `ChunkStore.open`. A failure leaves nothing open but the index. */
 export async function openPool(ports: ChunkStorePorts, options: OpenOptions): Promise<Pool> {
   const pool = new Pool(ports, options);
   const lease = await ports.datapath.arena.borrow(superblockSize, never);
   pool.superblockLease = lease;
   const opened: OpenedDevice[] = [];
+  try {
+    await fillPool(pool, options, lease, opened);
+    return pool;
+  } catch (reason) {
+    const held = new Set(pool.devices.map(({ slot }) => slot));
+    for (const { slot } of opened) if (!held.has(slot)) await ports.datapath.closeDevice(slot);
+    await closeAll(pool);
+    throw reason;
+  }
+}
+
+async function fillPool(
+  pool: Pool,
+  options: OpenOptions,
+  lease: ArenaLease,
+  opened: OpenedDevice[],
+): Promise<void> {
+  const { ports } = pool;
   const unusable: UnusableDevice[] = [];
   for (const device of options.devices) {
     const result = await openOne(ports, device, options.clusterId, lease);
@@ -30,28 +49,22 @@ export async function openPool(ports: ChunkStorePorts, options: OpenOptions): Pr
     } else opened.push(result);
   }
   const newest = newestList(opened);
-  if (newest === undefined) {
-    lease[Symbol.dispose]();
-    throw noneUsable(unusable);
-  }
+  if (newest === undefined) throw noneUsable(unusable);
   pool.nodeId = newest.node;
   pool.membersVersion = newest.membersVersion;
   for (const { superblock } of opened)
     if (superblock.epoch > pool.epoch) pool.epoch = superblock.epoch;
   loadIndex(pool);
-  await addMembers(pool, newest, opened, unusable);
+  const strangers = await addMembers(pool, newest, opened, unusable);
+  for (const stranger of strangers) opened.splice(opened.indexOf(stranger), 1);
   await recoverAll(pool);
-  if (!pool.devices.some((device) => device.trusted)) {
-    await closeAll(pool);
-    throw noneUsable(unusable);
-  }
+  if (!pool.devices.some((device) => device.trusted)) throw noneUsable(unusable);
   const changed = pool.devices.some(
     (device, i) => device.trusted !== (newest.members[i]!.state !== "away"),
   );
   if (changed) pool.changeMembers();
   await pool.membersSettled();
   pool.flush();
-  return pool;
 }
 
 function newestList(opened: readonly OpenedDevice[]): Superblock | undefined {
@@ -76,12 +89,13 @@ function noneUsable(unusable: readonly UnusableDevice[]): ChunkStoreError {
   );
 }
 
+/** Answers those that are closed because they are no members any more. */
 async function addMembers(
   pool: Pool,
   newest: Superblock,
   opened: readonly OpenedDevice[],
   unusable: readonly UnusableDevice[],
-): Promise<void> {
+): Promise<readonly OpenedDevice[]> {
   const left = new Set(opened);
   for (const member of newest.members) {
     const found = opened.find((other) => sameBytes(other.superblock.device, member.id));
@@ -106,6 +120,7 @@ async function addMembers(
     pool.add(device);
   }
   for (const { slot } of left) await pool.ports.datapath.closeDevice(slot); // members of an older list
+  return [...left];
 }
 function stateAtOpen(pool: Pool, member: PoolMember, found: OpenedDevice | undefined): DeviceState {
   if (found === undefined) return "missing";

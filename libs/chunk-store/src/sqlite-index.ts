@@ -14,7 +14,7 @@ const pageCacheKiB = 16 * 1024;
 const walPages = 16_384;
 
 /** A row is not what was written: nothing of the index is believed until the next opening, which rebuilds it. */
-class DamagedIndexError extends Error {
+export class DamagedIndexError extends Error {
   override readonly name = "DamagedIndexError";
 }
 
@@ -153,7 +153,7 @@ class SqliteIndex implements FragmentIndex {
     this.checkpoint();
   }
   [Symbol.dispose](): void {
-    this.flush();
+    if (!existsSync(this.#path + damagedSuffix)) this.flush();
     for (const statement of [
       this.#get,
       this.#put,

@@ -8,6 +8,7 @@ import {
   ChunkStore,
   ChunkStoreError,
   createDeviceFile,
+  DamagedIndexError,
   formatDevices,
   openSqliteIndex,
 } from "@kiseki/chunk-store";
@@ -66,11 +67,17 @@ const deviceThreadsMin = 4;
 
 /** Opens a node's storage; at the first start makes keys, files and devices. @throws typed errors that say what to do. */
 export async function openStorage(parts: StorageParts): Promise<Storage> {
-  const { settings, crypto, prng, clock } = parts;
+  const { settings, crypto, prng, clock, log } = parts;
   await using building = new AsyncDisposableStack();
   const config = await ConfigDirectory.open(settings.configDir);
   const directories = [settings.dataDir, ...settings.mirrors];
-  for (const directory of directories) await makeDirectory(directory);
+  await makeDirectory(settings.dataDir);
+  for (const mirror of settings.mirrors) {
+    await makeDirectory(mirror).catch((reason: unknown) => {
+      // Its disk is not there or fails: the others go on without it, and status says so.
+      log.error({ mirror, error: String(reason) }, "a mirror cannot be used");
+    });
+  }
   const places = { configDirectory: config.path, directories };
   const keyParts = { crypto, prng, files: keyFiles };
   const cluster = await openOrMakeClusterKey(parts, keyParts, places);
@@ -223,15 +230,27 @@ async function openChunkStore(
   clusterId: Uint8Array,
   paths: readonly string[],
 ): Promise<ChunkStore> {
-  const index = openSqliteIndex(`${settings.dataDir}/fragment-index.db`);
-  const chunkStore = await ChunkStore.open(
-    { clock, prng, crypto, datapath, metrics, index },
-    {
-      devices: paths.map((path) => ({ path })),
-      clusterId,
-      allowSingleCopy: settings.allowSingleCopy,
-    },
-  );
+  const open = async (): Promise<ChunkStore> => {
+    const index = openSqliteIndex(`${settings.dataDir}/fragment-index.db`);
+    try {
+      return await ChunkStore.open(
+        { clock, prng, crypto, datapath, metrics, index },
+        {
+          devices: paths.map((path) => ({ path })),
+          clusterId,
+          allowSingleCopy: settings.allowSingleCopy,
+        },
+      );
+    } catch (reason) {
+      index[Symbol.dispose]();
+      throw reason;
+    }
+  };
+  const chunkStore = await open().catch((reason: unknown) => {
+    if (!(reason instanceof DamagedIndexError)) throw reason;
+    log.warn({}, "the fragment index is damaged: it is made anew from the devices");
+    return open();
+  });
   await config.noteDevices();
   const used = chunkStore.status().devices.map(({ path }) => path);
   for (const path of settings.devices.filter((given) => !used.includes(given))) {
