@@ -1,10 +1,11 @@
 /**
  * Nothing that a tenant gave is found in what a node leaves on disks or says: content, names, metadata and
- * secrets are looked for raw, in hex, base64 and UTF-16. The control finds the same canaries in plain files.
+ * secrets are looked for raw, in hex, base64 and UTF-16. The controls find the same canaries in plain files, and
+ * in what a node leaves whose ciphers only copy; and a core where one was asked for.
  */
 import { expect, test } from "bun:test";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { NodeProcess } from "./support/node-process.ts";
 import { S3Client } from "./support/s3-client.ts";
 
@@ -47,6 +48,17 @@ async function filesBelow(folder: string): Promise<readonly string[]> {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
+const zeros = Buffer.alloc(4096);
+/** Without the blocks of zeros of which a device mostly consists: it takes long to look for so much in them. */
+function withoutZeros(bytes: Buffer): Buffer {
+  const blocks: Buffer[] = [];
+  for (let at = 0; at < bytes.byteLength; at += zeros.byteLength) {
+    const block = bytes.subarray(at, at + zeros.byteLength);
+    if (!block.equals(zeros)) blocks.push(block);
+  }
+  return Buffer.concat(blocks);
+}
+
 /** `file: canary` for every canary found in any of its forms. */
 async function search(
   files: readonly string[],
@@ -55,7 +67,7 @@ async function search(
   const found: string[] = [];
   for (const file of files) {
     if ((await stat(file)).size === 0) continue;
-    const bytes = await readFile(file);
+    const bytes = withoutZeros(await readFile(file));
     for (const [name, text] of Object.entries(wanted)) {
       if (formsOf(text).some((form) => bytes.includes(form))) found.push(`${file}: ${name}`);
     }
@@ -122,6 +134,64 @@ test("no content, name, metadata or secret in devices, data, mirrors, logs, metr
   const secret = await search(configured, wanted);
   expect(secret).toEqual([`${join(node.configDirectory, "credentials.json")}: secretKey`]);
   expect((await stat(join(node.configDirectory, "credentials.json"))).mode & 0o077).toBe(0);
+}, 20_000);
+
+const root = dirname(import.meta.dir);
+
+async function run(words: readonly string[]): Promise<number> {
+  return Bun.spawn([...words], { cwd: root, stdout: "ignore", stderr: "ignore" }).exited;
+}
+
+test("control: where ciphers only copy, devices and sealed files show every canary", async () => {
+  const libraries = ["aws-lc", "datapath", "sealed-sqlite"];
+  expect(await run(["scripts/native", "--unsealed", ...libraries])).toBe(0);
+  await using node = await NodeProcess.create({ devices: 1, mirrors: 1 });
+  await node.start({ environment: { KISEKI_NATIVE_DIR: join(root, "build/native-unsealed") } });
+  const { secretKey } = await node.credentials();
+  {
+    using client = await S3Client.of(node);
+    await use(client);
+    await node.kill();
+  }
+  const shown = async (files: readonly string[]): Promise<ReadonlySet<string>> => {
+    const found = await search(files, { ...canaries, secretKey });
+    return new Set(found.map((line) => line.split(": ")[1]!));
+  };
+  expect([...(await shown(node.devices))].toSorted()).toEqual(["content", "smallContent"]);
+  for (const folder of [node.dataDirectory, ...node.mirrors]) {
+    const { content, smallContent, ...named } = canaries;
+    const wanted = [...Object.keys(named), "secretKey"].toSorted();
+    expect([...(await shown(await filesBelow(folder)))].toSorted()).toEqual(wanted);
+  }
+}, 20_000);
+
+/** Whatever the machine's pattern: a core or its parts would lie where the process stood. */
+async function coresOf(node: NodeProcess): Promise<readonly string[]> {
+  return (await filesBelow(node.temporaryDirectory)).filter((file) => /\/core[^/]*$/.test(file));
+}
+
+/** A node that is aborted under load, though its limit was lifted from outside. */
+async function aborted(words: readonly string[]): Promise<NodeProcess> {
+  const node = await NodeProcess.started({ devices: 1, mirrors: 0 }, { words });
+  using client = await S3Client.of(node);
+  await run(["prlimit", "--pid", String(node.pid), "--core=unlimited"]);
+  const load = use(client).catch(() => undefined); // the connection breaks
+  await Bun.sleep(50);
+  process.kill(node.pid, "SIGABRT");
+  expect((await node.ended()).signal).toBe("SIGABRT");
+  await load;
+  return node;
+}
+
+test("a crash leaves no core, whatever the limit; where one was asked for it shows names", async () => {
+  await using node = await aborted([]);
+  expect(await coresOf(node)).toEqual([]);
+  const pattern = (await readFile("/proc/sys/kernel/core_pattern", "utf8")).trim();
+  if (/[|/]/.test(pattern)) return; // it would go where this test cannot look
+  await using open = await aborted(["--allow-core-dumps"]);
+  const cores = await coresOf(open);
+  expect(cores).toHaveLength(1);
+  expect(await run(["grep", "-qaF", canaries.bucket, cores[0]!])).toBe(0); // sparse, and larger than memory
 }, 20_000);
 
 /** What it said, without the line that hands out the recovery code, once, on purpose. */

@@ -1,4 +1,4 @@
-import { open, readdir, stat } from "node:fs/promises";
+import { cp, open, readdir, rm, stat, truncate } from "node:fs/promises";
 import { join } from "node:path";
 
 /** Flips one bit at each of these offsets. */
@@ -32,4 +32,40 @@ export async function zeroFile(path: string): Promise<void> {
 export async function filesWith(folder: string, part: string): Promise<readonly string[]> {
   const names = await readdir(folder);
   return names.filter((name) => name.includes(part)).map((name) => join(folder, name));
+}
+
+/** Two blocks of `size` bytes change places. */
+export async function swapBlocks(
+  path: string,
+  first: number,
+  second: number,
+  size = 4096,
+): Promise<void> {
+  await using file = await open(path, "r+");
+  const [one, other] = [Buffer.alloc(size), Buffer.alloc(size)];
+  await file.read(one, 0, size, first);
+  await file.read(other, 0, size, second);
+  await file.write(other, 0, size, first);
+  await file.write(one, 0, size, second);
+  await file.sync();
+}
+
+/** Cuts off the last bytes: `keep` is the part that stays, in [0, 1). */
+export async function cutTail(path: string, keep: number): Promise<void> {
+  await truncate(path, Math.floor((await stat(path)).size * keep));
+}
+
+/** What stands in these folders now, to be put back whole as often as a test likes. */
+export async function snapshot(
+  folders: readonly string[],
+): Promise<{ readonly putBack: () => Promise<void> }> {
+  for (const folder of folders) await cp(folder, `${folder}.kept`, { recursive: true });
+  return {
+    async putBack() {
+      for (const folder of folders) {
+        await rm(folder, { recursive: true, force: true });
+        await cp(`${folder}.kept`, folder, { recursive: true });
+      }
+    },
+  };
 }
