@@ -4,6 +4,7 @@ import { assert, logIndex } from "@kiseki/base";
 import type { LogEntry, MapReader } from "@kiseki/ports";
 import type { OpenDatabase } from "./shard-database.ts";
 import { openReader } from "./shard-database.ts";
+import type { RowCache } from "./row-cache.ts";
 import { SqliteMap } from "./sqlite-map.ts";
 
 /** Entries whose sizes are looked up at once. */
@@ -31,13 +32,19 @@ export class SqliteShardReader implements Disposable {
       "SELECT idx, bytes FROM log WHERE idx >= ?1 ORDER BY idx LIMIT ?2",
     );
   }
-  /** As `ShardStore.view`; a view within a view sees the same state. */
-  view<T>(body: (map: MapReader) => T): T {
-    return this.#inTransaction(() => {
-      const result = body(this.#map);
+  /**
+   * As `ShardStore.view`; a view within a view sees the same state. Rows that `cache` has are not read: it must hold
+   * committed rows alone, of a store that only this thread commits to.
+   */
+  view<T>(body: (map: MapReader) => T, cache?: RowCache): T {
+    const run = (map: MapReader): T => {
+      const result = body(map);
       assert(!(result instanceof Promise), "a view does not wait");
       return result;
-    });
+    };
+    if (cache === undefined) return this.#inTransaction(() => run(this.#map));
+    using view = new CachedView(this, cache);
+    return run(view);
   }
   /** As `ShardStore.read`. */
   read(from: LogIndex, countMax: number, sizeMax: number): readonly LogEntry[] {
@@ -62,15 +69,49 @@ export class SqliteShardReader implements Disposable {
     for (const each of [this.#begin, this.#end, this.#sizes, this.#entries]) each.finalize();
     this.#database.close(true); // what lies below may be closed after it
   }
-  #inTransaction<T>(body: () => T): T {
+  /** Holds the state of now until `leave`, and is the map in it. */
+  enter(): SqliteMap {
     if (this.#depth === 0) this.#begin.run();
     this.#depth += 1;
+    return this.#map;
+  }
+  leave(): void {
+    this.#depth -= 1;
+    if (this.#depth === 0) this.#end.run();
+  }
+  #inTransaction<T>(body: () => T): T {
+    this.enter();
     try {
       return body();
     } finally {
-      this.#depth -= 1;
-      if (this.#depth === 0) this.#end.run();
+      this.leave();
     }
+  }
+}
+
+/** A view that begins a transaction only when it must read: nobody commits while it lasts, for it does not wait. */
+class CachedView implements MapReader, Disposable {
+  readonly #reader: SqliteShardReader;
+  readonly #cache: RowCache;
+  #map: SqliteMap | undefined;
+  readonly #source: Pick<MapReader, "get"> = { get: (key) => this.#read().get(key) };
+
+  constructor(reader: SqliteShardReader, cache: RowCache) {
+    this.#reader = reader;
+    this.#cache = cache;
+  }
+  get(key: Uint8Array): Uint8Array | undefined {
+    return this.#cache.get(key, this.#source);
+  }
+  scan(...words: Parameters<MapReader["scan"]>): void {
+    this.#read().scan(...words);
+  }
+  [Symbol.dispose](): void {
+    if (this.#map !== undefined) this.#reader.leave();
+  }
+  #read(): SqliteMap {
+    this.#map ??= this.#reader.enter();
+    return this.#map;
   }
 }
 

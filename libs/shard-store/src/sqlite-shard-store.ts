@@ -11,6 +11,7 @@ import type {
   ShardTx,
 } from "@kiseki/ports";
 import type { HashedChange, RowHash, TableSum } from "./row-sums.ts";
+import { RowCache } from "./row-cache.ts";
 import { RowSums, rowHasher } from "./row-sums.ts";
 import type { OpenDatabase } from "./shard-database.ts";
 import { openReader, openWriter, pragma } from "./shard-database.ts";
@@ -27,13 +28,14 @@ import { SumCheck } from "./sum-check.ts";
 
 /** Entries that one transaction of `truncate` drops. */
 const truncateEntriesMax = 256;
+const cacheSizeDefault = 4 << 20;
 
 export interface SqliteShardStoreOptions {
   readonly openDatabase: OpenDatabase;
   readonly crypto: Pick<Crypto, "hmacSha256">;
   /** Key of the row sums, 32 bytes; used until the store is disposed. */
   readonly sumKey: Uint8Array;
-  /** Bytes of pages that each of the two connections keeps; 4 MiB unless told. */
+  /** Bytes of pages that each of the two connections keeps, and of rows; 4 MiB unless told. */
   readonly cacheSize?: number;
 }
 
@@ -48,6 +50,7 @@ export class SqliteShardStore implements ShardStore {
   readonly #database: Database;
   readonly #reader: SqliteShardReader;
   readonly #map: SqliteMap;
+  readonly #cache: RowCache;
   readonly #statements: Statements;
   readonly #rowHash: RowHash;
   readonly #host: ShardTxHost;
@@ -71,9 +74,10 @@ export class SqliteShardStore implements ShardStore {
       this.#consumers.set(name as string, logIndex(BigInt(mark as number)));
     }
     this.#map = new SqliteMap(database);
+    this.#cache = new RowCache(options.cacheSize ?? cacheSizeDefault);
     this.#statements = prepareStatements(database);
     this.#host = {
-      get: (key) => this.#map.get(key),
+      get: (key) => this.#cache.get(key, this.#map), // asked only for rows that the transaction has not written
       scan: (range, visit) => this.#map.scan(range, visit),
       put: (key, value) => void this.#statements.put.run(key, value),
       insert: (key, value) => this.#statements.insert.run(key, value).changes === 1,
@@ -98,7 +102,7 @@ export class SqliteShardStore implements ShardStore {
   }
   view<T>(body: (map: MapReader) => T): T {
     this.#mustBeGood();
-    return this.#reader.view(body);
+    return this.#reader.view(body, this.#cache);
   }
   read(from: LogIndex, countMax: number, sizeMax: number): readonly LogEntry[] {
     this.#mustBeGood();
@@ -213,6 +217,7 @@ export class SqliteShardStore implements ShardStore {
       throw new ShardStoreError("not_committed", "Cannot write the batch", { cause: reason });
     }
     this.#endTransaction();
+    for (const { key } of changes) this.#cache.forget(key);
     this.#state = state;
     this.#sums = sums;
     for (const check of this.#checks) check.committed(changes);
@@ -263,7 +268,7 @@ export class SqliteShardStore implements ShardStore {
  * @throws {ShardStoreError} `wrong_mode`, `unknown_version`, `damaged`.
  */
 export function openSqliteShardStore(options: SqliteShardStoreOptions): SqliteShardStore {
-  const cacheSize = options.cacheSize ?? 4 << 20;
+  const cacheSize = options.cacheSize ?? cacheSizeDefault;
   using building = new DisposableStack();
   const database = building.adopt(openWriter(options.openDatabase, cacheSize), (it) => it.close());
   const reader = building.use(new SqliteShardReader(openReader(options.openDatabase, cacheSize)));

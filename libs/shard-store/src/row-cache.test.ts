@@ -1,0 +1,84 @@
+import { expect, test } from "bun:test";
+import { epoch, prngFromSeed, toUtf8 } from "@kiseki/base";
+import { openPlainPlace } from "./place.test-helper.ts";
+import { RowCache } from "./row-cache.ts";
+
+/** A source that counts how often it is asked. */
+function source(rows: Readonly<Record<string, string>>) {
+  const asked: string[] = [];
+  const get = (key: Uint8Array): Uint8Array | undefined => {
+    const name = new TextDecoder().decode(key);
+    asked.push(name);
+    const value = rows[name];
+    return value === undefined ? undefined : toUtf8(value);
+  };
+  return { asked, get };
+}
+const key = (name: string) => toUtf8(name);
+
+test("RowCache.get() asks once for a row and once for none, and hands out bytes of the caller's own", () => {
+  const cache = new RowCache(1 << 20);
+  const rows = source({ a: "one" });
+  cache.get(key("a"), rows)!.fill(0);
+  expect(cache.get(key("a"), rows)).toEqual(toUtf8("one"));
+  expect(cache.get(key("b"), rows)).toBeUndefined();
+  expect(cache.get(key("b"), rows)).toBeUndefined();
+  expect(rows.asked).toEqual(["a", "b"]);
+});
+
+test("RowCache.forget() asks anew, of old generations too", () => {
+  const cache = new RowCache(2048);
+  const before = source({ a: "old" });
+  cache.get(key("a"), before);
+  for (const name of ["b", "c", "d"]) cache.get(key(name), before); // "a" is in the older half now
+  cache.forget(key("a"));
+  expect(cache.get(key("a"), source({ a: "new" }))).toEqual(toUtf8("new"));
+});
+
+test("RowCache holds what was asked for last and stays within its size", () => {
+  const cache = new RowCache(64 * 1024);
+  const names = Array.from({ length: 1000 }, (_, at) => `key-${at}`);
+  const rows = source(Object.fromEntries(names.map((name) => [name, "x".repeat(256)])));
+  for (const name of names) cache.get(key(name), rows);
+  let held = 0;
+  for (const name of names.toReversed()) {
+    const again = source({});
+    cache.get(key(name), again);
+    if (again.asked.length > 0) break;
+    held += 1;
+  }
+  expect(held).toBeGreaterThan(10);
+  expect(held).toBeLessThan((64 * 1024) / 512);
+});
+
+const seed = Number(
+  process.env["KISEKI_SIM_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0],
+);
+
+test(`view() gets what a scan finds, after commits and rollbacks of rows that were read before (KISEKI_SIM_SEED=${seed})`, async () => {
+  const prng = prngFromSeed(seed);
+  await using place = await openPlainPlace();
+  await using store = await place.open();
+  const keys = Array.from({ length: 60 }, (_, at) => new Uint8Array([at]));
+  for (let round = 0; round < 40; round++) {
+    const tx = store.begin();
+    for (let i = 0; i < 12; i++) {
+      const chosen = keys[prng.below(keys.length)]!;
+      if (prng.chance(1, 3)) tx.delete(chosen);
+      else tx.put(chosen, prng.fill(new Uint8Array(1 + prng.below(30))));
+      if (prng.chance(1, 3)) tx.get(keys[prng.below(keys.length)]!);
+      if (prng.chance(1, 8)) tx.scan({ start: chosen }, () => false);
+      store.view((map) => map.get(keys[prng.below(keys.length)]!));
+    }
+    if (prng.chance(1, 4)) tx.rollback();
+    else await tx.commit(new Uint8Array(10), store.head().index, epoch(1n));
+    const scanned = new Map<number, Uint8Array>();
+    store.view((map) =>
+      map.scan({ start: new Uint8Array(0) }, (one, value) => {
+        scanned.set(one[0]!, value);
+        return true;
+      }),
+    );
+    for (const one of keys) expect(store.view((map) => map.get(one))).toEqual(scanned.get(one[0]!));
+  }
+});
