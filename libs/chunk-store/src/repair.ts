@@ -3,6 +3,7 @@ import { recordHeaderSize } from "@kiseki/format";
 import { acceptsRepair, fragmentCount, fragmentsNeeded, planRepair } from "@kiseki/placement";
 import type { ArenaLease, Profile, SealedFragment } from "@kiseki/ports";
 import { fragmentStride } from "@kiseki/ports";
+import { dropBad } from "./drop-bad.ts";
 import { hasOthers, hold, inOrder, noteFaults, sourcesOf } from "./get.ts";
 import type { Pool } from "./pool.ts";
 import { release } from "./put.ts";
@@ -50,6 +51,26 @@ export async function repairAll(
   refs: readonly SealRef[],
   progress: ((progress: RepairProgress) => void) | undefined,
   signal: AbortSignal = never,
+): Promise<RepairOutcome> {
+  const first = await repairEach(pool, refs, progress, signal);
+  const { waiting } = first;
+  const isRoomMade =
+    waiting.length > 0 && (await dropBad(pool, signal)) > 0 && (await pool.reclaimOnce()) > 0;
+  if (!isRoomMade) return first;
+  const again = await repairEach(pool, waiting, progress, signal);
+  return {
+    repaired: first.repaired + again.repaired,
+    skipped: first.skipped + again.skipped,
+    lost: [...first.lost, ...again.lost],
+    waiting: again.waiting,
+  };
+}
+
+async function repairEach(
+  pool: Pool,
+  refs: readonly SealRef[],
+  progress: ((progress: RepairProgress) => void) | undefined,
+  signal: AbortSignal,
 ): Promise<RepairOutcome> {
   const lost: SealRef[] = [];
   const waiting: SealRef[] = [];
