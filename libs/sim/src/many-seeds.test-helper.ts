@@ -26,7 +26,7 @@ export function testSeeds(first: number, count: number): void {
         expect(report.operations).toBeGreaterThanOrEqual(2000);
         for (const [name, n] of report.counts) total.set(name, (total.get(name) ?? 0) + n);
       }
-    }, 60_000);
+    }, 120_000);
   }
   // Tests come in any order, so what all of them did together is looked at when they are over.
   afterAll(() => {
