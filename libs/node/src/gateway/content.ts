@@ -150,7 +150,7 @@ export async function readDocument(
   const { size } = expectation;
   if (size > sizeMax) throw fail("MaxMessageLengthExceeded");
   const room = size + 1; // one more, to see that no more comes
-  using _share = await budget.take(room, signal);
+  using _share = await budget.take(room, signal, "fill");
   using lease = await datapath.arena.borrow(room, signal);
   let filled = 0;
   for (;;) {

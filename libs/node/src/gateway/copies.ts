@@ -10,6 +10,7 @@ import {
   type ObjectAttributes,
   type UploadPartCopyCall,
 } from "@kiseki/s3";
+import { Budget } from "../object/budget.ts";
 import { ContentReader } from "../object/read-content.ts";
 import { type WrittenContent, writeContent } from "../object/write-content.ts";
 import {
@@ -50,6 +51,22 @@ function isReferable(scope: CallScope, found: FoundObject, start: number, end: n
   return page.pieces.every((piece) => piece.kind === "hole" || !piece.isSmall);
 }
 
+/**
+ * A copy that rewrites holds room for what it reads while it waits for room to write. Many at once would hold all
+ * of it and wait for each other for ever, so few large ones, or many small ones, go at a time.
+ */
+const turnsAtOnce = 96;
+const turnsOfLarge = 32;
+const smallCopyMax = 64 * 1024;
+const turns = new WeakMap<Budget, Budget>();
+
+function takeTurn(scope: CallScope, size: number): Promise<Disposable> {
+  const { budget } = scope.ports;
+  let shared = turns.get(budget);
+  if (shared === undefined) turns.set(budget, (shared = new Budget(turnsAtOnce)));
+  return shared.take(size <= smallCopyMax ? 1 : turnsOfLarge, scope.request.signal);
+}
+
 /** Reads `[start, end)` of an object and stores it anew; `commit` names it. */
 async function rewrite<T>(
   scope: CallScope,
@@ -61,6 +78,7 @@ async function rewrite<T>(
   const { found, start, end } = source;
   using place = new DisposableStack();
   place.use(tenant.readers.enter());
+  using _turn = await takeTurn(scope, end - start);
   using content = new ContentReader(ports, tenant, {
     found,
     start,

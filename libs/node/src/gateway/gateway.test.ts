@@ -471,3 +471,41 @@ test("framing that is refused is named", async () => {
   expect(element(fold, "Code")).toBe("BadRequest");
   expect(element(fold, "Message")).toEndWith("folded header.");
 });
+
+test("many copies at once end, and so does a read beside them", async () => {
+  const size = 6 * 1024 * 1024;
+  await putInParts("to-copy", [bytesOf(1, size), bytesOf(2, 1000)]);
+  const copies = Array.from({ length: 30 }, (_, at) =>
+    call("PUT", `/bucket/copy-${at % 5}`, { headers: { "x-amz-copy-source": "/bucket/to-copy" } }),
+  );
+  const read = call("GET", "/bucket/to-copy");
+  for (const { status } of await Promise.all(copies)) expect(status).toBe(200);
+  expect((await read).body.byteLength).toBe(size + 1000);
+}, 20_000);
+
+test("uploads that stall hold up neither reads nor small writes", async () => {
+  await call("PUT", "/bucket/whole", { body: bytesOf(3, 300_000) });
+  const stalled = Array.from({ length: 30 }, (_, at) => {
+    const target = `/bucket/stalled-${at}`;
+    const { headers } = bed.sign(bed.main, "PUT", target, {
+      headers: { "content-length": String(5 * 1024 * 1024) },
+      payload: "UNSIGNED-PAYLOAD",
+    });
+    const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    const socket = connect({ port: bed.port, host: "127.0.0.1" });
+    socket.on("error", () => undefined);
+    socket.write(`PUT ${target} HTTP/1.1\r\n${lines.join("")}\r\n${"a".repeat(1000)}`);
+    return socket;
+  });
+  try {
+    // Large writes wait from some point on; nothing else does.
+    for (let turn = 0; turn < 5; turn += 1) {
+      expect((await call("PUT", "/bucket/small", { body: bytesOf(turn, 40_000) })).status).toBe(
+        200,
+      );
+      expect((await call("GET", "/bucket/whole")).body.byteLength).toBe(300_000);
+    }
+  } finally {
+    for (const socket of stalled) socket.destroy();
+  }
+}, 20_000);

@@ -35,6 +35,30 @@ test("take() that is aborted rejects, and lets those behind it through", async (
   expect(budget.take(1, AbortSignal.abort(new Error("before")))).rejects.toThrow("before");
 });
 
+test("take() lets neither slow uploads nor slow downloads hold up each other or small requests", async () => {
+  const MiB = 1024 * 1024;
+  const budget = new Budget(64 * MiB);
+  let granted = 0;
+  const many = (count: number, kind: "fill" | "read") =>
+    Array.from({ length: count }, () =>
+      budget.take(4 * MiB, never, kind).then((share) => (granted++, share)),
+    );
+  const uploads = many(20, "fill"); // 14 of them fit 7/8
+  await settle();
+  expect(granted).toBe(14);
+  using _small = await budget.take(200_000, never, "fill");
+  const download = await budget.take(4 * MiB, never, "read"); // 15/16 are out now
+  const downloads = many(1, "read");
+  using _own = await budget.take(2 * MiB, never);
+  await settle();
+  expect(granted).toBe(14);
+  download[Symbol.dispose]();
+  (await downloads[0]!)[Symbol.dispose]();
+  for (const upload of uploads.slice(0, 14)) (await upload)[Symbol.dispose]();
+  for (const upload of uploads.slice(14)) (await upload)[Symbol.dispose]();
+  expect(granted).toBe(21);
+});
+
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? 11);
 test(`take() never shares out more than there is, and loses nothing (KISEKI_SIM_SEED=${seed})`, async () => {
   const prng = prngFromSeed(seed);

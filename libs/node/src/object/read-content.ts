@@ -124,7 +124,7 @@ export class ContentReader implements ContentSource, Disposable {
     using held = new DisposableStack();
     const room =
       piece.kind === "hole" ? size : roomFor({ start, end: start + size }, piece.seal.size);
-    held.use(await budget.take(room, this.#signal));
+    held.use(await budget.take(room, this.#signal, "read"));
     const lease = held.use(await datapath.arena.borrow(room, this.#signal));
     const offset =
       piece.kind === "hole" ? zero(lease, size) : await this.#open(piece, lease, start, size, room);

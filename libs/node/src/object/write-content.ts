@@ -103,7 +103,7 @@ class ContentWriter {
     const { datapath, smallSizeMax } = this.#ports;
     const { size, algorithms } = this.#request;
     const isSmall = size <= smallSizeMax;
-    using _share = await this.#ports.budget.take(chunkShare(size), this.#request.signal);
+    using _share = await this.#ports.budget.take(chunkShare(size), this.#request.signal, "fill");
     using lease = await datapath.arena.borrow(size, this.#request.signal);
     await this.#fill(source, lease, size);
     await this.#ending(source);
@@ -136,7 +136,7 @@ class ContentWriter {
     this.#throwFailure();
     const { datapath, budget } = this.#ports;
     using held = new DisposableStack();
-    held.use(await budget.take(chunkShare(size), this.#request.signal));
+    held.use(await budget.take(chunkShare(size), this.#request.signal, "fill"));
     const lease = held.use(await datapath.arena.borrow(size, this.#request.signal));
     await this.#fill(source, lease, size);
     const owned = held.move();
