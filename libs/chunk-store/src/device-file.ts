@@ -31,9 +31,10 @@ export async function createDeviceFile(
   if (exists) throw Object.assign(new Error(`EEXIST: ${path} exists`), { code: "EEXIST" });
   const unfinished = `${path}.new`; // of an earlier try, perhaps
   await rm(unfinished, { force: true });
-  const { bavail, bsize } = await statfs(dirname(path));
-  if (size > bavail * bsize) {
-    const message = `ENOSPC: Cannot create ${path} of ${size} bytes: ${bavail * bsize} are free`;
+  const { bfree, bsize, blocks } = await statfs(dirname(path));
+  // A file system without an account of itself has no blocks.
+  if (blocks > 0 && size > bfree * bsize) {
+    const message = `ENOSPC: Cannot create ${path} of ${size} bytes: ${bfree * bsize} are free`;
     throw Object.assign(new Error(message), { code: "ENOSPC" });
   }
   const file = await open(unfinished, "w", 0o600);
