@@ -3,7 +3,7 @@
  * device full; the key manager silent. Detected and said, never a wrong byte.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { open, rm } from "node:fs/promises";
+import { open, rm, truncate } from "node:fs/promises";
 import { join } from "node:path";
 import { kisekiJson } from "../support/cli.ts";
 import { everyNth, flipBits, snapshot } from "../support/damage.ts";
@@ -61,18 +61,20 @@ async function summaryOffset(): Promise<number> {
   return place.zone + footer.getUint32(48, true);
 }
 
-test("superblocks: one of the two is enough, without both the device is refused", async () => {
+test("superblocks and size: one copy is enough, else the device is refused by name", async () => {
   const device = node.devices[0]!;
   const [first, second] = place.superblocks as [number, number];
   await flipBits(device, [first + 20]);
-  expect(await countRight()).toBe(sampleCount); // each start writes both
-  await flipBits(device, [second + 20]);
-  expect(await countRight()).toBe(sampleCount);
+  expect(await countRight()).toBe(sampleCount); // a start writes both
   await flipBits(device, [first + 20, second + 20]);
   const before = node.output.length;
   expect(await countRight()).toBe(0);
   expect(node.output.slice(before)).toContain(`${device}: its superblocks are unusable`);
   await flipBits(device, [first + 20, second + 20]);
+  await truncate(device, 100 * MiB);
+  expect(await countRight()).toBe(0);
+  expect(node.output.slice(before)).toContain(`${device}: it has ${100 * MiB} bytes`);
+  await truncate(device, 128 * MiB); // behind the zones in use there were zeros
   expect(await countRight()).toBe(sampleCount);
   await kept.putBack();
 });
@@ -87,11 +89,13 @@ test("zone header, summary and footer: the records speak for themselves", async 
 
 test("records: the object that a damaged header or payload belongs to is refused, no other", async () => {
   const record = place.zone + 4 * KiB;
-  for (const isIndexLost of [false, true]) {
-    for (const offset of [record + 50, record + 192 + 10]) {
-      const right = await rightWith([offset], isIndexLost);
-      expect([offset, isIndexLost, right]).toEqual([offset, isIndexLost, sampleCount - 1]);
-    }
+  for (const [offset, isIndexLost] of [
+    [record + 50, true],
+    [record + 192 + 10, true],
+    [record + 192 + 10, false],
+  ] as const) {
+    const right = await rightWith([offset], isIndexLost);
+    expect([offset, isIndexLost, right]).toEqual([offset, isIndexLost, sampleCount - 1]);
   }
 });
 

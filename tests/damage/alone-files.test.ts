@@ -104,9 +104,7 @@ test("members and cluster-key: damaged or missing, the start is refused", async 
 
 test("fragment-index: what is damaged is not believed, and the next start has it from the devices", async () => {
   const path = join(node.dataDirectory, "fragment-index.db");
-  for (const damage of [cut, remove]) {
-    expect([damage.name, (await damaged(path, damage)).right]).toEqual([damage.name, sampleCount]);
-  }
+  expect((await damaged(path, cut)).right).toBe(sampleCount);
   for (const damage of [flipLast, swapPages]) {
     await damage(path);
     const { right } = await start(node);
