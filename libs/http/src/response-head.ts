@@ -1,5 +1,4 @@
 import { assert } from "@kiseki/base";
-import { byteClass, isToken, isValue } from "./character-classes.ts";
 
 /** Name and value. Values hold one character per byte, as `HttpHeader.value` does. */
 export type ResponseHeader = readonly [name: string, value: string];
@@ -46,13 +45,9 @@ export const continueResponse: Uint8Array = new TextEncoder().encode(
   "HTTP/1.1 100 Continue\r\n\r\n",
 );
 
-function isEvery(text: string, bit: number): boolean {
-  for (let i = 0; i < text.length; i++) {
-    const code = text.charCodeAt(i);
-    if (code > 0xff || (byteClass[code]! & bit) === 0) return false;
-  }
-  return true;
-}
+const tokenPattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
+const valuePattern = /^[\t\x20-\x7e\x80-\xff]*$/;
+const encoder = new TextEncoder();
 
 /**
  * Writes status line, headers and the empty line to `target` from `offset`.
@@ -70,12 +65,15 @@ export function encodeResponseHead(
   assert(Number.isInteger(status) && status >= 100 && status <= 599, "a status has three digits");
   let text = `HTTP/1.1 ${status} ${statusReason(status)}\r\n`;
   for (const [name, value] of headers) {
-    assert(name !== "" && isEvery(name, isToken), "a header name is a token");
-    assert(isEvery(value, isValue), "a header value holds no line end");
+    assert(tokenPattern.test(name), "a header name is a token");
+    assert(valuePattern.test(value), "a header value holds no line end");
     text += `${name}: ${value}\r\n`;
   }
   text += "\r\n";
   if (text.length > target.byteLength - offset) return -1;
+  const room = target.subarray(offset, offset + text.length);
+  if (encoder.encodeInto(text, room).read === text.length) return offset + text.length;
+  // Not ASCII alone: one byte a character, where UTF-8 takes two.
   for (let i = 0; i < text.length; i++) target[offset + i] = text.charCodeAt(i);
   return offset + text.length;
 }
