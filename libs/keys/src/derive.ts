@@ -1,4 +1,4 @@
-import { concatBytes, newBytes, toUtf8 } from "@kiseki/base";
+import { newBytes, toUtf8 } from "@kiseki/base";
 import type { Crypto } from "@kiseki/ports";
 
 /** What a key is for. The label `kiseki/<purpose>/v1` opens the info of its HKDF-Expand (KEYS). */
@@ -49,9 +49,18 @@ export function u64Field(n: bigint): Uint8Array {
 
 /** Label ‖ for each field its size (4 bytes, little-endian) ‖ field: no two lists give equal bytes. */
 export function deriveInfo(purpose: Purpose, ...fields: readonly Uint8Array[]): Uint8Array {
-  const parts = [label(purpose)];
-  for (const field of fields) parts.push(u32Field(field.byteLength), field);
-  return concatBytes(...parts);
+  const opening = label(purpose);
+  let size = opening.byteLength;
+  for (const field of fields) size += 4 + field.byteLength;
+  const target = newBytes(size); // each read of a chunk derives a key: one allocation, not one a field
+  target.set(opening);
+  let at = opening.byteLength;
+  for (const field of fields) {
+    for (let left = field.byteLength, i = 0; i < 4; i++, left >>>= 8) target[at + i] = left;
+    target.set(field, at + 4);
+    at += 4 + field.byteLength;
+  }
+  return target;
 }
 
 /** HKDF-Expand (RFC 5869) to 32 bytes under the info of `purpose` and `fields`. */
