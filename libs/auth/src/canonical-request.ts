@@ -1,4 +1,4 @@
-import { newBytes } from "@kiseki/base";
+import { newBytes, toUtf8 } from "@kiseki/base";
 import {
   headerValues,
   type HttpHeader,
@@ -52,6 +52,8 @@ function canonicalValue(value: string): string {
 
 /** The bytes of a string that holds one character per byte. */
 export function binaryBytes(text: string): Uint8Array {
+  const ascii = toUtf8(text);
+  if (ascii.byteLength === text.length) return ascii; // any other character takes two bytes of UTF-8
   const target = newBytes(text.length);
   for (let i = 0; i < text.length; i++) target[i] = text.charCodeAt(i);
   return target;

@@ -77,14 +77,15 @@ function readHeaderClaim(
       ArgumentName: "Authorization",
     });
   }
-  const fields = readFields(authorization.slice(mark + 1));
-  if (mark < 0 || fields === undefined) {
+  const fields = mark < 0 ? undefined : readFields(authorization.slice(mark + 1));
+  if (fields === undefined) {
     return headerFault(
       "a comma-separated list of Credential, SignedHeaders and Signature is expected",
     );
   }
-  const credential = readCredential(fields.credential, region, headerFault);
-  if (credential.kind === "fault") return credential;
+  const claimant = findClaimant(fields, region);
+  if (claimant.kind === "fault") return claimant;
+  const { credential, signedHeaders } = claimant;
   if (!signaturePattern.test(fields.signature))
     return headerFault("the signature is not 64 hex digits");
   const date = readHeaderDate(head);
@@ -97,12 +98,14 @@ function readHeaderClaim(
   if (!date.text.startsWith(credential.day)) {
     return headerFault("the credential's date is not the request's date");
   }
-  const signedHeaders = fields.signedHeaders.split(";", signedHeadersMax + 1);
   if (signedHeaders.length > signedHeadersMax) return headerFault("too many headers are signed");
   return {
-    ...credential,
     kind: "claim",
     form: "header",
+    accessKeyId: credential.accessKeyId,
+    scope: credential.scope,
+    day: credential.day,
+    region: credential.region,
     date,
     signedHeaders,
     signature: fields.signature,
@@ -129,6 +132,33 @@ function readHeaderDate(head: RequestHead): SignedDate | undefined {
   return plain === undefined ? undefined : parseDateHeader(plain);
 }
 
+/** What a client says of itself in every request of a day: all but date and signature. */
+interface Claimant {
+  readonly kind: "claimant";
+  readonly credential: Credential;
+  /** May be more than are allowed. */
+  readonly signedHeaders: readonly string[];
+}
+
+/** By credential and signed headers as they came. Nothing here is believed: the signature is checked each time. */
+const claimants = new Map<string, Claimant>();
+const claimantCountMax = 256;
+const claimantSizeMax = 512;
+
+function findClaimant(fields: HeaderFields, region: string | undefined): Claimant | AuthFault {
+  const name = `${region ?? ""}\n${fields.credential}\n${fields.signedHeaders}`;
+  const known = claimants.get(name);
+  if (known !== undefined) return known;
+  const credential = readCredential(fields.credential, region, headerFault);
+  if (credential.kind === "fault") return credential;
+  const signedHeaders = fields.signedHeaders.split(";", signedHeadersMax + 1);
+  const claimant: Claimant = { kind: "claimant", credential, signedHeaders };
+  if (name.length > claimantSizeMax) return claimant;
+  if (claimants.size >= claimantCountMax) claimants.clear();
+  claimants.set(name, claimant);
+  return claimant;
+}
+
 interface HeaderFields {
   readonly credential: string;
   readonly signedHeaders: string;
@@ -136,18 +166,25 @@ interface HeaderFields {
 }
 
 function readFields(text: string): HeaderFields | undefined {
-  const found = new Map<string, string>();
-  for (const part of text.split(",")) {
-    const field = part.trim();
+  const found: Record<"Credential" | "SignedHeaders" | "Signature", string> = {
+    Credential: "",
+    SignedHeaders: "",
+    Signature: "",
+  };
+  let count = 0;
+  for (let start = 0; start <= text.length; count++) {
+    const comma = text.indexOf(",", start);
+    const end = comma < 0 ? text.length : comma;
+    const field = text.slice(start, end).trim();
     const mark = field.indexOf("=");
     const name = field.slice(0, mark);
-    if (mark <= 0 || found.has(name) || found.size === 3) return undefined;
-    found.set(name, field.slice(mark + 1));
+    if (name !== "Credential" && name !== "SignedHeaders" && name !== "Signature") return undefined;
+    if (mark <= 0 || found[name] !== "" || count === 3) return undefined;
+    found[name] = field.slice(mark + 1);
+    start = end + 1;
   }
-  const credential = found.get("Credential");
-  const signedHeaders = found.get("SignedHeaders");
-  const signature = found.get("Signature");
-  if (!credential || !signedHeaders || !signature) return undefined;
+  const { Credential: credential, SignedHeaders: signedHeaders, Signature: signature } = found;
+  if (credential === "" || signedHeaders === "" || signature === "") return undefined;
   return { credential, signedHeaders, signature };
 }
 
