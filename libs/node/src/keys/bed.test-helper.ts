@@ -3,7 +3,9 @@ import { mkdtemp, rm, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { namespaceId, newBytes, operationId, type TenantId } from "@kiseki/base";
 import { lookupObject } from "@kiseki/composition";
+import type { KeyNeed } from "@kiseki/kms";
 import { nativeDirectory, openCrypto, systemClock, systemPrng } from "@kiseki/host";
+import type { Clock } from "@kiseki/ports";
 import { openLogger, openMetrics } from "@kiseki/telemetry";
 import { parseSettings } from "../config/parse-settings.ts";
 import { foreignVariables, ignoredVariables, serverSettings } from "../config/server-settings.ts";
@@ -36,6 +38,7 @@ export function openAt(
   path: string,
   onRecoveryCode: (code: string) => void = () => undefined,
   devices: readonly string[] = [],
+  clock: Clock = systemClock,
 ): Promise<StorageNode> {
   const places = ["--data-dir", `${path}/data`, "--config-dir", `${path}/config`];
   if (devices.length > 0) places.push("--devices", devices.join(","));
@@ -48,7 +51,7 @@ export function openAt(
     foreign: foreignVariables,
   });
   return openNode({
-    clock: systemClock,
+    clock,
     prng: systemPrng,
     crypto,
     metrics: openMetrics(),
@@ -74,8 +77,11 @@ function sourceOf(bytes: Uint8Array): ContentSource {
   };
 }
 
-const openOf = (node: StorageNode, id: TenantId | undefined): Promise<OpenTenant> =>
-  node.tenants.open(id ?? node.defaultTenant, "write", never);
+const openOf = (
+  node: StorageNode,
+  id: TenantId | undefined,
+  need: KeyNeed = "write",
+): Promise<OpenTenant> => node.tenants.open(id ?? node.defaultTenant, need, never);
 
 export async function makeBucket(node: StorageNode, id?: TenantId): Promise<void> {
   const tenant = await openOf(node, id);
@@ -119,8 +125,9 @@ export async function openReader(
   node: StorageNode,
   key: string,
   id?: TenantId,
+  need?: KeyNeed,
 ): Promise<ContentReader> {
-  const tenant = await openOf(node, id);
+  const tenant = await openOf(node, id, need);
   const dirKeys = tenant.dirKeys(tenant.keys("read"));
   const place = tenant.readers.enter();
   const found = tenant.store.view((map) =>
@@ -139,7 +146,12 @@ export async function readAll(reader: ContentReader): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-export async function get(node: StorageNode, key: string, id?: TenantId): Promise<Buffer> {
-  using reader = await openReader(node, key, id);
+export async function get(
+  node: StorageNode,
+  key: string,
+  id?: TenantId,
+  need?: KeyNeed,
+): Promise<Buffer> {
+  using reader = await openReader(node, key, id, need);
   return await readAll(reader);
 }

@@ -3,7 +3,8 @@ import { readdirSync } from "node:fs";
 import { newBytes, prngFromSeed } from "@kiseki/base";
 import { s3Fault } from "@kiseki/s3";
 import { SqliteShardStore } from "@kiseki/shard-store";
-import type { Crypto } from "@kiseki/ports";
+import { systemClock } from "@kiseki/host";
+import type { Clock, Crypto } from "@kiseki/ports";
 import { openLogger } from "@kiseki/telemetry";
 import { sealedShards } from "../node/sealed-shards.ts";
 import { firstShardOf } from "../node/tenants.ts";
@@ -12,6 +13,7 @@ import {
   get,
   makeBucket,
   never,
+  newId,
   openAt,
   openReader,
   put,
@@ -123,6 +125,77 @@ test("rekeyTenant() cuts no read that is under way", async () => {
   await Promise.all(readers);
 }, 20_000);
 
+/** A clock whose sleeps of no time, which a rewriting pauses with, wait until the gate opens. */
+function gatedClock() {
+  const [gate, reached] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  let isShut = false;
+  const clock: Clock = {
+    monotonic: () => systemClock.monotonic(),
+    realtime: () => systemClock.realtime(),
+    async sleep(duration, signal) {
+      if (!isShut || duration > 0) return await systemClock.sleep(duration, signal);
+      reached.resolve();
+      const { promise, reject } = Promise.withResolvers<never>();
+      signal.addEventListener("abort", () => reject(signal.reason), { once: true });
+      signal.throwIfAborted();
+      await Promise.race([gate.promise, promise]);
+    },
+  };
+  const shut = () => (isShut = true);
+  const open = () => {
+    isShut = false;
+    gate.resolve();
+  };
+  return { clock, reached: reached.promise, shut, open };
+}
+
+test("while a shard is rewritten its tenant is read, and writes wait and come through", async () => {
+  await using folder = await temporaryFolder();
+  const { clock, reached, shut, open } = gatedClock();
+  await using node = await openAt(folder.path, undefined, [], clock);
+  await makeBucket(node);
+  await put(node, "one", Buffer.from("first"));
+  shut();
+  const done: string[] = [];
+  const rekeying = rekey(node).then(() => done.push("rekey"));
+  await reached;
+  const writing = put(node, "one", Buffer.from("second")).then(() => done.push("write"));
+  const tenant = await node.tenants.open(node.defaultTenant, "read", never);
+  expect((await get(node, "one", undefined, "read")).toString()).toBe("first");
+  const refused = tenant.owner.submit({ kind: "reclaim_step" }, newId());
+  expect(await refused).toEqual({ kind: "refused", code: "busy" });
+  const leaving = new AbortController();
+  const gone = node.tenants.open(node.defaultTenant, "write", leaving.signal);
+  leaving.abort(new Error("gone"));
+  expect(gone).rejects.toThrow("gone");
+  expect(done).toEqual([]);
+  open();
+  await Promise.all([rekeying, writing]);
+  expect((await get(node, "one")).toString()).toBe("second");
+  const files = shardFilesIn(`${folder.path}/data`);
+  expect(files.map((file) => /-k.*$/.exec(file)?.[0])).toEqual(["-k2.db"]);
+}, 20_000);
+
+test("a rewriting ends when its tenant closes, and leaves what there was", async () => {
+  await using folder = await temporaryFolder();
+  const { clock, reached, shut, open } = gatedClock();
+  await using node = await openAt(folder.path, undefined, [], clock);
+  await makeBucket(node);
+  await put(node, "one", Buffer.from("first"));
+  shut();
+  const rekeying = rekey(node);
+  await reached;
+  expect(shardFilesIn(`${folder.path}/data`).length).toBe(2);
+  await node.tenants.close(node.defaultTenant);
+  const left = shardFilesIn(`${folder.path}/data`);
+  expect(left.map((file) => /-k.*$/.exec(file)?.[0])).toEqual(["-k1.db"]);
+  open();
+  await rekeying; // its opening has begun anew
+  expect((await get(node, "one")).toString()).toBe("first");
+  const files = shardFilesIn(`${folder.path}/data`);
+  expect(files.map((file) => /-k.*$/.exec(file)?.[0])).toEqual(["-k2.db"]);
+}, 20_000);
+
 test("a shard that cannot be rewritten goes on under its keyset, and the next opening tries again", async () => {
   await using folder = await temporaryFolder();
   await using node = await openAt(folder.path);
@@ -143,11 +216,14 @@ test("a shard that cannot be rewritten goes on under its keyset, and the next op
   });
   const { clock, prng } = node.ports;
   const tools = { clock, prng, crypto: failing, log: openLogger("silent") };
+  const [oldFile = ""] = members.listFiles().filter((file) => file.startsWith("shard-"));
   for (const keyset of ["-k1.db", "-k2.db"]) {
-    const opened = await sealedShards(tools, members)(firstShardOf(tenant), keyring, false);
+    const opened = sealedShards(tools, members)(firstShardOf(tenant), keyring, false);
     expect(opened.store.head().index).toBeGreaterThan(1n);
+    expect(await opened.rewrite!(never, () => undefined)).toBe(keyset === "-k2.db");
     await opened.store[Symbol.asyncDispose]();
     opened.close();
+    if (keyset === "-k2.db") members.deleteFile(oldFile); // as the next opening does
     const files = shardFilesIn(`${folder.path}/mirror`);
     expect(files.map((file) => /-k.*$/.exec(file)?.[0])).toEqual([keyset]);
   }

@@ -8,9 +8,9 @@ export interface RekeyParts {
 }
 
 /**
- * A new keyset for new writes of the tenant, which closes, is rewritten under it, and opens again. Requests
- * under way may be refused meanwhile and be tried again; those that come wait. What is stored follows
- * in the background.
+ * A new keyset for new writes of the tenant. Its shard is rewritten under it; meanwhile what reads goes on, what
+ * writes waits. Requests under way when the tenant changes over, before and after, may be refused and be
+ * tried again. What is stored follows in the background.
  * @throws {TenantKeysError} when the KMS does not answer; then the keyset may be there, and the next request opens it.
  */
 export async function rekeyTenant(

@@ -5,7 +5,7 @@ import { closeSlot, type MemberSet, SealedSqliteError } from "@kiseki/sealed-sql
 import { openSqliteShardStore } from "@kiseki/shard-store";
 import type { Logger } from "@kiseki/telemetry";
 import { rewriteShardFile } from "../keys/rewrite-shard-file.ts";
-import { filesNamed, namingFile, openSealedFile } from "./sealed-files.ts";
+import { filesNamed, type FoundFile, namingFile, openSealedFile } from "./sealed-files.ts";
 import type { OpenedShard } from "./tenants.ts";
 
 export interface ShardTools {
@@ -18,20 +18,17 @@ export interface ShardTools {
 export const shardFileName = (shard: ShardId): string => `shard-${toHex(shard)}`;
 
 /**
- * Opens shard files of a member set, each under its tenant's keys. A file of an older keyset is rewritten
- * under the current one first; what a rewriting that was cut short left is removed.
+ * Opens shard files of a member set, each under its tenant's keys; of an older keyset too, with the way to rewrite it
+ * under the current one. What a rewriting that was cut short left is removed.
  */
 export function sealedShards(
   tools: ShardTools,
   members: MemberSet,
-): (shard: ShardId, keyring: TenantKeyring, isNew: boolean) => Promise<OpenedShard> {
-  return async (shard, keyring, isNew) => {
+): (shard: ShardId, keyring: TenantKeyring, isNew: boolean) => OpenedShard {
+  return (shard, keyring, isNew) => {
     const name = shardFileName(shard);
     members.deleteUnfinished(name);
     const found = filesNamed(members, name)[0];
-    if (found && found.keyset < keyring.current) {
-      await rewriteOrKeep(tools, members, shard, keyring, found);
-    }
     const keys = {
       keyset: keyring.current,
       of: (keyset: number) => keysOf(keyring, keyset),
@@ -49,7 +46,16 @@ export function sealedShards(
         failpoint("rewrite-opened");
         members.deleteFile(other.file);
       }
-      return { store, close: () => void closeSlot(file.slot) };
+      const close = () => void closeSlot(file.slot);
+      if (!found || found.keyset >= keyring.current) return { store, close };
+      const rewrite: OpenedShard["rewrite"] = (signal, onStep) => {
+        const pause = async (): Promise<void> => {
+          onStep();
+          await tools.clock.sleep(millis(0), signal);
+        };
+        return rewriteOrKeep(tools, members, { shard, keyring, found, pause }, signal);
+      };
+      return { store, close, rewrite };
     } catch (reason) {
       closeSlot(file.slot);
       throw reason;
@@ -64,33 +70,45 @@ function keysOf(keyring: TenantKeyring, number: number): KeysetKeyring {
   return keys;
 }
 
+interface Rewriting {
+  readonly shard: ShardId;
+  readonly keyring: TenantKeyring;
+  readonly found: FoundFile;
+  /** Rejects when the rewriting is to end. */
+  readonly pause: () => Promise<void>;
+}
+
 /**
- * A shard that cannot be rewritten (no room for a second file, rows that are not what was committed) stays under
- * its keyset and goes on; the next opening tries again, and the keyset lives until it came through.
+ * True when the shard has a file under the current keyset. A shard that cannot be rewritten (no room for a second
+ * file, rows that are not what was committed) stays under its keyset and goes on; a later opening
+ * tries again, and the keyset lives until it came through.
  */
 async function rewriteOrKeep(
-  { clock, crypto, prng, log }: ShardTools,
+  { crypto, prng, log }: ShardTools,
   members: MemberSet,
-  shard: ShardId,
-  keyring: TenantKeyring,
-  found: { readonly file: string; readonly fileId: string; readonly keyset: number },
-): Promise<void> {
-  const signal = new AbortController().signal;
-  const from = keysOf(keyring, found.keyset);
+  { shard, keyring, found, pause }: Rewriting,
+  signal: AbortSignal,
+): Promise<boolean> {
+  const name = shardFileName(shard);
   try {
-    await rewriteShardFile({ crypto, prng, pause: () => clock.sleep(millis(0), signal) }, members, {
+    await rewriteShardFile({ crypto, prng, pause }, members, {
       shard,
-      name: shardFileName(shard),
+      name,
       found,
-      from,
+      from: keysOf(keyring, found.keyset),
       to: keyring.writing,
     });
     log.info({ from: found.keyset, to: keyring.current }, "a shard was rewritten");
+    return true;
   } catch (reason) {
     if (reason instanceof AssertionError) throw reason;
     if (reason instanceof SealedSqliteError && reason.code === "no_member") throw reason;
-    members.deleteUnfinished(shardFileName(shard));
-    const error = reason instanceof Error ? `${reason.name}: ${reason.message}` : "unknown";
-    log.error({ error }, "a shard stays under its old keyset; the next opening tries again");
+    members.deleteUnfinished(name);
+    if (!signal.aborted) {
+      const error = reason instanceof Error ? `${reason.name}: ${reason.message}` : "unknown";
+      log.error({ error }, "a shard stays under its old keyset; a later opening tries again");
+    }
+    // It may have appeared before what failed: then it is what the next opening takes.
+    return filesNamed(members, name).some(({ keyset }) => keyset > found.keyset);
   }
 }

@@ -15,20 +15,19 @@ export interface OpenedShard {
   readonly store: ShardStore;
   /** Closes the file and zeroes its key slot. The store was disposed before. */
   readonly close: () => void;
+  /**
+   * There when the file is under an older keyset: makes another under the newest from what the store holds, while
+   * nobody writes; `onStep` is called again and again. True when the next opening takes that one; an abort ends it
+   * soon. Rejects for bugs and lost disks alone.
+   */
+  readonly rewrite?: (signal: AbortSignal, onStep: () => void) => Promise<boolean>;
 }
 
 export interface TenantsParts {
   readonly ports: DataPorts;
   readonly keys: Pick<TenantKeys, "get" | "open" | "onLost">;
-  /**
-   * Takes long when the file has to be rewritten under a new keyset. The keyring may end meanwhile. Without
-   * `isNew` a file that is not there is a loss, and is not made.
-   */
-  readonly openShard: (
-    shard: ShardId,
-    keyring: TenantKeyring,
-    isNew: boolean,
-  ) => OpenedShard | Promise<OpenedShard>;
+  /** Without `isNew` a file that is not there is a loss, and is not made. */
+  readonly openShard: (shard: ShardId, keyring: TenantKeyring, isNew: boolean) => OpenedShard;
   /** Counts the node's starts. */
   readonly nodeEpoch: Epoch;
   readonly node: bigint;
@@ -58,6 +57,8 @@ export class Tenants implements AsyncDisposable {
   readonly #parts: TenantsParts;
   readonly #held = new Map<string, Promise<Held>>();
   readonly #open = new Map<string, OpenTenant>();
+  /** While a shard is rewritten its tenant is read alone; resolves, never rejects, when it may be opened for writing. */
+  readonly #rewriting = new Map<string, Promise<void>>();
   /** A shard has one writer: a tenant opens again only when its last opening is closed. */
   readonly #closing = new Map<string, Promise<void>>();
   /** Outlive an opening: who reads goes on under the next one. */
@@ -71,11 +72,17 @@ export class Tenants implements AsyncDisposable {
   }
 
   /**
-   * The tenant with keys young enough for `need`: what writes asks anew after a quiet minute.
+   * The tenant with keys young enough for `need`: what writes asks anew after a quiet minute, and waits
+   * while the shard is rewritten under a new keyset.
    * @throws {TenantKeysError} when its KMS does not answer; {OldShardError}.
    */
   async open(tenant: TenantId, need: KeyNeed, signal: AbortSignal): Promise<OpenTenant> {
     const known = this.#open.get(toHex(tenant));
+    const rewriting = need === "write" ? this.#rewriting.get(toHex(tenant)) : undefined;
+    if (rewriting !== undefined) {
+      await untilAborted(rewriting, signal);
+      return this.open(tenant, need, signal);
+    }
     if (known && this.#parts.keys.get(tenant, need)) return known;
     if (this.#isClosed) throw new TenantKeysError("closed", "", "Cannot open a tenant: stopping");
     // Opening appends an epoch entry, so it asks for what writes.
@@ -87,7 +94,9 @@ export class Tenants implements AsyncDisposable {
       this.#held.set(name, held);
       held.catch(() => this.#held.delete(name)); // the next request tries again
     }
-    return (await held).tenant;
+    const opened = (await held).tenant;
+    const mayUse = need === "read" || !this.#rewriting.has(name);
+    return mayUse ? opened : this.open(tenant, need, signal);
   }
 
   /** Tenants that are open now. */
@@ -125,7 +134,7 @@ export class Tenants implements AsyncDisposable {
     if (keyring === undefined)
       throw new TenantKeysError("closed", "", "Cannot open a tenant: its keys went");
     const isNew = ports.chunkStore.shardEpoch(shard) === undefined || this.#parts.acceptLoss;
-    const opened = await openShard(shard, keyring, isNew);
+    const opened = openShard(shard, keyring, isNew);
     try {
       const chain = this.#checkedChain(shard, opened.store);
       const keysFor = (use: "read" | "write"): TenantKeyring => {
@@ -151,23 +160,65 @@ export class Tenants implements AsyncDisposable {
         onFatal: this.#parts.onFatal,
       });
       cutOldKeysets(opened.store);
+      let isRewriting = false;
       const tenant: OpenTenant = {
         id,
         shard,
         keys: keysFor,
         dirKeys,
         store: opened.store,
-        owner,
+        owner: refusingWhile(owner, () => isRewriting),
         pins: new Pins(),
         readers: this.#readersOf(id),
       };
       this.#open.set(toHex(id), tenant);
-      return { tenant, close: () => closeAll(owner, opened) };
+      if (!opened.rewrite) return { tenant, close: () => closeAll(owner, opened) };
+      isRewriting = true;
+      const ending = new AbortController();
+      const over = this.#rewrite(
+        tenant,
+        opened.rewrite,
+        ending.signal,
+        () => (isRewriting = false),
+      );
+      return {
+        tenant,
+        async close() {
+          ending.abort();
+          await over;
+          await closeAll(owner, opened);
+        },
+      };
     } catch (reason) {
       await opened.store[Symbol.asyncDispose]();
       opened.close();
       throw reason;
     }
+  }
+
+  /** Resolves when the rewriting is over. A tenant with a new file is closed after that; who comes then opens that one. */
+  #rewrite(
+    tenant: OpenTenant,
+    rewrite: NonNullable<OpenedShard["rewrite"]>,
+    signal: AbortSignal,
+    onKept: () => void,
+  ): Promise<void> {
+    const name = toHex(tenant.id);
+    const { keys, onFatal } = this.#parts;
+    let outcome: "made" | "kept" | "failed" = "failed";
+    const stayOpen = (): void => void keys.get(tenant.id, "read"); // asking is what starts a refresh
+    const over = rewrite(signal, stayOpen).then(
+      (isMade) => void (outcome = isMade ? "made" : "kept"),
+      onFatal,
+    );
+    const settled = over.then(async () => {
+      if (outcome === "kept") onKept();
+      // Whoever has closed it meanwhile goes on by itself.
+      if (outcome === "made" && this.#open.get(name) === tenant) await this.close(tenant.id);
+      if (this.#rewriting.get(name) === settled) this.#rewriting.delete(name);
+    });
+    this.#rewriting.set(name, settled);
+    return over;
   }
 
   #readersOf(id: TenantId): Readers {
@@ -194,6 +245,26 @@ export class Tenants implements AsyncDisposable {
 export const firstShardOf = (tenant: TenantId): ShardId => shardId(tenant);
 
 const maxEpoch = (a: Epoch, b: Epoch): Epoch => (a > b ? a : b);
+
+async function untilAborted(over: Promise<void>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  const { promise, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    await Promise.race([over, promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+const refusingWhile = (owner: ShardOwner, isHeld: () => boolean): OpenTenant["owner"] => ({
+  get epoch() {
+    return owner.epoch;
+  },
+  submit: async (operation, id) =>
+    isHeld() ? { kind: "refused", code: "busy" } : await owner.submit(operation, id),
+});
 
 async function closeAll(owner: ShardOwner, opened: OpenedShard): Promise<void> {
   await owner.close();

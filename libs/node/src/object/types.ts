@@ -35,7 +35,8 @@ export interface OpenTenant {
   /** Names turned into keys, by whichever keyring is at hand; equal for all of them. */
   readonly dirKeys: (keyring: TenantKeyring) => DirKeys;
   readonly store: ShardStore;
-  readonly owner: ShardOwner;
+  /** Refuses as `busy` while the shard's file is rewritten under a new keyset. */
+  readonly owner: Pick<ShardOwner, "submit" | "epoch">;
   readonly pins: Pins;
   readonly readers: Readers;
 }
