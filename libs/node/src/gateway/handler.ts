@@ -1,5 +1,6 @@
 import { type PayloadMode, SignatureVerifier } from "@kiseki/auth";
 import { unreachable } from "@kiseki/base";
+import type { ResponseHeader } from "@kiseki/http";
 import type { AccessKeyRecord, AliasQueue } from "@kiseki/catalog";
 import {
   isFault,
@@ -102,7 +103,7 @@ export class Gateway {
     let named = context;
     try {
       const { result, content } = await this.#perform(request, (call) => {
-        named = { ...context, ...subjectOf(call) };
+        named = contextOf(request, call);
       });
       try {
         return render(toResponse(result, named), content);
@@ -303,21 +304,17 @@ function checkExpectedOwner({ head }: FrontRequest, ownerId: string): void {
   }
 }
 
-function subjectOf(call: S3Call): Pick<ResponseContext, "bucket" | "key"> {
-  return {
-    bucket: "bucket" in call ? call.bucket : undefined,
-    key: "key" in call ? call.key : undefined,
-  };
-}
-
-function contextOf(request: FrontRequest): ResponseContext {
+/** `call`: once it is known. */
+function contextOf(request: FrontRequest, call?: S3Call): ResponseContext {
+  const { target, method } = request.head;
+  const mark = target.indexOf("?");
   return {
     requestId: request.id,
     hostId,
-    isHead: request.head.method === "HEAD",
-    resource: request.head.target.split("?", 1)[0]!,
-    bucket: undefined,
-    key: undefined,
+    isHead: method === "HEAD",
+    resource: mark < 0 ? target : target.slice(0, mark),
+    bucket: call !== undefined && "bucket" in call ? call.bucket : undefined,
+    key: call !== undefined && "key" in call ? call.key : undefined,
   };
 }
 
@@ -343,14 +340,21 @@ function frontFault({ code, status }: FrontFault): S3Fault {
   }
 }
 
+/** As `toResponse` writes it; the front adds its own. */
+const contentLengthName = "Content-Length";
+
 /** An S3 answer as the front sends it; `content` is the object's bytes, if they follow. */
 function render(
   response: ReturnType<typeof toResponse>,
   content: CallOutcome["content"],
 ): FrontResponse {
   const { status, headers } = response;
-  const size = headers.find(([name]) => name.toLowerCase() === "content-length")?.[1];
-  const rest = headers.filter(([name]) => name.toLowerCase() !== "content-length");
+  let size: number | undefined;
+  const rest: ResponseHeader[] = [];
+  for (const header of headers) {
+    if (header[0] === contentLengthName) size = Number(header[1]);
+    else rest.push(header);
+  }
   if (content) {
     const body: BodyStream = {
       size: content.size,
@@ -360,5 +364,5 @@ function render(
     return { status, headers: rest, body };
   }
   if (response.body) return { status, headers: rest, body: response.body };
-  return { status, headers: rest, ...(size === undefined ? {} : { size: Number(size) }) };
+  return { status, headers: rest, size };
 }
