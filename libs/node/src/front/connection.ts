@@ -322,7 +322,8 @@ export class Connection implements BodyPort {
     sent.then(
       (isSent) => this.#guard(() => this.#answered(response, isSent, isLast)),
       (reason: unknown) => {
-        this.#context.options.onBug(reason);
+        // What a client's going away ended is no bug, whoever waited for what.
+        if (!(reason instanceof BodyError)) this.#context.options.onBug(reason);
         this.cut();
       },
     );

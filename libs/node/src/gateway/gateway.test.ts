@@ -500,7 +500,7 @@ test("uploads that stall hold up neither reads nor small writes", async () => {
   try {
     // Large writes wait from some point on; nothing else does.
     for (let turn = 0; turn < 5; turn += 1) {
-      expect((await call("PUT", "/bucket/small", { body: bytesOf(turn, 40_000) })).status).toBe(
+      expect((await call("PUT", "/bucket/small", { body: bytesOf(turn, 200_000) })).status).toBe(
         200,
       );
       expect((await call("GET", "/bucket/whole")).body.byteLength).toBe(300_000);

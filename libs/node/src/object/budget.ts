@@ -6,7 +6,7 @@ import { assert } from "@kiseki/base";
  */
 export type ShareKind = "fill" | "read" | "own";
 /** Shares up to this size belong to small requests and are never held back for the slowness of large ones. */
-const smallShareMax = 256 * 1024;
+const smallShareMax = 1024 * 1024;
 
 interface Waiting {
   readonly size: number;
