@@ -86,7 +86,6 @@ class Bed {
   readonly #slot: SlotNumber;
   readonly images: readonly Image[];
   constructor() {
-    process.once("exit", () => rmSync(this.#root, { recursive: true, force: true }));
     const built = join(import.meta.dir, "../../../build/native");
     loadSealedSqlite(process.env["KISEKI_NATIVE_FOLDER"] ?? built);
     this.#slot = openSlot({
@@ -98,6 +97,12 @@ class Bed {
       this.#makeImage(members, 12, 0),
       this.#makeImage(members, 10, 5),
     ]);
+    this.clear();
+  }
+
+  /** Nothing stays between executions; `lay` makes the folder again. */
+  clear(): void {
+    rmSync(this.#root, { recursive: true, force: true });
   }
 
   options(changes: Partial<DatabaseOptions> = {}): DatabaseOptions {
@@ -340,6 +345,7 @@ function run(kinds: readonly Kind[], prng: Prng, show: (input: string) => void):
     return code;
   } finally {
     set?.close();
+    bed.clear();
   }
 }
 
