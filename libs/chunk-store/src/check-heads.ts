@@ -1,6 +1,7 @@
 import { sameBytes } from "@kiseki/base";
 import {
   decodeSuperblock,
+  decodeZoneHeader,
   deviceBlockSize,
   superblockSecondOffset,
   superblockSize,
@@ -15,7 +16,7 @@ const never = new AbortController().signal;
 export interface HeadFindings {
   /** Superblocks that were not as written; what lies in a headless zone is counted record by record. */
   readonly faults: number;
-  /** Zones whose beginning is blank: a recovery without the index would not look into them. */
+  /** Zones whose header is not as written: a recovery with an older index, or none, may not look into them. */
   isHeadless(ordinal: number, zone: number): boolean;
 }
 
@@ -68,7 +69,8 @@ async function checkSuperblocks(pool: Pool, device: Device): Promise<number> {
 async function findHeadless(pool: Pool, device: Device): Promise<number[]> {
   const { zones } = device;
   const found: number[] = [];
-  const size = 2 * deviceBlockSize;
+  const size = deviceBlockSize;
+  const crc32c = (piece: Uint8Array): number => pool.ports.crypto.crc32c(0, piece);
   using room = await pool.ports.datapath.arena.borrow(size, never);
   for (let zone = 0; zone < zones.count; zone++) {
     const { slot } = device;
@@ -81,7 +83,9 @@ async function findHeadless(pool: Pool, device: Device): Promise<number[]> {
     if (!isWritten()) continue;
     const place = { lease: room, offset: 0, size };
     await pool.ports.datapath.read(slot, device.offsetOf(zone, 0), place);
-    if (isWritten() && room.bytes.subarray(0, size).every((byte) => byte === 0)) found.push(zone);
+    const header = decodeZoneHeader(room.bytes.subarray(0, size), crc32c);
+    const isOwn = header?.zone === zone && sameBytes(header.device, device.id);
+    if (isWritten() && !(isOwn && header.generation === generation)) found.push(zone);
   }
   return found;
 }

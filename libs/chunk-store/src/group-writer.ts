@@ -188,7 +188,7 @@ export class GroupWriter {
   }
   /** No more is written to `zone`, whose beginning is gone: without it a recovery does not look into the zone. */
   leaveZone(zone: number): void {
-    this.#leaving = zone;
+    if (zone === this.#open) this.#leaving = zone;
   }
   dispose(): void {
     this.#staging[Symbol.dispose]();
