@@ -14,6 +14,8 @@ const killed = { code: null, signal: "SIGKILL" };
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 1e9));
 const dice = chance(seed);
 const rounds = isFull ? 4 : 1;
+/** In full the fuzzers run beside it. */
+const limitMs = isFull ? 60_000 : 20_000;
 const words = ["--gc-interval-s", "1"];
 
 /** Places that load alone comes by, and the highest passing that it is let to; a node for each row. */
@@ -75,46 +77,54 @@ for (let round = 0; round < rounds; round += 1) {
     const layout = (at + round) % 2 === 0 ? one : six;
     const failpoints = places.map(([name, most]) => `${name}:${1 + Math.floor(dice() * most)}`);
     const where = `${layout.devices} devices, ${layout.mirrors} mirrors`;
-    test(`killed at ${failpoints.join(", ")}; ${where} (KISEKI_SIM_SEED=${seed})`, async () => {
-      await using node = await NodeProcess.create(layout);
-      const workload = new Workload(seed + at);
-      await node.start({ words });
-      {
-        using client = await S3Client.of(node);
-        await client.createBucket("load");
-      }
-      await node.kill();
-      for (const failpoint of failpoints) await runInto(node, workload, failpoint);
-      await reread(node, workload);
-      expect([...workload.refusals]).toEqual([]);
-    }, 20_000);
+    test(
+      `killed at ${failpoints.join(", ")}; ${where} (KISEKI_SIM_SEED=${seed})`,
+      async () => {
+        await using node = await NodeProcess.create(layout);
+        const workload = new Workload(seed + at);
+        await node.start({ words });
+        {
+          using client = await S3Client.of(node);
+          await client.createBucket("load");
+        }
+        await node.kill();
+        for (const failpoint of failpoints) await runInto(node, workload, failpoint);
+        await reread(node, workload);
+        expect([...workload.refusals]).toEqual([]);
+      },
+      limitMs,
+    );
   }
 }
 
 for (const name of ["index-flushed", "index-checkpointed"]) {
-  test(`killed at ${name}, in a start or a stop under load (KISEKI_SIM_SEED=${seed})`, async () => {
-    await using node = await NodeProcess.started(one);
-    const workload = new Workload(seed);
-    {
-      using client = await S3Client.of(node);
-      await workload.begin(client);
-      await until("writes are acknowledged", () => workload.acknowledged > 20);
-      await node.kill();
-      await workload.ended();
-    }
-    const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: name } });
-    if (!ending) {
-      using client = await S3Client.of(node);
-      await workload.check(client);
-      await workload.begin(client);
-      const stopping = node.stop();
-      await workload.ended();
-      expect(await stopping).toEqual(killed);
-    } else {
-      expect(ending).toEqual(killed);
-    }
-    await reread(node, workload);
-  }, 20_000);
+  test(
+    `killed at ${name}, in a start or a stop under load (KISEKI_SIM_SEED=${seed})`,
+    async () => {
+      await using node = await NodeProcess.started(one);
+      const workload = new Workload(seed);
+      {
+        using client = await S3Client.of(node);
+        await workload.begin(client);
+        await until("writes are acknowledged", () => workload.acknowledged > 20);
+        await node.kill();
+        await workload.ended();
+      }
+      const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: name } });
+      if (!ending) {
+        using client = await S3Client.of(node);
+        await workload.check(client);
+        await workload.begin(client);
+        const stopping = node.stop();
+        await workload.ended();
+        expect(await stopping).toEqual(killed);
+      } else {
+        expect(ending).toEqual(killed);
+      }
+      await reread(node, workload);
+    },
+    limitMs,
+  );
 }
 
 const tryRun = async (...words: readonly string[]): Promise<boolean> =>
@@ -141,68 +151,80 @@ async function mounted(path: string): Promise<AsyncDisposable & { fill(): Promis
 }
 
 for (const name of ["list-write", "list-rename", "list-note", "list-done"]) {
-  test(`killed at ${name}, while a full mirror is written out of the list (KISEKI_SIM_SEED=${seed})`, async () => {
-    await using node = await NodeProcess.create({ ...one, mirrors: 2 });
-    const workload = new Workload(seed);
-    {
-      await using mirror = await mounted(node.mirrors[0]!);
-      await node.start();
-      await node.stop(); // the first start writes lists too
-      await node.start({ environment: { KISEKI_FAILPOINT: name } });
-      using client = await S3Client.of(node);
-      await workload.begin(client);
-      await mirror.fill();
-      expect(await node.ended()).toEqual(killed);
-      await workload.ended();
-    }
-    await reread(node, workload);
-  }, 20_000);
+  test(
+    `killed at ${name}, while a full mirror is written out of the list (KISEKI_SIM_SEED=${seed})`,
+    async () => {
+      await using node = await NodeProcess.create({ ...one, mirrors: 2 });
+      const workload = new Workload(seed);
+      {
+        await using mirror = await mounted(node.mirrors[0]!);
+        await node.start();
+        await node.stop(); // the first start writes lists too
+        await node.start({ environment: { KISEKI_FAILPOINT: name } });
+        using client = await S3Client.of(node);
+        await workload.begin(client);
+        await mirror.fill();
+        expect(await node.ended()).toEqual(killed);
+        await workload.ended();
+      }
+      await reread(node, workload);
+    },
+    limitMs,
+  );
 }
 
 for (const name of ["repair-rebuilt", "repair-written"]) {
-  test(`killed at ${name}, while what rotted on a device is repaired`, async () => {
-    await using node = await NodeProcess.started(six);
-    {
+  test(
+    `killed at ${name}, while what rotted on a device is repaired`,
+    async () => {
+      await using node = await NodeProcess.started(six);
+      {
+        using client = await S3Client.of(node);
+        await putSamples(client);
+      }
+      await node.stop();
+      await flipBits(node.devices[2]!, everyNth(30_011, 64 * 1024, 24 * 1024 * 1024));
+      const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: `${name}:1` } });
+      if (!ending) {
+        using client = await S3Client.of(node);
+        await readSamples(client).catch(() => undefined); // what it meets is queued for repair
+        expect(await node.ended()).toEqual(killed);
+      }
+      await node.start();
       using client = await S3Client.of(node);
-      await putSamples(client);
-    }
-    await node.stop();
-    await flipBits(node.devices[2]!, everyNth(30_011, 64 * 1024, 24 * 1024 * 1024));
-    const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: `${name}:1` } });
-    if (!ending) {
-      using client = await S3Client.of(node);
-      await readSamples(client).catch(() => undefined); // what it meets is queued for repair
-      expect(await node.ended()).toEqual(killed);
-    }
-    await node.start();
-    using client = await S3Client.of(node);
-    expect(await readSamples(client)).toEqual({ right: sampleCount, failed: [] });
-  }, 20_000);
+      expect(await readSamples(client)).toEqual({ right: sampleCount, failed: [] });
+    },
+    limitMs,
+  );
 }
 
 for (const name of ["compact-moved", "compact-checkpointed"]) {
-  test(`killed at ${name}, when overwrites have used up the zones`, async () => {
-    await using node = await NodeProcess.started(
-      { devices: 1, mirrors: 0, deviceSize: "128MiB" },
-      { environment: { KISEKI_FAILPOINT: name }, words },
-    );
-    const kept = content("kept", 300_000);
-    const held = new Map<string, readonly string[]>([["kept", [digest(kept)]]]);
-    {
+  test(
+    `killed at ${name}, when overwrites have used up the zones`,
+    async () => {
+      await using node = await NodeProcess.started(
+        { devices: 1, mirrors: 0, deviceSize: "128MiB" },
+        { environment: { KISEKI_FAILPOINT: name }, words },
+      );
+      const kept = content("kept", 300_000);
+      const held = new Map<string, readonly string[]>([["kept", [digest(kept)]]]);
+      {
+        using client = await S3Client.of(node);
+        await client.createBucket("zones");
+        await client.put("zones", "kept", kept);
+        await overwriteUntilBroken(client, held);
+        expect(await node.ended()).toEqual(killed);
+      }
+      await node.start();
       using client = await S3Client.of(node);
-      await client.createBucket("zones");
-      await client.put("zones", "kept", kept);
-      await overwriteUntilBroken(client, held);
-      expect(await node.ended()).toEqual(killed);
-    }
-    await node.start();
-    using client = await S3Client.of(node);
-    const keys = [...(await client.list("zones")).keys()];
-    expect(keys).toContain("kept");
-    for (const key of keys) {
-      expect(held.get(key)).toContain(digest((await client.get("zones", key))!));
-    }
-  }, 20_000);
+      const keys = [...(await client.list("zones")).keys()];
+      expect(keys).toContain("kept");
+      for (const key of keys) {
+        expect(held.get(key)).toContain(digest((await client.get("zones", key))!));
+      }
+    },
+    limitMs,
+  );
 }
 
 /** Notes in `held` what each key may hold: the last acknowledged and the one under way. */
