@@ -12,7 +12,7 @@ const foundBy: Record<SimMutantName, number> = {
   second_seal_kept: 1,
   directory_removed_with_old_versions: 1,
   pin_ignored: 1,
-  reader_ignored: 18,
+  reader_ignored: 15,
   stale_index_believed: 2,
   old_zone_generation_believed: 2,
   returning_device_believed: 8,
