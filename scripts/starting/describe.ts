@@ -27,6 +27,12 @@ function endpointOf(scheme: string, variable: string | undefined, port: number):
   return `${scheme}://${reached.includes(":") ? `[${reached}]` : reached}:${port}`;
 }
 
+/**
+ * What clients are told to sign for when any region will do. A name of our own: for us-east-1 boto3 and aws-cli presign
+ * by the retired version 2, which the node refuses.
+ */
+const regionShown = "kiseki";
+
 /** Facts of a running node; the keys come from its config directory. */
 export async function describeNode(plan: Plan, running: Running): Promise<NodeFacts> {
   const text = await readFile(join(plan.configDir, "credentials.json"), "utf8");
@@ -37,7 +43,7 @@ export async function describeNode(plan: Plan, running: Running): Promise<NodeFa
     s3_endpoint: endpointOf(s3Scheme, env["KISEKI_S3_ADDR"], running.s3Port),
     access_key: keys.access_key,
     secret_key: keys.secret_key,
-    region: env["KISEKI_S3_REGION"] || "us-east-1",
+    region: env["KISEKI_S3_REGION"] || regionShown,
     rpc_endpoint: endpointOf("https", env["KISEKI_DATA_ADDR"], running.rpcPort ?? rpcPortDefault),
     metrics_endpoint: endpointOf("http", env["KISEKI_METRICS_ADDR"], running.metricsPort),
     data_dir: plan.dataDir,
