@@ -232,6 +232,15 @@ export async function heal(node: SimNode): Promise<void> {
   const { chunkStore } = ports;
   await returnDevices(node);
   if (world.shape.rots) return void (await chunkStore.scrub());
+  await repairWhole(node);
+  await widenAll(node);
+  // What was widened on a full device may lack a fragment.
+  if (chunkStore.status().repairQueued > 0) await repairWhole(node);
+}
+/** Until nothing is found and nothing that is named waits; the shards are told. */
+async function repairWhole(node: SimNode): Promise<void> {
+  const { world, ports } = node;
+  const { chunkStore } = ports;
   for (let round = 0; ; round++) {
     const { faults } = await chunkStore.scrub();
     const { repaired, lost, waiting: all } = await repairAll(node);
@@ -244,7 +253,6 @@ export async function heal(node: SimNode): Promise<void> {
     must(round < 4, `repair ends (${faults} faults, seals wait: ${words})`);
   }
   await noteRepairs(ports, node.tenant, node.signal);
-  await widenAll(node);
 }
 
 /** What was written while devices were out gets the pool's profile, now that all are there. */
