@@ -140,10 +140,13 @@ export class Workload {
   /** An upload whose part was acknowledged before the crash is completed after it. */
   async #finish(client: S3Client, upload: OpenUpload): Promise<void> {
     const state = this.#keys.get(upload.key)!;
+    const version = versionOf(upload.body);
+    state.pending.push(version); // the node may be killed before it answers
     await client.completeUpload(bucket, upload.key, upload.uploadId, [upload.etag]);
+    state.settled = version;
+    state.pending = [];
     const got = await client.get(bucket, upload.key);
-    state.settled = versionOf(upload.body);
-    if (!got || !same(versionOf(got), state.settled)) {
+    if (!got || !same(versionOf(got), version)) {
       throw new Error(`${upload.key} was completed and holds ${show(got && versionOf(got))}`);
     }
   }
