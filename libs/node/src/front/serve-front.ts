@@ -4,7 +4,8 @@ import { Connection, type ConnectionContext, type ConnectionSocket } from "./con
 import type { Front, FrontOptions } from "./types.ts";
 
 /** A response's head must fit; the first bytes of its body ride along. */
-const scratchSize = 64 * 1024;
+/** A head and a body of 64 KiB, which then leave in one send. */
+const scratchSize = 160 * 1024;
 const sweepIntervalMax = 1000;
 const sweepIntervalMin = 5;
 

@@ -38,6 +38,14 @@ export class SocketOutput {
     return this.#wait(rest);
   }
 
+  /** What the kernel takes of `source` at once; −1 when the connection is gone. The rest is the caller's to send. */
+  sendNow(source: Uint8Array): number {
+    assert(this.#rest === undefined, "one send at a time");
+    const rest = this.#write(source);
+    if (this.#isGone) return -1;
+    return source.byteLength - (rest?.byteLength ?? 0);
+  }
+
   /** As `send`, of memory that is about to change: what does not fit is copied. */
   sendVolatile(source: Uint8Array): boolean | Promise<boolean> {
     assert(this.#rest === undefined, "one send at a time");
