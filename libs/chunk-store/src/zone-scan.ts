@@ -135,10 +135,15 @@ async function readSummary(
   if (source.crypto.crc32c(0, headers) >>> 0 !== footer.summaryCrc) return undefined;
   const records: RecordHeader[] = [];
   let durable = 0;
+  let end = deviceBlockSize;
   const crc = (piece: Uint8Array): number => source.crypto.crc32c(0, piece);
   for (let at = 0; at < size; at += recordHeaderSize) {
     const record = decodeRecordHeader(headers, at, crc);
     if (record === undefined || !isOf(source, zone, record)) return undefined;
+    // The checksum above is the same for all summaries of as many headers, since each of these ends with its own:
+    // one of an older generation, where this one's write was lost, would pass.
+    if (record.generation !== footer.generation || record.offset < end) return undefined;
+    end = record.offset + recordSize(record.payloadSize);
     durable = Math.max(durable, record.durable);
     if (record.kind !== "resume") records.push(record);
   }
