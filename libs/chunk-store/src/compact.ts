@@ -3,7 +3,7 @@ import { deviceBlockSize, recordHeaderSize, recordSize } from "@kiseki/format";
 import type { RecordHeader } from "@kiseki/format";
 import type { ArenaLease } from "@kiseki/ports";
 import { DatapathError } from "@kiseki/ports";
-import type { Device } from "./device.ts";
+import { type Device, takenBy } from "./device.ts";
 import { noteFaults, sameSpot } from "./get.ts";
 import type { RecordPlace } from "./group-writer.ts";
 import { toBlock } from "./group-writer.ts";
@@ -72,7 +72,8 @@ async function compactDevice(
     if (zones.freeCount >= freeWanted || !device.trusted) break;
     if (!worth(zone)) continue;
     const moved = pool.safeties.copyLiving ? await emptyZone(pool, device, zone) : 0;
-    if (moved === undefined) break; // no room to move to, or something in it must stay
+    if (moved === "no_room") break;
+    if (moved === "stays") continue;
     bytesMoved += moved;
     zones.set(zone, "draining"); // so the checkpoint says: whatever is in it is to be looked at anew
     failpoint("compact-moved");
@@ -87,8 +88,11 @@ async function compactDevice(
   return { zones: count, bytesMoved };
 }
 
-/** Copies what lives in a zone elsewhere on its device; bytes moved, or `undefined` when something stays. */
-async function emptyZone(pool: Pool, device: Device, zone: number): Promise<number | undefined> {
+/** Bytes moved; or why not all: nowhere to, or something in it is bad and must stay. */
+type Moved = number | "no_room" | "stays";
+
+/** Copies what lives in a zone elsewhere on its device, unless it is clear that the zone would not come free. */
+async function emptyZone(pool: Pool, device: Device, zone: number): Promise<Moved> {
   if (device.zones.living[zone] === 0) return 0;
   const source = scanSource(pool, device);
   const size = Math.max(Math.min(scanWindowMin, source.zoneSize), 8 * deviceBlockSize);
@@ -97,18 +101,23 @@ async function emptyZone(pool: Pool, device: Device, zone: number): Promise<numb
     using room = await pool.ports.datapath.arena.borrow(size, never);
     records = (await readZone(source, zone, room)).records;
   }
-  let moved = 0;
-  let stays = false;
   const living = records.filter((record) => livesHere(pool, device, record));
-  for (let at = 0; at < living.length && !stays; at += movesAtOnce) {
-    const batch = living.slice(at, at + movesAtOnce);
-    const results = await Promise.all(batch.map((record) => moveRecord(pool, device, record)));
-    for (const result of results) {
-      if (result === undefined) stays = true;
-      else moved += result;
-    }
+  const found = living.reduce((sum, record) => sum + takenBy(record.payloadSize), 0);
+  if (found < device.zones.living[zone]!) return "stays";
+  const isBad = (record: RecordHeader): boolean => livesHere(pool, device, record)?.bad === true;
+  const batches = living.filter(isBad).map((record) => [record]);
+  const rest = living.filter((record) => !isBad(record));
+  for (let at = 0; at < rest.length; at += movesAtOnce) {
+    batches.push(rest.slice(at, at + movesAtOnce));
   }
-  return stays || device.zones.living[zone]! > 0 ? undefined : moved;
+  let moved = 0;
+  for (const batch of batches) {
+    const results = await Promise.all(batch.map((record) => moveRecord(pool, device, record)));
+    if (results.includes("no_room")) return "no_room";
+    if (results.includes("stays")) return "stays";
+    for (const result of results) if (typeof result === "number") moved += result;
+  }
+  return device.zones.living[zone]! > 0 ? "stays" : moved;
 }
 function livesHere(pool: Pool, device: Device, record: RecordHeader): Fragment | undefined {
   const row = pool.row(rowKey(record.chunkId, record.sealId));
@@ -116,12 +125,8 @@ function livesHere(pool: Pool, device: Device, record: RecordHeader): Fragment |
   return row?.fragments.find((fragment) => sameSpot(fragment, spot));
 }
 
-/** Bytes moved; 0 when it died meanwhile; `undefined` when it stays where it is. */
-async function moveRecord(
-  pool: Pool,
-  device: Device,
-  record: RecordHeader,
-): Promise<number | undefined> {
+/** 0 when it died meanwhile. */
+async function moveRecord(pool: Pool, device: Device, record: RecordHeader): Promise<Moved> {
   const { datapath } = pool.ports;
   const whole = recordSize(record.payloadSize);
   const start = Math.floor(record.offset / deviceBlockSize) * deviceBlockSize;
@@ -142,9 +147,9 @@ async function moveRecord(
   if (old === undefined) return 0;
   if (!payloadHolds(pool, lease, payloadOffset, record)) {
     noteFaults(pool, record, [old], [{ index: old.index, fault: "crc" }]);
-    return undefined;
+    return "stays";
   }
-  if (!device.trusted) return undefined;
+  if (!device.trusted) return "no_room";
   const { promise, resolve } = Promise.withResolvers<RecordPlace | "no_space" | "failed">();
   device.writer!.enqueue({
     chunk: record,
@@ -161,7 +166,7 @@ async function moveRecord(
     settle: resolve,
   });
   const place = await promise;
-  if (typeof place === "string") return undefined;
+  if (typeof place === "string") return "no_room";
   const fresh: Fragment = { ...old, ...place, bad: false };
   const key = rowKey(record.chunkId, record.sealId);
   const row = pool.row(key);

@@ -75,11 +75,11 @@ export class Device implements PlacementDevice {
   }
   addLiving(fragment: Fragment, plainSize: number): void {
     if (!this.#holds(fragment)) return;
-    this.zones.addLiving(fragment.zone, takenBy(fragment, plainSize));
+    this.zones.addLiving(fragment.zone, takenBy(payloadSizeOf(fragment, plainSize)));
   }
   dropLiving(fragment: Fragment, plainSize: number): void {
     if (!this.#holds(fragment)) return;
-    this.zones.addLiving(fragment.zone, -takenBy(fragment, plainSize));
+    this.zones.addLiving(fragment.zone, -takenBy(payloadSizeOf(fragment, plainSize)));
   }
   /** False when the zone was begun anew since, or the device is not here. */
   #holds(fragment: Fragment): boolean {
@@ -105,5 +105,4 @@ export class Device implements PlacementDevice {
 }
 
 /** On the device: the record and its header once more in the zone's summary. */
-const takenBy = (fragment: Fragment, plainSize: number): number =>
-  recordSize(payloadSizeOf(fragment, plainSize)) + recordHeaderSize;
+export const takenBy = (payloadSize: number): number => recordSize(payloadSize) + recordHeaderSize;

@@ -1,0 +1,59 @@
+import { expect, test } from "bun:test";
+import { deviceDataOffset, recordHeaderSize } from "@kiseki/format";
+import { decodeRow, type Fragment, rowKey } from "./row.ts";
+import type { Chunk } from "./store.fixture.ts";
+import { seedOfRun, TestPool } from "./store.fixture.ts";
+
+const replay = `(KISEKI_SIM_SEED=${seedOfRun})`;
+const zoneSize = 128 * 1024;
+
+/** Where the first device has it. */
+function placeOf(pool: TestPool, { chunkId, sealId }: Chunk): Fragment {
+  const row = decodeRow(pool.index.get(rowKey(chunkId, sealId))!);
+  return row.fragments.find(({ device }) => device === 0)!;
+}
+function damage(pool: TestPool, chunk: Chunk): void {
+  const { zone, offset } = placeOf(pool, chunk);
+  const at = deviceDataOffset + zone * zoneSize + offset + recordHeaderSize;
+  const byte = pool.disk(0).content[at]!;
+  pool.disk(0).restore(new Uint8Array([byte ^ 1]), at);
+}
+/** Two devices with zones 0 to 3 full; of zone `n` only `kept[n]` chunks are left, the first of them first. */
+async function fillZones(pool: TestPool, kept: readonly number[]): Promise<Chunk[][]> {
+  const left = kept.map((): Chunk[] => []);
+  for (;;) {
+    const chunk = pool.chunk(9000);
+    await pool.put(chunk);
+    const { zone } = placeOf(pool, chunk);
+    if (zone >= kept.length) return left;
+    if (left[zone]!.length < kept[zone]!) left[zone]!.push(chunk);
+    else pool.store.remove([chunk]);
+  }
+}
+
+test(`compact() goes on behind a zone that cannot be emptied ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 2, { zoneSize });
+  const zones = await fillZones(pool, [1, 2, 2, 2]);
+  const [bad] = zones[0]!;
+  damage(pool, bad!);
+  const before = placeOf(pool, bad!);
+  const outcome = await pool.store.compact();
+  expect(outcome.zones).toBe(3 + 4); // one stays on the first device
+  expect(placeOf(pool, bad!)).toEqual({ ...before, bad: true });
+  for (const chunk of zones.flat()) expect(await pool.get(chunk)).toEqual(chunk.plain);
+});
+
+test(`compact() moves nothing out of a zone that would not come free ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 2, { zoneSize });
+  const zones = await fillZones(pool, [3, 0, 0, 0]);
+  const [, bad] = zones[0]!;
+  damage(pool, bad!);
+  expect((await pool.store.scrub()).faults).toBe(1);
+  const before = zones[0]!.map((chunk) => placeOf(pool, chunk));
+  await pool.store.compact();
+  expect(zones[0]!.map((chunk) => placeOf(pool, chunk))).toEqual(before);
+  await pool.store.repair();
+  const { zones: emptied } = await pool.store.compact();
+  expect(emptied).toBe(1);
+  for (const chunk of zones.flat()) expect(await pool.get(chunk)).toEqual(chunk.plain);
+});
