@@ -89,6 +89,10 @@ static int size_of(int fd, uint64_t *size) {
   return 0;
 }
 
+/* After a failed sync the kernel may show pages as written that are not on the disk; it shows them to the next process
+ * too. Clean pages are dropped, so that what is read from here on is what the disk has. */
+static void forget_cache(int fd) { (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }
+
 void device_open_job(struct devices *devices, struct record *record) {
   char path[4096];
   memcpy(path, record->headers, sizeof path);
@@ -102,6 +106,7 @@ void device_open_job(struct devices *devices, struct record *record) {
     close(fd);
     return;
   }
+  forget_cache(fd);
   pthread_mutex_lock(&devices->mutex);
   uint32_t place = 0;
   while (place < DEVICES_MAX && devices->device[place].fd >= 0) place++;

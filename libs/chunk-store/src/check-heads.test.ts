@@ -55,3 +55,18 @@ test(`scrub() has a zone left whose beginning is blank ${replay}`, async () => {
   expect(await heal(pool)).toBeGreaterThan(1);
   await isWholeWithout(pool, 0, [...before, ...after]);
 });
+
+test(`scrub() has a zone left whose header is of an earlier use: the write that began it anew was lost ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 3);
+  const gone = await fill(pool, 60);
+  const [start, end] = [deviceDataOffset, deviceDataOffset + 8192];
+  const before = pool.disk(1).content.slice(start, end);
+  pool.store.remove(gone);
+  await pool.store.compact();
+  await pool.crash("kill"); // the next zone to be begun is the first one
+  const chunks = await fill(pool, 60);
+  expect(Buffer.compare(before, pool.disk(1).content.subarray(start, end))).not.toBe(0);
+  pool.disk(1).restore(before, start);
+  expect(await heal(pool)).toBeGreaterThan(1);
+  await isWholeWithout(pool, 2, chunks);
+});

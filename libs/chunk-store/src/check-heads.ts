@@ -38,7 +38,7 @@ export async function checkHeads(pool: Pool, signal: AbortSignal): Promise<HeadF
       }
     } catch (reason) {
       if (!(reason instanceof DatapathError)) throw reason;
-      if (device.noteFault("io")) pool.failDevice(device, "too many read errors");
+      if (device.noteFault("io")) pool.failDevice(device, "too many read errors", "read");
     }
   }
   if (faults > 0) {

@@ -202,8 +202,9 @@ export class ChunkStore implements AsyncDisposable {
     return this.#fly(replaceMember(this.#pool, old, replacement));
   }
   /**
-   * Takes a member that was missing or failed back: what it holds is read and compared before it counts.
-   * @throws {ChunkStoreError} `unknown_device` when it is no member; the reasons of `open` when it is not usable.
+   * Takes a member that was missing, or failed to be read, back: what it holds is read and compared before it counts.
+   * @throws {ChunkStoreError} `unknown_device` when it is no member; the reasons of `open` when it is not usable;
+   * `unavailable` when a write or sync of it failed.
    */
   resyncDevice(device: DevicePath): Promise<void> {
     this.#pool.checkOpen();
@@ -217,12 +218,13 @@ export class ChunkStore implements AsyncDisposable {
   get notedEpoch(): Epoch {
     return this.#pool.epoch;
   }
-  /** Writes `epoch` into every superblock, synced. It never goes back. */
+  /** Writes `epoch` into the index and then into every superblock, synced. It never goes back. */
   async noteEpoch(epoch: Epoch): Promise<void> {
     const pool = this.#pool;
     pool.checkOpen();
     assert(epoch >= pool.epoch, "a noted epoch only grows");
     pool.epoch = epoch;
+    this.checkpoint(); // first: an index behind the devices is one that somebody put back
     pool.writeMembers();
     await this.#fly(pool.membersSettled());
   }

@@ -43,7 +43,7 @@ export async function compactPool(
       bytesMoved += done.bytesMoved;
     } catch (reason) {
       if (!(reason instanceof DatapathError)) throw reason;
-      pool.failDevice(device, reason);
+      pool.failDevice(device, reason, "read");
     }
   }
   pool.ports.metrics.add("kiseki_zones_reclaimed_total", zones);

@@ -29,6 +29,11 @@ export class Device implements PlacementDevice {
   reason: string | undefined;
   zones: ZoneTable;
   writer: GroupWriter | undefined;
+  /**
+   * A write or sync of it failed. The kernel then shows pages as written that never were: whatever is read may not be
+   * on the device, and nothing it shows makes it count again. Over restarts too, until it is replaced.
+   */
+  mustReplace = false;
   readonly faults: Record<FragmentFault, number> = { io: 0, header: 0, crc: 0, tag: 0 };
   #readErrors = 0;
 
@@ -58,6 +63,10 @@ export class Device implements PlacementDevice {
   /** It may be asked for bytes; headers and checksums decide. */
   get readable(): boolean {
     return this.slot !== undefined && (this.trusted || this.state === "resyncing");
+  }
+  /** It failed and may still show what no other device holds: headers and checksums decide. */
+  get isLastResort(): boolean {
+    return this.slot !== undefined && this.state === "failed";
   }
   /** What living records can take at most: two zones are kept back, one is open, zones have ends. */
   get usable(): number {

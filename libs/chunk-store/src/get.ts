@@ -5,7 +5,7 @@ import type { FragmentReport, FragmentSource } from "@kiseki/ports";
 import { segmentSize } from "@kiseki/ports";
 import type { Pool } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
-import { bestSet, payloadSizeOf, rowKey, withoutSpareBad } from "./row.ts";
+import { bestSet, payloadSizeOf, profileOf, rowKey, withoutSpareBad } from "./row.ts";
 import { roomFor } from "./ranges.ts";
 import type { GetOutcome, GetRequest, SealRef } from "./types.ts";
 
@@ -26,7 +26,7 @@ export function hasOthers(pool: Pool, ref: SealRef, read: readonly Fragment[]): 
   const row = pool.row(rowKey(ref.chunkId, ref.sealId));
   if (row === undefined) return false;
   return inOrder(pool, bestSet(row, pool.usable).fragments).some(
-    (fragment) => pool.usable(fragment) && !read.some((other) => sameSpot(other, fragment)),
+    (fragment) => !fragment.bad && !read.some((other) => sameSpot(other, fragment)),
   );
 }
 
@@ -80,18 +80,24 @@ async function tryGet(pool: Pool, request: GetRequest): Promise<Tried> {
   }
 }
 
-/** One readable fragment per index, the best of each: believed before bad and resyncing ones. */
+/**
+ * One readable fragment per index of one profile, the best of each: believed ones before those of resyncing devices
+ * and bad ones. Failed devices are asked only when the others are not enough.
+ */
 export function inOrder(pool: Pool, fragments: readonly Fragment[]): Fragment[] {
+  const [first] = fragments;
+  if (first === undefined) return [];
+  const counted = new Set(fragments.filter(pool.usable).map(({ index }) => index));
+  const isEnough = counted.size >= fragmentsNeeded(profileOf(first));
+  const rank = (fragment: Fragment): number => (pool.usable(fragment) ? 0 : fragment.bad ? 2 : 1);
   const best = new Map<number, Fragment>();
   for (const fragment of fragments) {
-    if (pool.byOrdinal[fragment.device]?.readable !== true) continue;
+    const device = pool.byOrdinal[fragment.device];
+    if (device?.readable !== true && (isEnough || device?.isLastResort !== true)) continue;
     const other = best.get(fragment.index);
-    if (other === undefined || (!pool.usable(other) && pool.usable(fragment)))
-      best.set(fragment.index, fragment);
+    if (other === undefined || rank(fragment) < rank(other)) best.set(fragment.index, fragment);
   }
-  return [...best.values()].toSorted(
-    (a, b) => Number(!pool.usable(a)) - Number(!pool.usable(b)) || a.index - b.index,
-  );
+  return [...best.values()].toSorted((a, b) => rank(a) - rank(b) || a.index - b.index);
 }
 /** Keeps (1) or releases (-1) the zones of `fragments` from being begun anew. */
 export function hold(pool: Pool, fragments: readonly Fragment[], change: 1 | -1): void {
@@ -174,8 +180,9 @@ export function noteFaults(
     const fragment = read.find((other) => other.index === index);
     const device = fragment && pool.byOrdinal[fragment.device];
     if (fragment === undefined || device === undefined) continue;
+    if (fragment.bad && fault !== "io") continue; // known, counted when it was found
     pool.ports.metrics.add("kiseki_fragment_faults_total", 1, { fault });
-    if (device.noteFault(fault)) pool.failDevice(device, "too many read errors");
+    if (device.noteFault(fault)) pool.failDevice(device, "too many read errors", "read");
     if (fault !== "io") bad.push(fragment);
   }
   if (row === undefined) return;

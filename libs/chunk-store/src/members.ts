@@ -24,7 +24,12 @@ export async function replaceMember(
   const place = pool.devices.findIndex((device) => sameBytes(device.id, old));
   const gone = pool.devices[place];
   const pattern = pool.devices.find((device) => device.trusted)?.superblock;
-  if (gone === undefined || pattern === undefined) throw unknown(toUuid(old));
+  if (gone === undefined) throw unknown(toUuid(old));
+  if (pattern === undefined)
+    throw new ChunkStoreError(
+      "unavailable",
+      `Cannot replace ${gone.label}: no other device is healthy, so nothing would be left of the pool`,
+    );
   const { ports } = pool;
   using room = await ports.datapath.arena.borrow(signatureAreaSize, never);
   const { slot, size } = await openBlank(ports, replacement, replacement.force === true, room);
@@ -80,7 +85,9 @@ async function retire(pool: Pool, device: Device): Promise<void> {
 /** Opens a member again and believes what a full read of it shows. */
 export async function resyncMember(pool: Pool, path: DevicePath): Promise<void> {
   const { datapath } = pool.ports;
-  const known = pool.devices.find((device) => device.path === path.path && !device.trusted);
+  const known = pool.devices.find(
+    (device) => device.path === path.path && !device.trusted && !device.mustReplace,
+  );
   if (known?.slot !== undefined) {
     await known.writer?.idle();
     known.writer?.dispose();
@@ -94,9 +101,13 @@ export async function resyncMember(pool: Pool, path: DevicePath): Promise<void> 
     throw new ChunkStoreError(opened.code, `Cannot resync ${path.path}: ${opened.reason}`);
   const id = opened.superblock.device;
   const device = pool.devices.find((other) => sameBytes(other.id, id));
-  if (device === undefined || device.trusted) {
+  if (device === undefined || device.trusted || device.mustReplace) {
     await datapath.closeDevice(opened.slot);
-    throw unknown(path.path);
+    if (device?.mustReplace !== true) throw unknown(path.path);
+    throw new ChunkStoreError(
+      "unavailable",
+      `Cannot resync ${path.path}: a write or sync of it failed, it must be replaced`,
+    );
   }
   await device.writer?.idle();
   device.writer?.dispose();

@@ -140,7 +140,9 @@ class Run {
     const { store } = this.pool;
     for (const device of store.status().devices) {
       if (device.state === "healthy" || device.state === "degraded") continue;
-      await this.pool.store.resyncDevice({ path: device.path ?? this.pathOf(device.id) });
+      const path = device.path ?? this.pathOf(device.id);
+      if (device.mustReplace) await store.replaceDevice(device.id, { path, force: true });
+      else await store.resyncDevice({ path });
     }
     await store.matchCandidates(({ sealId }) => this.live.has(toHex(sealId)), { all: true });
     await store.scrub();

@@ -1,11 +1,11 @@
-import { sameBytes, toUuid } from "@kiseki/base";
+import { sameBytes, toHex, toUuid } from "@kiseki/base";
 import type { PoolMember, Superblock } from "@kiseki/format";
 import { superblockSize } from "@kiseki/format";
 import type { ArenaLease } from "@kiseki/ports";
 import { DatapathError } from "@kiseki/ports";
 import { Device } from "./device.ts";
-import { Pool } from "./pool.ts";
-import { loadIndex, recoverDevice } from "./recover.ts";
+import { memberState, Pool } from "./pool.ts";
+import { loadIndex, recoverDevice, recoverFailed } from "./recover.ts";
 import { resync } from "./resync.ts";
 import type { OpenedDevice, UnusableDevice } from "./superblocks.ts";
 import { openOne } from "./superblocks.ts";
@@ -13,6 +13,8 @@ import type { ChunkStorePorts, DeviceState, OpenOptions } from "./types.ts";
 import { ChunkStoreError } from "./types.ts";
 
 const never = new AbortController().signal;
+const failedBefore =
+  "a write or sync of it failed in an earlier run: it is read where nothing else helps, and stays out until it is replaced";
 
 /** Opens what is there of a pool; see `ChunkStore.open`. A failure leaves nothing open but the index. */
 export async function openPool(ports: ChunkStorePorts, options: OpenOptions): Promise<Pool> {
@@ -58,12 +60,14 @@ async function fillPool(
   const strangers = await addMembers(pool, newest, opened, unusable);
   for (const stranger of strangers) opened.splice(opened.indexOf(stranger), 1);
   await recoverAll(pool);
-  if (!pool.devices.some((device) => device.trusted)) throw noneUsable(unusable);
+  if (!pool.devices.some((device) => device.trusted || device.isLastResort))
+    throw noneUsable(unusable);
   const changed = pool.devices.some(
-    (device, i) => device.trusted !== (newest.members[i]!.state !== "away"),
+    (device, i) => memberState(device) !== newest.members[i]!.state,
   );
   if (changed) pool.changeMembers();
   await pool.membersSettled();
+  pool.ready = true;
   pool.flush();
 }
 
@@ -113,16 +117,20 @@ async function addMembers(
       device.slot = found.slot;
       device.superblock = found.superblock;
       if (device.state === "missing") device.reason = "it was away and must be resynced";
+      if (device.state === "failed") device.reason = failedBefore;
     } else {
       const reasons = unusable.map(({ path, reason }) => `${path}: ${reason}`);
-      device.reason = ["it is not among the given devices", ...reasons].join("; ");
+      const failed = device.state === "failed" ? [failedBefore] : [];
+      device.reason = [...failed, "it is not among the given devices", ...reasons].join("; ");
     }
+    device.mustReplace = device.state === "failed";
     pool.add(device);
   }
   for (const { slot } of left) await pool.ports.datapath.closeDevice(slot); // members of an older list
   return [...left];
 }
 function stateAtOpen(pool: Pool, member: PoolMember, found: OpenedDevice | undefined): DeviceState {
+  if (member.state === "failed" || pool.failuresNoted.has(toHex(member.id))) return "failed";
   if (found === undefined) return "missing";
   return member.state === "away" && pool.safeties.distrustReturning ? "missing" : "healthy";
 }
@@ -134,11 +142,23 @@ async function recoverAll(pool: Pool): Promise<void> {
       await recoverDevice(pool, device);
     } catch (reason) {
       if (!(reason instanceof DatapathError)) throw reason;
-      pool.failDevice(device, reason);
+      pool.failDevice(device, reason, "read");
     }
   }
+  for (const device of pool.devices) if (device.isLastResort) await lookAtFailed(pool, device);
   // Only now: what another device holds may be needed to judge it.
   for (const device of pool.devices) if (device.state === "resyncing") await resync(pool, device);
+}
+
+async function lookAtFailed(pool: Pool, device: Device): Promise<void> {
+  try {
+    await recoverFailed(pool, device);
+  } catch (reason) {
+    if (!(reason instanceof DatapathError)) throw reason;
+    const { slot } = device;
+    device.slot = undefined;
+    if (slot !== undefined) await pool.ports.datapath.closeDevice(slot);
+  }
 }
 
 export async function closeAll(pool: Pool): Promise<void> {

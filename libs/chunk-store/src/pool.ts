@@ -1,5 +1,13 @@
 import type { DeviceId, Epoch } from "@kiseki/base";
-import { assert, concatBytes, fromHex, newBytes, sameBytes, toHex } from "@kiseki/base";
+import {
+  assert,
+  AssertionError,
+  concatBytes,
+  fromHex,
+  newBytes,
+  sameBytes,
+  toHex,
+} from "@kiseki/base";
 import type { MemberState } from "@kiseki/format";
 import { encodeSuperblock, superblockSecondOffset, superblockSize } from "@kiseki/format";
 import type { ArenaLease } from "@kiseki/ports";
@@ -37,10 +45,14 @@ export class Pool {
   narrow = 0;
   damaged = 0;
   tornTails = 0;
+  /** Every device that is there has been looked at: what the index is given now is whole. */
+  ready = false;
   closed = false;
   superblockLease: ArenaLease | undefined;
   readonly repairQueue = new Map<string, SealRef>();
   readonly shardEpochs = new Map<string, bigint>();
+  /** Ids of devices that the index knows to have failed. */
+  readonly failuresNoted = new Set<string>();
   #lastShard: Uint8Array | undefined;
   #lastShardEpoch = -1n;
   #shardsChanged = false;
@@ -134,7 +146,7 @@ export class Pool {
       sync: this.safeties.syncBeforeAcknowledge,
       groupLast,
       resume,
-      failed: (reason) => this.failDevice(device, reason),
+      failed: (reason) => this.failDevice(device, reason, writeFault(reason)),
       rolled: () => this.#onRoll(device),
       timed: (work) => this.#timeSync(work),
     });
@@ -159,13 +171,30 @@ export class Pool {
       });
     return this.#reclaiming;
   }
-  /** For good, until it is resynced or replaced: the others note it before anything else is answered. */
-  failDevice(device: Device, reason: unknown): void {
-    if (device.state === "failed") return;
+  /**
+   * Takes a device out: by `write` until it is replaced (STORE §5), by `read` until it is resynced: what it shows is
+   * what it has. The others note it before anything else is answered, the index at once.
+   */
+  failDevice(device: Device, reason: unknown, by: "read" | "write"): void {
+    const isOut = device.state === "failed";
+    if (isOut && (by === "read" || device.mustReplace)) return;
+    device.mustReplace ||= by === "write";
     device.state = "failed";
     device.reason = reason instanceof Error ? reason.message : String(reason);
-    this.ports.metrics.add("kiseki_device_failed_total", 1);
+    if (!isOut) this.ports.metrics.add("kiseki_device_failed_total", 1);
     this.changeMembers();
+    if (device.mustReplace) this.#noteFailures();
+  }
+  /** A restart must find it: where no other device takes the list, and before one has, in the index. */
+  #noteFailures(): void {
+    if (!this.ready) return; // the end of the opening notes them
+    try {
+      this.flush();
+      this.ports.index.checkpoint();
+    } catch (reason) {
+      if (reason instanceof AssertionError) throw reason;
+      // An index that takes no writes says so at its next flush.
+    }
   }
   /** Writes a new version of the member list; `membersSettled` waits for it. */
   changeMembers(): void {
@@ -228,7 +257,7 @@ export class Pool {
         device.superblock = block;
       } catch (reason) {
         if (!(reason instanceof DatapathError)) throw reason;
-        this.failDevice(device, reason);
+        this.failDevice(device, reason, writeFault(reason));
       }
     }
   }
@@ -248,11 +277,16 @@ export class Pool {
       index.putMeta(`tail:${name}`, encodeTail(device.writer.tail));
     }
     index.putMeta("devices", concatBytes(...this.deviceTable));
+    index.putMeta("epoch", numbers(Number(this.epoch)));
+    index.putMeta("failed", concatBytes(...this.#failures()));
     index.putMeta("counts", numbers(this.rows, this.candidates));
     index.putMeta("pool", concatBytes(numbers(rowVersion), this.clusterId));
     if (this.#shardsChanged) index.putMeta("shards", this.#encodeShards());
     this.#shardsChanged = false;
     index.flush();
+  }
+  #failures(): DeviceId[] {
+    return this.devices.filter(({ mustReplace }) => mustReplace).map(({ id }) => id);
   }
   /** Shard id ‖ epoch, 24 bytes each. */
   #encodeShards(): Uint8Array {
@@ -273,7 +307,13 @@ export class Pool {
   }
 }
 
-const memberState = (device: Device): MemberState => (device.trusted ? "active" : "away");
+/** Without space nothing was written, so nothing is in doubt. */
+const writeFault = (reason: unknown): "read" | "write" =>
+  reason instanceof DatapathError && reason.code === "no_space" ? "read" : "write";
+export function memberState(device: Device): MemberState {
+  if (device.trusted) return "active";
+  return device.mustReplace ? "failed" : "away";
+}
 /** Doubles, little-endian: exact for counts below 2^53. */
 export function numbers(...values: readonly number[]): Uint8Array {
   const target = newBytes(values.length * 8);

@@ -17,7 +17,7 @@ import { decodeTail, readHeadersBefore, readTail } from "./zone-tail.ts";
 
 const never = new AbortController().signal;
 
-/** True when the index is of this pool and version; else it has been emptied. */
+/** True when the index is of this pool and version and not older than the last start; else it has been emptied. */
 export function loadIndex(pool: Pool): boolean {
   const { index } = pool.ports;
   const own = index.meta("pool");
@@ -25,7 +25,8 @@ export function loadIndex(pool: Pool): boolean {
     own !== undefined &&
     own.byteLength === 24 &&
     readNumber(own) === rowVersion &&
-    sameBytes(own.subarray(8), pool.clusterId);
+    sameBytes(own.subarray(8), pool.clusterId) &&
+    isOfLastStart(pool);
   if (!fits) {
     index.clear();
     return false;
@@ -38,9 +39,21 @@ export function loadIndex(pool: Pool): boolean {
     pool.rows = readNumber(counts, 0);
     pool.candidates = readNumber(counts, 1);
   }
+  const failures = index.meta("failed") ?? new Uint8Array(0);
+  for (let at = 0; at + 16 <= failures.byteLength; at += 16)
+    pool.failuresNoted.add(toHex(failures.subarray(at, at + 16)));
   const shards = index.meta("shards");
   if (shards !== undefined) pool.loadShards(shards);
   return true;
+}
+
+/**
+ * The devices remember each start after the index does. One that knows of fewer was put back: zones that it calls
+ * full have been begun anew since, and what lies in them would not be looked for.
+ */
+function isOfLastStart(pool: Pool): boolean {
+  const epoch = pool.ports.index.meta("epoch");
+  return (epoch === undefined ? 0 : readNumber(epoch)) >= Number(pool.epoch);
 }
 
 /** Brings zones and rows of a believed device up to date and starts its writer. @throws {DatapathError} */
@@ -52,7 +65,7 @@ export async function recoverDevice(pool: Pool, device: Device): Promise<void> {
   if (
     mark !== undefined &&
     pool.safeties.distrustReturning &&
-    isRolledBack(device, findings, mark)
+    (await isRolledBack(pool, device, findings, mark))
   ) {
     device.state = "resyncing";
     device.reason = "its content is older than what was synced to it";
@@ -67,6 +80,20 @@ export async function recoverDevice(pool: Pool, device: Device): Promise<void> {
   const last = open.toSorted((a, b) => b.groupLast - a.groupLast)[0];
   for (const zone of open) if (zone !== last) device.zones.set(zone.zone, "full");
   await pool.startWriter(device, groupLast(device, mark), last && resumeAt(pool, device, last));
+}
+/**
+ * Learns what a failed device shows, so that it is read where nothing else has it; nothing of it counts and it is not
+ * written. @throws {DatapathError}
+ */
+export async function recoverFailed(pool: Pool, device: Device): Promise<void> {
+  const { zoneSize, zoneCount } = device.superblock!;
+  const mark = loadZones(pool, device);
+  if (mark === undefined) device.zones = new ZoneTable(zoneCount, zoneSize);
+  const findings = await scanDevice(pool, device, mark);
+  adoptZones(device, findings);
+  for (const zone of findings)
+    for (const record of zone.records)
+      if (mark === undefined || record.group > mark) mergeRecord(pool, device, record);
 }
 /** Goes on in an open zone; headers that were not read are read when its summary is written. */
 function resumeAt(pool: Pool, device: Device, found: ZoneFindings): WriterResume {
@@ -119,6 +146,9 @@ export function scanSource(pool: Pool, device: Device): ScanSource {
   };
 }
 
+const windowSizeOf = ({ zoneSize }: ScanSource): number =>
+  Math.max(Math.min(scanWindowMin, zoneSize), 8 * deviceBlockSize);
+
 /** Zones that changed behind `mark`; all that were begun without one. */
 export async function scanDevice(
   pool: Pool,
@@ -126,8 +156,7 @@ export async function scanDevice(
   mark: number | undefined,
 ): Promise<ZoneFindings[]> {
   const source = scanSource(pool, device);
-  const size = Math.max(Math.min(scanWindowMin, source.zoneSize), 8 * deviceBlockSize);
-  using room = await pool.ports.datapath.arena.borrow(size, never);
+  using room = await pool.ports.datapath.arena.borrow(windowSizeOf(source), never);
   const findings: ZoneFindings[] = [];
   const tail = mark === undefined ? undefined : tailOf(pool, device);
   if (!pool.safeties.scanTail && mark !== undefined) return findings;
@@ -163,18 +192,33 @@ async function mayHaveChanged(
   return header.generation > zones.generations[zone]!;
 }
 
-/** A device that lacks a group that was synced to it shows an old state of itself. */
-function isRolledBack(device: Device, findings: readonly ZoneFindings[], mark: number): boolean {
+/** A device that lacks the last group that was synced to it shows an old state of itself. */
+async function isRolledBack(
+  pool: Pool,
+  device: Device,
+  findings: readonly ZoneFindings[],
+  mark: number,
+): Promise<boolean> {
   const { zones } = device;
-  for (let zone = 0; zone < zones.count; zone++) {
-    if (zones.state(zone) !== "open") continue;
-    const found = findings.find((other) => other.zone === zone);
-    const groupKnown = Math.min(zones.groupsLast[zone]!, mark);
-    if (groupKnown < zones.groupsFirst[zone]!) continue; // nothing of it was synced
-    if (found === undefined || found.generation < zones.generations[zone]!) return true;
-    if (found.generation === zones.generations[zone]! && found.groupLast < groupKnown) return true;
+  let zone = -1;
+  let group = 0;
+  for (let other = 0; other < zones.count; other++) {
+    if (zones.state(other) === "free" || zones.groupsFirst[other]! > mark) continue; // of the latter nothing was synced
+    const known = Math.min(zones.groupsLast[other]!, mark);
+    if (known > group) [zone, group] = [other, known];
   }
-  return false;
+  if (zone < 0) return false;
+  const found =
+    findings.find((other) => other.zone === zone) ?? (await readOne(pool, device, zone));
+  const generation = zones.generations[zone]!;
+  return (
+    found.generation < generation || (found.generation === generation && found.groupLast < group)
+  );
+}
+async function readOne(pool: Pool, device: Device, zone: number): Promise<ZoneFindings> {
+  const source = scanSource(pool, device);
+  using room = await pool.ports.datapath.arena.borrow(windowSizeOf(source), never);
+  return await readZone(source, zone, room);
 }
 
 function adoptZones(device: Device, findings: readonly ZoneFindings[]): void {

@@ -3,7 +3,7 @@ import { DatapathError } from "@kiseki/ports";
 import type { Device } from "./device.ts";
 import { sameSpot } from "./get.ts";
 import type { Pool } from "./pool.ts";
-import { markOf, mergeRecord, scanDevice } from "./recover.ts";
+import { markOf, mergeRecord, recoverDevice, scanDevice } from "./recover.ts";
 import type { Fragment } from "./row.ts";
 import { decodeRow, keyChunkId, keySealId, withoutSpareBad } from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
@@ -14,6 +14,7 @@ import { ZoneTable } from "./zone-table.ts";
  * only what was found. Then it is believed and written again. A device that fails meanwhile stays failed.
  */
 export async function resync(pool: Pool, device: Device): Promise<void> {
+  if (!pool.safeties.distrustReturning) return await believe(pool, device);
   device.state = "resyncing";
   const { zoneCount, zoneSize } = device.superblock!;
   const known = device.zones;
@@ -49,7 +50,19 @@ export async function resync(pool: Pool, device: Device): Promise<void> {
     pool.ports.index.checkpoint(); // before it is written: an older index would take its new groups for known
   } catch (reason) {
     if (!(reason instanceof DatapathError)) throw reason;
-    pool.failDevice(device, reason);
+    pool.failDevice(device, reason, "read");
+  }
+}
+/** What a mutant does: the index says what the device holds, whatever it holds. */
+async function believe(pool: Pool, device: Device): Promise<void> {
+  device.state = "healthy";
+  device.reason = undefined;
+  try {
+    await recoverDevice(pool, device);
+    pool.changeMembers();
+  } catch (reason) {
+    if (!(reason instanceof DatapathError)) throw reason;
+    pool.failDevice(device, reason, "read");
   }
 }
 const placeOf = (spot: Pick<RecordHeader, "zone" | "offset">, zoneSize: number): number =>

@@ -40,6 +40,7 @@ export function statusOf(pool: Pool): StoreStatus {
         class: device.class,
         state: device.state,
         reason: device.reason,
+        mustReplace: device.mustReplace,
         capacity: device.capacity,
         size: bytes(device.size),
         used: bytes((zones.count - zones.freeCount) * zones.zoneSize),

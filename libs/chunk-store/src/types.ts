@@ -206,6 +206,8 @@ export interface DeviceStatus {
   readonly state: DeviceState;
   /** Why it is not healthy. */
   readonly reason: string | undefined;
+  /** A write or sync of it failed: it stays out, over restarts too, until it is replaced. */
+  readonly mustReplace: boolean;
   readonly capacity: CapacityState;
   readonly size: Bytes;
   /** Bytes of zones that hold data, living or not, and cannot be written now. */

@@ -139,6 +139,20 @@ test("encodeSuperblock() keeps the bytes of version 1", () => {
   expect(decodeSuperblock(bytes, sha256)).toEqual(superblock);
 });
 
+test("a member's state is one byte of version 1", () => {
+  const bytes = newBytes(superblockSize);
+  for (const [state, number] of [
+    ["active", 1],
+    ["away", 3],
+    ["failed", 4],
+  ] as const) {
+    const block = { ...superblock, members: [{ ...superblock.members[1]!, state }] };
+    encodeSuperblock(block, bytes, sha256);
+    expect(bytes[128 + 16]).toBe(number);
+    expect(decodeSuperblock(bytes, sha256)).toEqual(block);
+  }
+});
+
 test("decodeSuperblock() names the fault", () => {
   const bytes = newBytes(superblockSize);
   expect(decodeSuperblock(bytes, sha256)).toBe("absent");

@@ -16,12 +16,15 @@ const classNumbers: Record<DeviceClass, number> = { nvme: 1, ssd: 2, hdd: 3, cus
 const classes: readonly (DeviceClass | undefined)[] = [undefined, "nvme", "ssd", "hdd", "custom"];
 
 /**
- * `active`: it counts. `away`: it was absent or failed while the rest went on; what it holds is not
- * believed until resynced. The number 2 is kept for members that are to be emptied.
+ * `active`: it counts. `away`: it was absent, or could not be read, while the rest went on; what it holds is not
+ * believed until resynced. `failed`: a write or sync of it failed; it stays out until it is replaced. The number 2
+ * is kept for members that are to be emptied.
  */
-export type MemberState = "active" | "away";
-const stateNumbers: Record<MemberState, number> = { active: 1, away: 3 };
-const states: readonly (MemberState | undefined)[] = [undefined, "active", undefined, "away"];
+export type MemberState = "active" | "away" | "failed";
+const stateNumbers: Record<MemberState, number> = { active: 1, away: 3, failed: 4 };
+const states: readonly (MemberState | undefined)[] = [
+  ...([undefined, "active", undefined, "away", "failed"] as const),
+];
 
 export interface PoolMember {
   readonly id: DeviceId;

@@ -173,7 +173,7 @@ export interface Datapath extends AsyncDisposable {
   rebuild(job: RebuildJob): Promise<RebuildOutcome>;
   /** Header and CRC of one fragment. */
   verify(source: FragmentSource): Promise<FragmentFault | undefined>;
-  /** @throws {DatapathError} */
+  /** Drops what the system has cached of it: reads show what is on it, not what a failed sync left. @throws {DatapathError} */
   openDevice(
     options: DeviceOpenOptions,
   ): Promise<{ readonly slot: DeviceSlot; readonly size: number }>;

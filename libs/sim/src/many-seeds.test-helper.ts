@@ -45,7 +45,7 @@ const faults = [
   ...["crash_before_commit", "crash_between_members", "crash_after_commit"],
   ...["member_lost", "member_returned", "data directory lost", "index lost"],
   ...["power cut", "process killed", "clock set", "devices swapped", "device returned"],
-  "old shard file put back",
+  ...["old shard file put back", "old index put back"],
 ].map((name) => `fault: ${name}`);
 const crashes = [
   ...["write_begins", "written", "synced"],

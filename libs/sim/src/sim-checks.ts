@@ -215,6 +215,24 @@ export function checkLost(node: SimNode, lost: readonly SealRef[]): void {
   must(named.length === 0, `repair finds nothing lost: ${words}`);
 }
 
+/** A device that a write or sync failed on stays out until it is replaced, whatever is restarted. */
+export function checkFailed({ ports, world }: SimNode): void {
+  for (const { id, path, state, mustReplace } of ports.chunkStore.status().devices) {
+    if (mustReplace) world.failed.add(toHex(id));
+    must(mustReplace || !world.failed.has(toHex(id)), `${path} failed and is ${state} again`);
+  }
+}
+/** What sound disks are believed to hold is there: one that was away or shows an old state was compared first. */
+export function checkBelieved({ ports, world }: SimNode): void {
+  if (world.shape.rots) return;
+  for (const { path, faults } of ports.chunkStore.status().devices) {
+    const disk = path === undefined ? undefined : world.disks.get(path);
+    if (disk === undefined || world.damaged.has(disk)) continue;
+    const count = faults.header + faults.crc;
+    must(count === 0, `what ${path} is believed to hold is there (${count} are not)`);
+  }
+}
+
 /** With nobody at work: collects, and finds that the devices hold what the map names and nothing else. */
 export async function checkGarbage(node: SimNode): Promise<void> {
   const { ports, tenant, world } = node;

@@ -221,6 +221,7 @@ export class SimDatapath implements Datapath {
     const disk = this.#disks.get(options.path);
     if (disk === undefined || disk.gone)
       throw new DatapathError("io", 2, `Cannot open ${options.path}: it is not there`);
+    disk.forgetCache();
     const slot = this.#slotNext++;
     this.#open.set(slot, disk);
     return { slot, size: disk.size };

@@ -82,6 +82,8 @@ export class SimDisk {
   readonly #durable: Uint8Array;
   readonly #current: Uint8Array;
   #pending: PendingWrite[] = [];
+  /** What a failed sync left: reads show it and no later sync writes it, as Linux does with its page cache. */
+  #dropped: PendingWrite[] = [];
   syncs = 0;
   writes = 0;
 
@@ -145,7 +147,12 @@ export class SimDisk {
   sync(): void {
     this.#check();
     this.syncs += 1;
-    if (this.#strikes(this.rates.syncError, "sync_error")) throw new SimDiskError("sync_error");
+    if (this.#strikes(this.rates.syncError, "sync_error")) {
+      this.#settleSome();
+      this.#dropped.push(...this.#pending);
+      this.#pending = [];
+      throw new SimDiskError("sync_error");
+    }
     if (this.#strikes(this.rates.lyingSync, "lying_sync")) return;
     const later: PendingWrite[] = [];
     for (const write of this.#pending) {
@@ -161,14 +168,33 @@ export class SimDisk {
   }
   /** Power cut: of each unsynced write some blocks are kept. */
   crash(): void {
+    this.#settleSome();
+    this.#clean();
+    this.#current.set(this.#durable);
+  }
+  #settleSome(): void {
     for (const write of this.#pending) {
       for (let at = 0; at < write.size; at += block) {
         if (this.#prng.chance(1, 2))
           this.#settle(write.offset + at, Math.min(block, write.size - at));
       }
     }
+  }
+  #clean(): void {
     this.#pending = [];
-    this.#current.set(this.#durable);
+    this.#dropped = [];
+  }
+  /** Reads show what is on the disk from now on, and what is still to be written. */
+  forgetCache(): void {
+    const isPending = (at: number): boolean =>
+      this.#pending.some(({ offset, size }) => offset <= at && at < offset + size);
+    for (const { offset, size } of this.#dropped) {
+      for (let at = offset; at < offset + size; at += block) {
+        const end = Math.min(at + block, offset + size);
+        if (!isPending(at)) this.#current.set(this.#durable.subarray(at, end), at);
+      }
+    }
+    this.#dropped = [];
   }
   /** Flips one bit, in `[start, end)`. */
   rot(start = 0, end = this.size): void {
@@ -181,7 +207,7 @@ export class SimDisk {
   zero(): void {
     this.#durable.fill(0);
     this.#current.fill(0);
-    this.#pending = [];
+    this.#clean();
     this.struck.zeroed += 1;
   }
   /** What lies on it now, unsynced writes included. */
@@ -192,7 +218,7 @@ export class SimDisk {
   restore(content: Uint8Array, offset = 0): void {
     this.#durable.set(content, offset);
     this.#current.set(content, offset);
-    this.#pending = [];
+    this.#clean();
     this.struck.old_content += 1;
   }
   /** A borrowed look at the bytes, for checkers. */

@@ -3,7 +3,7 @@ import { ChunkStoreError, type SealRef } from "@kiseki/chunk-store";
 import { noteRepairs } from "@kiseki/node/sim";
 import type { DiskFaultRates, SimDisk } from "./sim-disk.ts";
 import { describeSeal } from "./sim-reads.ts";
-import { checkLost, namedOf } from "./sim-checks.ts";
+import { checkBelieved, checkLost, namedOf } from "./sim-checks.ts";
 import { repairAll, widen } from "./sim-housekeeping.ts";
 import { must, type SimNode } from "./sim-node.ts";
 import type { SimShardState } from "./sim-shard-store-state.ts";
@@ -37,6 +37,7 @@ const memberRates = {
   member_returned: 100,
 } as const;
 const crashRate = 12;
+const damaging: ReadonlySet<Ailment> = new Set(["writes", "lies", "errors", "rot", "zeroed"]);
 /** Where zones begin: rot without redundancy spares what a device is found by. */
 const zonesStart = 64 * 1024;
 
@@ -75,6 +76,7 @@ export class SimFaults {
       const disk = disks.splice(this.#prng.below(disks.length), 1)[0]!;
       const ailment = ailments[this.#prng.below(ailments.length)]!;
       disk.rates = ratesOf[ailment] ?? {};
+      if (damaging.has(ailment)) world.damaged.add(disk);
       disk.full = ailment === "full" && this.#prng.chance(1, 2);
       this.#victims.push({ disk, ailment, kept: undefined });
     }
@@ -139,10 +141,19 @@ export class SimFaults {
     const isIndexLost = prng.chance(1, 8);
     if (isIndexLost) world.count("fault: index lost");
     world.index = world.index.crash(isIndexLost ? "nothing" : isPower ? "checkpointed" : "flushed");
+    this.#putBackIndex();
     for (const victim of this.#victims) this.#damage(victim);
     this.#changeMembers();
     this.#swapPaths();
     this.#trace.note(`${isPower ? "power cut" : "killed"}${isIndexLost ? ", index lost" : ""}`);
+  }
+  #putBackIndex(): void {
+    const world = this.#world;
+    if (world.oldIndex !== undefined && this.#prng.chance(1, 10)) {
+      world.index = world.oldIndex;
+      world.oldIndex = undefined;
+      world.count("fault: old index put back");
+    } else if (this.#prng.chance(1, 4)) world.oldIndex = world.index.crash("flushed");
   }
   #damage(victim: Victim): void {
     const { disk, ailment, kept } = victim;
@@ -243,6 +254,7 @@ async function repairWhole(node: SimNode): Promise<void> {
   const { chunkStore } = ports;
   for (let round = 0; ; round++) {
     const { faults } = await chunkStore.scrub();
+    if (round === 0) checkBelieved(node);
     const { repaired, lost, waiting: all } = await repairAll(node);
     const waiting = namedOf(node, all);
     world.count("faults found by scrub", faults);

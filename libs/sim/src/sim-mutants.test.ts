@@ -15,7 +15,7 @@ const foundBy: Record<SimMutantName, number> = {
   reader_ignored: 15,
   stale_index_believed: 2,
   old_zone_generation_believed: 2,
-  returning_device_believed: 8,
+  returning_device_believed: 31,
   returning_mirror_believed: 2,
   living_not_copied: 1,
   thin_put_accepted: 2,

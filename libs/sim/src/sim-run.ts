@@ -1,5 +1,7 @@
 import {
+  checkBelieved,
   checkContents,
+  checkFailed,
   checkGarbage,
   checkReferences,
   settleAfterCrash,
@@ -113,6 +115,7 @@ class SimRun {
     await runUntil(world.clock, this.#checkWhole());
   }
   async #check(): Promise<void> {
+    checkFailed(this.#living);
     await checkContents(this.#living);
     checkReferences(this.#living, false);
     this.#replay.check(this.#living);
@@ -127,6 +130,7 @@ class SimRun {
   async #restart(): Promise<void> {
     const dead = this.#living;
     await dead.bury();
+    checkBelieved(dead);
     const { model, pending } = dead;
     this.#model = model;
     this.trace.note(`the process died with ${pending.length} submitted`);
@@ -150,6 +154,7 @@ class SimRun {
         this.#faults.whileDown();
         continue;
       }
+      checkFailed(node);
       this.#model = settleAfterCrash(node, { model: this.#model, pending });
       node.model = this.#model;
       this.#node = node;

@@ -62,6 +62,12 @@ export class SimWorld {
   readonly members: SimShardMembers;
   /** Of the data directory: a crash leaves another one. */
   index = new MemoryIndex();
+  /** An older index that somebody kept. */
+  oldIndex: MemoryIndex | undefined;
+  /** Disks that ever lost or changed what they had been given: what they were believed to hold may be wrong. */
+  readonly damaged = new Set<SimDisk>();
+  /** Devices that a write or sync failed on, by id. */
+  readonly failed = new Set<string>();
   readonly clusterId = newBytes(16).fill(7);
   readonly tenant: TenantId = tenantId(newBytes(16).fill(1));
   /** Of the config directory. */

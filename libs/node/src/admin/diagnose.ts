@@ -2,6 +2,7 @@ import { X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { toUuid } from "@kiseki/base";
 import { checkSpace } from "./check-space.ts";
+import { adviceOn } from "./status.ts";
 import type { AdminParts } from "./types.ts";
 
 export interface Finding {
@@ -184,7 +185,7 @@ function checkDevices({ node }: AdminParts): readonly Finding[] {
         fault(
           "devices",
           `${name} is ${device.state}: ${device.reason ?? "unknown"}`,
-          'Bring it back and restart, or "kiseki device replace".',
+          adviceOn(device, devices.length),
         ),
       );
     } else if (device.state !== "healthy" || faults > 0) {

@@ -42,7 +42,7 @@ export function findAlerts(parts: AdminParts, isOpen: boolean): readonly string[
     if (device.state === "healthy") continue;
     const name = `Device ${toUuid(device.id)}${device.path === undefined ? "" : ` (${device.path})`}`;
     const why = device.reason === undefined ? "" : ` (${device.reason})`;
-    alerts.push(`${name} is ${device.state}${why}. ${deviceAdvice[device.state]}`);
+    alerts.push(`${name} is ${device.state}${why}. ${adviceOn(device, status.devices.length)}`);
   }
   if (status.profile === undefined) {
     alerts.push(
@@ -82,10 +82,18 @@ const deviceAdvice: Readonly<Record<DeviceStatus["state"], string>> = {
   healthy: "",
   degraded: 'Watch it, and replace it with "kiseki device replace" when its faults grow.',
   failed:
-    'Replace it with "kiseki device replace"; when its fault has passed, restart the node, which reads and compares it.',
+    'When its fault has passed, restart the node, which reads and compares it; else replace it with "kiseki device replace".',
   missing: 'Bring it back and restart the node, or replace it with "kiseki device replace".',
   resyncing: "It is read and compared before it counts again; that goes on by itself.",
 };
+
+/** After a failed write or sync nothing that a device shows can be believed, so no restart brings it back. */
+export function adviceOn(device: DeviceStatus, deviceCount: number): string {
+  if (!device.mustReplace) return deviceAdvice[device.state];
+  return deviceCount === 1
+    ? "It is only read from now on: copy its content to another node."
+    : 'Replace it with "kiseki device replace".';
+}
 
 /** The node at a glance. Never fails for a closed tenant: that is what it reports. */
 export async function readStatus(parts: AdminParts, signal: AbortSignal) {
