@@ -18,6 +18,16 @@ async function readTls(settings: ServerSettings): Promise<FrontOptions["tls"]> {
   return { certificate: await readPem(certificate), key: await readPem(certificateKey) };
 }
 
+/** Ids of 16 hex digits: a random half that is this start's, and a count. */
+function requestIds(): () => string {
+  const start = systemPrng.fill(new Uint8Array(4)).toHex().toUpperCase();
+  let count = systemPrng.below(2 ** 32);
+  return () => {
+    count = (count + 1) % 2 ** 32;
+    return start + count.toString(16).toUpperCase().padStart(8, "0");
+  };
+}
+
 /** Opens the S3 listener; settings are checked. */
 export async function listenS3(
   node: StorageNode,
@@ -44,7 +54,7 @@ export async function listenS3(
       lingerTimeout: millis(2000),
     },
     serverName: "Kiseki",
-    requestId: () => systemPrng.fill(new Uint8Array(8)).toHex().toUpperCase(),
+    requestId: requestIds(),
     handler: (request) => node.gateway.handle(request),
     renderFault: (fault) => node.gateway.renderFault(fault),
     onBug: (reason) => log.error({ error: String(reason) }, "a bug in the front"),

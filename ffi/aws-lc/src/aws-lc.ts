@@ -108,17 +108,26 @@ function authenticatedCipher(native: Symbols): Pick<Crypto, "seal" | "open"> {
   };
 }
 
-/** What `write` puts into `size` new bytes. */
+/** Where digests are computed: bytes with a buffer of their own cost several times a small array without one. */
+const digestRoom = newBytes(32);
+
+/** What `write` puts into `size` bytes, at most 32. */
 function digest(size: number, write: (target: Uint8Array) => unknown): Uint8Array {
+  assert(write(digestRoom) !== 0, "the digest was computed");
+  return digestRoom.slice(0, size);
+}
+
+/** As `digest`, of a key: nothing of it stays behind. */
+function secretDigest(size: number, write: (target: Uint8Array) => unknown): Uint8Array {
   const target = newBytes(size);
-  assert(write(target) !== 0, "the digest was computed");
+  assert(write(target) !== 0, "the key was derived");
   return target;
 }
 
 function keyDerivation(native: Symbols): Pick<AwsLc, "hkdfExtract" | "hkdfExpand"> {
   return {
     hkdfExtract: (salt, secret) =>
-      digest(32, (target) =>
+      secretDigest(32, (target) =>
         native.kiseki_hkdf_extract(
           address(salt),
           salt.byteLength,
@@ -129,7 +138,7 @@ function keyDerivation(native: Symbols): Pick<AwsLc, "hkdfExtract" | "hkdfExpand
       ),
     hkdfExpand(prk, info, size) {
       assert(size >= 1 && size <= 8160, "HKDF expands to [1, 8160] bytes");
-      return digest(size, (target) =>
+      return secretDigest(size, (target) =>
         native.kiseki_hkdf_expand(
           prk,
           prk.byteLength,

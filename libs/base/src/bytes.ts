@@ -6,9 +6,7 @@ export function fromHex(text: string): Uint8Array {
   if (text.length % 2 !== 0 || /[^0-9a-fA-F]/.test(text)) {
     throw new RangeError("Cannot read hex: odd length or a foreign digit");
   }
-  const target = newBytes(text.length / 2);
-  target.setFromHex(text);
-  return target;
+  return Uint8Array.fromHex(text);
 }
 
 /** Zeroed bytes over a buffer of their own, so that their address never moves (`docs/decisions/`). */

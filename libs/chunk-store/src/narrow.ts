@@ -1,7 +1,7 @@
 import { defaultProfile, fragmentCount, lossesSurvived } from "@kiseki/placement";
 import type { Profile } from "@kiseki/ports";
 import type { Pool } from "./pool.ts";
-import { bestSet, decodeRow, rowKey } from "./row.ts";
+import { bestSet, decodeRow, profileOf, rowKey, wholeProfile } from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
 import type { SealRef } from "./types.ts";
 
@@ -27,7 +27,9 @@ export async function countNarrow(pool: Pool, signal?: AbortSignal): Promise<num
   await scanRows(
     pool,
     (_, value) => {
-      if (isNarrow(pool, bestSet(decodeRow(value), pool.usable).profile)) narrow += 1;
+      const whole = wholeProfile(value, pool.isTrusted);
+      const profile = whole ? profileOf(whole) : bestSet(decodeRow(value), pool.usable).profile;
+      if (isNarrow(pool, profile)) narrow += 1;
     },
     signal,
   );

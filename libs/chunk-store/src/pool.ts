@@ -1,3 +1,4 @@
+import { LRUCache } from "lru-cache";
 import type { DeviceId, Epoch } from "@kiseki/base";
 import {
   assert,
@@ -24,6 +25,9 @@ import { encodeTail } from "./zone-tail.ts";
 const repairQueueMax = 100_000;
 const shardEntrySize = 24;
 const never = new AbortController().signal;
+
+/** About a KiB each; most of a small read's time in the store would go into looking its row up again. */
+const rowsReadMax = 4096;
 
 /** What put, get, repair, scrub and compaction share: devices, rows, counts, the member list. */
 export class Pool {
@@ -53,6 +57,8 @@ export class Pool {
   readonly shardEpochs = new Map<string, bigint>();
   /** Ids of devices that the index knows to have failed. */
   readonly failuresNoted = new Set<string>();
+  /** Rows as `setRow` left them, of chunks that were read of late. */
+  readonly #rowsRead = new LRUCache<string, Row>({ max: rowsReadMax });
   #lastShard: Uint8Array | undefined;
   #lastShardEpoch = -1n;
   #shardsChanged = false;
@@ -74,12 +80,20 @@ export class Pool {
 
   // --- rows
 
+  /** Never changed, only replaced. */
   row(key: Uint8Array): Row | undefined {
+    const name = toHex(key);
+    const known = this.#rowsRead.get(name);
+    if (known !== undefined) return known;
     const value = this.ports.index.get(key);
-    return value === undefined ? undefined : decodeRow(value);
+    if (value === undefined) return undefined;
+    const row = decodeRow(value);
+    this.#rowsRead.set(name, row);
+    return row;
   }
   /** Writes, changes or deletes a row and keeps count of rows, candidates and living bytes. */
   setRow(key: Uint8Array, before: Row | undefined, after: Row | undefined): void {
+    this.#rowsRead.delete(toHex(key));
     if (before !== undefined) {
       this.rows -= 1;
       if (before.candidate) this.candidates -= 1;
@@ -99,7 +113,9 @@ export class Pool {
   }
   /** A fragment that counts: on a device that is here and believed, and not known to be bad. */
   readonly usable = (fragment: Fragment): boolean =>
-    !fragment.bad && this.byOrdinal[fragment.device]?.trusted === true;
+    !fragment.bad && this.isTrusted(fragment.device);
+  /** The device of this ordinal is here and believed. */
+  readonly isTrusted = (device: number): boolean => this.byOrdinal[device]?.trusted === true;
 
   queueRepair(ref: SealRef): void {
     if (this.repairQueue.size >= repairQueueMax) return;

@@ -5,6 +5,7 @@ import type { ArenaLease, Profile, SealedFragment } from "@kiseki/ports";
 import { fragmentStride } from "@kiseki/ports";
 import { dropBad } from "./drop-bad.ts";
 import { hasOthers, hold, inOrder, noteFaults, sourcesOf } from "./get.ts";
+import { isNarrow } from "./narrow.ts";
 import type { Pool } from "./pool.ts";
 import { release } from "./put.ts";
 import type { Fragment, Row } from "./row.ts";
@@ -14,9 +15,11 @@ import {
   keyChunkId,
   keySealId,
   lacking,
+  profileOf,
   rowKey,
   samePart,
   spread,
+  wholeProfile,
 } from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
 import type { RepairOutcome, RepairProgress, SealRef } from "./types.ts";
@@ -30,19 +33,26 @@ const roundsMax = 4;
 
 type RepairResult = "repaired" | "skipped" | "lost" | "waiting";
 
-/** Sealings that lack fragments which some device could take. */
+/** Sealings that lack fragments which some device could take. Counts on its way what is narrow. */
 export async function findThin(pool: Pool, signal?: AbortSignal): Promise<SealRef[]> {
   const thin: SealRef[] = [];
+  let narrow = 0;
   await scanRows(
     pool,
     (key, value) => {
-      const row = decodeRow(value);
-      const { profile, fragments } = bestSet(row, pool.usable);
+      const whole = wholeProfile(value, pool.isTrusted);
+      if (whole !== undefined) {
+        if (isNarrow(pool, profileOf(whole))) narrow += 1;
+        return;
+      }
+      const { profile, fragments } = bestSet(decodeRow(value), pool.usable);
+      if (isNarrow(pool, profile)) narrow += 1;
       if (lacking(profile, fragments, pool.usable).length === 0) return;
       thin.push({ chunkId: keyChunkId(key), sealId: keySealId(key) });
     },
     signal,
   );
+  pool.narrow = narrow;
   return thin;
 }
 

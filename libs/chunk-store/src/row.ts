@@ -103,11 +103,41 @@ export function decodeRow(source: Uint8Array): Row {
     fragments,
   };
 }
+/**
+ * The one profile of a row that has each of its fragments once, good, each on a device of its own that counts by
+ * `isTrusted`; else `undefined`, which says nothing. Makes nothing: walks over all rows look at a million.
+ */
+export function wholeProfile(
+  source: Uint8Array,
+  isTrusted: (device: number) => boolean,
+): { readonly data: number; readonly parity: number } | undefined {
+  const count = source[1]!;
+  const data = source[commonSize + 3]!;
+  const parity = source[commonSize + 4]!;
+  if (count !== data + parity || count > 31) return undefined;
+  let seen = 0;
+  for (let i = 0, at = commonSize; i < count; i++, at += fragmentRowSize) {
+    if (source[at + 3] !== data || source[at + 4] !== parity || source[at + 5] !== 0) {
+      return undefined;
+    }
+    if (!isTrusted(source[at]! | (source[at + 1]! << 8))) return undefined;
+    for (let other = commonSize; other < at; other += fragmentRowSize) {
+      if (source[other] === source[at] && source[other + 1] === source[at + 1]) return undefined;
+    }
+    seen |= 1 << source[at + 2]!;
+  }
+  if (seen !== 2 ** count - 1) return undefined;
+  return lastProfile.data === data && lastProfile.parity === parity
+    ? lastProfile
+    : (lastProfile = { data, parity });
+}
+let lastProfile = { data: 0, parity: 0 };
+
 export const isCandidate = (row: Uint8Array): boolean => row[0] === 1;
 
 /** chunk id ‖ seal id. */
 export function rowKey(chunkId: ChunkId, sealId: SealId): Uint8Array {
-  const key = newBytes(48);
+  const key = new Uint8Array(48);
   key.set(chunkId, 0);
   key.set(sealId, 32);
   return key;

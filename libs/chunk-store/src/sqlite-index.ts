@@ -28,9 +28,10 @@ function withSum(key: Uint8Array | string, value: Uint8Array): Uint8Array {
 function withoutSum(key: Uint8Array | string, stored: Uint8Array): Uint8Array | undefined {
   const size = stored.byteLength - sumSize;
   if (size < 0) return undefined;
-  const value = stored.subarray(0, size);
-  const sum = new DataView(stored.buffer, stored.byteOffset + size, sumSize).getUint32(0, true);
-  return sum === crc32(value, crc32(key)) ? value : undefined;
+  const value = stored.slice(0, size); // a view, or a DataView, would give each small array a buffer of its own
+  let sum = 0;
+  for (let i = sumSize - 1; i >= 0; i--) sum = (sum << 8) | stored[size + i]!;
+  return sum >>> 0 === crc32(value, crc32(key)) ? value : undefined;
 }
 
 class SqliteIndex implements FragmentIndex {

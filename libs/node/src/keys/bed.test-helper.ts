@@ -11,7 +11,7 @@ import { parseSettings } from "../config/parse-settings.ts";
 import { foreignVariables, ignoredVariables, serverSettings } from "../config/server-settings.ts";
 import { openNode, type StorageNode } from "../node/open-node.ts";
 import { ContentReader } from "../object/read-content.ts";
-import type { ContentSource, OpenTenant } from "../object/types.ts";
+import type { ContentSource, DataPorts, OpenTenant } from "../object/types.ts";
 import { writeContent } from "../object/write-content.ts";
 
 export const crypto = openCrypto();
@@ -126,6 +126,7 @@ export async function openReader(
   key: string,
   id?: TenantId,
   need?: KeyNeed,
+  ports: DataPorts = node.ports,
 ): Promise<ContentReader> {
   const tenant = await openOf(node, id, need);
   const dirKeys = tenant.dirKeys(tenant.keys("read"));
@@ -135,7 +136,7 @@ export async function openReader(
   );
   if (found.kind !== "object") throw new Error(`Cannot find ${key}: ${found.kind}`);
   const end = found.entry.size;
-  return new ContentReader(node.ports, tenant, { found, start: 0, end, place, signal: never });
+  return new ContentReader(ports, tenant, { found, start: 0, end, place, signal: never });
 }
 
 export async function readAll(reader: ContentReader): Promise<Buffer> {

@@ -20,8 +20,6 @@ export interface WideningParts {
  */
 export class Widening {
   readonly #parts: WideningParts;
-  /** Content may be narrow since before this process began. */
-  #isCounted = false;
   #pauseMs = pauseMsMin;
   #dueAt = 0;
 
@@ -29,14 +27,12 @@ export class Widening {
     this.#parts = parts;
   }
 
-  /** A round when it is time: less and less often while narrow content stays. */
+  /** A round when it is time: less and less often while narrow content stays. The first walk of repair counts it. */
   async runWhenDue(signal: AbortSignal): Promise<void> {
     const { clock, chunkStore, metrics } = this.#parts.ports;
     if (clock.monotonic() < this.#dueAt) return;
     let isStuck = false;
     try {
-      if (!this.#isCounted) await chunkStore.countNarrow(signal);
-      this.#isCounted = true;
       if (chunkStore.status().narrow > 0 && chunkStore.takesWhole) {
         isStuck = true; // until it is seen to move
         isStuck = (await this.runRound(signal)) === 0;

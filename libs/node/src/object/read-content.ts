@@ -14,6 +14,8 @@ const readSizeMax = 16 * segmentSize;
 /** Reads ahead of the one being sent. */
 const readsAheadMax = 2;
 const piecesPerPage = 16 * 1024;
+/** What was dropped since a read began is kept until it ends (STORE §4), so none goes on for ever. */
+const readDurationMax = 24 * 3600 * 1000;
 
 /** Content that is there by its name and cannot be read: too few fragments, or somebody changed them. */
 export class DamagedContentError extends Error {
@@ -22,6 +24,14 @@ export class DamagedContentError extends Error {
   constructor(kind: "lost" | "tampered") {
     super(`Cannot read the content: it is ${kind}`);
     this.kind = kind;
+  }
+}
+
+/** A client took a day over one read. */
+class LongReadError extends Error {
+  override readonly name = "LongReadError";
+  constructor() {
+    super("Cannot go on reading: a read ends after 24 hours");
   }
 }
 
@@ -47,6 +57,7 @@ export class ContentReader implements ContentSource, Disposable {
   readonly #ahead: Promise<Filled>[] = [];
   readonly #signal: AbortSignal;
   readonly #place: Disposable;
+  readonly #startedAt: number;
   #current: Filled | undefined;
   #taken = 0;
   #isClosed = false;
@@ -67,6 +78,7 @@ export class ContentReader implements ContentSource, Disposable {
     this.#tenant = tenant;
     this.#signal = content.signal;
     this.#place = content.place;
+    this.#startedAt = ports.clock.monotonic();
     this.size = content.end - content.start;
     this.#reads = planReads(tenant, content.found, content.start, content.end);
     this.#readAhead();
@@ -75,6 +87,8 @@ export class ContentReader implements ContentSource, Disposable {
   /** The next bytes; the view stays until the next call or `dispose`. @throws {DamagedContentError} */
   async next(): Promise<Uint8Array | undefined> {
     assert(!this.#isClosed, "a closed reader is not asked");
+    if (this.#ports.clock.monotonic() - this.#startedAt > readDurationMax)
+      throw new LongReadError();
     this.#current?.[Symbol.dispose]();
     this.#current = undefined;
     const filled = await this.#ahead.shift();
