@@ -1,10 +1,12 @@
 import { expect, test } from "bun:test";
 import { deviceDataOffset, superblockSecondOffset } from "@kiseki/format";
+import { decodeRow, rowKey } from "./row.ts";
 import type { Chunk } from "./store.fixture.ts";
 import { seedOfRun, TestPool } from "./store.fixture.ts";
 
 // Goal: after a scrub and a repair nothing is missing, whatever was overwritten under a running node: a recovery
 // without the index finds all of it, even when another device goes.
+const zoneSize = 128 * 1024;
 const replay = `(KISEKI_SIM_SEED=${seedOfRun})`;
 
 async function fill(pool: TestPool, count: number): Promise<Chunk[]> {
@@ -70,3 +72,32 @@ test(`scrub() has a zone left whose header is of an earlier use: the write that 
   expect(await heal(pool)).toBeGreaterThan(1);
   await isWholeWithout(pool, 2, chunks);
 });
+
+for (const index of ["kept", "lost"] as const) {
+  test(`a zone begun anew without its header keeps its records, index ${index}: the footer is of its earlier use ${replay}`, async () => {
+    const pool = await TestPool.make(seedOfRun, 1);
+    pool.store.remove(await fill(pool, 60));
+    await pool.store.compact();
+    await pool.crash("kill");
+    const chunks: Chunk[] = [];
+    const placeOf = ({ chunkId, sealId }: Chunk) =>
+      decodeRow(pool.index.get(rowKey(chunkId, sealId))!).fragments[0]!;
+    do chunks.push(...(await fill(pool, 1)));
+    while (placeOf(chunks.at(-1)!).generation === 1);
+    chunks.push(...(await fill(pool, 1)));
+    const { zone } = placeOf(chunks.at(-1)!);
+    const header = new Uint8Array(4096).fill(0xaa);
+    pool.disk(0).restore(header, deviceDataOffset + zone * zoneSize);
+    await pool.crash("power", index);
+    chunks.push(...(await fill(pool, 5)));
+    for (let start = 0; start < 2; start++) {
+      await pool.store.matchCandidates((one) =>
+        chunks.some(({ sealId }) => Buffer.compare(sealId, one.sealId) === 0),
+      );
+      expect((await pool.store.scrub()).faults).toBe(0);
+      await pool.store.compact({ deadShareMin: 0 });
+      for (const chunk of chunks) expect(await pool.get(chunk)).toEqual(chunk.plain);
+      await pool.crash("power", "lost");
+    }
+  });
+}

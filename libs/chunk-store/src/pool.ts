@@ -324,7 +324,7 @@ export class Pool {
 }
 
 /** Without space nothing was written, so nothing is in doubt. */
-const writeFault = (reason: unknown): "read" | "write" =>
+export const writeFault = (reason: unknown): "read" | "write" =>
   reason instanceof DatapathError && reason.code === "no_space" ? "read" : "write";
 export function memberState(device: Device): MemberState {
   if (device.trusted) return "active";

@@ -1,17 +1,17 @@
 import { sameBytes, toHex } from "@kiseki/base";
 import type { RecordHeader } from "@kiseki/format";
-import { decodeZoneHeader, deviceBlockSize, deviceDataOffset } from "@kiseki/format";
+import { deviceBlockSize, deviceDataOffset, encodeZoneHeader } from "@kiseki/format";
 import type { ArenaLease } from "@kiseki/ports";
-import { fragmentStoredSize } from "@kiseki/ports";
+import { DatapathError, fragmentStoredSize } from "@kiseki/ports";
 import type { Device } from "./device.ts";
 import type { WriterResume } from "./group-writer.ts";
 import type { Pool } from "./pool.ts";
-import { readNumber } from "./pool.ts";
+import { readNumber, writeFault } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
 import { profileOf, rowFragmentsMax, rowKey, rowVersion, samePart } from "./row.ts";
 import { ZoneTable } from "./zone-table.ts";
 import type { ScanSource, ZoneFindings } from "./zone-scan.ts";
-import { readZone, scanWindowMin } from "./zone-scan.ts";
+import { generationAt, readZone, scanWindowMin } from "./zone-scan.ts";
 import type { ZoneTail } from "./zone-tail.ts";
 import { decodeTail, readHeadersBefore, readTail } from "./zone-tail.ts";
 
@@ -79,7 +79,28 @@ export async function recoverDevice(pool: Pool, device: Device): Promise<void> {
   const open = findings.filter((zone) => device.zones.state(zone.zone) === "open");
   const last = open.toSorted((a, b) => b.groupLast - a.groupLast)[0];
   for (const zone of open) if (zone !== last) device.zones.set(zone.zone, "full");
+  if (last?.headless === true && !(await writeHeader(pool, device, last))) return;
   await pool.startWriter(device, groupLast(device, mark), last && resumeAt(pool, device, last));
+}
+/** Begins a zone again that is gone on with: without its header nobody would look into it. False when the device fails. */
+async function writeHeader(pool: Pool, device: Device, found: ZoneFindings): Promise<boolean> {
+  const { datapath, crypto } = pool.ports;
+  const { zone, generation, groupFirst } = found;
+  const { zoneSize } = device.zones;
+  using room = await datapath.arena.borrow(deviceBlockSize, never);
+  const block = room.bytes.subarray(0, deviceBlockSize).fill(0);
+  const header = { device: device.id, zone, generation, groupFirst, zoneSize };
+  encodeZoneHeader(header, block, (source) => crypto.crc32c(0, source));
+  const ranges = [{ lease: room, offset: 0, size: deviceBlockSize }];
+  try {
+    const offset = device.offsetOf(zone, 0);
+    await datapath.append({ device: device.slot!, offset, ranges, sync: true });
+    return true;
+  } catch (reason) {
+    if (!(reason instanceof DatapathError)) throw reason;
+    pool.failDevice(device, reason, writeFault(reason));
+    return false;
+  }
 }
 /**
  * Learns what a failed device shows, so that it is read where nothing else has it; nothing of it counts and it is not
@@ -187,9 +208,9 @@ async function mayHaveChanged(
     size: 2 * deviceBlockSize,
   });
   const head = room.bytes.subarray(0, 2 * deviceBlockSize);
-  const header = decodeZoneHeader(head, (piece) => source.crypto.crc32c(0, piece));
-  if (header === undefined) return head.some((byte) => byte !== 0);
-  return header.generation > zones.generations[zone]!;
+  const generation = generationAt(source, zone, head);
+  if (generation === 0) return head.some((byte) => byte !== 0);
+  return generation > zones.generations[zone]!;
 }
 
 /** A device that lacks the last group that was synced to it shows an old state of itself. */

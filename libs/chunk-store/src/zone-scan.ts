@@ -23,6 +23,8 @@ export interface ZoneFindings {
   /** 0: never begun, or nothing of it can be believed. */
   readonly generation: number;
   readonly full: boolean;
+  /** Its header is not that of this generation: the write that began it was torn, or it is damaged. */
+  readonly headless: boolean;
   /** In order of place; resume marks left out. */
   readonly records: readonly RecordHeader[];
   /** Of the records above, one after another, resume marks included. */
@@ -81,6 +83,7 @@ export async function readZone(
       ? header
       : undefined;
   const blank = own === undefined && head.every((byte) => byte === 0);
+  const begun = generationAt(source, zone, head);
   const footerBlock = await read(zoneSize - deviceBlockSize, deviceBlockSize);
   const footer = decodeZoneFooter(footerBlock, zoneSize, crc);
   const ends =
@@ -88,19 +91,37 @@ export async function readZone(
       ? footer
       : undefined;
   if (blank && ends === undefined) return nothing(zone);
-  const current =
-    own === undefined || !source.checkGeneration || ends?.generation === own.generation;
+  const current = begun === 0 || !source.checkGeneration || ends?.generation === begun;
   if (ends !== undefined && current) {
     const full = await readSummary(source, zone, ends, room);
     if (full !== undefined) return full;
   }
-  return await scanRecords(source, zone, own?.generation ?? 0, room);
+  const findings = await scanRecords(source, zone, begun, room);
+  return { ...findings, headless: own?.generation !== findings.generation };
+}
+/**
+ * The generation that the first two blocks of a zone show, 0 when none: of the header or, where that is of an earlier
+ * use or damaged, of the first record.
+ */
+export function generationAt(
+  source: Pick<ScanSource, "crypto" | "device">,
+  zone: number,
+  head: Uint8Array,
+): number {
+  const crc = (piece: Uint8Array): number => source.crypto.crc32c(0, piece);
+  const header = decodeZoneHeader(head, crc);
+  const first = decodeRecordHeader(head, deviceBlockSize, crc);
+  const shown = [header, first?.offset === deviceBlockSize ? first : undefined].map((one) =>
+    one?.zone === zone && sameBytes(one.device, source.device) ? one.generation : 0,
+  );
+  return Math.max(...shown);
 }
 
 const nothing = (zone: number): ZoneFindings => ({
   zone,
   generation: 0,
   full: false,
+  headless: false,
   records: [],
   headers: new Uint8Array(0),
   headersBefore: 0,
@@ -151,6 +172,7 @@ async function readSummary(
     zone,
     generation: footer.generation,
     full: true,
+    headless: false,
     records,
     headers,
     headersBefore: 0,
@@ -323,6 +345,7 @@ function judge(
     zone,
     generation,
     full: false,
+    headless: false,
     records,
     headers: joinHeaders(kept),
     headersBefore: 0,

@@ -314,7 +314,9 @@ export async function returnDevices(node: SimNode): Promise<void> {
   must(free.length === out.length, "each device that is out has its place");
   for (const [i, device] of out.entries()) {
     const path = free[i]!;
-    world.disks.get(path)!.zero();
+    const disk = world.disks.get(path)!;
+    disk.zero();
+    world.damaged.delete(disk);
     await chunkStore.replaceDevice(device.id, { path, force: true });
     world.count("devices replaced");
   }

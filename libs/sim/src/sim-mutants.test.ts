@@ -7,19 +7,19 @@ import { runSeed, SimFailure, simMutants, type SimMutantName } from "./index.ts"
 const foundBy: Record<SimMutantName, number> = {
   content_synced_after_commit: 1,
   answer_before_commit: 1,
-  shard_stored_after_answer: 1,
+  shard_stored_after_answer: 4,
   count_off_by_one: 1,
   second_seal_kept: 1,
   directory_removed_with_old_versions: 1,
-  pin_ignored: 1,
-  reader_ignored: 15,
-  stale_index_believed: 2,
-  old_zone_generation_believed: 2,
-  returning_device_believed: 31,
+  pin_ignored: 7,
+  reader_ignored: 57,
+  stale_index_believed: 1,
+  old_zone_generation_believed: 1,
+  returning_device_believed: 25,
   returning_mirror_believed: 2,
   living_not_copied: 1,
-  thin_put_accepted: 2,
-  old_shard_file_believed: 2,
+  thin_put_accepted: 6,
+  old_shard_file_believed: 1,
 };
 const seedsMax = 100;
 
