@@ -129,7 +129,7 @@ const groupLast = (device: Device, mark: number | undefined): number =>
   device.zones.groupsLast.reduce((most, group) => Math.max(most, group), mark ?? 0);
 
 /** The zone table beside the rows, and the mark up to which the rows are complete; `undefined` without. */
-function loadZones(pool: Pool, device: Device): number | undefined {
+export function loadZones(pool: Pool, device: Device): number | undefined {
   const { index } = pool.ports;
   const { zoneSize, zoneCount } = device.superblock!;
   const name = toHex(device.id);

@@ -3,10 +3,11 @@ import { DatapathError } from "@kiseki/ports";
 import type { Device } from "./device.ts";
 import { sameSpot } from "./get.ts";
 import type { Pool } from "./pool.ts";
-import { markOf, mergeRecord, recoverDevice, scanDevice } from "./recover.ts";
+import { loadZones, markOf, mergeRecord, recoverDevice, scanDevice } from "./recover.ts";
 import type { Fragment } from "./row.ts";
 import { decodeRow, keyChunkId, keySealId, withoutSpareBad } from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
+import type { ZoneFindings } from "./zone-scan.ts";
 import { ZoneTable } from "./zone-table.ts";
 
 /**
@@ -17,11 +18,12 @@ export async function resync(pool: Pool, device: Device): Promise<void> {
   if (!pool.safeties.distrustReturning) return await believe(pool, device);
   device.state = "resyncing";
   const { zoneCount, zoneSize } = device.superblock!;
+  if (device.zones.count === 0) loadZones(pool, device); // it was missing when the pool was opened
   const known = device.zones;
   device.zones = new ZoneTable(zoneCount, zoneSize);
   device.zones.keepAbove(known);
   try {
-    const findings = await scanDevice(pool, device, undefined);
+    const findings = (await scanDevice(pool, device, undefined)).filter(isInUse(known));
     const { zones } = device;
     // Numbers that the index has seen are not given again: a row must never fit another record.
     let groupLast = Math.max(device.writer?.durable ?? 0, markOf(pool, device) ?? 0);
@@ -65,6 +67,14 @@ async function believe(pool: Pool, device: Device): Promise<void> {
     pool.failDevice(device, reason, "read");
   }
 }
+/**
+ * Whether a zone was begun since it came free: what it held was moved or is dead. Were it taken for full, a device
+ * that came back would have no zone to write to, and none to empty others into.
+ */
+const isInUse =
+  (known: ZoneTable) =>
+  ({ zone, generation }: ZoneFindings): boolean =>
+    zone >= known.count || known.state(zone) !== "free" || generation > known.generations[zone]!;
 const placeOf = (spot: Pick<RecordHeader, "zone" | "offset">, zoneSize: number): number =>
   spot.zone * zoneSize + spot.offset;
 
