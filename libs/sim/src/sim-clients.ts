@@ -194,7 +194,7 @@ export class SimClients {
     const { chunkSize } = this.#node.world.shape;
     const body = { seed: this.#choices.seed(), size: 2000 + this.#prng.below(chunkSize) };
     const names = [this.#choices.key(), this.#choices.key()];
-    const outcomes = await Promise.all(names.map((key) => this.#putBody(bucket.id, key, body)));
+    const outcomes = await allDone(names.map((key) => this.#putBody(bucket.id, key, body)));
     return `${names.join(" and ")} ${outcomes.map(textOfOutcome).join(" and ")}`;
   }
   /** Several create the same name: the model knows which one may. */
@@ -202,7 +202,7 @@ export class SimClients {
     const bucket = this.#choices.bucket();
     if (bucket === undefined || this.#choices.isFull) return "skipped";
     const key = `race/${this.#choices.seed()}`;
-    const outcomes = await Promise.all(
+    const outcomes = await allDone(
       Array.from({ length: 3 }, () =>
         this.#putBody(bucket.id, key, this.#choices.body(), { ifNoneMatch: ["*"] }),
       ),
@@ -454,3 +454,9 @@ export class SimClients {
 
 const textOfOutcome = (outcome: Outcome): string =>
   outcome.kind === "refused" ? outcome.code : outcome.answer.kind;
+
+/** What all of them came to; when one is refused, only after the others have ended too: none goes on by itself. */
+async function allDone<T>(works: readonly Promise<T>[]): Promise<T[]> {
+  await Promise.allSettled(works);
+  return await Promise.all(works);
+}
