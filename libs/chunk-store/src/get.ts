@@ -1,7 +1,7 @@
 import { assert, newBytes } from "@kiseki/base";
 import { encodeRecordHeader, recordHeaderSize } from "@kiseki/format";
 import { fragmentsNeeded } from "@kiseki/placement";
-import type { FragmentReport, FragmentSource } from "@kiseki/ports";
+import type { FragmentReport, FragmentSource, Profile } from "@kiseki/ports";
 import { segmentSize } from "@kiseki/ports";
 import type { Pool } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
@@ -46,10 +46,8 @@ async function tryGet(pool: Pool, request: GetRequest): Promise<Tried> {
     pool.ports.index.condemn(); // a shard names it: the devices may know better than the index
     return { outcome: { kind: "not_found" }, read: [] };
   }
-  const { profile, fragments } = bestSet(row, pool.usable);
-  const readable = inOrder(pool, fragments);
-  if (readable.length < fragmentsNeeded(profile))
-    return { outcome: { kind: "lost" }, read: readable };
+  const { profile, readable, sources } = planRead(pool, request, row);
+  if (sources === undefined) return { outcome: { kind: "lost" }, read: readable };
   const first = Math.floor(range.start / segmentSize);
   hold(pool, readable, 1);
   let outcome;
@@ -58,7 +56,7 @@ async function tryGet(pool: Pool, request: GetRequest): Promise<Tried> {
       identity: request,
       profile,
       size: request.size,
-      fragments: sourcesOf(pool, request, row, readable),
+      fragments: sources,
       segmentFirst: first,
       segmentEnd: Math.ceil(range.end / segmentSize),
       target: request.target,
@@ -78,6 +76,37 @@ async function tryGet(pool: Pool, request: GetRequest): Promise<Tried> {
       pool.ports.metrics.add("kiseki_chunk_tampered_total", 1);
       return { outcome: { kind: "tampered" }, read: readable };
   }
+}
+
+/** What a read asks for; no sources: too few fragments are left. */
+interface ReadPlan {
+  readonly profile: Profile;
+  readonly readable: readonly Fragment[];
+  readonly sources: readonly FragmentSource[] | undefined;
+}
+/** Of rows that were whole when they were read: rows are never changed, so a plan holds while the devices do. */
+const plansOfWhole = new WeakMap<Row, ReadPlan>();
+
+function planRead(pool: Pool, ref: SealRef, row: Row): ReadPlan {
+  const known = plansOfWhole.get(row);
+  if (known !== undefined && holds(pool, known)) return known;
+  const { profile, fragments } = bestSet(row, pool.usable);
+  const readable = inOrder(pool, fragments);
+  const isEnough = readable.length >= fragmentsNeeded(profile);
+  const sources = isEnough ? sourcesOf(pool, ref, row, readable) : undefined;
+  const plan = { profile, readable, sources };
+  if (isEnough && readable.length === row.fragments.length && readable.every(pool.usable)) {
+    plansOfWhole.set(row, plan);
+  }
+  return plan;
+}
+/** Every fragment lies where it did, on a device that counts. */
+function holds(pool: Pool, { readable, sources }: ReadPlan): boolean {
+  for (let i = 0; i < readable.length; i++) {
+    const device = pool.byOrdinal[readable[i]!.device];
+    if (device?.trusted !== true || device.slot !== sources?.[i]?.device) return false;
+  }
+  return true;
 }
 
 /**

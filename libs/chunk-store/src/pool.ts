@@ -27,7 +27,7 @@ const shardEntrySize = 24;
 const never = new AbortController().signal;
 
 /** About a KiB each; most of a small read's time in the store would go into looking its row up again. */
-const rowsReadMax = 4096;
+const rowsReadMax = 16_384;
 
 /** What put, get, repair, scrub and compaction share: devices, rows, counts, the member list. */
 export class Pool {
