@@ -219,7 +219,11 @@ export class GroupWriter {
     const first = this.#queue[0]!;
     const size = recordSize(first.payloadSize);
     const isTooLarge = size > this.#device.zones.zoneSize - zoneOverhead;
-    if (isTooLarge || (!this.#fits(size, 1) && !(await this.#roll(first.zonesLeft)))) {
+    if (
+      isTooLarge ||
+      this.#isReserved(first) ||
+      (!this.#fits(size, 1) && !(await this.#roll(first.zonesLeft)))
+    ) {
       this.#queue.shift();
       first.settle("no_space");
       return;
@@ -229,13 +233,17 @@ export class GroupWriter {
     let sum = this.#resumeFrom === undefined ? 0 : recordHeaderSize;
     for (const job of this.#queue) {
       const next = sum + recordSize(job.payloadSize);
-      if (jobs.length >= groupRecordsMax - 1) break;
+      if (jobs.length >= groupRecordsMax - 1 || this.#isReserved(job)) break;
       if (jobs.length > 0 && (next > groupSizeMax || !this.#fits(next, jobs.length + 1))) break;
       jobs.push(job);
       sum = next;
     }
     this.#queue.splice(0, jobs.length);
     await this.#writeGroup(jobs);
+  }
+  /** Without a free zone the rest of the open one is compaction's: it could make no room any more. */
+  #isReserved({ zonesLeft }: RecordJob): boolean {
+    return zonesLeft > 0 && this.#device.zones.freeCount === 0;
   }
   #fits(size: number, count: number): boolean {
     const zone = this.#open;
