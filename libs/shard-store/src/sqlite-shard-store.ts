@@ -28,7 +28,7 @@ import { SumCheck } from "./sum-check.ts";
 
 /** Entries that one transaction of `truncate` drops. */
 const truncateEntriesMax = 256;
-const cacheSizeDefault = 4 << 20;
+const cacheSizeDefault = 16 << 20;
 const rowCacheSizeDefault = 16 << 20;
 
 export interface SqliteShardStoreOptions {
@@ -36,7 +36,7 @@ export interface SqliteShardStoreOptions {
   readonly crypto: Pick<Crypto, "hmacSha256">;
   /** Key of the row sums, 32 bytes; used until the store is disposed. */
   readonly sumKey: Uint8Array;
-  /** Bytes of pages that each of the two connections keeps; 4 MiB unless told. */
+  /** Bytes of pages that each of the two connections keeps; 16 MiB unless told. */
   readonly cacheSize?: number;
   /** Bytes of rows that were read of late; 16 MiB unless told. */
   readonly rowCacheSize?: number;
