@@ -50,7 +50,7 @@ export interface S3Result {
 }
 
 /** How long a case runs before its first round: code is compiled, caches are filled. */
-const warmSeconds = 3;
+const warmSeconds = 6;
 const KiB = 1024;
 const MiB = 1024 * KiB;
 

@@ -28,17 +28,16 @@ import { SumCheck } from "./sum-check.ts";
 
 /** Entries that one transaction of `truncate` drops. */
 const truncateEntriesMax = 256;
-const cacheSizeDefault = 16 << 20;
-const rowCacheSizeDefault = 16 << 20;
+const cacheSizeDefault = 4 << 20;
 
 export interface SqliteShardStoreOptions {
   readonly openDatabase: OpenDatabase;
   readonly crypto: Pick<Crypto, "hmacSha256">;
   /** Key of the row sums, 32 bytes; used until the store is disposed. */
   readonly sumKey: Uint8Array;
-  /** Bytes of pages that each of the two connections keeps; 16 MiB unless told. */
+  /** Bytes of pages that each of the two connections keeps; 4 MiB unless told. */
   readonly cacheSize?: number;
-  /** Bytes of rows that were read of late; 16 MiB unless told. */
+  /** Bytes of rows that were read of late; 4 MiB unless told. */
   readonly rowCacheSize?: number;
 }
 
@@ -77,7 +76,7 @@ export class SqliteShardStore implements ShardStore {
       this.#consumers.set(name as string, logIndex(BigInt(mark as number)));
     }
     this.#map = new SqliteMap(database);
-    this.#cache = new RowCache(options.rowCacheSize ?? rowCacheSizeDefault);
+    this.#cache = new RowCache(options.rowCacheSize ?? cacheSizeDefault);
     this.#statements = prepareStatements(database);
     this.#host = {
       get: (key) => this.#cache.get(key, this.#map), // asked only for rows that the transaction has not written

@@ -61,7 +61,7 @@ export const serverSettings = {
   connectionsMax: integerSetting("s3-connections-max", "4096", [1, 100_000], {
     help: "open S3 connections",
   }),
-  arenaSize: sizeSetting("arena-size", "128MiB", [32 * MiB, 64 * GiB], {
+  arenaSize: sizeSetting("arena-size", "96MiB", [32 * MiB, 64 * GiB], {
     help: "memory for content on its way",
   }),
   threads: integerSetting("datapath-threads", "2", [1, 256], {

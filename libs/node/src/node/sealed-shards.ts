@@ -8,6 +8,9 @@ import { rewriteShardFile } from "../keys/rewrite-shard-file.ts";
 import { filesNamed, type FoundFile, namingFile, openSealedFile } from "./sealed-files.ts";
 import type { OpenedShard } from "./tenants.ts";
 
+/** Rows of some 13,000 objects that are read again and again. For each open tenant: many tenants will have to share it. */
+const rowCacheSize = 32 * 1024 * 1024;
+
 export interface ShardTools {
   readonly clock: Clock;
   readonly crypto: Crypto;
@@ -38,7 +41,7 @@ export function sealedShards(
       const sumKey = keysOf(keyring, file.keyset).rowSumKey(shard);
       const { crypto } = tools;
       const store = namingFile(members, name, () =>
-        openSqliteShardStore({ openDatabase: file.open, crypto, sumKey }),
+        openSqliteShardStore({ openDatabase: file.open, crypto, sumKey, rowCacheSize }),
       );
       // Only now, that the newer one was read, the older ones are not needed any more.
       for (const other of filesNamed(members, name)) {
