@@ -33,7 +33,10 @@ export function zoneSizeFor(size: number): number {
   return Math.ceil(wanted / deviceBlockSize) * deviceBlockSize;
 }
 
-/** Opens a device and refuses what must not be overwritten. The slot is the caller's to close. */
+/**
+ * Opens a device and refuses what must not be overwritten: `force` lets a device of ours be formatted anew, and nothing
+ * else (spec §2.14). The slot is the caller's to close.
+ */
 export async function openBlank(
   ports: FormatPorts,
   device: DevicePath,
@@ -45,14 +48,14 @@ export async function openBlank(
   try {
     const size = Math.min(signatureAreaSize, opened.size - (opened.size % deviceBlockSize));
     await ports.datapath.read(opened.slot, 0, { lease: room, offset: 0, size });
-    if (!force) refuseUsed(ports, path, room.bytes.subarray(0, size));
+    refuseUsed(ports, path, force, room.bytes.subarray(0, size));
   } catch (reason) {
     await ports.datapath.closeDevice(opened.slot);
     throw reason;
   }
   return opened;
 }
-function refuseUsed(ports: FormatPorts, path: string, start: Uint8Array): void {
+function refuseUsed(ports: FormatPorts, path: string, force: boolean, start: Uint8Array): void {
   for (const offset of [0, superblockSecondOffset]) {
     const block = start.subarray(offset, offset + superblockSize);
     if (!hasOwnMagic(block)) continue;
@@ -62,6 +65,7 @@ function refuseUsed(ports: FormatPorts, path: string, start: Uint8Array): void {
         "unknown_version",
         `Cannot format ${path}: it holds a Kiseki superblock of a newer program`,
       );
+    if (force) continue;
     throw new ChunkStoreError(
       "already_formatted",
       `Cannot format ${path}: it is a Kiseki device already`,
@@ -69,7 +73,10 @@ function refuseUsed(ports: FormatPorts, path: string, start: Uint8Array): void {
   }
   const foreign = foreignSignature(start);
   if (foreign !== undefined)
-    throw new ChunkStoreError("foreign_signature", `Cannot format ${path}: it holds ${foreign}`);
+    throw new ChunkStoreError(
+      "foreign_signature",
+      `Cannot format ${path}: it holds ${foreign}; if that may go, remove it with wipefs and try again`,
+    );
 }
 
 /** Size and zones of a new device; refuses one that is too small. */

@@ -92,7 +92,7 @@ function addDevices(parent: Command, add: Add): void {
     replaceDevice,
   )
     .option("--size <size>", "of a device file that has to be made; as the old one when left out")
-    .option("--force", "overwrite what is on the new device");
+    .option("--force", "take a device that carries a Kiseki superblock");
 }
 
 function addBuckets(parent: Command, add: Add): void {
