@@ -1,5 +1,5 @@
 import { assert } from "@kiseki/base";
-import type { Content, Extent } from "@kiseki/format";
+import type { Content, Extent, ManifestChild } from "@kiseki/format";
 import {
   decodeManifestHead,
   encodeManifestHead,
@@ -71,10 +71,7 @@ export function makeLeafManifest(step: Step, extents: readonly Extent[], size: n
 }
 
 /** A manifest over manifests, one after another, each taken over with the count it has. */
-export function makeInnerManifest(
-  step: Step,
-  children: readonly { readonly manifest: bigint; readonly size: number }[],
-): bigint {
+export function makeInnerManifest(step: Step, children: readonly ManifestChild[]): bigint {
   const manifest = allocateInode(step);
   let start = 0;
   for (let i = 0; i < children.length; i += manifestNodeItemsMax) {

@@ -1,4 +1,5 @@
 import { newBytes, toHex, toUtf8 } from "@kiseki/base";
+import { decodeManifestNode, encodeManifestNode, manifestNodeKey } from "@kiseki/format";
 import { expect, test } from "bun:test";
 import type { Bed } from "./bed.test-helper.ts";
 import {
@@ -61,15 +62,15 @@ test("decide() completes 10,000 parts in one change that moves no data and frees
     { offset: 777_900, length: 50 },
   ]);
   expect(bed.map.touched.rows).toBeLessThan(30);
-  const parts = (first: number, countMax: number) =>
-    readParts(bed.map, found.cold.content, first, countMax);
-  expect(parts(1, 2)).toEqual([
-    { offset: 0, length: 100 },
-    { offset: 100, length: 100 },
+  const parts = (after: number, countMax: number) =>
+    readParts(bed.map, found.cold.content, after, countMax);
+  expect(parts(0, 2)).toEqual([
+    { number: 1, offset: 0, length: 100, checksums: [] },
+    { number: 2, offset: 100, length: 100, checksums: [] },
   ]);
-  expect(parts(10_000, 5)).toEqual([{ offset: 999_900, length: 100 }]);
-  expect(parts(10_001, 5)).toEqual([]);
-  expect(parts(1, 20_000)).toHaveLength(10_000);
+  expect(parts(9_999, 5)).toMatchObject([{ number: 10_000, offset: 999_900, length: 100 }]);
+  expect(parts(10_000, 5)).toEqual([]);
+  expect(parts(0, 20_000)).toHaveLength(10_000);
   drain(bed);
   expect(lookupChunk(bed.map, testAddress(5))?.count).toBe(34);
   checkMap(bed.map, testDirKeys);
@@ -82,6 +83,47 @@ test("decide() completes 10,000 parts in one change that moves no data and frees
   expect(lookupChunk(bed.map, testAddress(5))).toBeUndefined();
   checkMap(bed.map, testDirKeys);
 }, 15_000);
+
+test("readParts() knows parts by the numbers and checksums of their upload, and those of older programs by their order", () => {
+  const bed = bedWithNamespace();
+  const upload = begin(bed);
+  const sum = (n: number, algorithm: "crc32" | "sha1" = "crc32") =>
+    ({ algorithm, value: newBytes(4).fill(n), isComposite: false }) as const;
+  const put = (part: number, n: number) =>
+    bed.decide({
+      ...{ kind: "put_part", ...at, upload, part, size: 100, md5: sumOf(part) },
+      content: testExtents([n], [50_000 + n]),
+      checksums: [sum(n), sum(n, "sha1")],
+    });
+  for (const [i, part] of [3, 300, 9_000].entries()) put(part, i);
+  const answer = bed.decide({
+    ...{ kind: "complete_upload", ...at, upload },
+    parts: [3, 300, 9_000].map((part) => ({ part, etag: toHex(sumOf(part)) })),
+    checksums: [{ ...sum(9), isComposite: true }],
+  });
+  expect(answer).toMatchObject({ kind: "object", size: 300 });
+  const found = lookupObject(bed.map, testDirKeys, at);
+  if (found.kind !== "object") throw new Error(found.kind);
+  const { content } = found.cold;
+  const all = [
+    { number: 3, offset: 0, length: 100, checksums: [sum(0)] },
+    { number: 300, offset: 100, length: 100, checksums: [sum(1)] },
+    { number: 9_000, offset: 200, length: 100, checksums: [sum(2)] },
+  ];
+  expect(readParts(bed.map, content, 0, 10)).toEqual(all);
+  expect(readParts(bed.map, content, 3, 1)).toEqual([all[1]!]);
+  expect(readParts(bed.map, content, 300, 10)).toEqual([all[2]!]);
+  if (content.kind !== "manifest") throw new Error(content.kind);
+  const row = manifestNodeKey(content.manifest, 0);
+  const node = decodeManifestNode(bed.map.get(row)!);
+  if (node.kind !== "inner") throw new Error(node.kind);
+  const children = node.children.map(({ manifest, size }) => ({ manifest, size }));
+  bed.map.put(row, encodeManifestNode({ kind: "inner", children }));
+  expect(readParts(bed.map, content, 1, 10)).toEqual([
+    { number: 2, offset: 100, length: 100, checksums: [] },
+    { number: 3, offset: 200, length: 100, checksums: [] },
+  ]);
+});
 
 test("decide() refuses parts out of order, unknown, wrong or too small", () => {
   const bed = bedWithNamespace();

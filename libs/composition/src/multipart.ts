@@ -164,6 +164,10 @@ function repeatComplete(step: Step, operation: Of<"complete_upload">): Answer | 
   return { kind: "object", etag, size, modified, version, isNull, checksums };
 }
 
+/** Of a part's checksums those that can be set beside the object's. */
+const keptChecksums = (row: PartRow, whole: readonly Checksum[]): readonly Checksum[] =>
+  row.checksums.filter((each) => whole.some(({ algorithm }) => algorithm === each.algorithm));
+
 export function completeUpload(step: Step, operation: Of<"complete_upload">): Answer | Refusal {
   const upload = openUpload(step, operation);
   if (isRefusal(upload)) {
@@ -177,7 +181,11 @@ export function completeUpload(step: Step, operation: Of<"complete_upload">): An
   const size = chosen.reduce((sum, { row }) => sum + row.size, 0);
   if (size > context.limits.objectSizeMax) return refuse("object_too_large");
   const md5 = context.md5(concatBytes(...chosen.map(({ row }) => row.md5)));
-  const children = chosen.map(({ row }) => ({ manifest: row.manifest, size: row.size }));
+  const children = chosen.map(({ part, row }) => ({
+    manifest: row.manifest,
+    size: row.size,
+    part: { number: part, checksums: keptChecksums(row, operation.checksums) },
+  }));
   const answer = placeObject(step, target, {
     content: { kind: "manifest", manifest: makeInnerManifest(step, children) },
     size,

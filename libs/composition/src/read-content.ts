@@ -1,5 +1,5 @@
 import { assert } from "@kiseki/base";
-import type { Content, Extent } from "@kiseki/format";
+import type { Checksum, Content, Extent } from "@kiseki/format";
 import {
   decodeManifestNode,
   keyAfterPrefix,
@@ -85,35 +85,39 @@ function visitManifest(
 
 /** A part of a multipart object: `[offset, offset + length)` of its content. */
 export interface ContentPart {
+  readonly number: number;
   readonly offset: number;
   readonly length: number;
+  /** Of the object's algorithm; none for objects of programs that kept none. */
+  readonly checksums: readonly Checksum[];
 }
 
 /**
- * Where the parts of a multipart object lie, those numbered `[first, first + countMax)` with 1 for the
- * first; `undefined` for content that was not completed from parts. Parts are numbered as they follow
- * each other, whatever numbers their upload gave them.
+ * The parts of a multipart object numbered above `after`, `countMax` at most; `undefined` for content that was
+ * not completed from parts. Where an older program kept no numbers they are as the parts follow each other.
  */
 export function readParts(
   map: MapReader,
   content: Content,
-  first: number,
+  after: number,
   countMax: number,
 ): readonly ContentPart[] | undefined {
-  assert(first >= 1, "parts count from 1");
   if (content.kind !== "manifest") return undefined;
   const prefix = manifestNodePrefix(content.manifest);
   const parts: ContentPart[] = [];
   let isMadeOfParts = true;
-  let number = 1;
+  let count = 0;
   let offset = 0;
   map.scan({ start: prefix, end: keyAfterPrefix(prefix) }, (_, value) => {
     const node = decodeManifestNode(value);
     isMadeOfParts = node.kind === "inner";
     if (node.kind !== "inner") return false;
-    for (const { size: length } of node.children) {
-      if (number >= first && parts.length < countMax) parts.push({ offset, length });
-      number += 1;
+    for (const { size: length, part } of node.children) {
+      count += 1;
+      const { number, checksums } = part ?? { number: count, checksums: [] };
+      if (number > after && parts.length < countMax) {
+        parts.push({ number, offset, length, checksums });
+      }
       offset += length;
     }
     return parts.length < countMax;

@@ -76,6 +76,7 @@ export type {
   Etag,
   Extent,
   HeadRow,
+  ManifestChild,
   NamespaceRow,
   ObjectAttributes,
   ObjectEntry,

@@ -12,7 +12,7 @@ export interface Checksum {
   readonly value: Uint8Array;
 }
 
-/** A checksum as stored with an object. `partCount` is the `-N` of a composite, else 0. */
+/** A checksum as stored with an object. `partCount` is the `-N` of a composite, else 0 (also for one part of such an object). */
 export interface ObjectChecksum extends Checksum {
   readonly type: ChecksumType;
   readonly partCount: number;

@@ -37,7 +37,9 @@ export function parseBase64(text: string, size: number): Uint8Array | undefined 
 /** Base64, and `-N` behind it for a composite. */
 export function formatChecksum(checksum: ObjectChecksum): string {
   const text = toBase64(checksum.value);
-  return checksum.type === "COMPOSITE" ? `${text}-${checksum.partCount}` : text;
+  return checksum.type === "COMPOSITE" && checksum.partCount > 0
+    ? `${text}-${checksum.partCount}`
+    : text;
 }
 
 export const toBase64 = (source: Uint8Array): string => new Uint8Array(source).toBase64();

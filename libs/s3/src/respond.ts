@@ -191,8 +191,7 @@ function respondRead(result: ResultOf<"object_read">, context: ResponseContext):
   }
   if (view.storageClass !== "STANDARD") headers.push(["x-amz-storage-class", view.storageClass]);
   if (partCount !== undefined) headers.push(["x-amz-mp-parts-count", String(partCount)]);
-  const isWhole = range === undefined || range.length === view.size;
-  if (result.isChecksumWanted && isWhole) headers.push(...checksumHeaders(view.checksum));
+  headers.push(...checksumHeaders(result.checksum));
   for (const [name, value] of view.metadata) {
     headers.push([`x-amz-meta-${name}`, toMailSafe(value)]);
   }

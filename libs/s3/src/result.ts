@@ -1,6 +1,7 @@
 /** What a call came to, typed; `toResponse` turns it into status, headers and document. */
 import type { WallTime } from "@kiseki/base";
 import type {
+  Checksum,
   ChecksumAlgorithm,
   ChecksumType,
   ContentHeaders,
@@ -82,8 +83,13 @@ export type S3Result =
       readonly parts:
         | {
             readonly count: number;
-            /** Those asked for, the first one numbered `call.partNumberMarker + 1`. */
-            readonly sizes: readonly number[];
+            /** Those numbered above `call.partNumberMarker`, `call.maxParts` at most. */
+            readonly listed: readonly {
+              readonly number: number;
+              readonly size: number;
+              readonly checksum: Checksum | undefined;
+            }[];
+            readonly isTruncated: boolean;
           }
         | undefined;
     }
@@ -156,8 +162,8 @@ export type S3Result =
       /** Said only when the request named a part. */
       readonly partCount: number | undefined;
       readonly overrides: ResponseOverrides;
-      /** The request asked for checksums, and the object's is that of what is sent: beside part of the bytes, clients would find a fault. */
-      readonly isChecksumWanted: boolean;
+      /** Of what is sent, where the request asked for it: one of other bytes clients would take for a fault. */
+      readonly checksum: ObjectChecksum | undefined;
     }
   | { readonly kind: "not_modified"; readonly etag: string; readonly lastModified: WallTime }
   | { readonly kind: "object_deleted"; readonly isNullVersion: boolean }

@@ -1,7 +1,7 @@
 /** Documents of settings that are the same for all, and of GetObjectAttributes. */
 import { unreachable } from "@kiseki/base";
-import type { ObjectChecksum } from "./attributes.ts";
-import { checksumLabel, formatChecksum } from "./checksum.ts";
+import type { Checksum, ObjectChecksum } from "./attributes.ts";
+import { checksumLabel, formatChecksum, toBase64 } from "./checksum.ts";
 import type { FixedSettingCall } from "./call.ts";
 import type { Owner, S3Result } from "./result.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
@@ -16,6 +16,12 @@ export function checksumNodes(checksum: ObjectChecksum | undefined): readonly Xm
     ["ChecksumType", checksum.type],
   ];
 }
+
+/** Of one part, whose type is the object's. */
+const partChecksumNodes = (checksum: Checksum | undefined): readonly XmlNode[] =>
+  checksum === undefined
+    ? []
+    : [[`Checksum${checksumLabel(checksum.algorithm)}`, toBase64(checksum.value)]];
 
 export function settingDocument(result: ResultOf<"fixed_setting" | "acl" | "no_tags">): Uint8Array {
   if (result.kind === "acl") return aclDocument(result.owner);
@@ -90,20 +96,17 @@ export function attributesDocument(result: ResultOf<"object_attributes">): Uint8
   }
   if (wanted.has("ObjectParts") && parts !== undefined) {
     const { partNumberMarker, maxParts } = call;
-    const last = partNumberMarker + parts.sizes.length;
+    const last = parts.listed.at(-1)?.number ?? partNumberMarker;
     nodes.push([
       "ObjectParts",
       [
-        ["IsTruncated", last < parts.count && maxParts > 0],
+        ["IsTruncated", parts.isTruncated],
         ["MaxParts", maxParts],
         ["NextPartNumberMarker", last],
         ["PartNumberMarker", partNumberMarker],
-        ...parts.sizes.map((size, i): XmlNode => [
+        ...parts.listed.map(({ number, size, checksum }): XmlNode => [
           "Part",
-          [
-            ["PartNumber", partNumberMarker + i + 1],
-            ["Size", size],
-          ],
+          [["PartNumber", number], ["Size", size], ...partChecksumNodes(checksum)],
         ]),
         ["PartsCount", parts.count],
       ],

@@ -274,6 +274,26 @@ const golden: readonly Sample[] = [
     "01020109ac02",
   ),
   sample(
+    "v2 manifest inner, of parts",
+    values.encodeManifestNode,
+    values.decodeManifestNode,
+    {
+      kind: "inner",
+      children: [
+        {
+          manifest: 9n,
+          size: 300,
+          part: {
+            number: 7,
+            checksums: [{ algorithm: "crc32", value: filled(4, 5), isComposite: false }],
+          },
+        },
+        { manifest: 10n, size: 0, part: { number: 10_000, checksums: [] } },
+      ],
+    },
+    "02030209ac02070101000405050505" + "0a00904e00",
+  ),
+  sample(
     "v1 reclaim, manifest",
     values.encodeReclaim,
     values.decodeReclaim,
@@ -374,7 +394,7 @@ for (const [title, encoded, row, decode, hex] of golden) {
       expect(() => decode(encoded.slice(0, size))).toThrow(RowError);
     }
     expect(() => decode(Uint8Array.of(...encoded, 0))).toThrow(RowError);
-    expect(() => decode(Uint8Array.of(2, ...encoded.slice(1)))).toThrow("unknown_version");
+    expect(() => decode(Uint8Array.of(0xff, ...encoded.slice(1)))).toThrow("unknown_version");
   });
 }
 for (const [title, key, hex] of goldenKeys) {

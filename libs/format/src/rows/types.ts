@@ -182,8 +182,20 @@ export type ManifestNode =
   | { readonly kind: "leaf"; readonly extents: readonly Extent[] }
   | {
       readonly kind: "inner";
-      readonly children: readonly { readonly manifest: bigint; readonly size: number }[];
+      /** All of them or none with a part: those of older programs have none. */
+      readonly children: readonly ManifestChild[];
     };
+export interface ManifestChild {
+  readonly manifest: bigint;
+  readonly size: number;
+  /** Which part of an upload it was. */
+  readonly part?: ManifestPart;
+}
+export interface ManifestPart {
+  /** As the client numbered it, `[1, 2^16)`; grows along the children. */
+  readonly number: number;
+  readonly checksums: readonly Checksum[];
+}
 
 /** Outcome of a complete, kept for a day for those who ask again. */
 export interface DoneRow {

@@ -30,6 +30,7 @@ import type {
   HeadRow,
   InodeRow,
   LeaseRow,
+  ManifestChild,
   ManifestHead,
   ManifestNode,
   NamespaceRow,
@@ -356,15 +357,37 @@ export function encodeManifestNode(row: ManifestNode): Uint8Array {
     return to.done();
   }
   assert(row.children.length <= manifestNodeItemsMax, "a node has few children");
+  if (row.children.every(({ part }) => part !== undefined)) return encodePartsNode(row.children);
   to.u8(2).number(row.children.length);
-  for (const { manifest, size } of row.children) to.big(manifest).number(size);
+  for (const { manifest, size, part } of row.children) {
+    assert(part === undefined, "children are all parts or none is");
+    to.big(manifest).number(size);
+  }
   return to.done();
 }
+/** Version 2: children that keep what they were as parts. */
+function encodePartsNode(children: readonly ManifestChild[]): Uint8Array {
+  const to = new RowWriter().u8(2).u8(3).number(children.length);
+  for (const { manifest, size, part } of children) {
+    assert(part !== undefined, "children are all parts or none is");
+    to.big(manifest).number(size).number(part.number);
+    writeChecksums(to, part.checksums);
+  }
+  return to.done();
+}
+function readParts(from: RowReader): readonly ManifestChild[] {
+  return Array.from({ length: from.count(4) }, () => {
+    const child = { manifest: from.big(), size: from.number() };
+    return { ...child, part: { number: from.number(0xffff), checksums: readChecksums(from) } };
+  });
+}
 export function decodeManifestNode(source: Uint8Array): ManifestNode {
-  const from = new RowReader(source, "a manifest node");
+  const from = new RowReader(source, "a manifest node", 2);
   const code = from.u8();
   let row: ManifestNode;
-  if (code === 1) row = { kind: "leaf", extents: readExtents(from, manifestNodeItemsMax) };
+  if ((source[0] === 2) !== (code === 3)) return from.fail("bad_field");
+  if (code === 3) row = { kind: "inner", children: readParts(from) };
+  else if (code === 1) row = { kind: "leaf", extents: readExtents(from, manifestNodeItemsMax) };
   else if (code === 2) {
     const length = from.count(2);
     const children = Array.from({ length }, () => ({ manifest: from.big(), size: from.number() }));

@@ -91,7 +91,13 @@ export function uploadAlgorithm(
 export async function uploadPart(scope: CallScope, call: UploadPartCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
   const upload = uploadOf(call.uploadId);
-  const algorithm = uploadAlgorithm(scope, call) ?? call.body.algorithm ?? defaultAlgorithm;
+  const declared = uploadAlgorithm(scope, call);
+  const sent = call.body.algorithm;
+  if (declared !== undefined && sent !== undefined && sent !== declared) {
+    const types = `expected checksum Type: ${declared}, actual checksum Type: ${sent}`;
+    throw fail("InvalidRequest", `Checksum Type mismatch occurred, ${types}`);
+  }
+  const algorithm = declared ?? sent ?? defaultAlgorithm;
   const { size } = call.body;
   const { md5, checksums } = await storeBody(scope, call.body, algorithm, async (body, id) => {
     await submit(

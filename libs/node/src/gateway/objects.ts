@@ -1,5 +1,11 @@
 import { assert, AssertionError, type OperationId } from "@kiseki/base";
-import { type FoundObject, lookupObject, type NewContent, readParts } from "@kiseki/composition";
+import {
+  type ContentPart,
+  type FoundObject,
+  lookupObject,
+  type NewContent,
+  readParts,
+} from "@kiseki/composition";
 import type { Checksum, Etag } from "@kiseki/format";
 import type { HashAlgorithm } from "@kiseki/ports";
 import {
@@ -8,6 +14,7 @@ import {
   evaluateRead,
   evaluateWrite,
   type GetObjectAttributesCall,
+  type ObjectChecksum,
   type ObjectSettingCall,
   type PutObjectCall,
   type ReadObjectCall,
@@ -154,7 +161,7 @@ export async function readObject(scope: CallScope, call: ReadObjectCall): Promis
     range: selection.range,
     partCount: selection.partCount,
     overrides: call.overrides,
-    isChecksumWanted: call.isChecksumWanted && selection.isWhole,
+    checksum: call.isChecksumWanted ? selection.checksum : undefined,
   };
   const start = selection.range?.offset ?? 0;
   const end = selection.range ? start + selection.range.length : view.size;
@@ -175,17 +182,25 @@ export async function readObject(scope: CallScope, call: ReadObjectCall): Promis
 interface Selection {
   readonly range: { readonly offset: number; readonly length: number } | undefined;
   readonly partCount: number | undefined;
-  /** The object's checksum is that of what is sent. */
-  readonly isWhole: boolean;
+  /** Of what is sent, where one is known. */
+  readonly checksum: ObjectChecksum | undefined;
 }
+
+/** Parts of one object; S3's limit. */
+const partCountMax = 10_000;
 
 /** What of the object is asked for. @throws {GatewayFailure} `InvalidRange`, `InvalidPartNumber`. */
 function select(scope: CallScope, found: FoundObject, call: ReadObjectCall): Selection {
   const { size } = found.entry;
   if (call.partNumber !== undefined) return selectPart(scope, found, call.partNumber);
-  if (call.range === undefined) return { range: undefined, partCount: undefined, isWhole: true };
+  const { checksum } = toObjectView(found);
+  if (call.range === undefined) return { range: undefined, partCount: undefined, checksum };
   const range = resolveRange(call.range, size);
-  if (range !== "unsatisfiable") return { range, partCount: undefined, isWhole: false };
+  if (range !== "unsatisfiable") {
+    const isWhole = range.length === size && checksum?.type !== "COMPOSITE";
+    const known = isWhole ? checksum : rangeChecksum(scope, found, call, range);
+    return { range, partCount: undefined, checksum: known };
+  }
   const { headers } = scope.request.head;
   throw fail("InvalidRange", undefined, [
     ["RangeRequested", headers.find(({ name }) => name === "range")?.value ?? ""],
@@ -197,19 +212,60 @@ function select(scope: CallScope, found: FoundObject, call: ReadObjectCall): Sel
 function selectPart(scope: CallScope, found: FoundObject, partNumber: number): Selection {
   const { size, etag } = found.entry;
   const isSingle = etag.parts === 0;
-  const parts = isSingle
-    ? [{ offset: 0, length: size }].slice(partNumber - 1)
-    : scope.tenant.store.view((map) => readParts(map, found.cold.content, partNumber, 1));
-  assert(parts !== undefined, "what was completed from parts is a manifest of them");
-  const range = parts[0];
-  if (range === undefined) {
+  const { checksum: whole } = toObjectView(found);
+  const part = isSingle
+    ? { number: 1, offset: 0, length: size, checksums: [] }
+    : partsOf(scope, found, partNumber - 1, 1)[0];
+  if (part?.number !== partNumber) {
     throw fail("InvalidPartNumber", undefined, [
       ["PartNumberRequested", String(partNumber)],
       ["ActualPartCount", String(Math.max(1, etag.parts))],
     ]);
   }
-  const partCount = isSingle ? undefined : etag.parts;
-  return { range: range.length === 0 ? undefined : range, partCount, isWhole: isSingle };
+  const { offset, length } = part;
+  return {
+    range: length === 0 ? undefined : { offset, length },
+    partCount: isSingle ? undefined : etag.parts,
+    checksum: isSingle ? whole : partChecksum(part, whole),
+  };
+}
+
+function partsOf(
+  scope: CallScope,
+  found: FoundObject,
+  after: number,
+  countMax: number,
+): readonly ContentPart[] {
+  const parts = scope.tenant.store.view((map) =>
+    readParts(map, found.cold.content, after, countMax),
+  );
+  assert(parts !== undefined, "what was completed from parts is a manifest of them");
+  return parts;
+}
+
+/** A part's own checksum, of the object's type and without its `-N`. */
+function partChecksum(
+  { checksums }: ContentPart,
+  whole: ObjectChecksum | undefined,
+): ObjectChecksum | undefined {
+  const own = checksums.find(({ algorithm }) => algorithm === whole?.algorithm);
+  if (own === undefined || whole === undefined) return undefined;
+  return { algorithm: own.algorithm, value: own.value, type: whole.type, partCount: 0 };
+}
+
+/** A range that is exactly one part has that part's checksum. */
+function rangeChecksum(
+  scope: CallScope,
+  found: FoundObject,
+  call: ReadObjectCall,
+  range: { readonly offset: number; readonly length: number },
+): ObjectChecksum | undefined {
+  if (!call.isChecksumWanted || found.entry.etag.parts === 0) return undefined;
+  const { offset, length } = range;
+  const part = partsOf(scope, found, 0, partCountMax).find(
+    (each) => each.offset === offset && each.length === length,
+  );
+  return part && partChecksum(part, toObjectView(found).checksum);
 }
 
 export function readAttributes(scope: CallScope, call: GetObjectAttributesCall): CallOutcome {
@@ -217,16 +273,19 @@ export function readAttributes(scope: CallScope, call: GetObjectAttributesCall):
   if (found === undefined) throw fail("NoSuchKey");
   const { partNumberMarker, maxParts } = call;
   const { parts: count } = found.entry.etag;
-  const isListed = call.wanted.has("ObjectParts") && count > 0;
-  const parts = isListed
-    ? scope.tenant.store.view((map) =>
-        readParts(map, found.cold.content, partNumberMarker + 1, maxParts),
-      )
-    : undefined;
-  const sizes = parts?.map(({ length }) => length);
   const view = toObjectView(found);
+  if (!call.wanted.has("ObjectParts") || count === 0) {
+    return { result: { kind: "object_attributes", call, view, parts: undefined } };
+  }
+  const page = partsOf(scope, found, partNumberMarker, maxParts + 1);
+  const listed = page.slice(0, maxParts).map((part) => ({
+    number: part.number,
+    size: part.length,
+    checksum: partChecksum(part, view.checksum),
+  }));
+  const isTruncated = maxParts > 0 && page.length > maxParts;
   return {
-    result: { kind: "object_attributes", call, view, parts: sizes && { count, sizes } },
+    result: { kind: "object_attributes", call, view, parts: { count, listed, isTruncated } },
   };
 }
 
