@@ -67,7 +67,7 @@ test("a multipart object is read by part, described by attributes, and copied to
       "x-amz-part-number-marker": "1",
     },
   });
-  expect(attributes.text).toContain(
+  expect(attributes.text.replace(/<ChecksumCRC64NVME>[^<]*<\/ChecksumCRC64NVME>/, "")).toContain(
     `<IsTruncated>true</IsTruncated><MaxParts>1</MaxParts><NextPartNumberMarker>2</NextPartNumberMarker><PartNumberMarker>1</PartNumberMarker><Part><PartNumber>2</PartNumber><Size>${partSize}</Size></Part><PartsCount>3</PartsCount>`,
   );
   const copied = await call("PUT", "/bucket/copied", {
