@@ -5,6 +5,7 @@ import { decodeRowWrites, encodeRowWrites } from "@kiseki/format";
 import { switchSmall } from "./small.ts";
 import { noteRepair, removeDrops, switchSeal } from "./chunks.ts";
 import { createNamespace, deleteNamespace, setVersioning } from "./namespaces.ts";
+import { setQuota } from "./quotas.ts";
 import { deleteObject, putObject } from "./objects.ts";
 import type { Answer, Change, DecideContext, Decision, Operation, Refusal } from "./operation.ts";
 import type { Step } from "./step.ts";
@@ -18,6 +19,7 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   create_namespace: 1,
   delete_namespace: 2,
   set_versioning: 3,
+  set_quota: 9,
   put_object: 16,
   delete_object: 17,
   copy_object: 18,
@@ -57,6 +59,8 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
       return deleteNamespace(step, operation);
     case "set_versioning":
       return setVersioning(step, operation);
+    case "set_quota":
+      return setQuota(step, operation);
     case "put_object":
       return putObject(step, operation);
     case "delete_object":

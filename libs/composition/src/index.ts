@@ -42,6 +42,7 @@ export type {
   VersionListItem,
   VersionListQuery,
 } from "./reading.ts";
+export { lookupQuota } from "./quotas.ts";
 export { type ContentPart, readContent, readParts } from "./read-content.ts";
 export { hasReclaim } from "./reclaim.ts";
 export { listDrops, listReferences } from "./references.ts";

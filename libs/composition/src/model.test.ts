@@ -3,15 +3,12 @@
 // Method: random operations on two buckets with few keys (odd ones among them); after each one a look-up
 // and listings with random prefix, delimiter, marker and size are compared; now and then every invariant
 // is recomputed from the rows. `KISEKI_SIM_SEED` replays a run.
-import type { Prng, SealId } from "@kiseki/base";
+import type { NamespaceId, Prng, SealId } from "@kiseki/base";
 import { prngFromSeed, toHex, toUtf8, wallTime } from "@kiseki/base";
-import { chunkKey, decodeRowWrites } from "@kiseki/format";
+import { chunkKey } from "@kiseki/format";
 import { expect, test } from "bun:test";
-import type { Bed } from "./bed.test-helper.ts";
 import {
   md5,
-  namespaceA,
-  namespaceB,
   noAttributes,
   testAddress,
   testBed,
@@ -21,11 +18,19 @@ import {
 import { checkMap } from "./check-map.test-helper.ts";
 import { isReferenced, lookupChunk } from "./chunks.ts";
 import { etagText } from "./conditions.ts";
-import { apply } from "./decide.ts";
 import { listObjects, listVersions } from "./list-objects.ts";
 import { listParts, listUploads } from "./list-uploads.ts";
 import { lookupObject } from "./lookup.ts";
-import { memoryMap } from "./memory-map.test-helper.ts";
+import type { Name, QuotaWorld } from "./model-quotas.test-helper.ts";
+import {
+  compareQuotas,
+  ids,
+  madeVersion,
+  partSize,
+  replay,
+  setSomeQuota,
+  withinQuota,
+} from "./model-quotas.test-helper.ts";
 import type { NewContent, NewExtent } from "./operation.ts";
 import type { PlainNamespace, PlainUpload, PlainVersion } from "./plain-model.test-helper.ts";
 import {
@@ -45,15 +50,8 @@ import { lookupUsage } from "./step.ts";
 
 const seedGiven = process.env["KISEKI_SIM_SEED"];
 const seed = Number(seedGiven ?? crypto.getRandomValues(new Uint32Array(1))[0]);
-const ids = { a: namespaceA, b: namespaceB } as const;
-type Name = keyof typeof ids;
 
-interface World {
-  readonly prng: Prng;
-  readonly bed: Bed;
-  readonly namespaces: Map<Name, PlainNamespace>;
-  /** By id in hex. */
-  readonly uploads: Map<string, PlainUpload>;
+interface World extends QuotaWorld {
   /** Seals that accepted operations brought and no `dropped` took away, in hex. */
   readonly seals: Set<string>;
   /** A seal of each chunk that was live once. */
@@ -143,20 +141,12 @@ function putSome(world: World, name: Name, namespace: PlainNamespace): void {
   } else if (conditions !== undefined && "ifNoneMatch" in conditions && current !== undefined) {
     expect(answer).toBe("precondition_failed");
   } else {
-    if (typeof answer === "string" || answer.kind !== "object") throw new Error(String(answer));
-    for (const seal of made.seals) world.seals.add(seal);
-    const { version, isNull } = answer;
     const { size, chunks, isSmall } = made;
     const text = toHex(etag.md5);
-    plainPut(namespace, key, {
-      version,
-      isNull,
-      isMarker: false,
-      etag: text,
-      size,
-      chunks,
-      isSmall,
-    });
+    const { version, isNull } = madeVersion(answer);
+    const row = { version, isNull, isMarker: false, etag: text, size, chunks, isSmall };
+    if (!withinQuota(world, name, answer, () => plainPut(namespace, key, row))) return;
+    for (const seal of made.seals) world.seals.add(seal);
   }
 }
 
@@ -218,8 +208,9 @@ function copySome(world: World, name: Name, namespace: PlainNamespace): void {
   if (source === undefined) expect(answer).toBe("no_such_source_key");
   else if (answer === "source_is_small") expect(source.isSmall).toBe(true);
   else {
-    if (typeof answer === "string" || answer.kind !== "object") throw new Error(String(answer));
-    plainPut(namespace, key, { ...source, version: answer.version, isNull: answer.isNull });
+    const { version, isNull } = madeVersion(answer);
+    const row = { ...source, version, isNull };
+    withinQuota(world, name, answer, () => plainPut(namespace, key, row));
   }
 }
 
@@ -252,9 +243,11 @@ function uploadSome(world: World, name: Name): void {
     const sum = prng.fill(new Uint8Array(16));
     const { content, size, chunks, isSmall } = made;
     const operation = { kind: "put_part", ...at, part, content, size, md5: sum } as const;
-    expect(bed.decide({ ...operation, checksums: [] })).toMatchObject({ kind: "part", size });
+    const answer = bed.decide({ ...operation, checksums: [] });
+    const store = (): void => void upload.parts.set(part, { chunks, md5: sum, isSmall });
+    if (!withinQuota(world, upload.namespace as Name, answer, store)) return;
+    expect(answer).toMatchObject({ kind: "part", size });
     for (const seal of made.seals) world.seals.add(seal);
-    upload.parts.set(part, { chunks, md5: sum, isSmall });
   } else if (act === 5) {
     expect(bed.decide({ kind: "abort_upload", ...at })).toEqual({ kind: "none" });
     world.uploads.delete(id);
@@ -265,31 +258,31 @@ function completeSome(
   world: World,
   id: string,
   upload: PlainUpload,
-  at: { namespace: typeof namespaceA; key: Uint8Array; upload: Uint8Array },
+  at: { namespace: NamespaceId; key: Uint8Array; upload: Uint8Array },
 ): void {
   const { prng, bed } = world;
   const chosen = [...upload.parts].sort(([a], [b]) => a - b).filter(() => prng.chance(4, 5));
   const parts = chosen.map(([part, row]) => ({ part, etag: toHex(row.md5) }));
   const operation = { kind: "complete_upload", ...at, parts, checksums: [] } as const;
   const answer = bed.decide(operation);
-  const sizeOf = (part: { chunks: readonly number[]; isSmall: boolean }): number =>
-    part.isSmall ? 42 : 100 * part.chunks.length;
   if (parts.length === 0) expect(answer).toBe("invalid_part");
-  else if (chosen.slice(0, -1).some(([, part]) => sizeOf(part) < 100)) {
+  else if (chosen.slice(0, -1).some(([, part]) => partSize(part) < 100)) {
     expect(answer).toBe("entity_too_small");
   } else {
-    if (typeof answer === "string" || answer.kind !== "object") throw new Error(String(answer));
     expect(bed.decide(operation)).toEqual(answer);
-    world.uploads.delete(id);
     const sum = toHex(md5(...chosen.map(([, part]) => part.md5)));
-    plainPut(world.namespaces.get(upload.namespace as Name)!, upload.key, {
-      version: answer.version,
-      isNull: answer.isNull,
+    const row: PlainVersion = {
+      ...madeVersion(answer),
       isMarker: false,
       etag: `${sum}-${chosen.length}`,
-      size: chosen.reduce((size, [, part]) => size + sizeOf(part), 0),
+      size: chosen.reduce((size, [, part]) => size + partSize(part), 0),
       chunks: chosen.flatMap(([, part]) => part.chunks),
       isSmall: false,
+    };
+    const name = upload.namespace as Name;
+    withinQuota(world, name, answer, () => {
+      world.uploads.delete(id);
+      plainPut(world.namespaces.get(name)!, upload.key, row);
     });
   }
 }
@@ -340,6 +333,7 @@ function maintain(world: World, name: Name, namespace: PlainNamespace): void {
       expect(answer).toMatchObject({ kind: "namespace" });
       for (const [id, upload] of world.uploads)
         if (upload.namespace === name) world.uploads.delete(id);
+      world.quotas.delete(name);
       bed.decide({ kind: "create_namespace", id: ids[name], name });
       world.namespaces.set(name, { versioning: "off", keys: new Map() });
     }
@@ -545,17 +539,8 @@ function compareCounts(world: World): void {
   }
 }
 
-function replay(bed: Bed): void {
-  const again = memoryMap();
-  for (const payload of bed.log) {
-    const rows = decodeRowWrites(payload);
-    if (rows instanceof Error) throw rows;
-    apply(again, { rows });
-  }
-  expect(again.rows()).toEqual(bed.map.rows());
-}
-
-function run(runSeed: number, operations: number): void {
+/** Answers how often a quota refused. */
+function run(runSeed: number, operations: number): number {
   const world: World = {
     prng: prngFromSeed(runSeed),
     bed: testBed(),
@@ -564,6 +549,8 @@ function run(runSeed: number, operations: number): void {
     seals: new Set(),
     pins: new Map(),
     nextSeal: 1,
+    quotas: new Map(),
+    refusedByQuota: 0,
   };
   const { prng, bed } = world;
   for (const name of ["a", "b"] as const) {
@@ -582,8 +569,10 @@ function run(runSeed: number, operations: number): void {
     else if (act < 15) copySome(world, name, namespace);
     else if (act < 18) uploadSome(world, name);
     else if (act < 19) bed.decide({ kind: "reclaim_step" });
+    else if (prng.chance(1, 3)) setSomeQuota(world);
     else maintain(world, name, namespace);
     const now = world.namespaces.get(name)!;
+    compareQuotas(world);
     compareLookup(world, name, now);
     compareListing(world, name, now);
     compareVersionListing(world, name, now);
@@ -594,10 +583,13 @@ function run(runSeed: number, operations: number): void {
     compareCounts(world);
   }
   replay(bed);
+  return world.refusedByQuota;
 }
 
 test(`decide() answers as the plain model does (replay with KISEKI_SIM_SEED=${seed})`, () => {
-  for (let i = 0; i < 4; i++) run(seed + i, 400);
+  let refused = 0;
+  for (let i = 0; i < 4; i++) refused += run(seed + i, 400);
+  expect(refused).toBeGreaterThan(0); // else nothing was tried
 });
 test("toUtf8() of the keys used here is what the model holds", () => {
   expect(keyString(toUtf8("é"))).toBe(utf8String("é"));

@@ -24,6 +24,7 @@ import { getNamespace } from "./namespaces.ts";
 import { attributesFit, openForWrite, placeObject } from "./objects.ts";
 import type { Answer, ObjectName, Operation, Refusal } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
+import { charge, notePart, takePending } from "./quotas.ts";
 import type { Step } from "./step.ts";
 import { allocateInode } from "./step.ts";
 
@@ -111,8 +112,12 @@ export function storePart(
   }
   const key = partKey(upload.rootKey, upload.key, upload.id, part);
   const before = step.map.get(key);
-  if (before !== undefined) releaseManifest(step, decodePart(before).manifest);
+  const replaced = before && decodePart(before);
+  if (replaced !== undefined) releaseManifest(step, replaced.manifest);
   step.map.put(key, encodePart({ ...made, md5, modified: now, checksums }));
+  const sizes = { size: made.size, before: replaced?.size ?? 0 };
+  const exceeded = notePart(step, upload.namespace.id, upload.id, sizes);
+  if (exceeded !== undefined) return exceeded;
   return { kind: "part", md5, size: made.size, modified: now };
 }
 
@@ -186,6 +191,7 @@ export function completeUpload(step: Step, operation: Of<"complete_upload">): An
     size: row.size,
     part: { number: part, checksums: keptChecksums(row, operation.checksums) },
   }));
+  target.sums.pending -= takePending(step, upload.namespace.id, upload.id);
   const answer = placeObject(step, target, {
     content: { kind: "manifest", manifest: makeInnerManifest(step, children) },
     size,
@@ -225,6 +231,8 @@ function endUpload(
 export function abortUpload(step: Step, operation: Of<"abort_upload">): Answer | Refusal {
   const upload = openUpload(step, operation);
   if (isRefusal(upload)) return upload;
+  const bytes = takePending(step, upload.namespace.id, upload.id);
+  charge(step, upload.namespace.id, { bytes: -bytes, objects: 0 });
   endUpload(step, upload, newBytes(0));
   return { kind: "none" };
 }

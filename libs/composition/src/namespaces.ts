@@ -17,6 +17,7 @@ import type { MapReader } from "@kiseki/ports";
 import { getHead, writeDirectory } from "./directories.ts";
 import type { Answer, Operation, Refusal } from "./operation.ts";
 import { refuse } from "./operation.ts";
+import { dropQuota } from "./quotas.ts";
 import type { Step } from "./step.ts";
 import { allocateInode } from "./step.ts";
 
@@ -85,6 +86,7 @@ export function deleteNamespace(step: Step, operation: Of<"delete_namespace">): 
   map.delete(namespaceKey(namespace.id));
   map.delete(namespaceNameKey(namespace.name));
   map.delete(usageKey(namespace.id));
+  dropQuota(step, namespace.id);
   map.delete(headKey(rootKey));
   let hasUploads = false;
   const start = uploadPrefix(rootKey);

@@ -64,7 +64,8 @@ export function placeObject(step: Step, target: Target, object: NewObject): Answ
   const entry = newEntry(step, target, { kind: "object", size, etag, mode: objectMode });
   addCurrent(step, target, entry);
   putCold(step, target, entry, { content: object.content, attributes: object.attributes });
-  settleTarget(step, target);
+  const exceeded = settleTarget(step, target);
+  if (exceeded !== undefined) return exceeded;
   return {
     kind: "object",
     etag: entry.etag,
@@ -148,7 +149,7 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
   if (current === undefined) return nothingDeleted;
   removeCurrent(step, target, current);
   freeVersion(step, target, current);
-  settleTarget(step, target);
+  settleTarget(step, target, true);
   return { kind: "deleted", version: undefined, isNull: true, isDeleteMarker: false };
 }
 
@@ -158,7 +159,7 @@ function addMarker(step: Step, target: Target): Answer | Refusal {
   displaceCurrent(step, target);
   const marker = newEntry(step, target, { kind: "delete_marker", size: 0, etag: noEtag, mode: 0 });
   addOld(step, target, marker);
-  settleTarget(step, target);
+  settleTarget(step, target, true);
   return {
     kind: "deleted",
     version: marker.version,
@@ -193,7 +194,7 @@ function deleteVersion(
     removeOld(step, target, newest);
     addCurrent(step, target, newest);
   }
-  settleTarget(step, target);
+  settleTarget(step, target, true);
   return {
     kind: "deleted",
     version: found.version,

@@ -101,6 +101,12 @@ export type Operation =
       readonly namespace: NamespaceId;
       readonly versioning: Versioning;
     }
+  /** Of the namespace, or of the tenant when none is named. Limits left out are none; without any the quota goes. */
+  | {
+      readonly kind: "set_quota";
+      readonly namespace?: NamespaceId;
+      readonly limits: { readonly bytesMax?: number; readonly objectsMax?: number };
+    }
   | (ObjectName & {
       readonly kind: "put_object";
       readonly content: NewContent;
@@ -230,6 +236,7 @@ export type RefusalCode =
   | "attributes_too_large"
   | "too_many_extents"
   | "object_too_large"
+  | "quota_exceeded"
   | "chunk_gone"
   | "no_such_upload"
   | "invalid_part"

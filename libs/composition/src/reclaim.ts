@@ -16,6 +16,7 @@ import {
   reclaimKey,
   reclaimPrefix,
   uploadPrefix,
+  uploadSumKey,
 } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
 import { releaseExtents, releaseManifest } from "./content.ts";
@@ -117,6 +118,7 @@ function reclaimUploads(
   for (const [rowKey] of uploads) {
     const { key, upload } = parseUploadKey(rowKey);
     step.map.delete(rowKey);
+    step.map.delete(uploadSumKey(upload)); // its namespace is gone with what counted there
     const parts = { kind: "parts", root: row.root, key, upload, used: new Uint8Array(0) } as const;
     step.map.put(reclaimKey(allocateInode(step)), encodeReclaim(parts));
   }

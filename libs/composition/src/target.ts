@@ -27,6 +27,7 @@ import { checkKey, splitKey, withSlash } from "./key-path.ts";
 import { getNamespace } from "./namespaces.ts";
 import type { DecideContext, ObjectName, Refusal } from "./operation.ts";
 import { refuse } from "./operation.ts";
+import { chargeUsage } from "./quotas.ts";
 import type { Step } from "./step.ts";
 import { adjustUsage } from "./step.ts";
 
@@ -44,6 +45,8 @@ export interface Target {
     bytes: number;
     oldVersions: number;
     oldBytes: number;
+    /** Bytes of parts that stop or begin to count as an upload's. */
+    pending: number;
   };
 }
 
@@ -66,6 +69,7 @@ export function openTarget(
     bytes: 0,
     oldVersions: 0,
     oldBytes: 0,
+    pending: 0,
   };
   return { namespace, path, chain, sums };
 }
@@ -79,13 +83,17 @@ export function targetDirKey(target: Target): Uint8Array {
 export function reachTarget(step: Step, target: Target): Refusal | undefined {
   return makeDirectories(step, target.namespace.id, target.chain, target.path.directories);
 }
-/** The last act of an operation on a name: sums go into heads and usage, the name into the delta's header. */
-export function settleTarget(step: Step, target: Target): void {
-  const { live, total, hidden, ...usage } = target.sums;
+/**
+ * The last act of an operation on a name: sums go into heads, usage and quotas, the name into the delta's header.
+ * Refused, unless `isDelete`, when a quota would be exceeded.
+ */
+export function settleTarget(step: Step, target: Target, isDelete = false): Refusal | undefined {
+  const { live, total, hidden, pending, ...usage } = target.sums;
   step.dirKey = targetDirKey(target);
   step.name = target.path.name;
   adjustHeads(step, target.chain, { live, total, hidden });
   if (Object.values(usage).some((by) => by !== 0)) adjustUsage(step, target.namespace.id, usage);
+  return chargeUsage(step, target.namespace.id, { ...usage, pending }, isDelete);
 }
 
 /** The current object of the name. */

@@ -155,6 +155,11 @@ export const s3Errors = {
     status: 412,
     message: "At least one of the preconditions that you specified did not hold.",
   },
+  /** Of no AWS service; Ceph's code and status, which its clients' tools know. */
+  QuotaExceeded: {
+    status: 403,
+    message: "The write would exceed a quota of the bucket or tenant.",
+  },
   ReplicationConfigurationNotFoundError: {
     status: 404,
     message: "The replication configuration was not found.",

@@ -250,6 +250,19 @@ export const countersKey = (): Uint8Array => Uint8Array.of(table.meta, 1);
 export const usageKey = (namespace: NamespaceId): Uint8Array =>
   joined(table.meta, Uint8Array.of(2), namespace);
 
+/** Limits of a bucket, or of the whole tenant, and what counts against them. */
+export const quotaKey = (namespace?: NamespaceId): Uint8Array =>
+  namespace === undefined
+    ? Uint8Array.of(table.meta, 3)
+    : joined(table.meta, Uint8Array.of(3), namespace);
+/** Bytes of parts whose uploads are open: of a namespace, of one upload. */
+export const pendingKey = (namespace: NamespaceId): Uint8Array =>
+  joined(table.meta, Uint8Array.of(4), namespace);
+export const uploadSumKey = (upload: Uint8Array): Uint8Array =>
+  joined(table.meta, Uint8Array.of(5), upload);
+export const usagePrefix = (): Uint8Array => Uint8Array.of(table.meta, 2);
+export const pendingPrefix = (): Uint8Array => Uint8Array.of(table.meta, 4);
+
 export const manifestHeadKey = (manifest: bigint): Uint8Array =>
   joined(table.manifest, u64(manifest));
 export const manifestNodePrefix = (manifest: bigint): Uint8Array =>

@@ -238,6 +238,14 @@ export interface UsageRow {
   readonly oldBytes: number;
 }
 
+/** Limits, and what counts against them: current and old versions, delete markers as objects, parts of open uploads as bytes. */
+export interface QuotaRow {
+  readonly bytesMax: number | undefined;
+  readonly objectsMax: number | undefined;
+  readonly bytes: number;
+  readonly objects: number;
+}
+
 export interface LeaseRow {
   readonly epoch: bigint;
   readonly expires: WallTime;

@@ -36,6 +36,7 @@ import type {
   NamespaceRow,
   ObjectEntry,
   PartRow,
+  QuotaRow,
   ReclaimRow,
   UploadRow,
   UsageRow,
@@ -339,6 +340,34 @@ export function decodeUsage(source: Uint8Array): UsageRow {
   };
   from.end();
   return row;
+}
+
+export function encodeQuota(row: QuotaRow): Uint8Array {
+  const { bytesMax, objectsMax, bytes, objects } = row;
+  const to = writer().u8(bit(bytesMax !== undefined, 1) | bit(objectsMax !== undefined, 2));
+  if (bytesMax !== undefined) to.number(bytesMax);
+  if (objectsMax !== undefined) to.number(objectsMax);
+  return to.number(bytes).number(objects).done();
+}
+export function decodeQuota(source: Uint8Array): QuotaRow {
+  const from = new RowReader(source, "a quota row");
+  const flags = from.flags(3);
+  const row: QuotaRow = {
+    bytesMax: (flags & 1) === 0 ? undefined : from.number(),
+    objectsMax: (flags & 2) === 0 ? undefined : from.number(),
+    bytes: from.number(),
+    objects: from.number(),
+  };
+  from.end();
+  return row;
+}
+/** Value of a row that is one sum. */
+export const encodeSum = (sum: number): Uint8Array => writer().number(sum).done();
+export function decodeSum(source: Uint8Array): number {
+  const from = new RowReader(source, "a sum");
+  const sum = from.number();
+  from.end();
+  return sum;
 }
 
 export const encodeManifestHead = (row: ManifestHead): Uint8Array =>

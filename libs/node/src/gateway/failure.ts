@@ -52,6 +52,7 @@ export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
   attributes_too_large: "MetadataTooLarge",
   too_many_extents: "EntityTooLarge",
   object_too_large: "EntityTooLarge",
+  quota_exceeded: "QuotaExceeded",
   chunk_gone: "SlowDown",
   no_such_upload: "NoSuchUpload",
   invalid_part: "InvalidPart",
