@@ -53,6 +53,39 @@ test("buckets: made, listed, seen by S3, deleted, and made again", async () => {
   expect((await kiseki([...words, "bucket", "delete", "nobody"])).code).toBe(1);
 });
 
+test("quotas: set, shown, refuse the write that exceeds them, cleared, of bucket and tenant", async () => {
+  using s3 = await S3Client.of(node);
+  await s3.createBucket("limited");
+  const set = await kisekiJson([...words, "quota", "set", "limited", "--bytes", "1KiB"]);
+  expect(set).toEqual([{ bucket: "limited", quota: { bytes_max: 1024, bytes: 0, objects: 0 } }]);
+  await s3.put("limited", "one", "x".repeat(1000));
+  const refused = await s3.call("PUT", "limited", "two", { body: "y".repeat(25) });
+  expect(refused.status).toBe(403);
+  expect(Buffer.from(refused.body).toString()).toContain("<Code>QuotaExceeded</Code>");
+  const list = await kisekiJson([...words, "bucket", "list"]);
+  const bucket = list.find(({ name }) => name === "limited");
+  expect(bucket).toMatchObject({ quota: { bytes_max: 1024, bytes: 1000, objects: 1 } });
+  expect((await kiseki([...words, "quota", "show", "limited"])).out).toBe(
+    "Bucket limited: 1000 B of 1.0 KiB, 1 objects\n",
+  );
+  expect((await kiseki([...words, "quota", "clear", "limited"])).code).toBe(0);
+  await s3.put("limited", "two", "y".repeat(25));
+  expect((await kiseki([...words, "quota", "set", "--objects", "0"])).code).toBe(0);
+  const [status] = await kisekiJson([...words, "status"]);
+  expect(status).toMatchObject({ quota: { objects_max: 0, bytes: expect.any(Number) } });
+  expect((await s3.call("PUT", "limited", "three", { body: "" })).status).toBe(403);
+  await s3.delete("limited", "two");
+  expect((await kiseki([...words, "quota", "clear"])).code).toBe(0);
+  await s3.delete("limited", "one");
+  expect((await kiseki([...words, "bucket", "delete", "limited"])).code).toBe(0);
+  const wrong: readonly (readonly [number, readonly string[]])[] = [
+    [1, ["quota", "show", "nobody"]],
+    [2, ["quota", "set", "limited"]],
+    [2, ["quota", "set", "--bytes", "much"]],
+  ];
+  for (const [code, each] of wrong) expect((await kiseki([...words, ...each])).code).toBe(code);
+});
+
 test("access keys: a new one signs, a disabled one does not, a deleted one is unknown", async () => {
   const [made] = await kisekiJson([...words, "access-key", "create"]);
   const accessKey = String(made!["access_key_id"]);

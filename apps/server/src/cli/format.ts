@@ -13,6 +13,18 @@ export function formatSize(size: bigint): string {
   return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
 }
 
+/** `1.0 MiB of 10.0 GiB, 3 objects`: a limit only where there is one. */
+export function formatQuota(quota: {
+  readonly bytesMax?: bigint | undefined;
+  readonly objectsMax?: bigint | undefined;
+  readonly bytes: bigint;
+  readonly objects: bigint;
+}): string {
+  const bytes = quota.bytesMax === undefined ? "" : ` of ${formatSize(quota.bytesMax)}`;
+  const objects = quota.objectsMax === undefined ? "" : ` of ${quota.objectsMax}`;
+  return `${formatSize(quota.bytes)}${bytes}, ${quota.objects}${objects} objects`;
+}
+
 /** `2026-11-20 11:57:07Z`. */
 export function formatTime(unixMs: bigint): string {
   const text = new Date(Number(unixMs)).toISOString();

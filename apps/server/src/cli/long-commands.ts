@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { fromUtf8 } from "@kiseki/base";
 import { CommandError, exitCode } from "./exit-codes.ts";
 import { formatKey, formatSize, formatTable } from "./format.ts";
-import { type Session, textOption, type Work } from "./session.ts";
+import { type Session, sizeOption, type Work } from "./session.ts";
 
 const phases: Readonly<Record<string, string>> = {
   devices: "Checking records",
@@ -98,19 +98,6 @@ export const runVerify: Work = async (session, bucket) => {
   throw endedEarly();
 };
 
-function parseSize(text: string | undefined): bigint {
-  if (text === undefined) return 0n;
-  const match = /^(\d{1,15})([KMGT]?)(?:iB|B)?$/i.exec(text);
-  if (!match) {
-    throw new CommandError(
-      exitCode.arguments,
-      `Cannot use ${JSON.stringify(text)} as a size: write 512MiB or 10GiB`,
-    );
-  }
-  const power = "KMGT".indexOf(match[2]!.toUpperCase() || "?") + 1;
-  return BigInt(match[1]!) * 1024n ** BigInt(power);
-}
-
 /** Exit code 1 when chunks stay lost or wait. */
 export const replaceDevice: Work = async (session, deviceId, path) => {
   const { console } = session;
@@ -120,7 +107,7 @@ export const replaceDevice: Work = async (session, deviceId, path) => {
     deviceId: deviceId ?? "",
     path: resolve(path ?? ""),
     force: session.options["force"] === true,
-    sizeBytes: parseSize(textOption(session, "size")),
+    sizeBytes: sizeOption(session, "size") ?? 0n,
   };
   for await (const step of client.replaceDevice(request, call(session))) {
     progress.update(Number(step.doneCount), Number(step.totalCount));

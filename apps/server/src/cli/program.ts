@@ -5,6 +5,7 @@ import { exportEncryption, importEncryption, recoverEncryption } from "./encrypt
 import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster } from "./keyset-commands.ts";
 import { replaceDevice, runScrub, runVerify } from "./long-commands.ts";
+import { clearQuota, setQuota, showQuota } from "./quota-commands.ts";
 import { act, type Work } from "./session.ts";
 import * as show from "./show-commands.ts";
 
@@ -29,6 +30,7 @@ export function buildProgram(
 
   add(program, "status", "the node at a glance", show.showStatus);
   addBuckets(group("bucket", "buckets"), add);
+  addQuotas(group("quota", "limits of a bucket, or of the tenant when none is named"), add);
   addAccessKeys(group("access-key", "access keys of S3 clients"), add);
   addDevices(group("device", "devices that hold content"), add);
   add(program, "scrub", "read and check every record, repair what is bad", runScrub);
@@ -99,6 +101,14 @@ function addBuckets(parent: Command, add: Add): void {
   add(parent, "list", "list buckets with objects and sizes", show.listBuckets);
   add(parent, "create <name>", "make a bucket", show.createBucket);
   add(parent, "delete <name>", "delete an empty bucket", show.deleteBucket);
+}
+
+function addQuotas(parent: Command, add: Add): void {
+  add(parent, "show [bucket]", "show limits and what counts against them", showQuota);
+  add(parent, "set [bucket]", "set limits; one that is left out is none", setQuota)
+    .option("--bytes <size>", "of all versions and of parts of open uploads, such as 10GiB")
+    .option("--objects <count>", "versions and delete markers");
+  add(parent, "clear [bucket]", "take the limits away", clearQuota);
 }
 
 function addAccessKeys(parent: Command, add: Add): void {

@@ -2,7 +2,7 @@ import { type NodeAdminClient, openNodeAdminClient } from "@kiseki/rpc";
 import type { Command } from "commander";
 import { type ConnectionOptions, findTarget } from "./connection.ts";
 import { type Console, openConsole } from "./console.ts";
-import type { ExitCode } from "./exit-codes.ts";
+import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
 
 /** What a command works with. */
 export interface Session {
@@ -19,6 +19,28 @@ export interface Session {
 export function textOption(session: Session, name: string): string | undefined {
   const value = session.options[name];
   return typeof value === "string" ? value : undefined;
+}
+
+/** A size such as `512MiB`. @throws {CommandError} */
+export function sizeOption(session: Session, name: string): bigint | undefined {
+  const text = textOption(session, name);
+  if (text === undefined) return undefined;
+  const match = /^(\d{1,15})([KMGT]?)(?:iB|B)?$/i.exec(text);
+  if (!match) {
+    throw new CommandError(
+      exitCode.arguments,
+      `Cannot use ${JSON.stringify(text)} as a size: write 512MiB or 10GiB`,
+    );
+  }
+  const power = "KMGT".indexOf(match[2]!.toUpperCase() || "?") + 1;
+  return BigInt(match[1]!) * 1024n ** BigInt(power);
+}
+/** A whole number. @throws {CommandError} */
+export function countOption(session: Session, name: string): bigint | undefined {
+  const text = textOption(session, name);
+  if (text === undefined) return undefined;
+  if (/^\d{1,15}$/.test(text)) return BigInt(text);
+  throw new CommandError(exitCode.arguments, `Cannot use ${JSON.stringify(text)} as a number`);
 }
 
 export type Work = (session: Session, ...words: string[]) => Promise<ExitCode>;

@@ -1,5 +1,5 @@
 import { exitCode } from "./exit-codes.ts";
-import { formatDuration, formatSize, formatTable, formatTime } from "./format.ts";
+import { formatDuration, formatQuota, formatSize, formatTable, formatTime } from "./format.ts";
 import type { Session, Work } from "./session.ts";
 
 const call = ({ signal }: Session) => ({ signal, timeoutMs: 30_000 });
@@ -19,6 +19,9 @@ export const showStatus: Work = async (session) => {
       "Buckets",
       `${status.bucketCount}, ${status.objectCount} objects, ${formatSize(status.objectBytes)}`,
     ],
+    ...(status.quota === undefined
+      ? []
+      : [["Quota", formatQuota(status.quota)] as [string, string]]),
     [
       "Devices",
       `${formatSize(capacity?.usedBytes ?? 0n)} of ${formatSize(capacity?.totalBytes ?? 0n)} used, ${capacity?.state ?? "unknown"}`,
@@ -114,12 +117,13 @@ export const listBuckets: Work = async (session) => {
         String(bucket.objectCount),
         formatSize(bucket.objectBytes),
         formatTime(bucket.createdUnixMs),
+        bucket.quota === undefined ? "" : formatQuota(bucket.quota),
       ]);
     }
     if (next === "") break;
     after = next;
   }
-  console.say(formatTable(["BUCKET", "OBJECTS", "SIZE", "CREATED"], rows));
+  console.say(formatTable(["BUCKET", "OBJECTS", "SIZE", "CREATED", "QUOTA"], rows));
   return exitCode.ok;
 };
 

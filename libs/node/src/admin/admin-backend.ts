@@ -9,6 +9,7 @@ import { createBucket, deleteBucket, listBuckets } from "./buckets.ts";
 import { diagnose } from "./diagnose.ts";
 import { exportEncryption } from "./encryption.ts";
 import { toAdminError } from "./failure.ts";
+import { getQuota, setQuota } from "./quotas.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster } from "./rekey.ts";
 import { replaceDevice } from "./replace-device.ts";
 import { scrub } from "./scrub.ts";
@@ -73,6 +74,10 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
         await deleteBucket(parts, await node.openDefaultTenant(signal), name);
         return {};
       }),
+    getQuota: ({ bucket }, signal) =>
+      told(async () => getQuota(await node.openDefaultTenant(signal), bucket)),
+    setQuota: (request, signal) =>
+      told(async () => setQuota(parts, await node.openDefaultTenant(signal), request)),
     listAccessKeys: () => told(() => ({ accessKeys: [...listAccessKeys(parts)] })),
     createAccessKey: ({ user }) => told(() => createAccessKey(parts, user)),
     setAccessKeyState: ({ accessKeyId, isEnabled }) =>

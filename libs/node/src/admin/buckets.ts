@@ -1,12 +1,14 @@
-import { namespaceId, newBytes, operationId } from "@kiseki/base";
+import { namespaceId, newBytes } from "@kiseki/base";
 import type { AliasedBucket } from "@kiseki/catalog";
-import { listNamespaces, lookupNamespace, lookupUsage, type Operation } from "@kiseki/composition";
+import { listNamespaces, lookupNamespace, lookupUsage } from "@kiseki/composition";
 import type { NamespaceRow } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
 import { RpcError } from "@kiseki/rpc";
 import { isBucketName } from "@kiseki/s3";
 import type { OpenTenant } from "../object/types.ts";
 import { refusalError } from "./failure.ts";
+import { quotaField, type QuotaView } from "./quotas.ts";
+import { submitAdmin } from "./submit.ts";
 import type { AdminParts } from "./types.ts";
 
 const pageMax = 1000;
@@ -16,6 +18,7 @@ interface BucketView {
   readonly createdUnixMs: bigint;
   readonly objectCount: bigint;
   readonly objectBytes: bigint;
+  readonly quota?: QuotaView;
 }
 
 function toBucket(map: MapReader, row: NamespaceRow): BucketView {
@@ -25,6 +28,7 @@ function toBucket(map: MapReader, row: NamespaceRow): BucketView {
     createdUnixMs: BigInt(row.created),
     objectCount: BigInt(usage.objects),
     objectBytes: BigInt(usage.bytes),
+    ...quotaField(map, row.id),
   };
 }
 
@@ -61,11 +65,6 @@ export async function countUsage(
   }
 }
 
-async function submit({ prng }: AdminParts, tenant: OpenTenant, operation: Operation) {
-  const outcome = await tenant.owner.submit(operation, operationId(prng.fill(newBytes(16))));
-  if (outcome.kind === "refused") throw refusalError(outcome.code);
-}
-
 const aliasedBucket = ({ id, store }: OpenTenant, name: string): AliasedBucket => ({
   ...{ tenant: id, name },
   exists: () => store.view((map) => lookupNamespace(map, name)) !== undefined,
@@ -87,7 +86,7 @@ export async function createBucket(
   if (bucket.exists()) throw refusalError("namespace_exists");
   await parts.node.aliases.make(bucket, async () => {
     const id = namespaceId(parts.prng.fill(newBytes(16)));
-    await submit(parts, tenant, { kind: "create_namespace", id, name });
+    await submitAdmin(parts, tenant, { kind: "create_namespace", id, name });
   });
   parts.node.gateway.forgetBucket(name);
   return tenant.store.view((map) => {
@@ -105,7 +104,7 @@ export async function deleteBucket(
 ): Promise<void> {
   const row = tenant.store.view((map) => lookupNamespace(map, name));
   if (row === undefined) throw refusalError("no_such_namespace");
-  await submit(parts, tenant, { kind: "delete_namespace", namespace: row.id });
+  await submitAdmin(parts, tenant, { kind: "delete_namespace", namespace: row.id });
   parts.node.gateway.forgetBucket(name);
   await parts.node.aliases.release(aliasedBucket(tenant, name));
 }

@@ -2,6 +2,7 @@ import { toUuid } from "@kiseki/base";
 import type { DeviceStatus } from "@kiseki/chunk-store";
 import { checkSpace } from "./check-space.ts";
 import { countUsage } from "./buckets.ts";
+import { quotaField } from "./quotas.ts";
 import type { AdminParts } from "./types.ts";
 
 interface DeviceView {
@@ -118,6 +119,7 @@ export async function readStatus(parts: AdminParts, signal: AbortSignal) {
     bucketCount: BigInt(usage.buckets),
     objectCount: usage.objects,
     objectBytes: usage.bytes,
+    ...tenant?.store.view((map) => quotaField(map)),
     chunkCount: BigInt(store.chunks),
     repairQueued: BigInt(store.repairQueued),
     capacity: {

@@ -3,6 +3,7 @@ import {
   type ContentPart,
   type FoundObject,
   lookupObject,
+  lookupQuota,
   type NewContent,
   readParts,
 } from "@kiseki/composition";
@@ -31,7 +32,7 @@ import {
   toObjectView,
   toRowAttributes,
 } from "./convert.ts";
-import { conditionDetails, fail } from "./failure.ts";
+import { conditionDetails, fail, refusalFailure } from "./failure.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 
 /** A result, and for GET the object's bytes. */
@@ -124,10 +125,24 @@ export async function putObject(scope: CallScope, call: PutObjectCall): Promise<
 
 /** A conditional write that cannot succeed is refused before its body is asked for; the commit decides all the same. */
 function refuseEarly(scope: CallScope, call: PutObjectCall): void {
+  refuseOverQuota(scope, call);
   if (call.conditions.ifMatch === undefined && call.conditions.ifNoneMatch === undefined) return;
   const found = lookUp(scope, call.bucket, call.key);
   const code = evaluateWrite(call.conditions, found && etagText(found.entry.etag));
   if (code) throw fail(code, undefined, conditionDetails(call.conditions));
+}
+
+/** Nothing is written for what no quota has room for, even if all of the current object went. */
+function refuseOverQuota(scope: CallScope, { bucket, key, body }: PutObjectCall): void {
+  const namespace = findBucket(scope, bucket).id;
+  const rows = scope.tenant.store.view((map) =>
+    [lookupQuota(map, namespace), lookupQuota(map)].filter((row) => row !== undefined),
+  );
+  const isOver = (bytes: number): boolean =>
+    rows.some((row) => row.bytes + bytes > (row.bytesMax ?? Infinity));
+  if (!isOver(body.size)) return;
+  const replaced = lookUp(scope, bucket, key)?.entry.size ?? 0;
+  if (body.size > replaced && isOver(body.size - replaced)) throw refusalFailure("quota_exceeded");
 }
 
 /** The current object, or `undefined`. Enter the readers before, if its content will be read. */

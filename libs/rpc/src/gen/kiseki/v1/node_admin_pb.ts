@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiseki/v1/node_admin.proto.
  */
 export const file_kiseki_v1_node_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IoYDChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkSDwoHdmVyc2lvbhgNIAEoCRITCgtub3dfdW5peF9tcxgOIAEoBBITCgtjaHVua19jb3VudBgPIAEoBBIVCg1yZXBhaXJfcXVldWVkGBAgASgEIkIKCENhcGFjaXR5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhIKCnVzZWRfYnl0ZXMYAiABKAQSDQoFc3RhdGUYAyABKAkiPgoGTWVtYmVyEhEKCWRpcmVjdG9yeRgBIAEoCRISCgppc19wcmVzZW50GAIgASgIEg0KBXN0YXRlGAMgASgJIoYBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFc3RhdGUYAyABKAkSEwoLdG90YWxfYnl0ZXMYBCABKAQSEgoKdXNlZF9ieXRlcxgFIAEoBBITCgtmYXVsdF9jb3VudBgGIAEoBBIOCgZyZWFzb24YByABKAkiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJbCgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBCI2ChJMaXN0QnVja2V0c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAkSEQoJY291bnRfbWF4GAIgASgNIkcKE0xpc3RCdWNrZXRzUmVzcG9uc2USIgoHYnVja2V0cxgBIAMoCzIRLmtpc2VraS52MS5CdWNrZXQSDAoEbmV4dBgCIAEoCSIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UiXQoJQWNjZXNzS2V5EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAyABKAQSEgoKaXNfZW5hYmxlZBgEIAEoCCIXChVMaXN0QWNjZXNzS2V5c1JlcXVlc3QiQwoWTGlzdEFjY2Vzc0tleXNSZXNwb25zZRIpCgthY2Nlc3Nfa2V5cxgBIAMoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiJgoWQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBIMCgR1c2VyGAEgASgJIl4KF0NyZWF0ZUFjY2Vzc0tleVJlc3BvbnNlEigKCmFjY2Vzc19rZXkYASABKAsyFC5raXNla2kudjEuQWNjZXNzS2V5EhkKEXNlY3JldF9hY2Nlc3Nfa2V5GAIgASgJIkUKGFNldEFjY2Vzc0tleVN0YXRlUmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJEhIKCmlzX2VuYWJsZWQYAiABKAgiRQoZU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRIoCgphY2Nlc3Nfa2V5GAEgASgLMhQua2lzZWtpLnYxLkFjY2Vzc0tleSIvChZEZWxldGVBY2Nlc3NLZXlSZXF1ZXN0EhUKDWFjY2Vzc19rZXlfaWQYASABKAkiGQoXRGVsZXRlQWNjZXNzS2V5UmVzcG9uc2UiFAoSTGlzdERldmljZXNSZXF1ZXN0IjkKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLmtpc2VraS52MS5EZXZpY2UiWgoUUmVwbGFjZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFZm9yY2UYAyABKAgSEgoKc2l6ZV9ieXRlcxgEIAEoBCKnAQoVUmVwbGFjZURldmljZVJlc3BvbnNlEhIKCmRvbmVfY291bnQYASABKAQSEwoLdG90YWxfY291bnQYAiABKAQSEgoKbG9zdF9jb3VudBgDIAEoBBIRCglkZXZpY2VfaWQYBCABKAkSFgoOcmVwYWlyZWRfY291bnQYBSABKAQSFQoNd2FpdGluZ19jb3VudBgGIAEoBBIPCgdpc19kb25lGAcgASgIIg4KDFNjcnViUmVxdWVzdCLfAQoNU2NydWJSZXNwb25zZRINCgVwaGFzZRgBIAEoCRISCgpkb25lX2NvdW50GAIgASgEEhMKC3RvdGFsX2NvdW50GAMgASgEEhQKDHJlY29yZF9jb3VudBgEIAEoBBIRCgliYWRfY291bnQYBSABKAQSFgoOcmVwYWlyZWRfY291bnQYBiABKAQSEgoKbG9zdF9jb3VudBgHIAEoBBIVCg13YWl0aW5nX2NvdW50GAggASgEEhkKEXdyb25nX3RhYmxlX2NvdW50GAkgASgEEg8KB2lzX2RvbmUYCiABKAgiLgoNVmVyaWZ5UmVxdWVzdBIOCgZidWNrZXQYASABKAkSDQoFcXVpY2sYAiABKAgi5wEKDlZlcmlmeVJlc3BvbnNlEhQKDG9iamVjdF9jb3VudBgBIAEoBBIUCgxvYmplY3RfdG90YWwYAiABKAQSKQoHZGFtYWdlZBgDIAMoCzIYLmtpc2VraS52MS5EYW1hZ2VkT2JqZWN0EhIKCmJ5dGVfY291bnQYBCABKAQSFgoOZGVncmFkZWRfY291bnQYBSABKAQSEgoKbG9zdF9jb3VudBgGIAEoBBITCgtjaHVua19jb3VudBgHIAEoBBIYChBsb3N0X2NodW5rX2NvdW50GAggASgEEg8KB2lzX2RvbmUYCSABKAgiXAoNRGFtYWdlZE9iamVjdBIOCgZidWNrZXQYASABKAkSCwoDa2V5GAIgASgMEg0KBXN0YXRlGAMgASgJEg4KBmRldGFpbBgEIAEoCRIPCgd2ZXJzaW9uGAUgASgJIi0KF0V4cG9ydEVuY3J5cHRpb25SZXF1ZXN0EhIKCnBhc3NwaHJhc2UYASABKAkiKgoYRXhwb3J0RW5jcnlwdGlvblJlc3BvbnNlEg4KBnNlYWxlZBgBIAEoDCIeCgxSZWtleVJlcXVlc3QSDgoGdGVuYW50GAEgASgJIh8KDVJla2V5UmVzcG9uc2USDgoGa2V5c2V0GAEgASgNIp8BCgZLZXlzZXQSDgoGa2V5c2V0GAEgASgNEhIKCmlzX2N1cnJlbnQYAiABKAgSEgoKaXNfY291bnRlZBgDIAEoCBITCgtjaHVua19jb3VudBgEIAEoBBIbChNzbWFsbF9jb250ZW50X2NvdW50GAUgASgEEhgKEHNoYXJkX2ZpbGVfY291bnQYBiABKAQSEQoJbG9nX2NvdW50GAcgASgEIiQKEkxpc3RLZXlzZXRzUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiUwoTTGlzdEtleXNldHNSZXNwb25zZRIiCgdrZXlzZXRzGAEgAygLMhEua2lzZWtpLnYxLktleXNldBIYChB1bnJlYWRhYmxlX2NvdW50GAIgASgEIhUKE1JvdGF0ZU1hc3RlclJlcXVlc3QiJQoUUm90YXRlTWFzdGVyUmVzcG9uc2USDQoFZXBvY2gYASABKAQiIgoQUm90YXRlS2VrUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiJAoRUm90YXRlS2VrUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCTLoCwoQTm9kZUFkbWluU2VydmljZRJJCgpHZXRWZXJzaW9uEhwua2lzZWtpLnYxLkdldFZlcnNpb25SZXF1ZXN0Gh0ua2lzZWtpLnYxLkdldFZlcnNpb25SZXNwb25zZRJGCglHZXRTdGF0dXMSGy5raXNla2kudjEuR2V0U3RhdHVzUmVxdWVzdBocLmtpc2VraS52MS5HZXRTdGF0dXNSZXNwb25zZRJDCghEaWFnbm9zZRIaLmtpc2VraS52MS5EaWFnbm9zZVJlcXVlc3QaGy5raXNla2kudjEuRGlhZ25vc2VSZXNwb25zZRJMCgtMaXN0QnVja2V0cxIdLmtpc2VraS52MS5MaXN0QnVja2V0c1JlcXVlc3QaHi5raXNla2kudjEuTGlzdEJ1Y2tldHNSZXNwb25zZRJPCgxDcmVhdGVCdWNrZXQSHi5raXNla2kudjEuQ3JlYXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5DcmVhdGVCdWNrZXRSZXNwb25zZRJPCgxEZWxldGVCdWNrZXQSHi5raXNla2kudjEuRGVsZXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5EZWxldGVCdWNrZXRSZXNwb25zZRJVCg5MaXN0QWNjZXNzS2V5cxIgLmtpc2VraS52MS5MaXN0QWNjZXNzS2V5c1JlcXVlc3QaIS5raXNla2kudjEuTGlzdEFjY2Vzc0tleXNSZXNwb25zZRJYCg9DcmVhdGVBY2Nlc3NLZXkSIS5raXNla2kudjEuQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5DcmVhdGVBY2Nlc3NLZXlSZXNwb25zZRJeChFTZXRBY2Nlc3NLZXlTdGF0ZRIjLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlTdGF0ZVJlcXVlc3QaJC5raXNla2kudjEuU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRJYCg9EZWxldGVBY2Nlc3NLZXkSIS5raXNla2kudjEuRGVsZXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5EZWxldGVBY2Nlc3NLZXlSZXNwb25zZRJMCgtMaXN0RGV2aWNlcxIdLmtpc2VraS52MS5MaXN0RGV2aWNlc1JlcXVlc3QaHi5raXNla2kudjEuTGlzdERldmljZXNSZXNwb25zZRJUCg1SZXBsYWNlRGV2aWNlEh8ua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXF1ZXN0GiAua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXNwb25zZTABEjwKBVNjcnViEhcua2lzZWtpLnYxLlNjcnViUmVxdWVzdBoYLmtpc2VraS52MS5TY3J1YlJlc3BvbnNlMAESPwoGVmVyaWZ5Ehgua2lzZWtpLnYxLlZlcmlmeVJlcXVlc3QaGS5raXNla2kudjEuVmVyaWZ5UmVzcG9uc2UwARJbChBFeHBvcnRFbmNyeXB0aW9uEiIua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXF1ZXN0GiMua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXNwb25zZRI6CgVSZWtleRIXLmtpc2VraS52MS5SZWtleVJlcXVlc3QaGC5raXNla2kudjEuUmVrZXlSZXNwb25zZRJMCgtMaXN0S2V5c2V0cxIdLmtpc2VraS52MS5MaXN0S2V5c2V0c1JlcXVlc3QaHi5raXNla2kudjEuTGlzdEtleXNldHNSZXNwb25zZRJPCgxSb3RhdGVNYXN0ZXISHi5raXNla2kudjEuUm90YXRlTWFzdGVyUmVxdWVzdBofLmtpc2VraS52MS5Sb3RhdGVNYXN0ZXJSZXNwb25zZRJGCglSb3RhdGVLZWsSGy5raXNla2kudjEuUm90YXRlS2VrUmVxdWVzdBocLmtpc2VraS52MS5Sb3RhdGVLZWtSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IqcDChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkSDwoHdmVyc2lvbhgNIAEoCRITCgtub3dfdW5peF9tcxgOIAEoBBITCgtjaHVua19jb3VudBgPIAEoBBIVCg1yZXBhaXJfcXVldWVkGBAgASgEEh8KBXF1b3RhGBIgASgLMhAua2lzZWtpLnYxLlF1b3RhIkIKCENhcGFjaXR5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhIKCnVzZWRfYnl0ZXMYAiABKAQSDQoFc3RhdGUYAyABKAkiPgoGTWVtYmVyEhEKCWRpcmVjdG9yeRgBIAEoCRISCgppc19wcmVzZW50GAIgASgIEg0KBXN0YXRlGAMgASgJIoYBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFc3RhdGUYAyABKAkSEwoLdG90YWxfYnl0ZXMYBCABKAQSEgoKdXNlZF9ieXRlcxgFIAEoBBITCgtmYXVsdF9jb3VudBgGIAEoBBIOCgZyZWFzb24YByABKAkiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJ8CgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBBIfCgVxdW90YRgFIAEoCzIQLmtpc2VraS52MS5RdW90YSI2ChJMaXN0QnVja2V0c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAkSEQoJY291bnRfbWF4GAIgASgNIkcKE0xpc3RCdWNrZXRzUmVzcG9uc2USIgoHYnVja2V0cxgBIAMoCzIRLmtpc2VraS52MS5CdWNrZXQSDAoEbmV4dBgCIAEoCSIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UidwoFUXVvdGESFgoJYnl0ZXNfbWF4GAEgASgESACIAQESGAoLb2JqZWN0c19tYXgYAiABKARIAYgBARINCgVieXRlcxgDIAEoBBIPCgdvYmplY3RzGAQgASgEQgwKCl9ieXRlc19tYXhCDgoMX29iamVjdHNfbWF4IiEKD0dldFF1b3RhUmVxdWVzdBIOCgZidWNrZXQYASABKAkiMwoQR2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSJxCg9TZXRRdW90YVJlcXVlc3QSDgoGYnVja2V0GAEgASgJEhYKCWJ5dGVzX21heBgCIAEoBEgAiAEBEhgKC29iamVjdHNfbWF4GAMgASgESAGIAQFCDAoKX2J5dGVzX21heEIOCgxfb2JqZWN0c19tYXgiMwoQU2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSJdCglBY2Nlc3NLZXkSFQoNYWNjZXNzX2tleV9pZBgBIAEoCRIMCgR1c2VyGAIgASgJEhcKD2NyZWF0ZWRfdW5peF9tcxgDIAEoBBISCgppc19lbmFibGVkGAQgASgIIhcKFUxpc3RBY2Nlc3NLZXlzUmVxdWVzdCJDChZMaXN0QWNjZXNzS2V5c1Jlc3BvbnNlEikKC2FjY2Vzc19rZXlzGAEgAygLMhQua2lzZWtpLnYxLkFjY2Vzc0tleSImChZDcmVhdGVBY2Nlc3NLZXlSZXF1ZXN0EgwKBHVzZXIYASABKAkiXgoXQ3JlYXRlQWNjZXNzS2V5UmVzcG9uc2USKAoKYWNjZXNzX2tleRgBIAEoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkSGQoRc2VjcmV0X2FjY2Vzc19rZXkYAiABKAkiRQoYU2V0QWNjZXNzS2V5U3RhdGVSZXF1ZXN0EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSEgoKaXNfZW5hYmxlZBgCIAEoCCJFChlTZXRBY2Nlc3NLZXlTdGF0ZVJlc3BvbnNlEigKCmFjY2Vzc19rZXkYASABKAsyFC5raXNla2kudjEuQWNjZXNzS2V5Ii8KFkRlbGV0ZUFjY2Vzc0tleVJlcXVlc3QSFQoNYWNjZXNzX2tleV9pZBgBIAEoCSIZChdEZWxldGVBY2Nlc3NLZXlSZXNwb25zZSIUChJMaXN0RGV2aWNlc1JlcXVlc3QiOQoTTGlzdERldmljZXNSZXNwb25zZRIiCgdkZXZpY2VzGAEgAygLMhEua2lzZWtpLnYxLkRldmljZSJaChRSZXBsYWNlRGV2aWNlUmVxdWVzdBIRCglkZXZpY2VfaWQYASABKAkSDAoEcGF0aBgCIAEoCRINCgVmb3JjZRgDIAEoCBISCgpzaXplX2J5dGVzGAQgASgEIqcBChVSZXBsYWNlRGV2aWNlUmVzcG9uc2USEgoKZG9uZV9jb3VudBgBIAEoBBITCgt0b3RhbF9jb3VudBgCIAEoBBISCgpsb3N0X2NvdW50GAMgASgEEhEKCWRldmljZV9pZBgEIAEoCRIWCg5yZXBhaXJlZF9jb3VudBgFIAEoBBIVCg13YWl0aW5nX2NvdW50GAYgASgEEg8KB2lzX2RvbmUYByABKAgiDgoMU2NydWJSZXF1ZXN0It8BCg1TY3J1YlJlc3BvbnNlEg0KBXBoYXNlGAEgASgJEhIKCmRvbmVfY291bnQYAiABKAQSEwoLdG90YWxfY291bnQYAyABKAQSFAoMcmVjb3JkX2NvdW50GAQgASgEEhEKCWJhZF9jb3VudBgFIAEoBBIWCg5yZXBhaXJlZF9jb3VudBgGIAEoBBISCgpsb3N0X2NvdW50GAcgASgEEhUKDXdhaXRpbmdfY291bnQYCCABKAQSGQoRd3JvbmdfdGFibGVfY291bnQYCSABKAQSDwoHaXNfZG9uZRgKIAEoCCIuCg1WZXJpZnlSZXF1ZXN0Eg4KBmJ1Y2tldBgBIAEoCRINCgVxdWljaxgCIAEoCCLnAQoOVmVyaWZ5UmVzcG9uc2USFAoMb2JqZWN0X2NvdW50GAEgASgEEhQKDG9iamVjdF90b3RhbBgCIAEoBBIpCgdkYW1hZ2VkGAMgAygLMhgua2lzZWtpLnYxLkRhbWFnZWRPYmplY3QSEgoKYnl0ZV9jb3VudBgEIAEoBBIWCg5kZWdyYWRlZF9jb3VudBgFIAEoBBISCgpsb3N0X2NvdW50GAYgASgEEhMKC2NodW5rX2NvdW50GAcgASgEEhgKEGxvc3RfY2h1bmtfY291bnQYCCABKAQSDwoHaXNfZG9uZRgJIAEoCCJcCg1EYW1hZ2VkT2JqZWN0Eg4KBmJ1Y2tldBgBIAEoCRILCgNrZXkYAiABKAwSDQoFc3RhdGUYAyABKAkSDgoGZGV0YWlsGAQgASgJEg8KB3ZlcnNpb24YBSABKAkiLQoXRXhwb3J0RW5jcnlwdGlvblJlcXVlc3QSEgoKcGFzc3BocmFzZRgBIAEoCSIqChhFeHBvcnRFbmNyeXB0aW9uUmVzcG9uc2USDgoGc2VhbGVkGAEgASgMIh4KDFJla2V5UmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiHwoNUmVrZXlSZXNwb25zZRIOCgZrZXlzZXQYASABKA0inwEKBktleXNldBIOCgZrZXlzZXQYASABKA0SEgoKaXNfY3VycmVudBgCIAEoCBISCgppc19jb3VudGVkGAMgASgIEhMKC2NodW5rX2NvdW50GAQgASgEEhsKE3NtYWxsX2NvbnRlbnRfY291bnQYBSABKAQSGAoQc2hhcmRfZmlsZV9jb3VudBgGIAEoBBIRCglsb2dfY291bnQYByABKAQiJAoSTGlzdEtleXNldHNSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCSJTChNMaXN0S2V5c2V0c1Jlc3BvbnNlEiIKB2tleXNldHMYASADKAsyES5raXNla2kudjEuS2V5c2V0EhgKEHVucmVhZGFibGVfY291bnQYAiABKAQiFQoTUm90YXRlTWFzdGVyUmVxdWVzdCIlChRSb3RhdGVNYXN0ZXJSZXNwb25zZRINCgVlcG9jaBgBIAEoBCIiChBSb3RhdGVLZWtSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCSIkChFSb3RhdGVLZWtSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJMvIMChBOb2RlQWRtaW5TZXJ2aWNlEkkKCkdldFZlcnNpb24SHC5raXNla2kudjEuR2V0VmVyc2lvblJlcXVlc3QaHS5raXNla2kudjEuR2V0VmVyc2lvblJlc3BvbnNlEkYKCUdldFN0YXR1cxIbLmtpc2VraS52MS5HZXRTdGF0dXNSZXF1ZXN0Ghwua2lzZWtpLnYxLkdldFN0YXR1c1Jlc3BvbnNlEkMKCERpYWdub3NlEhoua2lzZWtpLnYxLkRpYWdub3NlUmVxdWVzdBobLmtpc2VraS52MS5EaWFnbm9zZVJlc3BvbnNlEkwKC0xpc3RCdWNrZXRzEh0ua2lzZWtpLnYxLkxpc3RCdWNrZXRzUmVxdWVzdBoeLmtpc2VraS52MS5MaXN0QnVja2V0c1Jlc3BvbnNlEk8KDENyZWF0ZUJ1Y2tldBIeLmtpc2VraS52MS5DcmVhdGVCdWNrZXRSZXF1ZXN0Gh8ua2lzZWtpLnYxLkNyZWF0ZUJ1Y2tldFJlc3BvbnNlEk8KDERlbGV0ZUJ1Y2tldBIeLmtpc2VraS52MS5EZWxldGVCdWNrZXRSZXF1ZXN0Gh8ua2lzZWtpLnYxLkRlbGV0ZUJ1Y2tldFJlc3BvbnNlEkMKCEdldFF1b3RhEhoua2lzZWtpLnYxLkdldFF1b3RhUmVxdWVzdBobLmtpc2VraS52MS5HZXRRdW90YVJlc3BvbnNlEkMKCFNldFF1b3RhEhoua2lzZWtpLnYxLlNldFF1b3RhUmVxdWVzdBobLmtpc2VraS52MS5TZXRRdW90YVJlc3BvbnNlElUKDkxpc3RBY2Nlc3NLZXlzEiAua2lzZWtpLnYxLkxpc3RBY2Nlc3NLZXlzUmVxdWVzdBohLmtpc2VraS52MS5MaXN0QWNjZXNzS2V5c1Jlc3BvbnNlElgKD0NyZWF0ZUFjY2Vzc0tleRIhLmtpc2VraS52MS5DcmVhdGVBY2Nlc3NLZXlSZXF1ZXN0GiIua2lzZWtpLnYxLkNyZWF0ZUFjY2Vzc0tleVJlc3BvbnNlEl4KEVNldEFjY2Vzc0tleVN0YXRlEiMua2lzZWtpLnYxLlNldEFjY2Vzc0tleVN0YXRlUmVxdWVzdBokLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlTdGF0ZVJlc3BvbnNlElgKD0RlbGV0ZUFjY2Vzc0tleRIhLmtpc2VraS52MS5EZWxldGVBY2Nlc3NLZXlSZXF1ZXN0GiIua2lzZWtpLnYxLkRlbGV0ZUFjY2Vzc0tleVJlc3BvbnNlEkwKC0xpc3REZXZpY2VzEh0ua2lzZWtpLnYxLkxpc3REZXZpY2VzUmVxdWVzdBoeLmtpc2VraS52MS5MaXN0RGV2aWNlc1Jlc3BvbnNlElQKDVJlcGxhY2VEZXZpY2USHy5raXNla2kudjEuUmVwbGFjZURldmljZVJlcXVlc3QaIC5raXNla2kudjEuUmVwbGFjZURldmljZVJlc3BvbnNlMAESPAoFU2NydWISFy5raXNla2kudjEuU2NydWJSZXF1ZXN0Ghgua2lzZWtpLnYxLlNjcnViUmVzcG9uc2UwARI/CgZWZXJpZnkSGC5raXNla2kudjEuVmVyaWZ5UmVxdWVzdBoZLmtpc2VraS52MS5WZXJpZnlSZXNwb25zZTABElsKEEV4cG9ydEVuY3J5cHRpb24SIi5raXNla2kudjEuRXhwb3J0RW5jcnlwdGlvblJlcXVlc3QaIy5raXNla2kudjEuRXhwb3J0RW5jcnlwdGlvblJlc3BvbnNlEjoKBVJla2V5Ehcua2lzZWtpLnYxLlJla2V5UmVxdWVzdBoYLmtpc2VraS52MS5SZWtleVJlc3BvbnNlEkwKC0xpc3RLZXlzZXRzEh0ua2lzZWtpLnYxLkxpc3RLZXlzZXRzUmVxdWVzdBoeLmtpc2VraS52MS5MaXN0S2V5c2V0c1Jlc3BvbnNlEk8KDFJvdGF0ZU1hc3RlchIeLmtpc2VraS52MS5Sb3RhdGVNYXN0ZXJSZXF1ZXN0Gh8ua2lzZWtpLnYxLlJvdGF0ZU1hc3RlclJlc3BvbnNlEkYKCVJvdGF0ZUtlaxIbLmtpc2VraS52MS5Sb3RhdGVLZWtSZXF1ZXN0Ghwua2lzZWtpLnYxLlJvdGF0ZUtla1Jlc3BvbnNlYgZwcm90bzM");
 
 /**
  * @generated from message kiseki.v1.GetVersionRequest
@@ -157,6 +157,13 @@ export type GetStatusResponse = Message<"kiseki.v1.GetStatusResponse"> & {
    * @generated from field: uint64 repair_queued = 16;
    */
   repairQueued: bigint;
+
+  /**
+   * Of the default tenant; absent: it has none.
+   *
+   * @generated from field: kiseki.v1.Quota quota = 18;
+   */
+  quota?: Quota | undefined;
 };
 
 /**
@@ -362,6 +369,13 @@ export type Bucket = Message<"kiseki.v1.Bucket"> & {
    * @generated from field: uint64 object_bytes = 4;
    */
   objectBytes: bigint;
+
+  /**
+   * Absent: it has none.
+   *
+   * @generated from field: kiseki.v1.Quota quota = 5;
+   */
+  quota?: Quota | undefined;
 };
 
 /**
@@ -486,6 +500,128 @@ export const DeleteBucketResponseSchema: GenMessage<DeleteBucketResponse> = /*@_
   messageDesc(file_kiseki_v1_node_admin, 16);
 
 /**
+ * @generated from message kiseki.v1.Quota
+ */
+export type Quota = Message<"kiseki.v1.Quota"> & {
+  /**
+   * Absent: no limit.
+   *
+   * @generated from field: optional uint64 bytes_max = 1;
+   */
+  bytesMax?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 objects_max = 2;
+   */
+  objectsMax?: bigint | undefined;
+
+  /**
+   * What counts: current and old versions, delete markers as objects, parts of open uploads as bytes.
+   *
+   * @generated from field: uint64 bytes = 3;
+   */
+  bytes: bigint;
+
+  /**
+   * @generated from field: uint64 objects = 4;
+   */
+  objects: bigint;
+};
+
+/**
+ * Describes the message kiseki.v1.Quota.
+ * Use `create(QuotaSchema)` to create a new message.
+ */
+export const QuotaSchema: GenMessage<Quota> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 17);
+
+/**
+ * @generated from message kiseki.v1.GetQuotaRequest
+ */
+export type GetQuotaRequest = Message<"kiseki.v1.GetQuotaRequest"> & {
+  /**
+   * Empty: the tenant's.
+   *
+   * @generated from field: string bucket = 1;
+   */
+  bucket: string;
+};
+
+/**
+ * Describes the message kiseki.v1.GetQuotaRequest.
+ * Use `create(GetQuotaRequestSchema)` to create a new message.
+ */
+export const GetQuotaRequestSchema: GenMessage<GetQuotaRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 18);
+
+/**
+ * @generated from message kiseki.v1.GetQuotaResponse
+ */
+export type GetQuotaResponse = Message<"kiseki.v1.GetQuotaResponse"> & {
+  /**
+   * Absent: there is none.
+   *
+   * @generated from field: kiseki.v1.Quota quota = 1;
+   */
+  quota?: Quota | undefined;
+};
+
+/**
+ * Describes the message kiseki.v1.GetQuotaResponse.
+ * Use `create(GetQuotaResponseSchema)` to create a new message.
+ */
+export const GetQuotaResponseSchema: GenMessage<GetQuotaResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 19);
+
+/**
+ * @generated from message kiseki.v1.SetQuotaRequest
+ */
+export type SetQuotaRequest = Message<"kiseki.v1.SetQuotaRequest"> & {
+  /**
+   * Empty: the tenant's.
+   *
+   * @generated from field: string bucket = 1;
+   */
+  bucket: string;
+
+  /**
+   * Absent: no limit; without both the quota goes.
+   *
+   * @generated from field: optional uint64 bytes_max = 2;
+   */
+  bytesMax?: bigint | undefined;
+
+  /**
+   * @generated from field: optional uint64 objects_max = 3;
+   */
+  objectsMax?: bigint | undefined;
+};
+
+/**
+ * Describes the message kiseki.v1.SetQuotaRequest.
+ * Use `create(SetQuotaRequestSchema)` to create a new message.
+ */
+export const SetQuotaRequestSchema: GenMessage<SetQuotaRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 20);
+
+/**
+ * @generated from message kiseki.v1.SetQuotaResponse
+ */
+export type SetQuotaResponse = Message<"kiseki.v1.SetQuotaResponse"> & {
+  /**
+   * @generated from field: kiseki.v1.Quota quota = 1;
+   */
+  quota?: Quota | undefined;
+};
+
+/**
+ * Describes the message kiseki.v1.SetQuotaResponse.
+ * Use `create(SetQuotaResponseSchema)` to create a new message.
+ */
+export const SetQuotaResponseSchema: GenMessage<SetQuotaResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 21);
+
+/**
  * @generated from message kiseki.v1.AccessKey
  */
 export type AccessKey = Message<"kiseki.v1.AccessKey"> & {
@@ -515,7 +651,7 @@ export type AccessKey = Message<"kiseki.v1.AccessKey"> & {
  * Use `create(AccessKeySchema)` to create a new message.
  */
 export const AccessKeySchema: GenMessage<AccessKey> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 17);
+  messageDesc(file_kiseki_v1_node_admin, 22);
 
 /**
  * @generated from message kiseki.v1.ListAccessKeysRequest
@@ -528,7 +664,7 @@ export type ListAccessKeysRequest = Message<"kiseki.v1.ListAccessKeysRequest"> &
  * Use `create(ListAccessKeysRequestSchema)` to create a new message.
  */
 export const ListAccessKeysRequestSchema: GenMessage<ListAccessKeysRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 18);
+  messageDesc(file_kiseki_v1_node_admin, 23);
 
 /**
  * @generated from message kiseki.v1.ListAccessKeysResponse
@@ -545,7 +681,7 @@ export type ListAccessKeysResponse = Message<"kiseki.v1.ListAccessKeysResponse">
  * Use `create(ListAccessKeysResponseSchema)` to create a new message.
  */
 export const ListAccessKeysResponseSchema: GenMessage<ListAccessKeysResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 19);
+  messageDesc(file_kiseki_v1_node_admin, 24);
 
 /**
  * @generated from message kiseki.v1.CreateAccessKeyRequest
@@ -564,7 +700,7 @@ export type CreateAccessKeyRequest = Message<"kiseki.v1.CreateAccessKeyRequest">
  * Use `create(CreateAccessKeyRequestSchema)` to create a new message.
  */
 export const CreateAccessKeyRequestSchema: GenMessage<CreateAccessKeyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 20);
+  messageDesc(file_kiseki_v1_node_admin, 25);
 
 /**
  * @generated from message kiseki.v1.CreateAccessKeyResponse
@@ -588,7 +724,7 @@ export type CreateAccessKeyResponse = Message<"kiseki.v1.CreateAccessKeyResponse
  * Use `create(CreateAccessKeyResponseSchema)` to create a new message.
  */
 export const CreateAccessKeyResponseSchema: GenMessage<CreateAccessKeyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 21);
+  messageDesc(file_kiseki_v1_node_admin, 26);
 
 /**
  * @generated from message kiseki.v1.SetAccessKeyStateRequest
@@ -610,7 +746,7 @@ export type SetAccessKeyStateRequest = Message<"kiseki.v1.SetAccessKeyStateReque
  * Use `create(SetAccessKeyStateRequestSchema)` to create a new message.
  */
 export const SetAccessKeyStateRequestSchema: GenMessage<SetAccessKeyStateRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 22);
+  messageDesc(file_kiseki_v1_node_admin, 27);
 
 /**
  * @generated from message kiseki.v1.SetAccessKeyStateResponse
@@ -627,7 +763,7 @@ export type SetAccessKeyStateResponse = Message<"kiseki.v1.SetAccessKeyStateResp
  * Use `create(SetAccessKeyStateResponseSchema)` to create a new message.
  */
 export const SetAccessKeyStateResponseSchema: GenMessage<SetAccessKeyStateResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 23);
+  messageDesc(file_kiseki_v1_node_admin, 28);
 
 /**
  * @generated from message kiseki.v1.DeleteAccessKeyRequest
@@ -644,7 +780,7 @@ export type DeleteAccessKeyRequest = Message<"kiseki.v1.DeleteAccessKeyRequest">
  * Use `create(DeleteAccessKeyRequestSchema)` to create a new message.
  */
 export const DeleteAccessKeyRequestSchema: GenMessage<DeleteAccessKeyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 24);
+  messageDesc(file_kiseki_v1_node_admin, 29);
 
 /**
  * @generated from message kiseki.v1.DeleteAccessKeyResponse
@@ -657,7 +793,7 @@ export type DeleteAccessKeyResponse = Message<"kiseki.v1.DeleteAccessKeyResponse
  * Use `create(DeleteAccessKeyResponseSchema)` to create a new message.
  */
 export const DeleteAccessKeyResponseSchema: GenMessage<DeleteAccessKeyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 25);
+  messageDesc(file_kiseki_v1_node_admin, 30);
 
 /**
  * @generated from message kiseki.v1.ListDevicesRequest
@@ -670,7 +806,7 @@ export type ListDevicesRequest = Message<"kiseki.v1.ListDevicesRequest"> & {
  * Use `create(ListDevicesRequestSchema)` to create a new message.
  */
 export const ListDevicesRequestSchema: GenMessage<ListDevicesRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 26);
+  messageDesc(file_kiseki_v1_node_admin, 31);
 
 /**
  * @generated from message kiseki.v1.ListDevicesResponse
@@ -687,7 +823,7 @@ export type ListDevicesResponse = Message<"kiseki.v1.ListDevicesResponse"> & {
  * Use `create(ListDevicesResponseSchema)` to create a new message.
  */
 export const ListDevicesResponseSchema: GenMessage<ListDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 27);
+  messageDesc(file_kiseki_v1_node_admin, 32);
 
 /**
  * @generated from message kiseki.v1.ReplaceDeviceRequest
@@ -723,7 +859,7 @@ export type ReplaceDeviceRequest = Message<"kiseki.v1.ReplaceDeviceRequest"> & {
  * Use `create(ReplaceDeviceRequestSchema)` to create a new message.
  */
 export const ReplaceDeviceRequestSchema: GenMessage<ReplaceDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 28);
+  messageDesc(file_kiseki_v1_node_admin, 33);
 
 /**
  * @generated from message kiseki.v1.ReplaceDeviceResponse
@@ -776,7 +912,7 @@ export type ReplaceDeviceResponse = Message<"kiseki.v1.ReplaceDeviceResponse"> &
  * Use `create(ReplaceDeviceResponseSchema)` to create a new message.
  */
 export const ReplaceDeviceResponseSchema: GenMessage<ReplaceDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 29);
+  messageDesc(file_kiseki_v1_node_admin, 34);
 
 /**
  * @generated from message kiseki.v1.ScrubRequest
@@ -789,7 +925,7 @@ export type ScrubRequest = Message<"kiseki.v1.ScrubRequest"> & {
  * Use `create(ScrubRequestSchema)` to create a new message.
  */
 export const ScrubRequestSchema: GenMessage<ScrubRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 30);
+  messageDesc(file_kiseki_v1_node_admin, 35);
 
 /**
  * @generated from message kiseki.v1.ScrubResponse
@@ -861,7 +997,7 @@ export type ScrubResponse = Message<"kiseki.v1.ScrubResponse"> & {
  * Use `create(ScrubResponseSchema)` to create a new message.
  */
 export const ScrubResponseSchema: GenMessage<ScrubResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 31);
+  messageDesc(file_kiseki_v1_node_admin, 36);
 
 /**
  * @generated from message kiseki.v1.VerifyRequest
@@ -887,7 +1023,7 @@ export type VerifyRequest = Message<"kiseki.v1.VerifyRequest"> & {
  * Use `create(VerifyRequestSchema)` to create a new message.
  */
 export const VerifyRequestSchema: GenMessage<VerifyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 32);
+  messageDesc(file_kiseki_v1_node_admin, 37);
 
 /**
  * @generated from message kiseki.v1.VerifyResponse
@@ -950,7 +1086,7 @@ export type VerifyResponse = Message<"kiseki.v1.VerifyResponse"> & {
  * Use `create(VerifyResponseSchema)` to create a new message.
  */
 export const VerifyResponseSchema: GenMessage<VerifyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 33);
+  messageDesc(file_kiseki_v1_node_admin, 38);
 
 /**
  * @generated from message kiseki.v1.DamagedObject
@@ -991,7 +1127,7 @@ export type DamagedObject = Message<"kiseki.v1.DamagedObject"> & {
  * Use `create(DamagedObjectSchema)` to create a new message.
  */
 export const DamagedObjectSchema: GenMessage<DamagedObject> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 34);
+  messageDesc(file_kiseki_v1_node_admin, 39);
 
 /**
  * @generated from message kiseki.v1.ExportEncryptionRequest
@@ -1008,7 +1144,7 @@ export type ExportEncryptionRequest = Message<"kiseki.v1.ExportEncryptionRequest
  * Use `create(ExportEncryptionRequestSchema)` to create a new message.
  */
 export const ExportEncryptionRequestSchema: GenMessage<ExportEncryptionRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 35);
+  messageDesc(file_kiseki_v1_node_admin, 40);
 
 /**
  * @generated from message kiseki.v1.ExportEncryptionResponse
@@ -1025,7 +1161,7 @@ export type ExportEncryptionResponse = Message<"kiseki.v1.ExportEncryptionRespon
  * Use `create(ExportEncryptionResponseSchema)` to create a new message.
  */
 export const ExportEncryptionResponseSchema: GenMessage<ExportEncryptionResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 36);
+  messageDesc(file_kiseki_v1_node_admin, 41);
 
 /**
  * @generated from message kiseki.v1.RekeyRequest
@@ -1044,7 +1180,7 @@ export type RekeyRequest = Message<"kiseki.v1.RekeyRequest"> & {
  * Use `create(RekeyRequestSchema)` to create a new message.
  */
 export const RekeyRequestSchema: GenMessage<RekeyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 37);
+  messageDesc(file_kiseki_v1_node_admin, 42);
 
 /**
  * @generated from message kiseki.v1.RekeyResponse
@@ -1061,7 +1197,7 @@ export type RekeyResponse = Message<"kiseki.v1.RekeyResponse"> & {
  * Use `create(RekeyResponseSchema)` to create a new message.
  */
 export const RekeyResponseSchema: GenMessage<RekeyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 38);
+  messageDesc(file_kiseki_v1_node_admin, 43);
 
 /**
  * @generated from message kiseki.v1.Keyset
@@ -1112,7 +1248,7 @@ export type Keyset = Message<"kiseki.v1.Keyset"> & {
  * Use `create(KeysetSchema)` to create a new message.
  */
 export const KeysetSchema: GenMessage<Keyset> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 39);
+  messageDesc(file_kiseki_v1_node_admin, 44);
 
 /**
  * @generated from message kiseki.v1.ListKeysetsRequest
@@ -1129,7 +1265,7 @@ export type ListKeysetsRequest = Message<"kiseki.v1.ListKeysetsRequest"> & {
  * Use `create(ListKeysetsRequestSchema)` to create a new message.
  */
 export const ListKeysetsRequestSchema: GenMessage<ListKeysetsRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 40);
+  messageDesc(file_kiseki_v1_node_admin, 45);
 
 /**
  * @generated from message kiseki.v1.ListKeysetsResponse
@@ -1155,7 +1291,7 @@ export type ListKeysetsResponse = Message<"kiseki.v1.ListKeysetsResponse"> & {
  * Use `create(ListKeysetsResponseSchema)` to create a new message.
  */
 export const ListKeysetsResponseSchema: GenMessage<ListKeysetsResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 41);
+  messageDesc(file_kiseki_v1_node_admin, 46);
 
 /**
  * @generated from message kiseki.v1.RotateMasterRequest
@@ -1168,7 +1304,7 @@ export type RotateMasterRequest = Message<"kiseki.v1.RotateMasterRequest"> & {
  * Use `create(RotateMasterRequestSchema)` to create a new message.
  */
 export const RotateMasterRequestSchema: GenMessage<RotateMasterRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 42);
+  messageDesc(file_kiseki_v1_node_admin, 47);
 
 /**
  * @generated from message kiseki.v1.RotateMasterResponse
@@ -1185,7 +1321,7 @@ export type RotateMasterResponse = Message<"kiseki.v1.RotateMasterResponse"> & {
  * Use `create(RotateMasterResponseSchema)` to create a new message.
  */
 export const RotateMasterResponseSchema: GenMessage<RotateMasterResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 43);
+  messageDesc(file_kiseki_v1_node_admin, 48);
 
 /**
  * @generated from message kiseki.v1.RotateKekRequest
@@ -1202,7 +1338,7 @@ export type RotateKekRequest = Message<"kiseki.v1.RotateKekRequest"> & {
  * Use `create(RotateKekRequestSchema)` to create a new message.
  */
 export const RotateKekRequestSchema: GenMessage<RotateKekRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 44);
+  messageDesc(file_kiseki_v1_node_admin, 49);
 
 /**
  * @generated from message kiseki.v1.RotateKekResponse
@@ -1221,7 +1357,7 @@ export type RotateKekResponse = Message<"kiseki.v1.RotateKekResponse"> & {
  * Use `create(RotateKekResponseSchema)` to create a new message.
  */
 export const RotateKekResponseSchema: GenMessage<RotateKekResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 45);
+  messageDesc(file_kiseki_v1_node_admin, 50);
 
 /**
  * Administration of one storage node. Spoken by the kiseki command over Connect on the data RPC port
@@ -1277,6 +1413,24 @@ export const NodeAdminService: GenService<{
     methodKind: "unary";
     input: typeof DeleteBucketRequestSchema;
     output: typeof DeleteBucketResponseSchema;
+  },
+  /**
+   * Limits of a bucket or of the tenant, enforced with every write.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.GetQuota
+   */
+  getQuota: {
+    methodKind: "unary";
+    input: typeof GetQuotaRequestSchema;
+    output: typeof GetQuotaResponseSchema;
+  },
+  /**
+   * @generated from rpc kiseki.v1.NodeAdminService.SetQuota
+   */
+  setQuota: {
+    methodKind: "unary";
+    input: typeof SetQuotaRequestSchema;
+    output: typeof SetQuotaResponseSchema;
   },
   /**
    * @generated from rpc kiseki.v1.NodeAdminService.ListAccessKeys
