@@ -1,4 +1,4 @@
-import { assert, sameBytes, sealId, toHex } from "@kiseki/base";
+import { assert, namespaceId, sameBytes, sealId, toHex } from "@kiseki/base";
 import type { Extent, HeadRow, ObjectEntry } from "@kiseki/format";
 import {
   chunkKey,
@@ -20,6 +20,7 @@ import {
   hiddenKey,
   inodeKey,
   isChunkKey,
+  namespaceKey,
   oldKey,
   parseChunkKey,
   parseOldKey,
@@ -166,6 +167,15 @@ function countReferences(map: MapReader): Map<string, number> {
   return chunks;
 }
 
+/** Every setting is of a namespace that is there. */
+function checkSettings(map: MapReader): void {
+  for (const { key } of rowsOf(map, table.namespace)) {
+    if (key[1] !== 2) continue;
+    const row = map.get(namespaceKey(namespaceId(key.slice(2, 18))));
+    assert(row !== undefined, "a setting is gone with its namespace");
+  }
+}
+
 /**
  * Recomputes from the rows alone what the machine keeps up to date: counts of directories, chunks and
  * manifests, and that every seal is named once. Answers the seals named, in hex.
@@ -176,6 +186,7 @@ export function checkMap(map: MapReader, dirKeys: DirKeys): ReadonlySet<string> 
   for (const { key, value } of rowsOf(map, table.head))
     heads.set(toHex(key.slice(1)), decodeHead(value));
   const entries = checkHeads(map, dirKeys, heads);
+  checkSettings(map);
   assert(entries.length === rowsOf(map, table.cold).length, "one cold row per version");
   const colds = new Set(rowsOf(map, table.cold).map(({ key }) => toHex(key.slice(17))));
   for (const entry of entries) {

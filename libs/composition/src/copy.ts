@@ -4,7 +4,8 @@ import { unmetCondition } from "./conditions.ts";
 import { contentOf, holdManifest, makeLeafManifest } from "./content.ts";
 import { lookupObject } from "./lookup.ts";
 import { openUpload, storePart } from "./multipart.ts";
-import { attributesFit, openForWrite, placeObject } from "./objects.ts";
+import { attributesFit, copiedAttributes } from "./extras.ts";
+import { openForWrite, placeObject } from "./objects.ts";
 import type { Answer, Operation, Refusal, RefusalCode } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
 import { visitExtents } from "./read-content.ts";
@@ -49,7 +50,7 @@ function shareExtents(step: Step, extents: readonly Extent[]): Refusal | undefin
 export function copyObject(step: Step, operation: Of<"copy_object">): Answer | Refusal {
   const source = openSource(step, operation);
   if (isRefusal(source)) return source;
-  const attributes = operation.attributes ?? source.attributes;
+  const attributes = operation.attributes ?? copiedAttributes(source.attributes);
   if (!attributesFit(attributes, step.context.limits)) return refuse("attributes_too_large");
   const target = openForWrite(step, operation);
   if (isRefusal(target)) return target;

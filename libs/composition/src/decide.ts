@@ -10,6 +10,8 @@ import { deleteObject, putObject } from "./objects.ts";
 import type { Answer, Change, DecideContext, Decision, Operation, Refusal } from "./operation.ts";
 import type { Step } from "./step.ts";
 import { startStep } from "./step.ts";
+import { setObjectExtras } from "./extras.ts";
+import { deleteSetting, putSetting } from "./settings.ts";
 import { copyObject, copyPart } from "./copy.ts";
 import { abortUpload, completeUpload, createUpload, putPart } from "./multipart.ts";
 import { reclaimStep } from "./reclaim.ts";
@@ -20,9 +22,12 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   delete_namespace: 2,
   set_versioning: 3,
   set_quota: 9,
+  put_setting: 4,
+  delete_setting: 5,
   put_object: 16,
   delete_object: 17,
   copy_object: 18,
+  set_object_extras: 19,
   create_upload: 32,
   put_part: 33,
   copy_part: 34,
@@ -61,10 +66,16 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
       return setVersioning(step, operation);
     case "set_quota":
       return setQuota(step, operation);
+    case "put_setting":
+      return putSetting(step, operation);
+    case "delete_setting":
+      return deleteSetting(step, operation);
     case "put_object":
       return putObject(step, operation);
     case "delete_object":
       return deleteObject(step, operation);
+    case "set_object_extras":
+      return setObjectExtras(step, operation);
     case "copy_object":
       return copyObject(step, operation);
     case "create_upload":

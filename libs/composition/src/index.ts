@@ -14,6 +14,7 @@
 export { findChunk, lookupChunk } from "./chunks.ts";
 export { etagText } from "./conditions.ts";
 export { apply, decide, decodeChange, encodeChange } from "./decide.ts";
+export { copiedAttributes } from "./extras.ts";
 export { defaultLimits } from "./limits.ts";
 export { listObjects, listVersions } from "./list-objects.ts";
 export { listParts, listUploads } from "./list-uploads.ts";
@@ -46,4 +47,5 @@ export { lookupQuota } from "./quotas.ts";
 export { type ContentPart, readContent, readParts } from "./read-content.ts";
 export { hasReclaim } from "./reclaim.ts";
 export { listDrops, listReferences } from "./references.ts";
+export { lookupSetting } from "./settings.ts";
 export { lookupUsage } from "./step.ts";

@@ -4,7 +4,8 @@
 // and listings with random prefix, delimiter, marker and size are compared; now and then every invariant
 // is recomputed from the rows. `KISEKI_SIM_SEED` replays a run.
 import type { NamespaceId, Prng, SealId } from "@kiseki/base";
-import { prngFromSeed, toHex, toUtf8, wallTime } from "@kiseki/base";
+import { fromUtf8, prngFromSeed, toHex, toUtf8, wallTime } from "@kiseki/base";
+import type { NamespaceSetting, ObjectAttributes } from "@kiseki/format";
 import { chunkKey } from "@kiseki/format";
 import { expect, test } from "bun:test";
 import {
@@ -39,6 +40,7 @@ import {
   keyString,
   plainCurrent,
   plainDelete,
+  plainNamespace,
   plainList,
   plainPut,
   utf8String,
@@ -46,6 +48,7 @@ import {
 import { readContent } from "./read-content.ts";
 import { hasReclaim } from "./reclaim.ts";
 import { listDrops, listReferences } from "./references.ts";
+import { lookupSetting } from "./settings.ts";
 import { lookupUsage } from "./step.ts";
 
 const seedGiven = process.env["KISEKI_SIM_SEED"];
@@ -209,7 +212,10 @@ function copySome(world: World, name: Name, namespace: PlainNamespace): void {
   else if (answer === "source_is_small") expect(source.isSmall).toBe(true);
   else {
     const { version, isNull } = madeVersion(answer);
-    const row = { ...source, version, isNull };
+    const { extras, ...copied } = source;
+    const tags = extras?.tags;
+    const kept = tags === undefined ? {} : { extras: { tags } };
+    const row = { ...copied, ...kept, version, isNull };
     withinQuota(world, name, answer, () => plainPut(namespace, key, row));
   }
 }
@@ -335,8 +341,62 @@ function maintain(world: World, name: Name, namespace: PlainNamespace): void {
         if (upload.namespace === name) world.uploads.delete(id);
       world.quotas.delete(name);
       bed.decide({ kind: "create_namespace", id: ids[name], name });
-      world.namespaces.set(name, { versioning: "off", keys: new Map() });
+      world.namespaces.set(name, plainNamespace());
     }
+  }
+}
+
+const settings: readonly NamespaceSetting[] = ["acl", "cors", "website"];
+function setSome(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prng, bed } = world;
+  const setting = pick(prng, settings);
+  const base = { namespace: ids[name], setting } as const;
+  const text = String(prng.below(1000));
+  if (prng.chance(1, 3)) {
+    expect(bed.decide({ kind: "delete_setting", ...base })).toEqual({ kind: "none" });
+    namespace.settings.delete(setting);
+  } else {
+    const value = toUtf8(text);
+    expect(bed.decide({ kind: "put_setting", ...base, value })).toEqual({ kind: "none" });
+    namespace.settings.set(setting, text);
+  }
+}
+const plainExtras = ({ tags, acl }: ObjectAttributes): PlainVersion["extras"] => ({
+  ...(tags === undefined ? {} : { tags: tags[0]![1] }),
+  ...(acl === undefined ? {} : { acl: fromUtf8(acl)! }),
+});
+
+/** Tags or an ACL set or taken away, on some version; all else of it stays. */
+function setExtras(world: World, name: Name, namespace: PlainNamespace): void {
+  const { prng, bed } = world;
+  const key = someKey(world, namespace);
+  const versions = namespace.keys.get(key) ?? [];
+  const version = prng.chance(1, 2) ? randomVersion(prng, namespace, key) : undefined;
+  const at =
+    version === undefined
+      ? Math.min(0, versions.length - 1)
+      : versions.findIndex((v) => (version === "null" ? v.isNull : v.version === version));
+  const before = versions[at];
+  const text = String(prng.below(1000));
+  const isTags = prng.chance(1, 2);
+  const isClear = prng.chance(1, 3);
+  const answer = bed.decide({
+    kind: "set_object_extras",
+    namespace: ids[name],
+    key: keyBytes(key),
+    ...(version === undefined ? {} : { version }),
+    changes: isTags
+      ? { tags: isClear ? null : [["t", text]] }
+      : { acl: isClear ? null : toUtf8(text) },
+  });
+  if (before === undefined || (version === undefined && before.isMarker)) {
+    expect(answer).toBe(version === undefined ? "no_such_key" : "no_such_version");
+  } else if (before.isMarker) expect(answer).toBe("is_delete_marker");
+  else {
+    expect(answer).toEqual({ kind: "version", version: before.version, isNull: before.isNull });
+    const { [isTags ? "tags" : "acl"]: _, ...kept } = before.extras ?? {};
+    const extras = isClear ? kept : { ...kept, [isTags ? "tags" : "acl"]: text };
+    versions[at] = { ...before, extras };
   }
 }
 
@@ -369,6 +429,14 @@ function compareLookup(world: World, name: Name, namespace: PlainNamespace): voi
   expect(etagText(found.entry.etag)).toBe(wanted.etag);
   expect(found.entry.size).toBe(wanted.size);
   compareContent(world, found.cold.content, wanted);
+  expect(plainExtras(found.cold.attributes)).toEqual(wanted.extras ?? {});
+}
+
+function compareSettings({ bed }: World, name: Name, namespace: PlainNamespace): void {
+  for (const setting of settings) {
+    const value = lookupSetting(bed.map, ids[name], setting);
+    expect(value && fromUtf8(value)).toBe(namespace.settings.get(setting));
+  }
 }
 
 /** Reads a random range in short pages; pieces must join and, where all is chunks, be the model's. */
@@ -555,7 +623,7 @@ function run(runSeed: number, operations: number): number {
   const { prng, bed } = world;
   for (const name of ["a", "b"] as const) {
     bed.decide({ kind: "create_namespace", id: ids[name], name });
-    world.namespaces.set(name, { versioning: "off", keys: new Map() });
+    world.namespaces.set(name, plainNamespace());
   }
   for (let i = 0; i < operations; i++) {
     const name = pick(prng, ["a", "b"] as const);
@@ -563,17 +631,20 @@ function run(runSeed: number, operations: number): number {
     const n = prng.below(12);
     const live = lookupChunk(bed.map, testAddress(n));
     if (live !== undefined) world.pins.set(n, live.sealId);
-    const act = prng.below(20);
+    const act = prng.below(23);
     if (act < 8) putSome(world, name, namespace);
     else if (act < 13) deleteSome(world, name, namespace);
     else if (act < 15) copySome(world, name, namespace);
     else if (act < 18) uploadSome(world, name);
     else if (act < 19) bed.decide({ kind: "reclaim_step" });
+    else if (act < 20) setSome(world, name, namespace);
+    else if (act < 22) setExtras(world, name, namespace);
     else if (prng.chance(1, 3)) setSomeQuota(world);
     else maintain(world, name, namespace);
     const now = world.namespaces.get(name)!;
     compareQuotas(world);
     compareLookup(world, name, now);
+    compareSettings(world, name, now);
     compareListing(world, name, now);
     compareVersionListing(world, name, now);
     if (i % 4 === 0) compareUploads(world, name, now);

@@ -18,6 +18,7 @@ import { getHead, writeDirectory } from "./directories.ts";
 import type { Answer, Operation, Refusal } from "./operation.ts";
 import { refuse } from "./operation.ts";
 import { dropQuota } from "./quotas.ts";
+import { deleteSettings } from "./settings.ts";
 import type { Step } from "./step.ts";
 import { allocateInode } from "./step.ts";
 
@@ -62,13 +63,15 @@ export function createNamespace(step: Step, operation: Of<"create_namespace">): 
   if (map.get(namespaceNameKey(operation.name)) !== undefined) return refuse("namespace_exists");
   if (map.get(namespaceKey(operation.id)) !== undefined) return refuse("namespace_exists");
   const root = allocateInode(step);
+  const isLockEnabled = operation.isLockEnabled ?? false;
   const namespace: NamespaceRow = {
     id: operation.id,
     name: operation.name,
     root,
     created: context.now,
-    versioning: operation.versioning ?? "off",
+    versioning: isLockEnabled ? "enabled" : (operation.versioning ?? "off"),
     isReadOnly: false,
+    isLockEnabled,
   };
   map.put(namespaceKey(namespace.id), encodeNamespace(namespace));
   map.put(namespaceNameKey(namespace.name), namespace.id);
@@ -87,6 +90,7 @@ export function deleteNamespace(step: Step, operation: Of<"delete_namespace">): 
   map.delete(namespaceNameKey(namespace.name));
   map.delete(usageKey(namespace.id));
   dropQuota(step, namespace.id);
+  deleteSettings(step, namespace.id);
   map.delete(headKey(rootKey));
   let hasUploads = false;
   const start = uploadPrefix(rootKey);

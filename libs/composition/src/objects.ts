@@ -1,8 +1,8 @@
-import { toUtf8 } from "@kiseki/base";
 import type { Content, Etag, ObjectAttributes, ObjectEntry } from "@kiseki/format";
 import { unmetCondition } from "./conditions.ts";
 import { admitExtents, contentOf } from "./content.ts";
-import type { Answer, Limits, Operation, Refusal, VersionRef } from "./operation.ts";
+import { attributesFit } from "./extras.ts";
+import type { Answer, Operation, Refusal, VersionRef } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
 import type { Step } from "./step.ts";
 import { allocateInode, allocateVersion } from "./step.ts";
@@ -27,15 +27,6 @@ import {
 type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 const objectMode = 0o644;
 const noEtag: Etag = { md5: new Uint8Array(16), parts: 0 };
-
-/** Whether headers and user metadata fit. */
-export function attributesFit(attributes: ObjectAttributes, limits: Limits): boolean {
-  let size = 0;
-  for (const [name, value] of [...attributes.headers, ...attributes.userMetadata]) {
-    size += toUtf8(name).byteLength + toUtf8(value).byteLength;
-  }
-  return size <= limits.attributesSizeMax;
-}
 
 /** A target that may be written, the current object having met the conditions. */
 export function openForWrite(

@@ -7,7 +7,9 @@ import type {
   ChunkSeal,
   Etag,
   NamespaceRow,
+  NamespaceSetting,
   ObjectAttributes,
+  Retention,
   RowWrite,
   SmallRef,
   Versioning,
@@ -85,6 +87,14 @@ export interface ObjectName {
   readonly key: Uint8Array;
 }
 
+/** `null` clears, an absent name leaves what is there. */
+export interface ExtrasChanges {
+  readonly tags?: NonNullable<ObjectAttributes["tags"]> | null;
+  readonly acl?: Uint8Array | null;
+  readonly retention?: Retention | null;
+  readonly legalHold?: boolean | null;
+}
+
 export type Operation =
   | {
       readonly kind: "create_namespace";
@@ -92,6 +102,8 @@ export type Operation =
       /** A valid bucket name; the caller checked its form. */
       readonly name: string;
       readonly versioning?: Versioning;
+      /** Versions may be locked; `versioning` is `enabled` then, and stays so. */
+      readonly isLockEnabled?: boolean;
     }
   /** Refused while objects, old versions or delete markers are there; open uploads are aborted. */
   | { readonly kind: "delete_namespace"; readonly namespace: NamespaceId }
@@ -107,6 +119,19 @@ export type Operation =
       readonly namespace?: NamespaceId;
       readonly limits: { readonly bytesMax?: number; readonly objectsMax?: number };
     }
+  /** What was set under that name before is replaced. `value`: at most 256 KiB. */
+  | {
+      readonly kind: "put_setting";
+      readonly namespace: NamespaceId;
+      readonly setting: NamespaceSetting;
+      readonly value: Uint8Array;
+    }
+  /** No refusal when nothing was set. */
+  | {
+      readonly kind: "delete_setting";
+      readonly namespace: NamespaceId;
+      readonly setting: NamespaceSetting;
+    }
   | (ObjectName & {
       readonly kind: "put_object";
       readonly content: NewContent;
@@ -121,9 +146,15 @@ export type Operation =
       readonly version?: VersionRef;
       readonly conditions?: Conditions;
     })
+  /** Changes extras of the current object, or of the version named, in place. */
+  | (ObjectName & {
+      readonly kind: "set_object_extras";
+      readonly version?: VersionRef;
+      readonly changes: ExtrasChanges;
+    })
   /**
    * Copies by reference; moves no data. `attributes` present: they replace the source's, whose checksums the
-   * caller gives along. Refused with `source_is_small` when the content is small: read it and put it.
+   * caller gives along. Absent: the source's without what `copiedAttributes` leaves out. Refused with `source_is_small` when the content is small: read it and put it.
    */
   | (ObjectName & {
       readonly kind: "copy_object";
@@ -234,6 +265,7 @@ export type RefusalCode =
   | "no_such_source_version"
   | "invalid_range"
   | "attributes_too_large"
+  | "setting_too_large"
   | "too_many_extents"
   | "object_too_large"
   | "quota_exceeded"
@@ -271,6 +303,8 @@ export type Answer =
       /** A marker was made, or the version removed was one. */
       readonly isDeleteMarker: boolean;
     }
+  /** The version whose extras were set. */
+  | { readonly kind: "version"; readonly version: VersionNumber; readonly isNull: boolean }
   | { readonly kind: "upload"; readonly upload: Uint8Array }
   | {
       readonly kind: "part";

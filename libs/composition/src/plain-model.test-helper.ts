@@ -1,3 +1,4 @@
+import type { NamespaceSetting } from "@kiseki/format";
 import type { VersionRef } from "./operation.ts";
 
 /** The slow, obvious store that the machine is compared with: maps, arrays and sorting. */
@@ -10,6 +11,8 @@ export interface PlainVersion {
   /** Chunk numbers of its extents, 100 bytes each; empty for small and empty content. */
   readonly chunks: readonly number[];
   readonly isSmall: boolean;
+  /** Tags and ACL as `set_object_extras` left them. */
+  readonly extras?: { readonly tags?: string; readonly acl?: string };
 }
 export interface PlainUpload {
   readonly namespace: string;
@@ -20,7 +23,13 @@ export interface PlainNamespace {
   versioning: "off" | "enabled" | "suspended";
   /** By key in latin1; newest first, never empty. */
   readonly keys: Map<string, PlainVersion[]>;
+  readonly settings: Map<NamespaceSetting, string>;
 }
+export const plainNamespace = (): PlainNamespace => ({
+  versioning: "off",
+  keys: new Map(),
+  settings: new Map(),
+});
 
 export const keyBytes = (key: string): Uint8Array =>
   Uint8Array.from(key, (character) => character.charCodeAt(0));

@@ -170,6 +170,7 @@ const rowDecoders = [
   values.decodeLease,
   values.decodeDone,
   values.decodeNamespace,
+  values.decodeSetting,
   keys.parseOldKey,
   keys.parseUploadKey,
   keys.parseChunkKey,

@@ -12,6 +12,7 @@ import type {
   WriteConditions,
 } from "./attributes.ts";
 import type { S3ErrorCode } from "./errors.ts";
+import type { BucketSetting } from "./settings/bucket-setting.ts";
 
 /** A bucket's name that passed S3's rules for names. */
 interface InBucket {
@@ -72,13 +73,16 @@ export interface UnsetSettingCall extends InBucket {
  */
 export interface FixedSettingCall extends InBucket {
   readonly kind: "get_fixed_setting";
-  readonly setting:
-    | "accelerate"
-    | "encryption"
-    | "logging"
-    | "notification"
-    | "ownershipControls"
-    | "requestPayment";
+  readonly setting: "accelerate" | "encryption" | "logging" | "notification" | "ownershipControls";
+}
+/** A setting that can be set here, moved between the request and its row. */
+export interface BucketSettingCall extends InBucket {
+  readonly kind: "get_bucket_setting" | "delete_bucket_setting";
+  readonly setting: BucketSetting<unknown>;
+}
+export interface PutBucketSettingCall extends InBucket, WithDocument {
+  readonly kind: "put_bucket_setting";
+  readonly setting: BucketSetting<unknown>;
 }
 /** Object lock asked of a bucket that has none and cannot get it: no bucket here keeps versions. */
 export interface RefuseLockCall extends InBucket {
@@ -243,6 +247,8 @@ export type S3Call =
   | ListBucketsCall
   | CreateBucketCall
   | BucketCall
+  | BucketSettingCall
+  | PutBucketSettingCall
   | UnsetSettingCall
   | FixedSettingCall
   | DeleteSettingCall

@@ -20,6 +20,7 @@ export { isBucketName } from "./bucket-name.ts";
 export type {
   AbortUploadCall,
   BucketCall,
+  BucketSettingCall,
   CompleteUploadCall,
   CopyObjectCall,
   CopySource,
@@ -34,6 +35,7 @@ export type {
   ListUploadsCall,
   ListVersionsCall,
   ObjectSettingCall,
+  PutBucketSettingCall,
   PutEncryptionCall,
   PutObjectCall,
   ReadObjectCall,
@@ -59,5 +61,6 @@ export {
   parseCreateBucketBody,
   parseDeleteBody,
 } from "./request-documents.ts";
+export type { BucketSetting } from "./settings/bucket-setting.ts";
 export { toFaultResponse, toResponse } from "./respond.ts";
 export type { ListedObject, ObjectView, Owner, ResponseContext, S3Result } from "./result.ts";

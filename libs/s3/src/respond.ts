@@ -95,6 +95,13 @@ export function toResponse(result: S3Result, context: ResponseContext): S3Respon
       return respond(context, 204, []);
     case "setting_put":
       return respond(context, 200, []);
+    case "setting_shown":
+      return respond(
+        context,
+        200,
+        [["Content-Type", result.contentType ?? "application/xml"]],
+        result.document,
+      );
     case "fixed_setting":
     case "acl":
     case "no_tags":
@@ -124,6 +131,7 @@ type ObjectResult = Exclude<
       | "bucket_deleted"
       | "setting_deleted"
       | "setting_put"
+      | "setting_shown"
       | "fixed_setting"
       | "acl"
       | "no_tags"

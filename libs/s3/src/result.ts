@@ -75,6 +75,12 @@ export type S3Result =
   | { readonly kind: "acl"; readonly owner: Owner }
   | { readonly kind: "no_tags" }
   | { readonly kind: "setting_put" | "setting_deleted" }
+  /** A setting's own document. */
+  | {
+      readonly kind: "setting_shown";
+      readonly document: Uint8Array;
+      readonly contentType: string | undefined;
+    }
   | {
       readonly kind: "object_attributes";
       readonly call: GetObjectAttributesCall;

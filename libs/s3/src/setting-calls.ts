@@ -12,6 +12,7 @@ import type { Fields } from "./fields.ts";
 import { keyFromPath } from "./key.ts";
 import { bucketDocumentSizeMax, type ObjectRequest } from "./object-calls.ts";
 import { refuseUnsupported } from "./object-headers.ts";
+import { findBucketSetting } from "./settings/registry.ts";
 
 const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
   cors: "NoSuchCORSConfiguration",
@@ -30,7 +31,6 @@ const fixedSettings: readonly FixedSettingCall["setting"][] = [
   "logging",
   "notification",
   "ownershipControls",
-  "requestPayment",
 ];
 /** What has a DELETE of its own at AWS and answers 204 there when nothing was set. */
 const removableSettings: ReadonlySet<string> = new Set([
@@ -53,6 +53,8 @@ export function parseSetting(
 ): S3Call | S3Fault | undefined {
   if (rawKey !== "") return parseObjectSetting(method, bucket, rawKey, fields);
   for (const name of fields.queryNames) {
+    const call = parseBucketSetting(method, bucket, name, fields);
+    if (call !== undefined) return call;
     const answer = Object.hasOwn(unsetSettings, name) ? unsetSettings[name] : undefined;
     const setting = fixedSettings.find((candidate) => candidate === name);
     if (method === "GET" && answer !== undefined) {
@@ -74,6 +76,26 @@ export function parseSetting(
     }
   }
   return undefined;
+}
+
+/** `undefined`: no setting that can be set, or a method that it does not have. */
+function parseBucketSetting(
+  method: string,
+  bucket: string,
+  name: string,
+  fields: Fields,
+): S3Call | S3Fault | undefined {
+  const setting = findBucketSetting(name);
+  if (setting === undefined) return undefined;
+  if (method === "GET") return { kind: "get_bucket_setting", bucket, setting };
+  if (method === "DELETE" && setting.isRemovable) {
+    return { kind: "delete_bucket_setting", bucket, setting };
+  }
+  if (method !== "PUT") return undefined;
+  const body = parseDocumentExpectation(fields, setting.documentSizeMax);
+  if (isFault(body)) return body;
+  const { documentSizeMax: bodySizeMax } = setting;
+  return { kind: "put_bucket_setting", bucket, setting, bodySizeMax, body };
 }
 
 /** The one ACL that everything here has. Grants, other canned ACLs and documents are not for this. */

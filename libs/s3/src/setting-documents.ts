@@ -37,8 +37,6 @@ function fixedDocument(setting: FixedSettingCall["setting"]): Uint8Array {
       return writeXml("BucketLoggingStatus", s3Namespace, "");
     case "notification":
       return writeXml("NotificationConfiguration", s3Namespace, "");
-    case "requestPayment":
-      return writeXml("RequestPaymentConfiguration", s3Namespace, [["Payer", "BucketOwner"]]);
     case "ownershipControls":
       return writeXml("OwnershipControls", s3Namespace, [
         ["Rule", [["ObjectOwnership", "BucketOwnerEnforced"]]],

@@ -80,14 +80,15 @@ export class RowWriter {
 export class RowReader {
   readonly #source: Uint8Array;
   readonly #what: string;
+  readonly version: number;
   #offset = 0;
 
   /** Reads the version byte first. @throws {RowError} */
   constructor(source: Uint8Array, what: string, versionMax = 1) {
     this.#source = source;
     this.#what = what;
-    const version = this.u8();
-    if (version < 1 || version > versionMax) this.fail("unknown_version");
+    this.version = this.u8();
+    if (this.version < 1 || this.version > versionMax) this.fail("unknown_version");
   }
   fail(code: RowError["code"]): never {
     throw new RowError(code, this.#what);

@@ -1,5 +1,6 @@
 import { assert, chunkId, keyset, sealId } from "@kiseki/base";
 import type { RowReader, RowWriter } from "./codec.ts";
+import { readExtras, writeExtras } from "./extras.ts";
 import { profileCode, profileFromCode } from "./keys.ts";
 import type {
   Checksum,
@@ -162,9 +163,11 @@ export function writeAttributes(to: RowWriter, attributes: ObjectAttributes): vo
   writePairs(to, attributes.headers);
   writePairs(to, attributes.userMetadata);
   writeChecksums(to, attributes.checksums);
+  writeExtras(to, attributes);
 }
 export const readAttributes = (from: RowReader): ObjectAttributes => ({
   headers: readPairs(from),
   userMetadata: readPairs(from),
   checksums: readChecksums(from),
+  ...readExtras(from),
 });

@@ -1,6 +1,6 @@
 import type { ChunkId, InodeId, NamespaceId, OperationId, SealId, WallTime } from "@kiseki/base";
 import { assert, chunkId, concatBytes, sealId, toUtf8, wallTime } from "@kiseki/base";
-import type { ChunkAddress, RowProfile } from "./types.ts";
+import type { ChunkAddress, NamespaceSetting, RowProfile } from "./types.ts";
 import { RowError } from "./codec.ts";
 
 /** First byte of every key (STORE §3). Numbers are never reused. */
@@ -245,6 +245,11 @@ export const namespaceKey = (id: NamespaceId): Uint8Array =>
 export const namespaceNameKey = (name: string): Uint8Array =>
   joined(table.namespace, Uint8Array.of(1), toUtf8(name));
 export const namespaceNamePrefix = (): Uint8Array => Uint8Array.of(table.namespace, 1);
+/** One setting of a namespace. */
+export const settingKey = (namespace: NamespaceId, setting: NamespaceSetting): Uint8Array =>
+  joined(table.namespace, Uint8Array.of(2), namespace, toUtf8(setting));
+export const settingPrefix = (namespace: NamespaceId): Uint8Array =>
+  joined(table.namespace, Uint8Array.of(2), namespace);
 export const consumerKey = (name: string): Uint8Array => joined(table.consumer, toUtf8(name));
 export const countersKey = (): Uint8Array => Uint8Array.of(table.meta, 1);
 export const usageKey = (namespace: NamespaceId): Uint8Array =>

@@ -43,6 +43,18 @@ const attributes = {
   userMetadata: [["a", "é"]],
   checksums: [{ algorithm: "crc32c", value: filled(4, 7), isComposite: true }],
 } as const;
+const extras = {
+  tags: [
+    ["b", "1"],
+    ["a", "é"],
+  ],
+  acl: filled(2, 0xac),
+  retention: { mode: "compliance", until: time },
+  legalHold: true,
+  encryption: filled(3, 0xec),
+  storageClass: "GLACIER",
+  redirect: "/x",
+} as const;
 const entry: ObjectEntry = {
   kind: "object",
   inode,
@@ -97,6 +109,7 @@ const space = {
   created: time,
   versioning: "suspended",
   isReadOnly: false,
+  isLockEnabled: false,
 } as const;
 const reclaim = {
   kind: "parts",
@@ -329,6 +342,35 @@ const golden: readonly Sample[] = [
     { kind: "uploads", root: inode },
     "0103b424",
   ),
+  sample(
+    "v2 cold, all extras",
+    values.encodeCold,
+    values.decodeCold,
+    { content: { kind: "empty" }, attributes: { ...attributes, ...extras } },
+    "0200010c636f6e74656e742d747970650a746578742f706c61696e01016102c3a9010201040707070707010a0201620131016102c3a90202acac03070280a0abfef9620401010503ececec060807474c41434945520703022f78",
+  ),
+  sample(
+    "v2 cold, legal hold off",
+    values.encodeCold,
+    values.decodeCold,
+    { content: { kind: "empty" }, attributes: { ...attributes, legalHold: false } },
+    "0200010c636f6e74656e742d747970650a746578742f706c61696e01016102c3a9010201040707070701040100",
+  ),
+  sample(
+    "v2 upload",
+    values.encodeUpload,
+    values.decodeUpload,
+    { ...upload, attributes: { ...attributes, ...extras } },
+    "0280a0abfef9620501010c636f6e74656e742d747970650a746578742f706c61696e01016102c3a9010201040707070707010a0201620131016102c3a90202acac03070280a0abfef9620401010503ececec060807474c41434945520703022f78",
+  ),
+  sample(
+    "v2 namespace, versions may be locked",
+    values.encodeNamespace,
+    values.decodeNamespace,
+    { ...space, versioning: "enabled", isLockEnabled: true },
+    "020102aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa066275636b6574b42480a0abfef962",
+  ),
+  sample("v1 setting", values.encodeSetting, values.decodeSetting, toUtf8("{}"), "01027b7d"),
 ];
 
 const dirKey = filled(16, 0xdd);
@@ -386,6 +428,7 @@ const goldenKeys: readonly (readonly [string, Uint8Array, string])[] = [
   ["done", keys.doneKey(filled(16, 0x0d) as OperationId), "0c0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d0d"],
   ["namespace", keys.namespaceKey(namespace), "0d00aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"],
   ["namespace name", keys.namespaceNameKey("bucket"), "0d016275636b6574"],
+  ["setting", keys.settingKey(namespace, "cors"), "0d02aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa636f7273"],
   ["consumer", keys.consumerKey("audit"), "0e6175646974"],
   ["counters", keys.countersKey(), "0f01"],
   ["usage", keys.usageKey(namespace), "0f02aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"],
@@ -421,6 +464,22 @@ for (const [title, key, hex] of goldenKeys) {
     expect(toHex(key)).toBe(hex);
   });
 }
+test("decodeCold() refuses extras out of order, twice, too long or of a code it does not know", () => {
+  const head = [2, 0, 0, 0, 0];
+  const decode =
+    (...rest: readonly number[]) =>
+    () =>
+      values.decodeCold(Uint8Array.of(...head, ...rest));
+  expect(decode(1, 4, 1, 1)()).toMatchObject({ attributes: { legalHold: true } });
+  expect(decode(2, 3, 2, 1, 0, 4, 1, 1)()).toMatchObject({ attributes: { legalHold: true } });
+  expect(decode(2, 4, 1, 1, 3, 2, 1, 0)).toThrow("bad_field");
+  expect(decode(2, 4, 1, 1, 4, 1, 1)).toThrow("bad_field");
+  expect(decode(1, 4, 2, 1, 0)).toThrow("bad_field");
+  expect(decode(0)).toThrow("bad_field");
+  expect(decode(1, 1, 1, 0)).toThrow("bad_field"); // no tag at all
+  expect(decode(1, 0x40, 1, 1)).toThrow("unknown_version");
+  expect(decode(1, 5, 0x81, 4, ...Array<number>(513).fill(7))).toThrow("bad_field");
+});
 test("a hot entry row is under 200 bytes", () => {
   const large = {
     ...entry,

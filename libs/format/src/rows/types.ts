@@ -67,8 +67,27 @@ export interface Checksum {
   readonly isComposite: boolean;
 }
 
+/** Until then nobody may remove the version; `compliance` cannot be shortened by anybody. */
+export interface Retention {
+  readonly mode: "governance" | "compliance";
+  readonly until: WallTime;
+}
+/** What few objects have; each of them may be missing. */
+export interface ObjectExtras {
+  /** In the order given; never empty. */
+  readonly tags?: readonly (readonly [name: string, value: string])[];
+  /** JSON of `libs/policy`; at most 16 KiB. */
+  readonly acl?: Uint8Array;
+  readonly retention?: Retention;
+  /** False: set to off, which S3 tells apart from never set. */
+  readonly legalHold?: boolean;
+  /** What is needed to open the content beside the tenant's keys; at most 512 bytes. */
+  readonly encryption?: Uint8Array;
+  readonly storageClass?: string;
+  readonly redirect?: string;
+}
 /** What S3 keeps with an object and gives back as it came. */
-export interface ObjectAttributes {
+export interface ObjectAttributes extends ObjectExtras {
   /** Content headers such as `content-type`, lower-case names, in the order given. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   /** Without `x-amz-meta-`, lower-case names. */
@@ -149,7 +168,25 @@ export interface NamespaceRow {
   readonly created: WallTime;
   readonly versioning: Versioning;
   readonly isReadOnly: boolean;
+  /** Versions may be locked here; never taken back. */
+  readonly isLockEnabled: boolean;
 }
+/** Names of what can be set on a namespace; each is a row of its own, so they are never renamed. */
+export type NamespaceSetting =
+  | "acl"
+  | "cors"
+  | "encryption"
+  | "lifecycle"
+  | "logging"
+  | "notification"
+  | "object-lock"
+  | "ownership"
+  | "policy"
+  | "public-access-block"
+  | "quota"
+  | "request-payment"
+  | "tags"
+  | "website";
 
 export interface UploadRow {
   readonly initiated: WallTime;

@@ -20,6 +20,7 @@ import {
   writeExtents,
   writeSeal,
 } from "./content.ts";
+import { extrasVersion } from "./extras.ts";
 import type {
   ChunkRow,
   ColdRow,
@@ -45,7 +46,11 @@ import type {
 
 /** Values of the map's rows: a version byte, then fields in order. Drawn in `docs/formats/map.md`. */
 const nameSizeMax = 64 * 1024;
-const writer = (): RowWriter => new RowWriter().u8(1);
+/** Bytes of one setting of a namespace. */
+export const settingSizeMax = 256 * 1024;
+const writer = (version = 1): RowWriter => new RowWriter().u8(version);
+/** Of rows with attributes: version 2 has extras behind them. */
+const attributesVersionMax = 2;
 const bit = (holds: boolean, mask: number): number => (holds ? mask : 0);
 
 function readInode(from: RowReader): InodeId {
@@ -152,13 +157,13 @@ export function decodeInode(source: Uint8Array): InodeRow {
 }
 
 export function encodeCold(row: ColdRow): Uint8Array {
-  const to = writer();
+  const to = writer(extrasVersion(row.attributes));
   writeContent(to, row.content);
   writeAttributes(to, row.attributes);
   return to.done();
 }
 export function decodeCold(source: Uint8Array): ColdRow {
-  const from = new RowReader(source, "a cold row");
+  const from = new RowReader(source, "a cold row", attributesVersionMax);
   const row: ColdRow = { content: readContentField(from), attributes: readAttributes(from) };
   from.end();
   return row;
@@ -174,12 +179,13 @@ export function decodeNullPointer(source: Uint8Array): bigint {
 }
 
 export function encodeUpload(row: UploadRow): Uint8Array {
-  const to = writer().signed(row.initiated).u8(checksumCode(row.checksumAlgorithm));
+  const to = writer(extrasVersion(row.attributes)).signed(row.initiated);
+  to.u8(checksumCode(row.checksumAlgorithm));
   writeAttributes(to.u8(bit(row.isChecksumComposite, 1)), row.attributes);
   return to.done();
 }
 export function decodeUpload(source: Uint8Array): UploadRow {
-  const from = new RowReader(source, "an upload row");
+  const from = new RowReader(source, "an upload row", attributesVersionMax);
   const row: UploadRow = {
     initiated: from.time(),
     checksumAlgorithm: readChecksumCode(from),
@@ -288,17 +294,22 @@ export function decodeDone(source: Uint8Array): DoneRow {
 }
 
 const versioningNames: readonly Versioning[] = ["off", "enabled", "suspended"];
+/** Version 2 when versions may be locked: a program that cannot keep a lock must not read the row. */
 export function encodeNamespace(row: NamespaceRow): Uint8Array {
-  const to = writer().u8(versioningNames.indexOf(row.versioning)).u8(bit(row.isReadOnly, 1));
+  const to = writer(row.isLockEnabled ? 2 : 1).u8(versioningNames.indexOf(row.versioning));
+  to.u8(bit(row.isReadOnly, 1) | bit(row.isLockEnabled, 2));
   return to.raw(row.id).text(row.name).big(row.root).signed(row.created).done();
 }
 export function decodeNamespace(source: Uint8Array): NamespaceRow {
-  const from = new RowReader(source, "a namespace row");
+  const from = new RowReader(source, "a namespace row", 2);
   const versioning = versioningNames[from.u8()] ?? from.fail("bad_field");
-  const isReadOnly = (from.flags(1) & 1) !== 0;
+  const flags = from.flags(from.version === 1 ? 1 : 3);
+  const isLockEnabled = (flags & 2) !== 0;
+  if (isLockEnabled !== (from.version === 2)) from.fail("bad_field");
   const row: NamespaceRow = {
     versioning,
-    isReadOnly,
+    isReadOnly: (flags & 1) !== 0,
+    isLockEnabled,
     id: namespaceId(from.raw(16)),
     name: from.text(255),
     root: readInode(from),
@@ -306,6 +317,17 @@ export function decodeNamespace(source: Uint8Array): NamespaceRow {
   };
   from.end();
   return row;
+}
+/** Value of a setting's row: bytes that mean something to whoever set it. */
+export function encodeSetting(value: Uint8Array): Uint8Array {
+  assert(value.byteLength <= settingSizeMax, "a setting is bounded");
+  return writer().bytes(value).done();
+}
+export function decodeSetting(source: Uint8Array): Uint8Array {
+  const from = new RowReader(source, "a setting's row");
+  const value = from.bytes(settingSizeMax);
+  from.end();
+  return value;
 }
 /** Value of a consumer's row: the log index up to which it has read. */
 export const encodeConsumer = (index: bigint): Uint8Array => writer().big(index).done();

@@ -1,6 +1,6 @@
 import { assert, AssertionError, toHex } from "@kiseki/base";
-import { type Answer, type FoundObject, readContent } from "@kiseki/composition";
-import type { Checksum } from "@kiseki/format";
+import { type Answer, copiedAttributes, type FoundObject, readContent } from "@kiseki/composition";
+import type { Checksum, ObjectAttributes as RowAttributes } from "@kiseki/format";
 import type { HashAlgorithm } from "@kiseki/ports";
 import {
   type CopyObjectCall,
@@ -128,6 +128,12 @@ function wantedAttributes(call: CopyObjectCall, found: FoundObject): ObjectAttri
   };
 }
 
+/** What the target gets beside the headers, whatever the metadata directive. */
+function copiedExtras(found: FoundObject): Pick<RowAttributes, "tags"> {
+  const { tags } = copiedAttributes(found.cold.attributes);
+  return tags === undefined ? {} : { tags };
+}
+
 export async function copyObject(scope: CallScope, call: CopyObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
   const source = { namespace: findBucket(scope, call.source.bucket).id, key: call.source.key };
@@ -158,14 +164,15 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
             content: written.content,
             size,
             etag: { md5, parts: 0 },
-            attributes: toRowAttributes(wanted, checksums),
+            attributes: { ...copiedExtras(found), ...toRowAttributes(wanted, checksums) },
             conditions,
           },
           "object",
         ),
     );
   } else {
-    const attributes = toRowAttributes(wanted, found.cold.attributes.checksums);
+    const { checksums } = found.cold.attributes;
+    const attributes = { ...copiedExtras(found), ...toRowAttributes(wanted, checksums) };
     answer = await submit(
       scope,
       {

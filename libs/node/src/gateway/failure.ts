@@ -50,6 +50,7 @@ export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
   no_such_source_version: "NoSuchVersion",
   invalid_range: "InvalidRange",
   attributes_too_large: "MetadataTooLarge",
+  setting_too_large: "EntityTooLarge",
   too_many_extents: "EntityTooLarge",
   object_too_large: "EntityTooLarge",
   quota_exceeded: "QuotaExceeded",

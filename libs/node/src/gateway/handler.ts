@@ -37,6 +37,7 @@ import {
   readObject,
 } from "./objects.ts";
 import { BucketCache, type CallScope, findBucket } from "./scope.ts";
+import { removeSetting, showSetting, storeSetting } from "./settings.ts";
 
 export interface GatewayOptions {
   readonly ports: DataPorts;
@@ -203,6 +204,12 @@ function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOu
     case "get_bucket_versioning":
       findBucket(scope, call.bucket);
       return { result: { kind: "bucket_versioning" } };
+    case "get_bucket_setting":
+      return showSetting(scope, call);
+    case "put_bucket_setting":
+      return storeSetting(scope, call);
+    case "delete_bucket_setting":
+      return removeSetting(scope, call);
     case "get_unset_setting":
       findBucket(scope, call.bucket);
       throw fail(call.answer);
@@ -241,6 +248,9 @@ type BucketKind =
   | "head_bucket"
   | "get_bucket_location"
   | "get_bucket_versioning"
+  | "get_bucket_setting"
+  | "put_bucket_setting"
+  | "delete_bucket_setting"
   | "get_unset_setting"
   | "get_fixed_setting"
   | "get_bucket_acl"

@@ -3,7 +3,7 @@ import { assert, newBytes, operationId, type OperationId, type Prng, toHex } fro
 import type { AliasedBucket, AliasQueue } from "@kiseki/catalog";
 import type { Answer, Operation } from "@kiseki/composition";
 import { lookupNamespace } from "@kiseki/composition";
-import type { NamespaceRow } from "@kiseki/format";
+import type { NamespaceRow, NamespaceSetting } from "@kiseki/format";
 import type { Owner } from "@kiseki/s3";
 import type { FrontRequest } from "../front/types.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
@@ -57,22 +57,35 @@ function refusedFailure(operation: Operation, code: Parameters<typeof refusalFai
   return refusalFailure(code);
 }
 
-/** Rows of namespaces by name: every request asks, and they seldom change. */
+interface CachedBucket {
+  readonly row: NamespaceRow;
+  /** Decoded, `undefined` where nothing is set; only those that were asked for. */
+  readonly settings: Map<NamespaceSetting, unknown>;
+}
+/** Rows of namespaces and their settings by name: every request asks, and they seldom change. */
 export class BucketCache {
-  readonly #rows = new Map<string, NamespaceRow>();
+  readonly #buckets = new Map<string, CachedBucket>();
   readonly #countMax = 10_000;
 
   find(tenant: OpenTenant, name: string): NamespaceRow | undefined {
-    const known = this.#rows.get(name);
-    if (known) return known;
+    const known = this.#buckets.get(name);
+    if (known) return known.row;
     const row = tenant.store.view((map) => lookupNamespace(map, name));
     if (row === undefined) return undefined;
-    if (this.#rows.size >= this.#countMax) this.#rows.clear();
-    this.#rows.set(name, row);
+    if (this.#buckets.size >= this.#countMax) this.#buckets.clear();
+    this.#buckets.set(name, { row, settings: new Map() });
     return row;
   }
+  /** `load` runs at once, when nobody has asked since the bucket was forgotten. */
+  findSetting(name: string, setting: NamespaceSetting, load: () => unknown): unknown {
+    const settings = this.#buckets.get(name)?.settings;
+    if (settings?.has(setting) === true) return settings.get(setting);
+    const value = load();
+    settings?.set(setting, value);
+    return value;
+  }
   forget(name: string): void {
-    this.#rows.delete(name);
+    this.#buckets.delete(name);
   }
 }
 

@@ -1,0 +1,87 @@
+import { lookupSetting } from "@kiseki/composition";
+import type { NamespaceSetting } from "@kiseki/format";
+import {
+  type BucketSetting,
+  type BucketSettingCall,
+  isFault,
+  type PutBucketSettingCall,
+  type S3Fault,
+} from "@kiseki/s3";
+import { readCallDocument } from "./buckets.ts";
+import { GatewayFailure } from "./failure.ts";
+import type { CallOutcome } from "./objects.ts";
+import { type CallScope, findBucket, submit } from "./scope.ts";
+
+function keptBytes(
+  { tenant }: CallScope,
+  namespace: ReturnType<typeof findBucket>["id"],
+  stored: NamespaceSetting,
+): Uint8Array | undefined {
+  return tenant.store.view((map) => lookupSetting(map, namespace, stored));
+}
+
+/**
+ * What is set on the bucket, decoded once and remembered with its row; `undefined`: nothing. The same
+ * object for all who ask: nobody writes to it.
+ * @throws {GatewayFailure} `NoSuchBucket`. @throws {Error} of `decode`: the request must fail.
+ */
+export function findSetting<Config>(
+  scope: CallScope,
+  bucket: string,
+  setting: Pick<BucketSetting<Config>, "stored" | "decode">,
+): Config | undefined {
+  const { id } = findBucket(scope, bucket);
+  return scope.buckets.findSetting(bucket, setting.stored, () => {
+    const kept = keptBytes(scope, id, setting.stored);
+    return kept === undefined ? undefined : setting.decode(kept);
+  }) as Config | undefined;
+}
+
+/** Durable, and seen by every request after it, when it resolves. */
+export async function putSetting(
+  scope: CallScope,
+  bucket: string,
+  setting: NamespaceSetting,
+  value: Uint8Array,
+): Promise<void> {
+  const namespace = findBucket(scope, bucket).id;
+  await submit(scope, { kind: "put_setting", namespace, setting, value }, "none");
+  scope.buckets.forget(bucket);
+}
+export async function deleteSetting(
+  scope: CallScope,
+  bucket: string,
+  setting: NamespaceSetting,
+): Promise<void> {
+  const namespace = findBucket(scope, bucket).id;
+  await submit(scope, { kind: "delete_setting", namespace, setting }, "none");
+  scope.buckets.forget(bucket);
+}
+
+function orFail(outcome: Uint8Array | S3Fault): Uint8Array {
+  if (isFault(outcome)) throw new GatewayFailure(outcome);
+  return outcome as Uint8Array;
+}
+
+export function showSetting(scope: CallScope, call: BucketSettingCall): CallOutcome {
+  const { stored, show, contentType } = call.setting;
+  const document = orFail(show(keptBytes(scope, findBucket(scope, call.bucket).id, stored)));
+  return { result: { kind: "setting_shown", document, contentType } };
+}
+export async function storeSetting(
+  scope: CallScope,
+  call: PutBucketSettingCall,
+): Promise<CallOutcome> {
+  const { stored, store, putStatus } = call.setting;
+  findBucket(scope, call.bucket);
+  const value = orFail(store(await readCallDocument(scope, call)));
+  await putSetting(scope, call.bucket, stored, value);
+  return { result: { kind: putStatus === 204 ? "setting_deleted" : "setting_put" } };
+}
+export async function removeSetting(
+  scope: CallScope,
+  call: BucketSettingCall,
+): Promise<CallOutcome> {
+  await deleteSetting(scope, call.bucket, call.setting.stored);
+  return { result: { kind: "setting_deleted" } };
+}
