@@ -15,8 +15,10 @@ export function unmetCondition(
 ): Extract<RefusalCode, "no_such_key" | "precondition_failed"> | undefined {
   const ifMatch = conditions?.ifMatch;
   const ifNoneMatch = conditions?.ifNoneMatch;
+  // A delete marker has no ETag, only its existence to go by.
   const fits = (tag: string): boolean =>
-    current !== undefined && (tag === "*" || tag === etagText(current.etag));
+    current !== undefined &&
+    (tag === "*" || (current.kind === "object" && tag === etagText(current.etag)));
   const ifSize = conditions?.ifSize;
   const ifModified = conditions?.ifModified;
   const isAboutObject = (ifMatch ?? ifSize ?? ifModified) !== undefined;

@@ -131,7 +131,9 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
   if (operation.version !== undefined) {
     return deleteVersion(step, target, operation.version, operation.conditions);
   }
-  const unmet = unmetCondition(getCurrent(step.map, target), operation.conditions);
+  // A delete marker is the current version, and conditions speak of that one (User Guide, "Conditional deletes").
+  const newest = getCurrent(step.map, target) ?? getNewestOld(step.map, target);
+  const unmet = unmetCondition(newest, operation.conditions);
   // A conditional delete of what is not there has come to what it wanted (DeleteObject, `If-Match`).
   if (unmet === "no_such_key") return nothingDeleted;
   if (unmet !== undefined) return refuse(unmet);

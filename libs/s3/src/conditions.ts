@@ -7,13 +7,18 @@ import type { Fields } from "./fields.ts";
 
 const countMax = 64;
 
-/** ETags without quotes and `W/`; one without quotes is taken as it is, as S3 does. */
-export function parseEtags(header: string): EtagMatch {
+/**
+ * ETags without quotes; one without quotes is taken as it is, as S3 does. `strong`: a weak one names nothing
+ * (RFC 9110 §13.1.1); `weak`: its `W/` makes no difference (§13.1.2).
+ */
+export function parseEtags(header: string, comparison: "strong" | "weak"): EtagMatch {
   const text = header.trim();
   if (text === "*" || text === '"*"') return "*";
   const etags: string[] = [];
   for (const piece of text.split(",", countMax)) {
-    const bare = piece.trim().replace(/^W\//, "");
+    const tag = piece.trim();
+    if (comparison === "strong" && tag.startsWith("W/")) continue;
+    const bare = tag.replace(/^W\//, "");
     const isQuoted = bare.length >= 2 && bare.startsWith('"') && bare.endsWith('"');
     if (bare !== "") etags.push(isQuoted ? bare.slice(1, -1) : bare);
   }
@@ -31,8 +36,8 @@ export function parseReadConditions(fields: Fields): ReadConditions {
   const since = parseHttpDate(fields.get("if-modified-since") ?? "");
   const until = parseHttpDate(fields.get("if-unmodified-since") ?? "");
   return {
-    ...(ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch) }),
-    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: parseEtags(ifNoneMatch) }),
+    ...(ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch, "strong") }),
+    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: parseEtags(ifNoneMatch, "weak") }),
     ...(since === undefined ? {} : { ifModifiedSince: since }),
     ...(until === undefined ? {} : { ifUnmodifiedSince: until }),
   };
@@ -52,8 +57,8 @@ export function parseCopyConditions(fields: Fields): ReadConditions | S3Fault {
   const until = date("x-amz-copy-source-if-unmodified-since");
   if (isFault(until)) return until;
   return {
-    ...(ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch) }),
-    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: parseEtags(ifNoneMatch) }),
+    ...(ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch, "strong") }),
+    ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: parseEtags(ifNoneMatch, "weak") }),
     ...(since === undefined ? {} : { ifModifiedSince: since }),
     ...(until === undefined ? {} : { ifUnmodifiedSince: until }),
   };
@@ -70,10 +75,10 @@ export function parseWriteConditions(fields: Fields): WriteConditions | S3Fault 
     return s3Fault("NotImplemented", "If-Match and If-None-Match cannot be used together.");
   }
   if (ifNoneMatch !== undefined) {
-    if (parseEtags(ifNoneMatch) === "*") return { ifNoneMatch: "*" };
+    if (parseEtags(ifNoneMatch, "weak") === "*") return { ifNoneMatch: "*" };
     return s3Fault("NotImplemented", "If-None-Match of a write must be '*'.");
   }
-  return ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch) };
+  return ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch, "strong") };
 }
 
 /** Conditions of a delete as headers or elements say them. One that cannot be read is refused, never left out. */
@@ -91,7 +96,7 @@ export function parseDeleteConditions(text: {
     return invalidArgument("x-amz-if-match-last-modified-time", modified.slice(0, 256), "Bad date");
   }
   return {
-    ...(etag === undefined ? {} : { ifMatch: parseEtags(etag) }),
+    ...(etag === undefined ? {} : { ifMatch: parseEtags(etag, "strong") }),
     ...(size === undefined ? {} : { ifSize: Number(size) }),
     ...(time === undefined ? {} : { ifModified: time }),
   };
@@ -113,32 +118,34 @@ export interface ObjectState {
   readonly lastModified: WallTime;
 }
 
+/** What a read's conditions come to, and which of them said no. */
+export type ReadVerdict =
+  | { readonly kind: "proceed" }
+  | {
+      readonly kind: "not_modified" | "precondition_failed";
+      readonly condition: keyof ReadConditions;
+    };
+
 /**
  * RFC 9110 §13.2.2: a true `If-Match` makes `If-Unmodified-Since` moot, any `If-None-Match` makes
  * `If-Modified-Since` moot. Dates count in whole seconds.
  */
-export function evaluateRead(
-  conditions: ReadConditions,
-  state: ObjectState,
-): "proceed" | "not_modified" | "precondition_failed" {
+export function evaluateRead(conditions: ReadConditions, state: ObjectState): ReadVerdict {
   const modified = Math.floor(state.lastModified / 1000);
   const { ifMatch, ifNoneMatch, ifModifiedSince, ifUnmodifiedSince } = conditions;
   if (ifMatch !== undefined) {
-    if (!isNamed(ifMatch, state.etag)) return "precondition_failed";
+    if (!isNamed(ifMatch, state.etag)) return { kind: "precondition_failed", condition: "ifMatch" };
   } else if (ifUnmodifiedSince !== undefined && modified > Math.floor(ifUnmodifiedSince / 1000)) {
-    return "precondition_failed";
+    return { kind: "precondition_failed", condition: "ifUnmodifiedSince" };
   }
-  if (ifNoneMatch !== undefined)
-    return isNamed(ifNoneMatch, state.etag) ? "not_modified" : "proceed";
+  if (ifNoneMatch !== undefined) {
+    if (!isNamed(ifNoneMatch, state.etag)) return { kind: "proceed" };
+    return { kind: "not_modified", condition: "ifNoneMatch" };
+  }
   if (ifModifiedSince !== undefined && modified <= Math.floor(ifModifiedSince / 1000)) {
-    return "not_modified";
+    return { kind: "not_modified", condition: "ifModifiedSince" };
   }
-  return "proceed";
-}
-
-/** As `evaluateRead`, for the source of a copy, where "not modified" fails too. */
-export function isCopyAllowed(conditions: ReadConditions, source: ObjectState): boolean {
-  return evaluateRead(conditions, source) === "proceed";
+  return { kind: "proceed" };
 }
 
 /** The error that a conditional write or delete ends with, given the ETag that is there now. */

@@ -2,7 +2,7 @@
 import { expect, test } from "bun:test";
 import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
 import { isBucketName } from "./bucket-name.ts";
-import { evaluateRead, evaluateWrite, isCopyAllowed, parseEtags } from "./conditions.ts";
+import { evaluateRead, evaluateWrite, parseEtags } from "./conditions.ts";
 import { formatHttpDate, formatIsoDate, parseHttpDate } from "./date.ts";
 import { isFault } from "./errors.ts";
 import { canonicalKey, keyFromPath, parseCopySource } from "./key.ts";
@@ -173,9 +173,11 @@ test("parseRange() leaves out what S3 ignores", () => {
   }
 });
 
-test("parseEtags() takes quotes and weakness off", () => {
-  expect(parseEtags('"a", W/"b",c')).toEqual(["a", "b", "c"]);
-  expect(parseEtags("*")).toBe("*");
+test("parseEtags() takes quotes off, and weakness where it makes no difference", () => {
+  expect(parseEtags('"a", W/"b",c', "weak")).toEqual(["a", "b", "c"]);
+  expect(parseEtags('"a", W/"b",c', "strong")).toEqual(["a", "c"]);
+  expect(parseEtags('W/"b"', "strong")).toEqual([]);
+  expect(parseEtags("*", "strong")).toBe("*");
 });
 
 test("evaluateRead() keeps the precedence of RFC 9110", () => {
@@ -196,11 +198,14 @@ test("evaluateRead() keeps the precedence of RFC 9110", () => {
     [{ ifMatch: ["e"], ifUnmodifiedSince: at(9) }, "proceed"],
     [{ ifNoneMatch: ["x"], ifModifiedSince: at(11) }, "proceed"],
     [{ ifMatch: ["x"], ifNoneMatch: ["e"] }, "precondition_failed"],
+    [{ ifMatch: ["e"], ifNoneMatch: ["e"] }, "not_modified"],
+    [{ ifMatch: [] }, "precondition_failed"],
   ] as const;
   for (const [conditions, want] of cases) {
-    expect(evaluateRead(conditions, state)).toBe(want);
-    expect(isCopyAllowed(conditions, state)).toBe(want === "proceed");
+    expect(evaluateRead(conditions, state).kind).toBe(want);
   }
+  const both = { ifMatch: ["e"], ifNoneMatch: ["e"] };
+  expect(evaluateRead(both, state)).toMatchObject({ condition: "ifNoneMatch" });
 });
 
 test("evaluateWrite() has one winner and tells a lost object from a changed one", () => {

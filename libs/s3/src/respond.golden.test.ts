@@ -414,7 +414,7 @@ test("toResponse() sends no body where HTTP has none", () => {
     [{ kind: "object_deleted", isNullVersion: true }, 204],
     [{ kind: "object_put", etag: "e", checksum, isSse: true }, 200],
     [{ kind: "part_uploaded", etag: "e", checksum: undefined, isSse: false }, 200],
-    [{ kind: "not_modified", etag: "e", lastModified: time }, 304],
+    [{ kind: "not_modified", view, overrides: {} }, 304],
   ];
   for (const [result, status] of results) {
     const response = toResponse(result, context);

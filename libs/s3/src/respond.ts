@@ -145,10 +145,7 @@ function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Res
     case "object_read":
       return respondRead(result, context);
     case "not_modified":
-      return respond(context, 304, [
-        ["ETag", `"${result.etag}"`],
-        ["Last-Modified", formatHttpDate(result.lastModified)],
-      ]);
+      return respond(context, 304, notModifiedHeaders(result));
     case "object_put":
     case "part_uploaded":
       return respond(context, 200, [
@@ -180,6 +177,18 @@ type ResultOf<Kind extends S3Result["kind"]> = Extract<S3Result, { readonly kind
  */
 function toMailSafe(value: string): string {
   return /^[\t -~]*$/.test(value) ? value : `=?UTF-8?B?${toBase64(toUtf8(value))}?=`;
+}
+
+/** What RFC 9110 §15.4.5 wants of a 304 and the 200 would have said, and when it was written. */
+function notModifiedHeaders({ view, overrides }: ResultOf<"not_modified">): readonly Pair[] {
+  const kept = contentHeaderPairs(view.content, overrides).filter(
+    ([name]) => name === "Cache-Control" || name === "Expires",
+  );
+  return [
+    ["Last-Modified", formatHttpDate(view.lastModified)],
+    ["ETag", `"${view.etag}"`],
+    ...kept,
+  ];
 }
 
 function respondRead(result: ResultOf<"object_read">, context: ResponseContext): S3Response {

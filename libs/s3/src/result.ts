@@ -171,7 +171,11 @@ export type S3Result =
       /** Of what is sent, where the request asked for it: one of other bytes clients would take for a fault. */
       readonly checksum: ObjectChecksum | undefined;
     }
-  | { readonly kind: "not_modified"; readonly etag: string; readonly lastModified: WallTime }
+  | {
+      readonly kind: "not_modified";
+      readonly view: ObjectView;
+      readonly overrides: ResponseOverrides;
+    }
   | { readonly kind: "object_deleted"; readonly isNullVersion: boolean }
   | {
       readonly kind: "objects_deleted";

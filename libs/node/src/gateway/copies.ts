@@ -6,7 +6,6 @@ import {
   type CopyObjectCall,
   type CopySource,
   evaluateRead,
-  evaluateWrite,
   type ObjectAttributes,
   type UploadPartCopyCall,
 } from "@kiseki/s3";
@@ -21,9 +20,9 @@ import {
   toRowAttributes,
   toS3Attributes,
 } from "./convert.ts";
-import { conditionDetails, fail } from "./failure.ts";
+import { conditionDetail, fail } from "./failure.ts";
 import { uploadAlgorithm, uploadOf } from "./multipart.ts";
-import { type CallOutcome, lookUp } from "./objects.ts";
+import { type CallOutcome, lookUp, refuseEarly } from "./objects.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 
 const partSourceSizeMax = 5 * 1024 ** 3;
@@ -34,10 +33,9 @@ function openSource(scope: CallScope, source: CopySource): FoundObject {
   if (found === undefined) {
     throw fail("NoSuchKey", undefined, [["Key", Buffer.from(source.key).toString("utf8")]]);
   }
-  if (evaluateRead(source.conditions, toObjectView(found)) !== "proceed") {
-    const details = conditionDetails(source.conditions).map(
-      ([name, value]) => [name, `x-amz-copy-source-${value}`] as const,
-    );
+  const verdict = evaluateRead(source.conditions, toObjectView(found));
+  if (verdict.kind !== "proceed") {
+    const details = conditionDetail(verdict.condition, "x-amz-copy-source-");
     throw fail("PreconditionFailed", undefined, details);
   }
   return found;
@@ -139,9 +137,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
   const source = { namespace: findBucket(scope, call.source.bucket).id, key: call.source.key };
   using _place = scope.tenant.readers.enter();
   const found = openSource(scope, call.source);
-  const target = lookUp(scope, call.bucket, call.key);
-  const refused = evaluateWrite(call.conditions, target && etagText(target.entry.etag));
-  if (refused) throw fail(refused, undefined, conditionDetails(call.conditions));
+  const told = refuseEarly(scope, call);
   if (found.entry.size > partSourceSizeMax) throw fail("InvalidRequest");
   const wanted = wantedAttributes(call, found);
   const conditions = toConditions(call.conditions);
@@ -150,11 +146,8 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
     const algorithm =
       call.algorithm ?? found.cold.attributes.checksums[0]?.algorithm ?? "crc64nvme";
     const size = found.entry.size;
-    answer = await rewrite(
-      scope,
-      { found, start: 0, end: size },
-      algorithm,
-      (written, md5, checksums) =>
+    answer = await told(() =>
+      rewrite(scope, { found, start: 0, end: size }, algorithm, (written, md5, checksums) =>
         submit(
           scope,
           {
@@ -169,23 +162,21 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
           },
           "object",
         ),
+      ),
     );
   } else {
     const { checksums } = found.cold.attributes;
     const attributes = { ...copiedExtras(found), ...toRowAttributes(wanted, checksums) };
-    answer = await submit(
-      scope,
-      {
-        kind: "copy_object",
-        namespace,
-        key: call.key,
-        source,
-        sourceConditions: { ifMatch: [etagText(found.entry.etag)] },
-        attributes,
-        conditions,
-      },
-      "object",
-    );
+    const operation = {
+      kind: "copy_object",
+      namespace,
+      key: call.key,
+      source,
+      sourceConditions: { ifMatch: [etagText(found.entry.etag)] },
+      attributes,
+      conditions,
+    } as const;
+    answer = await told(() => submit(scope, operation, "object"));
   }
   return {
     result: {

@@ -69,7 +69,7 @@ export function refusalFailure(code: Refused, details: S3Fault["details"] = []):
   return fail(refusalFault[code], undefined, details);
 }
 
-/** Names of conditions as `PreconditionFailed` repeats them, in the order in which they are looked at. */
+/** Names of conditions as `PreconditionFailed` repeats them. */
 const conditionNames = [
   ["ifMatch", "If-Match"],
   ["ifUnmodifiedSince", "If-Unmodified-Since"],
@@ -79,10 +79,18 @@ const conditionNames = [
   ["ifModified", "x-amz-if-match-last-modified-time"],
 ] as const;
 
-/** The element of `PreconditionFailed` that says which condition it was; only one is ever at fault. */
+type ConditionName = (typeof conditionNames)[number][0];
+
+/** The element of `PreconditionFailed` that says which condition it was, when only one can have been at fault. */
 export function conditionDetails(conditions: object | undefined): S3Fault["details"] {
-  const given = conditionNames.find(([field]) => conditions !== undefined && field in conditions);
-  return given === undefined ? [] : [["Condition", given[1]]];
+  const given = conditionNames.filter(([field]) => conditions !== undefined && field in conditions);
+  return given.length === 1 ? [["Condition", given[0]![1]]] : [];
+}
+
+/** As above, where it is known. `prefix`: of the header's name, for copies. */
+export function conditionDetail(condition: ConditionName, prefix = ""): S3Fault["details"] {
+  const name = conditionNames.find(([field]) => field === condition)?.[1];
+  return name === undefined ? [] : [["Condition", `${prefix}${name}`]];
 }
 
 /** The one funnel from whatever was thrown to what the client is told; `undefined`: nobody listens any more. */

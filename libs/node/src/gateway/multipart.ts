@@ -20,7 +20,7 @@ import { readCallDocument } from "./buckets.ts";
 import { etagText, toConditions, toObjectChecksum, toRowAttributes } from "./convert.ts";
 import { fail, GatewayFailure } from "./failure.ts";
 import { parseUploadId, uploadIdText } from "./listings.ts";
-import { type CallOutcome, storeBody } from "./objects.ts";
+import { type CallOutcome, conditionalCommit, storeBody } from "./objects.ts";
 import { type CallScope, findBucket, submit } from "./scope.ts";
 
 const partsPerPage = 1000;
@@ -213,34 +213,32 @@ export async function completeUpload(
 ): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
   const upload = uploadOf(call.uploadId);
+  const told = conditionalCommit(scope, call);
   const named = parseCompleteBody(await readCallDocument(scope, call));
   if (isFault(named)) throw new GatewayFailure(named);
   const { checksum } = combine(scope, call, named as readonly CompletePart[]);
   failpoint("complete-checked");
-  const answer = await submit(
-    scope,
-    {
-      kind: "complete_upload",
-      namespace,
-      key: call.key,
-      upload,
-      parts: (named as readonly CompletePart[]).map(({ partNumber, etag }) => ({
-        part: partNumber,
-        etag,
-      })),
-      checksums: checksum
-        ? [
-            {
-              algorithm: checksum.algorithm,
-              value: checksum.value,
-              isComposite: checksum.type === "COMPOSITE",
-            },
-          ]
-        : [],
-      conditions: toConditions(call.conditions),
-    },
-    "object",
-  );
+  const operation = {
+    kind: "complete_upload",
+    namespace,
+    key: call.key,
+    upload,
+    parts: (named as readonly CompletePart[]).map(({ partNumber, etag }) => ({
+      part: partNumber,
+      etag,
+    })),
+    checksums: checksum
+      ? [
+          {
+            algorithm: checksum.algorithm,
+            value: checksum.value,
+            isComposite: checksum.type === "COMPOSITE",
+          },
+        ]
+      : [],
+    conditions: toConditions(call.conditions),
+  } as const;
+  const answer = await told(() => submit(scope, operation, "object"));
   failpoint("complete-committed");
   const { host } = scope.request.head;
   const path = scope.request.head.target.split("?", 1)[0]!;

@@ -32,7 +32,13 @@ import {
   toObjectView,
   toRowAttributes,
 } from "./convert.ts";
-import { conditionDetails, fail, refusalFailure } from "./failure.ts";
+import {
+  conditionDetail,
+  conditionDetails,
+  fail,
+  GatewayFailure,
+  refusalFailure,
+} from "./failure.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 
 /** A result, and for GET the object's bytes. */
@@ -92,27 +98,30 @@ function describeBody(
 
 export async function putObject(scope: CallScope, call: PutObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
-  refuseEarly(scope, call);
+  refuseOverQuota(scope, call);
+  const told = refuseEarly(scope, call);
   const { size } = call.body;
   const algorithm = call.body.algorithm ?? "crc64nvme";
-  const answer = await storeBody(scope, call.body, algorithm, (body, operationId) => {
-    const etag: Etag = { md5: body.md5, parts: 0 };
-    return submit(
-      scope,
-      {
-        kind: "put_object",
-        namespace,
-        key: call.key,
-        content: body.content,
-        size,
-        etag,
-        attributes: toRowAttributes(call.attributes, body.checksums),
-        conditions: toConditions(call.conditions),
-      },
-      "object",
-      operationId,
-    );
-  });
+  const answer = await told(() =>
+    storeBody(scope, call.body, algorithm, (body, operationId) => {
+      const etag: Etag = { md5: body.md5, parts: 0 };
+      return submit(
+        scope,
+        {
+          kind: "put_object",
+          namespace,
+          key: call.key,
+          content: body.content,
+          size,
+          etag,
+          attributes: toRowAttributes(call.attributes, body.checksums),
+          conditions: toConditions(call.conditions),
+        },
+        "object",
+        operationId,
+      );
+    }),
+  );
   return {
     result: {
       kind: "object_put",
@@ -123,13 +132,38 @@ export async function putObject(scope: CallScope, call: PutObjectCall): Promise<
   };
 }
 
-/** A conditional write that cannot succeed is refused before its body is asked for; the commit decides all the same. */
-function refuseEarly(scope: CallScope, call: PutObjectCall): void {
-  refuseOverQuota(scope, call);
-  if (call.conditions.ifMatch === undefined && call.conditions.ifNoneMatch === undefined) return;
-  const found = lookUp(scope, call.bucket, call.key);
-  const code = evaluateWrite(call.conditions, found && etagText(found.entry.etag));
+type ConditionalCall = Pick<PutObjectCall, "bucket" | "key" | "conditions">;
+type Commit = <T>(commit: () => Promise<T>) => Promise<T>;
+
+/** What a write's conditions come to now; the commit decides, and later. */
+function foresee(scope: CallScope, { bucket, key, conditions }: ConditionalCall) {
+  if (conditions.ifMatch === undefined && conditions.ifNoneMatch === undefined) return undefined;
+  const found = lookUp(scope, bucket, key);
+  return evaluateWrite(conditions, found && etagText(found.entry.etag));
+}
+
+/**
+ * Runs a conditional commit. What it was to replace was there when the call came and is gone when it commits: that
+ * is a conflict with another call (`ConditionalRequestConflict`), and no missing key.
+ */
+export function conditionalCommit(scope: CallScope, call: ConditionalCall): Commit {
+  const wasMet = call.conditions.ifMatch !== undefined && foresee(scope, call) === undefined;
+  return async (commit) => {
+    try {
+      return await commit();
+    } catch (reason) {
+      const isGone = reason instanceof GatewayFailure && reason.fault.code === "NoSuchKey";
+      if (!wasMet || !isGone) throw reason;
+      throw fail("ConditionalRequestConflict", undefined, conditionDetails(call.conditions));
+    }
+  };
+}
+
+/** A conditional write that cannot succeed is refused before its body is asked for. */
+export function refuseEarly(scope: CallScope, call: ConditionalCall): Commit {
+  const code = foresee(scope, call);
   if (code) throw fail(code, undefined, conditionDetails(call.conditions));
+  return conditionalCommit(scope, call);
 }
 
 /** Nothing is written for what no quota has room for, even if all of the current object went. */
@@ -163,11 +197,11 @@ export async function readObject(scope: CallScope, call: ReadObjectCall): Promis
   if (found === undefined) throw fail("NoSuchKey");
   const view = toObjectView(found);
   const verdict = evaluateRead(call.conditions, view);
-  if (verdict === "precondition_failed") {
-    throw fail("PreconditionFailed", undefined, conditionDetails(call.conditions));
+  if (verdict.kind === "precondition_failed") {
+    throw fail("PreconditionFailed", undefined, conditionDetail(verdict.condition));
   }
-  if (verdict === "not_modified") {
-    return { result: { kind: "not_modified", etag: view.etag, lastModified: view.lastModified } };
+  if (verdict.kind === "not_modified") {
+    return { result: { kind: "not_modified", view, overrides: call.overrides } };
   }
   const selection = select(scope, found, call);
   const result: S3Result = {
