@@ -59,6 +59,7 @@ export class Tools {
       AWS_ACCESS_KEY_ID: accessKey,
       AWS_SECRET_ACCESS_KEY: secretKey,
       AWS_DEFAULT_REGION: "kiseki",
+      AWS_REGION: "kiseki",
       AWS_ENDPOINT_URL: `http://${host}`,
       RCLONE_CONFIG_KISEKI_TYPE: "s3",
       RCLONE_CONFIG_KISEKI_PROVIDER: "Other",

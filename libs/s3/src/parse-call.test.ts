@@ -326,6 +326,13 @@ test("parseCall() takes x-amz-* of a presigned query for headers, a sent header 
   });
 });
 
+test("parseCall() passes over checksums of a presigned query, as S3 does", () => {
+  const query = "x-amz-checksum-crc32=AAAAAA%3D%3D&x-amz-sdk-checksum-algorithm=CRC32";
+  expect(parse(`PUT /abc/k?${query}`, length)).toMatchObject({
+    body: { checksum: undefined, algorithm: undefined },
+  });
+});
+
 test("parseCall() reads size, digests and trailer of a put", () => {
   const streamed = {
     "content-length": "100",

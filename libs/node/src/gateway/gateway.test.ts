@@ -165,17 +165,15 @@ test("deletes hold to ETag, size and time, and take what is not there for done",
   expect((await remove(met)).status).toBe(204);
 });
 
-test("presigned URLs put and get, with a checksum in the query, until they expire", async () => {
+test("presigned URLs put and get, whatever checksum is in the query, until they expire", async () => {
   const send = (target: string, method: string, body?: string) =>
     bed.send(method, target, { host: bed.host }, body);
-  const checksum = createHash("sha256").update("hello").digest("base64");
   const signed = bed.presign(bed.main, "PUT", "/bucket/pre%2Bsigned%2Bkey", {
-    "x-amz-checksum-sha256": checksum,
+    "x-amz-checksum-crc32": "AAAAAA==", // of nothing: what the SDK for JavaScript signs
+    "x-amz-sdk-checksum-algorithm": "CRC32",
   });
   const put = signed.replace("pre%2Bsigned%2Bkey", "pre%2Bsigned+key");
-  expect((await send(put, "PUT", "jello")).text).toContain("<Code>BadDigest</Code>");
-  const stored = await send(put, "PUT", "hello");
-  expect(stored).toMatchObject({ status: 200, headers: { "x-amz-checksum-sha256": checksum } });
+  expect(await send(put, "PUT", "hello")).toMatchObject({ status: 200 });
   const got = await send(bed.presign(bed.main, "GET", "/bucket/pre%2Bsigned%2Bkey"), "GET");
   expect(got.text).toBe("hello"); // `+` of a path is a plus
   const named = await send(
