@@ -4,7 +4,7 @@ import { rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { NodeProcess } from "../support/node-process.ts";
 import { sizes } from "../support/odd-keys.ts";
-import { S3Client } from "../support/s3-client.ts";
+import { content, digest, S3Client } from "../support/s3-client.ts";
 import { Tools } from "../support/tools.ts";
 
 let node: NodeProcess;
@@ -59,4 +59,37 @@ test("rclone sync of every size and of odd names, then with a file less", async 
   );
   await tools.rclone("purge", "kiseki:rclone-odd");
   expect(await tools.rclone("lsd", "kiseki:")).not.toContain("rclone-odd");
+}, 20_000);
+
+test("rclone bisync carries what either side made, changed and removed to the other", async () => {
+  const files = new Map([
+    ["both", 4097],
+    ["to change here", 100],
+    ["to change there", 100],
+    ["to go here", 70_000],
+    ["to go there/ünï+%", 1],
+  ]);
+  const tree = await tools.makeTree("bisync", files);
+  await client.createBucket("rclone-bisync");
+  const bisync = (...words: string[]): Promise<string> =>
+    tools.rclone("bisync", tree, "kiseki:rclone-bisync/side", ...words);
+  await bisync("--resync");
+  expect((await client.list("rclone-bisync")).size).toBe(files.size);
+  await Bun.sleep(1100); // changes are told by a whole second
+  await Bun.write(join(tree, "to change here"), content("changed here", 200));
+  await Bun.write(join(tree, "new here/é"), content("new here", 1_500_000));
+  await rm(join(tree, "to go here"));
+  await client.put("rclone-bisync", "side/to change there", content("changed there", 300));
+  await client.put("rclone-bisync", "side/new there", content("new there", 0));
+  await client.delete("rclone-bisync", "side/to go there/ünï+%");
+  await bisync();
+  const said = await tools.rclone("check", "--download", tree, "kiseki:rclone-bisync/side");
+  expect(said).toContain("0 differences found");
+  expect([...(await client.list("rclone-bisync")).keys()].toSorted()).toEqual(
+    ["both", "new here/é", "new there", "to change here", "to change there"]
+      .map((name) => Buffer.from(`side/${name}`).toString("latin1"))
+      .toSorted(),
+  );
+  const changed = await Bun.file(join(tree, "to change there")).bytes();
+  expect(digest(changed)).toBe(digest(content("changed there", 300)));
 }, 20_000);

@@ -7,14 +7,16 @@ import type { Subprocess } from "bun";
 import { type NodeProcess, plainEnvironment } from "./node-process.ts";
 import { content } from "./s3-client.ts";
 
-/** Where `scripts/setup --tests` puts aws-cli and boto3. */
-function pythonProgram(name: string): string {
+/** A file below the folder where `scripts/setup` puts what the tests need. */
+export function cached(path: string, flag = "--tests"): string {
   const xdg = process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache");
   const cache = process.env["KISEKI_CACHE_DIR"] ?? join(xdg, "kiseki");
-  const path = join(cache, "python-clients-1/bin", name);
-  if (!existsSync(path)) throw new Error(`No ${name} of the tests: run scripts/setup --tests`);
-  return path;
+  const whole = join(cache, path);
+  if (!existsSync(whole)) throw new Error(`No ${path} of the tests: run scripts/setup ${flag}`);
+  return whole;
 }
+
+const pythonProgram = (name: string): string => cached(`python-clients-1/bin/${name}`);
 
 /** Path of aws-cli. */
 export const awsProgram = (): string => pythonProgram("aws");
@@ -90,6 +92,12 @@ export class Tools {
   boto3(program: string): Promise<string> {
     const opening = `import boto3, hashlib, io, json, os, urllib.request\ns3 = boto3.client("s3")\n`;
     return this.run([pythonProgram("python"), "-c", opening + program]);
+  }
+  /** Runs a Python program with pandas, pyarrow, s3fs and DuckDB; the last line that it prints. */
+  async data(program: string): Promise<string> {
+    const opening = "import json, os, urllib.request\n";
+    const said = await this.run([cached("data-clients-1/bin/python"), "-c", opening + program]);
+    return said.trimEnd().split("\n").at(-1)!;
   }
 
   /** @throws {Error} with the output unless the exit status is 0. */
