@@ -1,7 +1,15 @@
 /** Fuzz targets: HTTP requests and their targets. Bytes mean the same however they are cut, whatever they are. */
 import { type Prng, toUtf8 } from "@kiseki/base";
 import { type FuzzTarget, must, mutateBytes, mutateText, pick } from "@kiseki/base/contract";
-import { httpLimitsDefault, parseQuery, RequestDecoder, splitTarget } from "./index.ts";
+import {
+  FormDecoder,
+  formBoundary,
+  httpLimitsDefault,
+  parseQuery,
+  RequestDecoder,
+  splitTarget,
+} from "./index.ts";
+import { formLimitsDefault } from "./limits.ts";
 import { percentDecodeBytes, percentEncodeBytes } from "./target.ts";
 
 const limits = { ...httpLimitsDefault, headSizeMax: 400, targetSizeMax: 60, headerCountMax: 8 };
@@ -110,4 +118,47 @@ const targets: FuzzTarget = {
   },
 };
 
-export const httpTargets: readonly FuzzTarget[] = [requests, noise, targets];
+const formLimits = { ...formLimitsDefault, fieldSizeMax: 60, headSizeMax: 500, restSizeMax: 40 };
+
+/** Events of a form, data joined, as text. */
+function formMeaning(pieces: Iterable<Uint8Array>, prng?: Prng): string {
+  const decoder = new FormDecoder("b0", formLimits);
+  let meaning = "";
+  let wasData = false;
+  for (const piece of pieces) {
+    decoder.feed(piece);
+    for (;;) {
+      const event = decoder.next(prng === undefined ? undefined : 1 + prng.below(7));
+      if (event.kind === "need_more") break;
+      const isData = event.kind === "data";
+      if (isData && !wasData) meaning += "\ndata ";
+      meaning += isData ? String.fromCharCode(...event.bytes) : `\n${JSON.stringify(event)}`;
+      wasData = isData;
+      if (event.kind === "fault") return meaning;
+    }
+  }
+  return `${meaning}\n${decoder.isWhole ? "accepted" : "cut"}`;
+}
+const form = toUtf8(
+  '--b0\r\nContent-Disposition: form-data; name="key"\r\n\r\nk\r\n--b0\r\nContent-Disposition: form-data; name="file"; filename="a"\r\n\r\nabc\r\n--b0--\r\n',
+);
+const formPieces = ["\r\n--b0", "\r\n", "\r", "--", '"', "\\", "; name=", "\r\n\r\n"].map((text) =>
+  toUtf8(text),
+);
+
+const forms: FuzzTarget = {
+  name: "http-form",
+  run(prng, note) {
+    const source = mutateBytes(prng, form, formPieces);
+    note(source);
+    const whole = formMeaning([source]);
+    must(formMeaning(cut(source, prng, 1), prng) === whole, "byte by byte it means the same");
+    must(formMeaning(cut(source, prng, 60), prng) === whole, "in pieces it means the same");
+    const type = mutateText(prng, "multipart/form-data; boundary=b0", [";", '"', "=", "boundary="]);
+    const boundary = formBoundary(type)?.boundary;
+    must(boundary === undefined || boundary.length <= 70, "a boundary is bounded");
+    return whole.endsWith("accepted") ? "accepted" : lastWord(whole);
+  },
+};
+
+export const httpTargets: readonly FuzzTarget[] = [requests, noise, targets, forms];

@@ -30,3 +30,22 @@ export const httpLimitsDefault: HttpLimits = {
 };
 assert(httpLimitsDefault.targetSizeMax < httpLimitsDefault.headSizeMax, "a target fits a head");
 assert(Number.isSafeInteger(httpLimitsDefault.bodySizeMax), "a body size is a safe integer");
+
+/** Bounds of one form; the file itself is the caller's to bound. */
+export interface FormLimits {
+  /** Names and values of the fields together; AWS's limit. */
+  readonly fieldSizeMax: number;
+  readonly fieldCountMax: number;
+  /** Everything before the file's first byte, heads and delimiters with it. */
+  readonly headSizeMax: number;
+  /** What may follow the file. */
+  readonly restSizeMax: number;
+}
+
+export const formLimitsDefault: FormLimits = {
+  fieldSizeMax: 20 * KiB,
+  fieldCountMax: 100,
+  headSizeMax: 64 * KiB,
+  restSizeMax: 64 * KiB,
+};
+assert(formLimitsDefault.fieldSizeMax < formLimitsDefault.headSizeMax, "the fields fit the head");
