@@ -73,6 +73,46 @@ print(json.dumps({
   });
 }, 20_000);
 
+test("boto3 generate_presigned_post lets a browser upload what was signed, and nothing else", async () => {
+  const said = await tools.boto3(`
+import http.client, urllib.parse, uuid
+def form(post, content, name="photo.jpg", **more):
+    mark = uuid.uuid4().hex
+    parts = [f'--{mark}\\r\\nContent-Disposition: form-data; name="{k}"\\r\\n\\r\\n{v}\\r\\n'.encode() for k, v in {**post["fields"], **more}.items()]
+    parts.append(f'--{mark}\\r\\nContent-Disposition: form-data; name="file"; filename="{name}"\\r\\nContent-Type: image/jpeg\\r\\n\\r\\n'.encode() + content + b'\\r\\n')
+    body = b"".join(parts) + f'--{mark}--\\r\\n'.encode()
+    url = urllib.parse.urlsplit(post["url"])
+    connection = http.client.HTTPConnection(url.netloc)
+    connection.request("POST", url.path, body, {"Content-Type": f"multipart/form-data; boundary={mark}"})
+    answer = connection.getresponse()
+    text = answer.read().decode()
+    return [answer.status, text.split("<Code>")[1].split("<")[0] if "<Code>" in text else ""]
+content = os.urandom(6_000_000)
+fields = {"Content-Type": "image/jpeg", "success_action_status": "201"}
+conditions = [{"Content-Type": "image/jpeg"}, {"success_action_status": "201"}, ["content-length-range", 1, 7_000_000]]
+post = s3.generate_presigned_post("boto", "forms/\${filename}", Fields=fields, Conditions=conditions)
+done = form(post, content)
+got = s3.get_object(Bucket="boto", Key="forms/photo.jpg")
+print(json.dumps({
+  "done": done, "same": got["Body"].read() == content, "type": got["ContentType"],
+  "extra": form(post, b"x", "no", **{"x-amz-meta-a": "b"}),
+  "empty": form(post, b"", "no"),
+  "large": form(post, bytes(7_000_001), "no"),
+  "elsewhere": form(post, b"x", "no", key="elsewhere"),
+  "stored": [entry["Key"] for entry in s3.list_objects_v2(Bucket="boto", Prefix="forms/").get("Contents", [])],
+}))`);
+  expect(JSON.parse(said)).toEqual({
+    done: [201, ""],
+    same: true,
+    type: "image/jpeg",
+    extra: [403, "AccessDenied"],
+    empty: [400, "EntityTooSmall"],
+    large: [400, "EntityTooLarge"],
+    elsewhere: [403, "AccessDenied"],
+    stored: ["forms/photo.jpg"],
+  });
+}, 20_000);
+
 test("boto3 puts, lists, gets and deletes odd keys, listed by pages and by directory", async () => {
   const keys = oddKeys.filter((key) => !/[\u0000-\u0008\u000b-\u001f\u007f]/.test(key));
   await tools.makeTree("odd", new Map());

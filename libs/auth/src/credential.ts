@@ -2,6 +2,16 @@ import { headerValue, headerValues, type QueryPair, type RequestHead } from "@ki
 import { type AuthFault, authFault } from "./fault.ts";
 import { parseDateHeader, parseSignedDate, type SignedDate } from "./request-date.ts";
 
+/** The services that a scope may name here. */
+export type Service = "s3" | "sts";
+
+/** What a scope must say. */
+export interface ScopeWanted {
+  /** `undefined`: any. */
+  readonly region: string | undefined;
+  readonly service: Service;
+}
+
 /** A signature as it arrived, well-formed but not yet checked. */
 export interface SignatureClaim {
   readonly kind: "claim";
@@ -11,6 +21,7 @@ export interface SignatureClaim {
   readonly scope: string;
   readonly day: string;
   readonly region: string;
+  readonly service: Service;
   readonly date: SignedDate;
   /** Lower case, in the order signed. */
   readonly signedHeaders: readonly string[];
@@ -37,7 +48,7 @@ const isSigV4Query = (pairs: readonly QueryPair[]): boolean =>
 export function readClaim(
   head: RequestHead,
   pairs: readonly QueryPair[],
-  region: string | undefined,
+  wanted: ScopeWanted,
 ): SignatureClaim | AuthFault | undefined {
   const authorizations = headerValues(head.headers, "authorization");
   const isQuery = isSigV4Query(pairs);
@@ -48,16 +59,16 @@ export function readClaim(
       { ArgumentName: "Authorization" },
     );
   }
-  if (isQuery) return readQueryClaim(pairs, region);
+  if (isQuery) return readQueryClaim(pairs, wanted);
   const authorization = authorizations[0];
-  if (authorization !== undefined) return readHeaderClaim(head, authorization, region);
+  if (authorization !== undefined) return readHeaderClaim(head, authorization, wanted);
   // boto3 presigns by version 2 in regions that once knew it, us-east-1 among them, unless it is told not to.
   const hint =
     ' In boto3: Config(signature_version="s3v4"); for aws-cli: aws configure set default.s3.signature_version s3v4.';
   return isSigV2Query(pairs) ? versionFault(hint) : undefined;
 }
 
-function versionFault(hint = ""): AuthFault {
+export function versionFault(hint = ""): AuthFault {
   return authFault(
     "InvalidRequest",
     `The authorization mechanism you have provided is not supported. Please use ${algorithm}.${hint}`,
@@ -67,7 +78,7 @@ function versionFault(hint = ""): AuthFault {
 function readHeaderClaim(
   head: RequestHead,
   authorization: string,
-  region: string | undefined,
+  wanted: ScopeWanted,
 ): SignatureClaim | AuthFault {
   const mark = authorization.indexOf(" ");
   const scheme = mark < 0 ? authorization : authorization.slice(0, mark);
@@ -83,7 +94,7 @@ function readHeaderClaim(
       "a comma-separated list of Credential, SignedHeaders and Signature is expected",
     );
   }
-  const claimant = findClaimant(fields, region);
+  const claimant = findClaimant(fields, wanted);
   if (claimant.kind === "fault") return claimant;
   const { credential, signedHeaders } = claimant;
   if (!signaturePattern.test(fields.signature))
@@ -106,6 +117,7 @@ function readHeaderClaim(
     scope: credential.scope,
     day: credential.day,
     region: credential.region,
+    service: credential.service,
     date,
     signedHeaders,
     signature: fields.signature,
@@ -145,11 +157,11 @@ const claimants = new Map<string, Claimant>();
 const claimantCountMax = 256;
 const claimantSizeMax = 512;
 
-function findClaimant(fields: HeaderFields, region: string | undefined): Claimant | AuthFault {
-  const name = `${region ?? ""}\n${fields.credential}\n${fields.signedHeaders}`;
+function findClaimant(fields: HeaderFields, wanted: ScopeWanted): Claimant | AuthFault {
+  const name = `${wanted.region ?? ""}\n${wanted.service}\n${fields.credential}\n${fields.signedHeaders}`;
   const known = claimants.get(name);
   if (known !== undefined) return known;
-  const credential = readCredential(fields.credential, region, headerFault);
+  const credential = readCredential(fields.credential, wanted, headerFault);
   if (credential.kind === "fault") return credential;
   const signedHeaders = fields.signedHeaders.split(";", signedHeadersMax + 1);
   const claimant: Claimant = { kind: "claimant", credential, signedHeaders };
@@ -188,17 +200,18 @@ function readFields(text: string): HeaderFields | undefined {
   return { credential, signedHeaders, signature };
 }
 
-interface Credential {
+export interface Credential {
   readonly kind: "credential";
   readonly accessKeyId: string;
   readonly scope: string;
   readonly day: string;
   readonly region: string;
+  readonly service: Service;
 }
 
-function readCredential(
+export function readCredential(
   text: string,
-  regionWanted: string | undefined,
+  wanted: ScopeWanted,
   fault: (why: string) => AuthFault,
 ): Credential | AuthFault {
   const parts = text.split("/");
@@ -211,20 +224,21 @@ function readCredential(
   const accessKeyId = parts.slice(0, -4).join("/"); // an id may hold a slash
   if (accessKeyId === "") return fault("the access key id is empty");
   if (!/^\d{8}$/.test(day)) return fault("the credential's date is not YYYYMMDD");
-  if (service !== "s3") {
-    return fault(`incorrect service "${service}". This endpoint belongs to "s3"`);
+  if (service !== wanted.service) {
+    return fault(`incorrect service "${service}". This endpoint belongs to "${wanted.service}"`);
   }
   if (terminator !== "aws4_request") return fault(`incorrect terminal "${terminator}"`);
-  if (regionWanted !== undefined && region !== regionWanted) {
-    const wrong = fault(`the region '${region}' is wrong; expecting '${regionWanted}'`);
-    return { ...wrong, details: { Region: regionWanted } };
+  if (wanted.region !== undefined && region !== wanted.region) {
+    const wrong = fault(`the region '${region}' is wrong; expecting '${wanted.region}'`);
+    return { ...wrong, details: { Region: wanted.region } };
   }
-  return { kind: "credential", accessKeyId, scope: parts.slice(-4).join("/"), day, region };
+  const scope = parts.slice(-4).join("/");
+  return { kind: "credential", accessKeyId, scope, day, region, service: wanted.service };
 }
 
 function readQueryClaim(
   pairs: readonly QueryPair[],
-  region: string | undefined,
+  wanted: ScopeWanted,
 ): SignatureClaim | AuthFault {
   const found = new Map<string, string>();
   for (const { name, value } of pairs) {
@@ -246,7 +260,7 @@ function readQueryClaim(
   if (algorithmGiven !== algorithm) {
     return queryFault(`X-Amz-Algorithm only supports "${algorithm}"`);
   }
-  const credential = readCredential(credentialText, region, (why) =>
+  const credential = readCredential(credentialText, wanted, (why) =>
     queryFault(`Error parsing the X-Amz-Credential parameter; ${why}.`),
   );
   if (credential.kind === "fault") return credential;

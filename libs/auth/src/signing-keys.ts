@@ -4,6 +4,13 @@ import type { Crypto } from "@kiseki/ports";
 /** Four HMACs each: worth keeping, and few are in use in one day. */
 const keyCountMax = 1024;
 
+/** What a signing key is good for. */
+export interface KeyScope {
+  readonly day: string;
+  readonly region: string;
+  readonly service: string;
+}
+
 interface CachedKey {
   readonly secret: string;
   readonly key: Uint8Array;
@@ -19,8 +26,8 @@ export class SigningKeys {
   }
 
   /** Borrowed until the next call. */
-  find(accessKeyId: string, secret: string, day: string, region: string): Uint8Array {
-    const name = `${day}/${region}/${accessKeyId}`;
+  find(accessKeyId: string, secret: string, { day, region, service }: KeyScope): Uint8Array {
+    const name = `${day}/${region}/${service}/${accessKeyId}`;
     const cached = this.#cached.get(name);
     if (cached !== undefined) {
       this.#cached.delete(name);
@@ -31,14 +38,14 @@ export class SigningKeys {
       this.#crypto.wipe(cached.key);
     }
     if (this.#cached.size >= keyCountMax) this.#dropOldest();
-    const key = this.derive(secret, day, region);
+    const key = this.derive(secret, { day, region, service });
     this.#cached.set(name, { secret, key });
     return key;
   }
 
   /** A key of its own, kept nowhere. */
-  derive(secret: string, day: string, region: string): Uint8Array {
-    const steps = [day, region, "s3", "aws4_request"];
+  derive(secret: string, { day, region, service }: KeyScope): Uint8Array {
+    const steps = [day, region, service, "aws4_request"];
     let key = toUtf8(`AWS4${secret}`);
     for (const step of steps) {
       const next = this.#crypto.hmacSha256(key, toUtf8(step));

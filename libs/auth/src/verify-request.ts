@@ -1,4 +1,4 @@
-import { fromHex, toHex, type WallTime } from "@kiseki/base";
+import { fromHex, toHex, toUtf8, type WallTime } from "@kiseki/base";
 import {
   headerValues,
   type HttpHeader,
@@ -14,11 +14,12 @@ import {
   canonicalPath,
   canonicalQuery,
 } from "./canonical-request.ts";
-import { algorithm, readClaim, type SignatureClaim } from "./credential.ts";
+import { algorithm, readClaim, type Service, type SignatureClaim } from "./credential.ts";
 import { type AuthFault, authFault } from "./fault.ts";
+import { type FormClaim, readFormClaim } from "./form-claim.ts";
 import { type PayloadMode, readPayloadMode, unsignedPayload } from "./payload-mode.ts";
 import { signedDateText } from "./request-date.ts";
-import { SigningKeys } from "./signing-keys.ts";
+import { type KeyScope, SigningKeys } from "./signing-keys.ts";
 
 /** What the look-up of access keys must know; callers add whose key it is. */
 export interface AccessKey {
@@ -26,12 +27,18 @@ export interface AccessKey {
   readonly secret: string;
 }
 
+/** Why a session token is not taken. */
+export type TokenRefusal = "ExpiredToken" | "InvalidToken";
+
 export interface SignatureOptions<Key extends AccessKey> {
   /**
    * The key of that id, or `undefined`. `sessionToken` is what `x-amz-security-token` held; the
-   * look-up refuses (`undefined`) temporary keys without theirs and permanent keys with one.
+   * look-up refuses temporary keys without theirs (`undefined`) and permanent keys with one.
    */
-  readonly lookup: (accessKeyId: string, sessionToken: string | undefined) => Key | undefined;
+  readonly lookup: (
+    accessKeyId: string,
+    sessionToken: string | undefined,
+  ) => Key | TokenRefusal | undefined;
   /** The only region taken in a scope; `undefined`: any. */
   readonly region: string | undefined;
 }
@@ -50,8 +57,28 @@ export type AuthOutcome<Key extends AccessKey> =
   | { readonly kind: "anonymous" }
   | AuthFault;
 
+/** A form's fields name a key, or carry no signature at all. */
+export type FormOutcome<Key extends AccessKey> =
+  | {
+      readonly kind: "signed";
+      readonly accessKeyId: string;
+      readonly key: Key;
+      /** The field as it was signed: base64. */
+      readonly policy: string;
+      readonly region: string;
+    }
+  | { readonly kind: "anonymous" }
+  | AuthFault;
+
+export interface VerifyOptions {
+  readonly service: Service;
+  readonly document?: Uint8Array;
+}
+
 /** Clocks may differ by this, as at AWS. */
 const skewMax = 15 * 60 * 1000;
+/** What a key is looked up by, and what it signs for. */
+type KeyClaim = Pick<SignatureClaim | FormClaim, "accessKeyId" | "sessionToken"> & KeyScope;
 /** Stands in for the secret of a key that does not exist, so that both take the same way. */
 const secretOfNobody = "0000000000000000000000000000000000000000";
 const signatureOfNobody = "0".repeat(64);
@@ -68,42 +95,40 @@ export class SignatureVerifier<Key extends AccessKey> {
     this.#keys = new SigningKeys(crypto);
   }
 
-  /** `now` is the wall clock's. Changes nothing but the cache. */
-  verify(head: RequestHead, now: WallTime): AuthOutcome<Key> {
+  /**
+   * `now` is the wall clock's. Changes nothing but the cache. `document`: the body of a service that signs its hash
+   * without saying it in a header.
+   */
+  verify(
+    head: RequestHead,
+    now: WallTime,
+    { service, document }: VerifyOptions = { service: "s3" },
+  ): AuthOutcome<Key> {
     const { path, query } = splitTarget(head.target);
     const pairs = query === "" ? [] : parseQuery(query);
     const uri = canonicalPath(path);
     if (pairs === undefined || uri === undefined) {
       return authFault("InvalidURI", "Couldn't parse the specified URI.");
     }
-    const claim = readClaim(head, pairs, this.#options.region);
+    const claim = readClaim(head, pairs, { region: this.#options.region, service });
     if (claim === undefined) return { kind: "anonymous" };
     if (claim.kind === "fault") return claim;
     const refusal = timeFault(claim, now) ?? coverageFault(claim, head.headers);
     if (refusal !== undefined) return refusal;
-    const payloadText = payloadTextOf(claim, head.headers, pairs);
+    const payloadText =
+      document === undefined
+        ? payloadTextOf(claim, head.headers, pairs)
+        : toHex(this.#crypto.sha256(document));
     if (typeof payloadText !== "string") return payloadText;
 
-    const key = this.#options.lookup(claim.accessKeyId, claim.sessionToken);
-    const { day, region } = claim;
-    const signingKey =
-      key === undefined
-        ? this.#keys.derive(secretOfNobody, day, region)
-        : this.#keys.find(claim.accessKeyId, key.secret, day, region);
+    const found = this.#findKey(claim);
+    const { signingKey } = found;
     const canonical = `${head.method}\n${uri}\n${canonicalQuery(pairs, claim.form)}\n${canonicalHeaders(head.headers, claim.signedHeaders)}\n${claim.signedHeaders.join(";")}\n${payloadText}`;
     const digest = toHex(this.#crypto.sha256(binaryBytes(canonical)));
     const stringToSign = `${algorithm}\n${claim.date.text}\n${claim.scope}\n${digest}`;
     const expected = this.#crypto.hmacSha256(signingKey, binaryBytes(stringToSign));
-    const isGiven = /^[0-9a-f]{64}$/.test(claim.signature);
-    const given = fromHex(isGiven ? claim.signature : signatureOfNobody);
-    const isEqual = this.#crypto.equal(expected, given) && isGiven;
-    if (key === undefined) {
-      return authFault(
-        "InvalidAccessKeyId",
-        "The AWS Access Key Id you provided does not exist in our records.",
-        { AWSAccessKeyId: claim.accessKeyId },
-      );
-    }
+    const isEqual = this.#isEqual(expected, claim.signature);
+    if (found.kind === "refused") return found.fault;
     if (!isEqual) return mismatchFault(claim, stringToSign, canonical);
     const payload = readPayloadMode(head, payloadText, () => ({
       key: signingKey.slice(),
@@ -112,9 +137,57 @@ export class SignatureVerifier<Key extends AccessKey> {
       seedSignature: claim.signature,
     }));
     if (payload.kind === "fault") return payload;
-    const { accessKeyId, form } = claim;
-    return { kind: "signed", accessKeyId, key, payload, form, region };
+    const { accessKeyId, form, region } = claim;
+    return { kind: "signed", accessKeyId, key: found.key, payload, form, region };
   }
+
+  /** Checks the signature of a browser's form; `fields` by lower-case name. Its policy is still to be checked. */
+  verifyForm(fields: ReadonlyMap<string, string>): FormOutcome<Key> {
+    const claim = readFormClaim(fields, this.#options.region);
+    if (claim === undefined) return { kind: "anonymous" };
+    if (claim.kind === "fault") return claim;
+    const found = this.#findKey(claim);
+    const expected = this.#crypto.hmacSha256(found.signingKey, toUtf8(claim.policy));
+    const isEqual = this.#isEqual(expected, claim.signature);
+    if (found.kind === "refused") return found.fault;
+    if (!isEqual) return mismatchFault(claim, claim.policy);
+    const { accessKeyId, policy, region } = claim;
+    return { kind: "signed", accessKeyId, key: found.key, policy, region };
+  }
+
+  /** The key of a claim and what it signs with; a key that is not there costs the same, and `fault` says why. */
+  #findKey(claim: KeyClaim): FoundKey<Key> {
+    const found = this.#options.lookup(claim.accessKeyId, claim.sessionToken);
+    if (typeof found === "object") {
+      const signingKey = this.#keys.find(claim.accessKeyId, found.secret, claim);
+      return { kind: "found", key: found, signingKey };
+    }
+    const signingKey = this.#keys.derive(secretOfNobody, claim);
+    return { kind: "refused", signingKey, fault: keyFault(claim.accessKeyId, found) };
+  }
+
+  /** In constant time for what can be a signature. */
+  #isEqual(expected: Uint8Array, signature: string): boolean {
+    const isGiven = /^[0-9a-f]{64}$/.test(signature);
+    const given = fromHex(isGiven ? signature : signatureOfNobody);
+    return this.#crypto.equal(expected, given) && isGiven;
+  }
+}
+
+type FoundKey<Key> =
+  | { readonly kind: "found"; readonly key: Key; readonly signingKey: Uint8Array }
+  | { readonly kind: "refused"; readonly signingKey: Uint8Array; readonly fault: AuthFault };
+
+function keyFault(accessKeyId: string, why: TokenRefusal | undefined): AuthFault {
+  if (why === "ExpiredToken") return authFault(why, "The provided token has expired.");
+  if (why === "InvalidToken") {
+    return authFault(why, "The provided token is malformed or otherwise not valid.");
+  }
+  return authFault(
+    "InvalidAccessKeyId",
+    "The AWS Access Key Id you provided does not exist in our records.",
+    { AWSAccessKeyId: accessKeyId },
+  );
 }
 
 /** Too early, too late, or neither. */
@@ -189,7 +262,11 @@ function payloadTextOf(
   );
 }
 
-function mismatchFault(claim: SignatureClaim, stringToSign: string, canonical: string): AuthFault {
+function mismatchFault(
+  claim: Pick<SignatureClaim, "accessKeyId" | "signature">,
+  stringToSign: string,
+  canonical?: string,
+): AuthFault {
   return authFault(
     "SignatureDoesNotMatch",
     "The request signature we calculated does not match the signature you provided. Check your key and signing method.",
@@ -197,7 +274,7 @@ function mismatchFault(claim: SignatureClaim, stringToSign: string, canonical: s
       AWSAccessKeyId: claim.accessKeyId,
       StringToSign: stringToSign,
       SignatureProvided: claim.signature,
-      CanonicalRequest: canonical,
+      ...(canonical === undefined ? {} : { CanonicalRequest: canonical }),
     },
   );
 }

@@ -16,8 +16,8 @@ export type FormEvent =
   | { readonly kind: "need_more" }
   /** Comes before the file. `name` in lower case, seen once. */
   | { readonly kind: "field"; readonly name: string; readonly value: string }
-  /** The file's bytes follow. `filename` as sent. */
-  | { readonly kind: "file"; readonly filename: string; readonly contentType: string | undefined }
+  /** The file's bytes follow. `filename` as sent, empty if it was not. */
+  | { readonly kind: "file"; readonly filename: string }
   /** A view of what was fed, or of bytes that look like a delimiter and are none. */
   | { readonly kind: "data"; readonly bytes: Uint8Array }
   | { readonly kind: "file_end" }
@@ -81,6 +81,11 @@ export class FormDecoder {
     return this.#state === "rest";
   }
 
+  /** Bytes of the array fed last that are still to come out. */
+  get unread(): number {
+    return this.#source.byteLength - this.#offset;
+  }
+
   feed(source: Uint8Array): void {
     assert(this.#offset === this.#source.byteLength, "the array fed before is used up");
     this.#source = source;
@@ -140,7 +145,7 @@ export class FormDecoder {
     }
     if (this.#part === undefined) return this.#collect();
     const { head, start } = this.#part;
-    if (head.name === "file") return this.#openFile(head, start);
+    if (head.name === "file") return this.#openFile(head.filename, start);
     const end = this.#search(this.#delimiter);
     return end < 0 ? this.#collect() : this.#takeField(head.name, start, end);
   }
@@ -199,12 +204,12 @@ export class FormDecoder {
     return { kind: "field", name, value };
   }
 
-  #openFile({ filename, contentType }: PartHead, bodyStart: number): FormEvent {
+  #openFile(filename: string | undefined, bodyStart: number): FormEvent {
     // What was collected beyond the head is still at the end of what was fed.
     this.#offset -= this.#headSize - bodyStart;
     assert(this.#offset >= 0, "the file's content came with the array that ended its head");
     this.#state = "data";
-    return { kind: "file", filename: filename ?? "", contentType };
+    return { kind: "file", filename: filename ?? "" };
   }
 
   #collect(): FormEvent | undefined {

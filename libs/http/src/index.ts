@@ -13,7 +13,7 @@
 export type { HttpFaultCode } from "./fault.ts";
 export { httpFaultStatus } from "./fault.ts";
 export type { BodyFraming, HttpHeader, RequestHead } from "./head.ts";
-export type { FormEvent, FormFaultCode } from "./form-decoder.ts";
+export type { FormFaultCode } from "./form-decoder.ts";
 export { FormDecoder } from "./form-decoder.ts";
 export { headerValue, headerValues } from "./head.ts";
 export type { HttpLimits } from "./limits.ts";

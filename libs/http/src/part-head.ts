@@ -6,7 +6,6 @@ export interface PartHead {
   readonly name: string;
   /** As sent, path and all. */
   readonly filename: string | undefined;
-  readonly contentType: string | undefined;
 }
 
 const lineCountMax = 8;
@@ -46,11 +45,10 @@ export function readPartHead(text: string): PartHead | undefined {
   // base64 and quoted-printable are gone from forms (RFC 7578 §4.7); read as they stand they would be other bytes.
   if (!/^(|binary|8bit|7bit)$/i.test(values.get("content-transfer-encoding") ?? ""))
     return undefined;
-  const disposition = readDisposition(values.get("content-disposition") ?? "");
-  return disposition && { ...disposition, contentType: values.get("content-type") };
+  return readDisposition(values.get("content-disposition") ?? "");
 }
 
-function readDisposition(value: string): Omit<PartHead, "contentType"> | undefined {
+function readDisposition(value: string): PartHead | undefined {
   if (!/^form-data[ \t]*;/i.test(value)) return undefined;
   const parameter = /;[ \t]*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:\\"|[^"])*)"|([^\s";]+))[ \t]*/y;
   parameter.lastIndex = value.indexOf(";");

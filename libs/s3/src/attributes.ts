@@ -46,8 +46,10 @@ export interface ObjectAttributes {
 
 /** What the body must turn out to be. Whoever reads it checks all that is here. */
 export interface BodyExpectation {
-  /** Decoded size in bytes, known before the first byte. */
+  /** Decoded size in bytes, known before the first byte, unless `sizeMin` is given. */
   readonly size: number;
+  /** The body ends by itself: it has this many bytes at least, and `size` at most. */
+  readonly sizeMin?: number;
   /** 16 bytes. Wrong: `BadDigest`. */
   readonly md5: Uint8Array | undefined;
   /** From a header. Wrong: `BadDigest`. */

@@ -173,6 +173,13 @@ export interface PutObjectCall extends OnKey {
   readonly conditions: WriteConditions;
   readonly body: BodyExpectation;
 }
+/** A browser's form: a put whose body is the form's file, its size bounded and not known. */
+export interface PostObjectCall extends Omit<PutObjectCall, "kind"> {
+  readonly kind: "post_object";
+  readonly success:
+    | { readonly kind: "redirect"; readonly url: string }
+    | { readonly kind: "status"; readonly status: 200 | 201 | 204 };
+}
 /** GetObject and HeadObject. */
 export interface ReadObjectCall extends OnKey {
   readonly kind: "get_object" | "head_object";
@@ -263,6 +270,7 @@ export type S3Call =
   | ListPartsCall
   | DeleteObjectsCall
   | PutObjectCall
+  | PostObjectCall
   | ReadObjectCall
   | DeleteObjectCall
   | CopyObjectCall

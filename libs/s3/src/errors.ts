@@ -40,6 +40,10 @@ export const s3Errors = {
     status: 400,
     message: "The location constraint does not fit the region this request was sent to.",
   },
+  IncorrectNumberOfFilesInPostRequest: {
+    status: 400,
+    message: "POST requires exactly one file upload per request.",
+  },
   IncompleteBody: {
     status: 400,
     message: "The body has fewer bytes than the Content-Length header says.",
@@ -81,6 +85,11 @@ export const s3Errors = {
     status: 400,
     message: "The list of parts was not in ascending order of part number.",
   },
+  InvalidPolicyDocument: {
+    status: 400,
+    message:
+      "The content of the form does not meet the conditions specified in the policy document.",
+  },
   InvalidRange: { status: 416, message: "The requested range cannot be satisfied." },
   InvalidRequest: { status: 400, message: "Invalid Request" },
   InvalidStorageClass: {
@@ -90,6 +99,10 @@ export const s3Errors = {
   InvalidToken: { status: 400, message: "The provided token is malformed or not valid." },
   InvalidURI: { status: 400, message: "The specified URI could not be parsed." },
   KeyTooLongError: { status: 400, message: "Your key is too long." },
+  MalformedPOSTRequest: {
+    status: 400,
+    message: "The body of your POST request is not well-formed multipart/form-data.",
+  },
   MalformedTrailerError: {
     status: 400,
     message: "The request contained trailing data that was not well-formed.",
@@ -97,6 +110,10 @@ export const s3Errors = {
   MalformedXML: {
     status: 400,
     message: "The XML that you provided was not well-formed or did not fit our schema.",
+  },
+  MaxPostPreDataLengthExceeded: {
+    status: 400,
+    message: "Your POST request fields preceding the upload file were too large.",
   },
   MaxMessageLengthExceeded: { status: 400, message: "Your request was too large." },
   MetadataTooLarge: {

@@ -35,12 +35,14 @@ export type {
   ListUploadsCall,
   ListVersionsCall,
   ObjectSettingCall,
+  PostObjectCall,
   PutBucketSettingCall,
   PutEncryptionCall,
   PutObjectCall,
   ReadObjectCall,
   S3Addressing,
   S3Call,
+  S3Request,
   UploadPartCall,
   UploadPartCopyCall,
 } from "./call.ts";
@@ -52,6 +54,8 @@ export type { ListScope } from "./list-token.ts";
 export { openListToken, sealListToken } from "./list-token.ts";
 export { compositeChecksum, fullObjectChecksum } from "./multipart.ts";
 export { parseCall } from "./parse-call.ts";
+export type { FormRequest } from "./post-object.ts";
+export { parseFormRequest, parsePostObject, resolveFormFields } from "./post-object.ts";
 export { resolveRange } from "./range.ts";
 export type { CompletePart } from "./request-documents.ts";
 export {

@@ -272,7 +272,7 @@ const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
   ["NotImplemented", "PUT /abc?policy", {}],
   ["NotImplemented", "PUT /abc/k?tagging", {}],
   ["NotImplemented", "POST /abc/k?select&select-type=2", {}],
-  ["NotImplemented", "POST /abc", {}],
+  ["PreconditionFailed", "POST /abc", {}],
   ["NotImplemented", "GET /abc/k?versionId=3HL4kqtJlcpXrof3vjVBH40Nrjfkd", {}],
   ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-tagging": "a=b" }],
   ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-acl": "public-read" }],

@@ -210,7 +210,10 @@ function parseBucketCall(
       return parseCreateBucket(bucket, fields);
     case "POST delete":
       return parseDeleteObjects(bucket, fields);
-    case "POST none": // the browser's form upload
+    case "POST none":
+      return s3Fault("PreconditionFailed", undefined, [
+        ["Condition", "Bucket POST must be of the enclosure-type multipart/form-data"],
+      ]);
     case "PUT versioning":
     case "OPTIONS none":
       return s3Fault("NotImplemented");

@@ -13,6 +13,7 @@ import {
   versionsDocument,
 } from "./list-documents.ts";
 import { contentHeaderPairs } from "./object-headers.ts";
+import { redirectTarget } from "./post-object.ts";
 import { attributesDocument, checksumNodes, settingDocument } from "./setting-documents.ts";
 import type { ResponseContext, S3Response, S3Result } from "./result.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
@@ -153,6 +154,8 @@ function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Res
         ...checksumHeaders(result.checksum),
         ...sseHeaders(result.isSse),
       ]);
+    case "object_posted":
+      return respondPosted(result, context);
     case "object_deleted":
       return respond(context, 204, result.isNullVersion ? [["x-amz-version-id", "null"]] : []);
     case "objects_deleted":
@@ -168,6 +171,32 @@ function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Res
       return unreachable(result);
   }
 }
+
+/** As the form asked for. A browser follows the redirect; only 201 carries a document. */
+function respondPosted(result: ResultOf<"object_posted">, context: ResponseContext): S3Response {
+  const { call, location, put } = result;
+  const { bucket, key, success } = call;
+  const headers = toResponse(put, context).headers.filter(([name]) => !identityNames.has(name));
+  if (success.kind === "redirect") {
+    const target = redirectTarget(success.url, bucket, key, put.etag);
+    return respond(context, 303, [...headers, ["Location", target]]);
+  }
+  const named: readonly Pair[] = [...headers, ["Location", location]];
+  if (success.status !== 201) return respond(context, success.status, named);
+  const document = writeXml("PostResponse", undefined, [
+    ["Location", location],
+    ["Bucket", bucket],
+    ["Key", keyText(key)],
+    ["ETag", `"${put.etag}"`],
+  ]);
+  return respond(context, 201, [...named, ["Content-Type", "application/xml"]], document);
+}
+/** What `respond` adds by itself. */
+const identityNames: ReadonlySet<string> = new Set([
+  "x-amz-id-2",
+  "x-amz-request-id",
+  "Content-Length",
+]);
 
 type ResultOf<Kind extends S3Result["kind"]> = Extract<S3Result, { readonly kind: Kind }>;
 

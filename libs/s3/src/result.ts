@@ -17,6 +17,7 @@ import type {
   ListUploadsCall,
   ListVersionsCall,
   ListBucketsCall,
+  PostObjectCall,
 } from "./call.ts";
 import type { S3ErrorCode } from "./errors.ts";
 
@@ -159,6 +160,13 @@ export type S3Result =
       readonly etag: string;
       readonly checksum: ObjectChecksum | undefined;
       readonly isSse: boolean;
+    }
+  | {
+      readonly kind: "object_posted";
+      readonly call: PostObjectCall;
+      /** As the client can reach it: `http(s)://host/bucket/key`. */
+      readonly location: string;
+      readonly put: Extract<S3Result, { readonly kind: "object_put" }>;
     }
   | {
       readonly kind: "object_read";

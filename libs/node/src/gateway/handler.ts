@@ -3,12 +3,15 @@ import { unreachable } from "@kiseki/base";
 import type { ResponseHeader } from "@kiseki/http";
 import type { AccessKeyRecord, AliasQueue } from "@kiseki/catalog";
 import {
+  type FormRequest,
   isFault,
   parseCall,
+  parseFormRequest,
   type ResponseContext,
   type S3Addressing,
   type S3Call,
   type S3Fault,
+  type S3Request,
   s3Fault,
   toFaultResponse,
   toResponse,
@@ -26,6 +29,7 @@ import {
 import { openContent } from "./content.ts";
 import { copyObject, copyPart } from "./copies.ts";
 import { authFailure, fail, GatewayFailure, toFault } from "./failure.ts";
+import { openForm, postObject } from "./form.ts";
 import { listObjects, listParts, listUploads, listVersions } from "./listings.ts";
 import { abortUpload, completeUpload, createUpload, uploadPart } from "./multipart.ts";
 import {
@@ -120,8 +124,11 @@ export class Gateway {
   }
 
   async #perform(request: FrontRequest, onCall: (call: S3Call) => void): Promise<CallOutcome> {
-    const { ports } = this.#options;
+    const { ports, addressing } = this.#options;
     const { head } = request;
+    const form = parseFormRequest(s3Request(head), addressing);
+    if (isFault(form)) throw new GatewayFailure(form);
+    if (form !== undefined) return this.#performForm(request, form, onCall);
     const outcome = this.#verifier.verify(head, ports.clock.realtime());
     if (outcome.kind === "fault") {
       ports.metrics.add("kiseki_auth_failures_total", 1, { code: outcome.code });
@@ -129,19 +136,37 @@ export class Gateway {
     }
     if (outcome.kind === "anonymous") throw fail("AccessDenied");
     this.#checkPayload(request, outcome.payload);
-    const call = parseCall(
-      {
-        method: head.method,
-        target: head.target,
-        headers: head.headers,
-        host: head.host,
-        isSigned: true,
-      },
-      this.#options.addressing,
-    );
+    const call = parseCall(s3Request(head), addressing);
     if (isFault(call)) throw new GatewayFailure(call as S3Fault);
     onCall(call as S3Call);
-    const { key } = outcome;
+    const content = openContent(ports.crypto, request.body, outcome.payload);
+    const { key, payload } = outcome;
+    return this.#run(request, { key, call: call as S3Call, payload, content });
+  }
+
+  /** A browser's upload: who asks, and for what, stands in the body. */
+  async #performForm(
+    request: FrontRequest,
+    form: FormRequest,
+    onCall: (call: S3Call) => void,
+  ): Promise<CallOutcome> {
+    const { ports } = this.#options;
+    const payload: PayloadMode = { kind: "unsigned" };
+    this.#checkPayload(request, payload);
+    const now = () => ports.clock.realtime();
+    const { key, call, content } = await openForm(this.#verifier, request, form, now);
+    onCall(call);
+    if (key === undefined) throw fail("AccessDenied");
+    return this.#run(request, { key, call, payload, content });
+  }
+
+  /** A call whose caller is known. */
+  async #run(
+    request: FrontRequest,
+    { key, call, payload, content }: Admitted,
+  ): Promise<CallOutcome> {
+    const { ports } = this.#options;
+    const { head } = request;
     const need = head.method === "GET" || head.method === "HEAD" ? "read" : "write";
     const tenant = await this.#options.openTenant(key, need, request.signal);
     const ownerId = this.#options.ownerIdOf(key);
@@ -150,15 +175,15 @@ export class Gateway {
       ports,
       tenant,
       request,
-      payload: outcome.payload,
-      content: openContent(ports.crypto, request.body, outcome.payload),
+      payload,
+      content,
       owner: { id: ownerId, displayName: key.userName },
       region: this.#options.region ?? defaultRegion,
       regionOnly: this.#options.region,
       aliases: this.#options.aliases,
       buckets: this.#bucketsOf(ownerId),
     };
-    return dispatch(scope, call as S3Call);
+    return dispatch(scope, call);
   }
 
   /** A body without any hash is only as safe as the way it came. */
@@ -186,6 +211,16 @@ export class Gateway {
     this.#options.log.error({ requestId, error: name, stack }, "request failed");
   }
 }
+
+/** A request that somebody known makes. */
+interface Admitted extends Pick<CallScope, "payload" | "content"> {
+  readonly key: AccessKeyRecord;
+  readonly call: S3Call;
+}
+
+const s3Request = ({ method, target, headers, host }: FrontRequest["head"]): S3Request => ({
+  ...{ method, target, headers, host, isSigned: true },
+});
 
 function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOutcome {
   switch (call.kind) {
@@ -283,6 +318,8 @@ function dispatchObject(
       return deleteObjects(scope, call);
     case "put_object":
       return putObject(scope, call);
+    case "post_object":
+      return postObject(scope, call);
     case "get_object":
     case "head_object":
       return readObject(scope, call);

@@ -50,6 +50,7 @@ export interface CallOutcome {
 /** A body that was stored, with what it turned out to be. */
 export interface StoredBody {
   readonly content: NewContent;
+  readonly size: number;
   readonly md5: Uint8Array;
   readonly checksums: readonly Checksum[];
 }
@@ -71,6 +72,7 @@ export async function storeBody<T>(
   using written = await writeContent(ports, tenant, content, {
     operationId,
     size: expectation.size,
+    isBounded: expectation.sizeMin !== undefined,
     algorithms,
     signal: request.signal,
   });
@@ -93,14 +95,19 @@ function describeBody(
   assert(md5 !== undefined, "the ETag's MD5 is always computed");
   const value = algorithm && written.digests.get(algorithm);
   const checksums = algorithm && value ? [{ algorithm, value, isComposite: false }] : [];
-  return { content: written.content, md5, checksums };
+  return { content: written.content, size: written.size, md5, checksums };
 }
 
-export async function putObject(scope: CallScope, call: PutObjectCall): Promise<CallOutcome> {
+type PutResult = Extract<S3Result, { readonly kind: "object_put" }>;
+
+/** PutObject, and the file of a browser's form. */
+export async function putObject(
+  scope: CallScope,
+  call: Omit<PutObjectCall, "kind">,
+): Promise<{ readonly result: PutResult }> {
   const namespace = findBucket(scope, call.bucket).id;
   refuseOverQuota(scope, call);
   const told = refuseEarly(scope, call);
-  const { size } = call.body;
   const algorithm = call.body.algorithm ?? "crc64nvme";
   const answer = await told(() =>
     storeBody(scope, call.body, algorithm, (body, operationId) => {
@@ -112,7 +119,7 @@ export async function putObject(scope: CallScope, call: PutObjectCall): Promise<
           namespace,
           key: call.key,
           content: body.content,
-          size,
+          size: body.size,
           etag,
           attributes: toRowAttributes(call.attributes, body.checksums),
           conditions: toConditions(call.conditions),
@@ -167,16 +174,20 @@ export function refuseEarly(scope: CallScope, call: ConditionalCall): Commit {
 }
 
 /** Nothing is written for what no quota has room for, even if all of the current object went. */
-function refuseOverQuota(scope: CallScope, { bucket, key, body }: PutObjectCall): void {
+function refuseOverQuota(
+  scope: CallScope,
+  { bucket, key, body }: Omit<PutObjectCall, "kind">,
+): void {
   const namespace = findBucket(scope, bucket).id;
   const rows = scope.tenant.store.view((map) =>
     [lookupQuota(map, namespace), lookupQuota(map)].filter((row) => row !== undefined),
   );
   const isOver = (bytes: number): boolean =>
     rows.some((row) => row.bytes + bytes > (row.bytesMax ?? Infinity));
-  if (!isOver(body.size)) return;
+  const sizeMin = body.sizeMin ?? body.size;
+  if (!isOver(sizeMin)) return;
   const replaced = lookUp(scope, bucket, key)?.entry.size ?? 0;
-  if (body.size > replaced && isOver(body.size - replaced)) throw refusalFailure("quota_exceeded");
+  if (sizeMin > replaced && isOver(sizeMin - replaced)) throw refusalFailure("quota_exceeded");
 }
 
 /** The current object, or `undefined`. Enter the readers before, if its content will be read. */

@@ -19,6 +19,8 @@ const chunksInFlightMax = 2;
 export interface WriteRequest {
   readonly operationId: OperationId;
   readonly size: number;
+  /** The body ends by itself, after `size` bytes at most. */
+  readonly isBounded?: boolean;
   /** Digests over the whole body besides MD5; a single chunk's SHA-256 comes free. */
   readonly algorithms: ReadonlySet<HashAlgorithm>;
   readonly signal: AbortSignal;
@@ -27,6 +29,8 @@ export interface WriteRequest {
 /** Content that is durable on its devices and that nothing names yet. Dispose it after the commit or the refusal. */
 export interface WrittenContent extends Disposable {
   readonly content: NewContent;
+  /** Bytes that came. */
+  readonly size: number;
   readonly digests: ReadonlyMap<HashAlgorithm, Uint8Array>;
   /** The operation did not commit: what was stored for it alone goes again. */
   discard(): void;
@@ -38,7 +42,7 @@ export class ShortBodyError extends Error {
 }
 
 /**
- * Takes a body of known size in: hashed and checked as it comes, cut into chunks, each looked up for a
+ * Takes a body of known or bounded size in: hashed and checked as it comes, cut into chunks, each looked up for a
  * dedup hit, else sealed, coded and stored, synced (DESIGN §4).
  *
  * @throws {ShortBodyError} and whatever source, keys and chunk store throw; nothing stays stored then.
@@ -81,13 +85,14 @@ class ContentWriter {
     const { chunkSize } = this.#ports;
     if (size === 0) {
       await this.#ending(source);
-      return this.#finish({ kind: "empty" }, await this.#digestNothing());
+      return this.#finish({ kind: "empty" }, 0, await this.#digestNothing());
     }
     if (size <= chunkSize) return this.#runSingle(source);
     using state = this.#ports.datapath.openHash(["md5", ...this.#request.algorithms]);
+    let taken = 0;
     try {
-      for (let offset = 0; offset < size; offset += chunkSize) {
-        await this.#startChunk(source, state, offset, Math.min(chunkSize, size - offset));
+      for (let filled = chunkSize; filled === chunkSize && taken < size; taken += filled) {
+        filled = await this.#startChunk(source, state, taken, Math.min(chunkSize, size - taken));
       }
       await this.#ending(source);
     } finally {
@@ -95,18 +100,20 @@ class ContentWriter {
     }
     this.#throwFailure();
     const extents = this.#extents.sort((a, b) => a.offset - b.offset);
-    return this.#finish({ kind: "extents", extents }, this.#ports.datapath.digest(state));
+    const content: NewContent = taken === 0 ? { kind: "empty" } : { kind: "extents", extents };
+    return this.#finish(content, taken, this.#ports.datapath.digest(state));
   }
 
   /** One chunk: its SHA-256 serves the payload hash, the checksum and the chunk id. */
   async #runSingle(source: ContentSource): Promise<WrittenContent> {
     const { datapath, smallSizeMax } = this.#ports;
-    const { size, algorithms } = this.#request;
-    const isSmall = size <= smallSizeMax;
-    using _share = await this.#ports.budget.take(chunkShare(size), this.#request.signal, "fill");
-    using lease = await datapath.arena.borrow(size, this.#request.signal);
-    await this.#fill(source, lease, size);
+    const { size: sizeMax, algorithms } = this.#request;
+    using _share = await this.#ports.budget.take(chunkShare(sizeMax), this.#request.signal, "fill");
+    using lease = await datapath.arena.borrow(sizeMax, this.#request.signal);
+    const size = await this.#fill(source, lease, sizeMax);
     await this.#ending(source);
+    if (size === 0) return this.#finish({ kind: "empty" }, 0, await this.#digestNothing());
+    const isSmall = size <= smallSizeMax;
     const wanted = new Set<HashAlgorithm>(["md5", ...algorithms]);
     const ownWanted = wanted.delete("sha256") || !isSmall;
     using state = datapath.openHash(wanted);
@@ -120,25 +127,27 @@ class ContentWriter {
     if (!isSmall) {
       assert(sha256 !== undefined, "a chunk's own hash was asked for");
       await this.#storeChunk(lease, 0, size, sha256);
-      return this.#finish({ kind: "extents", extents: this.#extents }, digests);
+      return this.#finish({ kind: "extents", extents: this.#extents }, size, digests);
     }
     const content = await this.#storeSmall(lease, size);
-    return this.#finish(content, digests);
+    return this.#finish(content, size, digests);
   }
 
+  /** Answers how many bytes there were, once they are here. */
   async #startChunk(
     source: ContentSource,
     state: HashState,
     offset: number,
-    size: number,
-  ): Promise<void> {
+    sizeMax: number,
+  ): Promise<number> {
     if (this.#inFlight.length >= chunksInFlightMax) await this.#inFlight.shift();
     this.#throwFailure();
     const { datapath, budget } = this.#ports;
     using held = new DisposableStack();
-    held.use(await budget.take(chunkShare(size), this.#request.signal, "fill"));
-    const lease = held.use(await datapath.arena.borrow(size, this.#request.signal));
-    await this.#fill(source, lease, size);
+    held.use(await budget.take(chunkShare(sizeMax), this.#request.signal, "fill"));
+    const lease = held.use(await datapath.arena.borrow(sizeMax, this.#request.signal));
+    const size = await this.#fill(source, lease, sizeMax);
+    if (size === 0) return 0;
     const owned = held.move();
     const hashed = this.#hashed.then(() =>
       datapath.hash({ state, source: { lease, offset: 0, size }, own: true }),
@@ -153,16 +162,20 @@ class ContentWriter {
         .catch((reason: unknown) => (this.#failure ??= { reason }))
         .finally(() => owned.dispose()),
     );
+    return size;
   }
 
-  async #fill(source: ContentSource, lease: ArenaLease, size: number): Promise<void> {
+  /** Answers how many bytes there were: `size`, or fewer of a body that ends by itself. */
+  async #fill(source: ContentSource, lease: ArenaLease, size: number): Promise<number> {
     const target = lease.bytes.subarray(0, size);
     let filled = 0;
     while (filled < size) {
       const count = await source.readInto(target.subarray(filled));
+      if (count === 0 && this.#request.isBounded === true) break;
       if (count === 0) throw new ShortBodyError("Cannot store the body: it ended early");
       filled += count;
     }
+    return filled;
   }
 
   /** Reads up to the end of the body, where a wrapped one is checked last. */
@@ -279,9 +292,14 @@ class ContentWriter {
     return new Map(this.#ports.datapath.digest(state));
   }
 
-  #finish(content: NewContent, digests: ReadonlyMap<HashAlgorithm, Uint8Array>): WrittenContent {
+  #finish(
+    content: NewContent,
+    size: number,
+    digests: ReadonlyMap<HashAlgorithm, Uint8Array>,
+  ): WrittenContent {
     return {
       content,
+      size,
       digests,
       discard: () => this.#remove(),
       [Symbol.dispose]: () => this.#pins.dispose(),
