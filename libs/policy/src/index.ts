@@ -1,0 +1,17 @@
+/**
+ * Who may do what: policy documents, principals, ACLs, and the one evaluator. Pure.
+ *
+ * `parsePolicy` takes JSON and knows every element, operator, key and variable that it lets through; anything
+ * else is a `PolicyFault`, which S3 calls MalformedPolicy. `evaluate` answers one question for one principal:
+ * Deny before Allow before no. Invariants: a Deny always wins; adding an Allow takes nothing away; a policy
+ * that cannot be read (`readStoredPolicy`) refuses everything; a condition that cannot be told counts for a
+ * Deny and against an Allow; no pattern costs more than its length times the text's.
+ */
+export { type Acl, aclGrants, aclPermission, cannedAcl, isPrivateAcl, isPublicAcl } from "./acl.ts";
+export { builtInPolicies } from "./built-in.ts";
+export type { PolicyDocument } from "./document.ts";
+export { evaluate } from "./evaluate.ts";
+export { parsePolicy, readStoredPolicy } from "./parse-policy.ts";
+export { PolicyFault } from "./policy-fault.ts";
+export { anonymousPrincipal, type Principal, rootPrincipal, userPrincipal } from "./principal.ts";
+export { isPublicPolicy } from "./public-policy.ts";
