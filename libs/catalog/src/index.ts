@@ -1,5 +1,5 @@
 /**
- * Tenants, users, access keys and aliases (STORE §2), in SQL through Drizzle, whose only importer this
+ * Tenants, users, policies, access keys and aliases (STORE §2), in SQL through Drizzle, whose only importer this
  * is; now on sealed SQLite, with types that PostgreSQL has too.
  *
  * Open: migrations in one transaction, a newer schema refused. `AliasQueue`: changes of aliases that come

@@ -23,10 +23,30 @@ const migrations: readonly string[] = [
      created INTEGER NOT NULL
    );
    CREATE INDEX aliases_tenant ON aliases (tenant);`,
+  `ALTER TABLE users ADD COLUMN is_disabled INTEGER NOT NULL DEFAULT 0;
+   ALTER TABLE access_keys ADD COLUMN policy TEXT;
+   ALTER TABLE access_keys ADD COLUMN expires INTEGER;
+   ALTER TABLE access_keys ADD COLUMN description TEXT NOT NULL DEFAULT '';
+   CREATE TABLE accounts (
+     account TEXT PRIMARY KEY NOT NULL, tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE
+   );
+   CREATE UNIQUE INDEX accounts_tenant ON accounts (tenant);
+   CREATE TABLE policies (
+     id TEXT PRIMARY KEY NOT NULL, tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+     name TEXT NOT NULL, document TEXT NOT NULL, created INTEGER NOT NULL, changed INTEGER NOT NULL
+   );
+   CREATE UNIQUE INDEX policies_tenant_name ON policies (tenant, name);
+   CREATE TABLE user_policies (
+     user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE, policy TEXT NOT NULL
+   );
+   CREATE UNIQUE INDEX user_policies_user ON user_policies (user_id, policy);`,
 ];
 
-/** Brings the catalog to the newest version, in one transaction. @throws {CatalogError} `newer_schema`. */
-export function migrate(database: Database): void {
+/**
+ * Brings the catalog to the newest version (or to an older one, for tests of the way up), in one transaction.
+ * @throws {CatalogError} `newer_schema`.
+ */
+export function migrate(database: Database, target = migrations.length): void {
   const step = database.transaction(() => {
     database.run("CREATE TABLE IF NOT EXISTS schema_version (version INTEGER NOT NULL)");
     const row = database.query<{ version: number }, []>("SELECT version FROM schema_version").get();
@@ -37,9 +57,9 @@ export function migrate(database: Database): void {
         `Cannot open the catalog: its version is ${version}, this program knows ${migrations.length}`,
       );
     }
-    for (const migration of migrations.slice(version)) database.run(migration);
+    for (const migration of migrations.slice(version, target)) database.run(migration);
     database.run("DELETE FROM schema_version");
-    database.query("INSERT INTO schema_version VALUES (?)").run(migrations.length);
+    database.query("INSERT INTO schema_version VALUES (?)").run(target);
   });
   step.immediate();
 }

@@ -6,7 +6,7 @@ import { millis, newBytes, prngFromSeed, type TenantId, tenantId, wallTime } fro
 import type { Clock } from "@kiseki/ports";
 import { getTableConfig } from "drizzle-orm/sqlite-core";
 import { type Catalog, CatalogError, openCatalog } from "./index.ts";
-import { accessKeys, aliases, tenants, users } from "./schema.ts";
+import { accessKeys, accounts, aliases, policies, tenants, userPolicies, users } from "./schema.ts";
 
 const clock: Clock = {
   monotonic: () => millis(0),
@@ -42,7 +42,7 @@ async function openFile() {
 test("migrations make the tables that the Drizzle schema names", () => {
   const database = new Database(":memory:");
   open(database);
-  for (const table of [tenants, users, accessKeys, aliases]) {
+  for (const table of [tenants, users, accessKeys, aliases, accounts, policies, userPolicies]) {
     const { name, columns, indexes } = getTableConfig(table);
     const made = database.query(`SELECT * FROM pragma_table_info('${name}')`).all() as {
       name: string;
@@ -77,9 +77,9 @@ test("openCatalog() keeps what is there, and refuses a newer schema untouched", 
   const again = open(database).ensureDefaultTenant("other");
   expect([again.isNew, again.tenant]).toEqual([false, tenant]);
   expect(again.root.isRoot).toBe(true);
-  database.run("UPDATE schema_version SET version = 2");
+  database.run("UPDATE schema_version SET version = 99");
   expect(codeOf(() => open(database))).toBe("newer_schema");
-  expect(database.query("SELECT version FROM schema_version").all()).toEqual([{ version: 2 }]);
+  expect(database.query("SELECT version FROM schema_version").all()).toEqual([{ version: 99 }]);
 });
 test("createTenant() refuses a taken name and names out of range", () => {
   const catalog = open(new Database(":memory:"));
@@ -111,6 +111,12 @@ test("createAccessKey() answers an id of 20 and a secret of 40, different each t
       tenant: tenant.id,
       created: clock.realtime(),
       isDisabled: false,
+      account: catalog.account(tenant.id),
+      policies: [],
+      keyPolicies: [],
+      policy: undefined,
+      expires: undefined,
+      description: "",
     });
   }
   expect(new Set(made.map((key) => key.secret)).size).toBe(50);

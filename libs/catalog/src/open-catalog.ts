@@ -12,15 +12,27 @@ import type { Clock } from "@kiseki/ports";
 import { and, asc, eq } from "drizzle-orm";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
+import { ensureAccounts, lookUpAccount, newAccount } from "./accounts.ts";
+import {
+  checkKeyOptions,
+  keyIdSizeMax,
+  type Orm,
+  readKeyPolicy,
+  readUserPolicies,
+  toUser,
+  UserTable,
+} from "./identities.ts";
 import { migrate } from "./migrations.ts";
-import { accessKeys, aliases, tenants, users } from "./schema.ts";
+import { accessKeys, accounts, aliases, tenants, users } from "./schema.ts";
 import {
   type AccessKeyInfo,
+  type AccessKeyOptions,
   type AccessKeyRecord,
   type AliasChange,
   type AliasOutcome,
   type Catalog,
   CatalogError,
+  type ManagedPolicy,
   type NewAccessKey,
   type NewTenant,
   type Tenant,
@@ -55,6 +67,7 @@ export function openCatalog(parts: CatalogParts): Catalog {
     database.prepare(`PRAGMA ${pragma}`).all();
   }
   migrate(database);
+  ensureAccounts(drizzle({ client: database }));
   return new SqlCatalog(parts);
 }
 
@@ -62,6 +75,7 @@ class SqlCatalog implements Catalog {
   readonly #clock: Clock;
   readonly #prng: Prng;
   readonly #orm: BunSQLiteDatabase;
+  readonly #users: UserTable;
   readonly #dataVersion: () => number;
   readonly #cached = new LRUCache<string, AccessKeyRecord>({ max: accessKeysCachedMax });
   #cachedVersion = -1;
@@ -70,6 +84,7 @@ class SqlCatalog implements Catalog {
     this.#clock = clock;
     this.#prng = prng;
     this.#orm = drizzle({ client: database });
+    this.#users = new UserTable(this.#orm, clock, () => this.#uuid());
     const query = database.query<{ data_version: number }, []>("PRAGMA data_version");
     this.#dataVersion = () => query.get()?.data_version ?? 0;
   }
@@ -91,13 +106,21 @@ class SqlCatalog implements Catalog {
     }
     const created = this.#clock.realtime();
     const tenant = { id: this.#uuid(), name, isDefault, created };
-    const root = { id: this.#uuid(), tenant: tenant.id, name: "root", isRoot: true, created };
+    const root = {
+      id: this.#uuid(),
+      tenant: tenant.id,
+      name: "root",
+      isRoot: true,
+      created,
+      isDisabled: false,
+    };
     this.#orm.transaction(
       (tx) => {
         if (tx.select().from(tenants).where(eq(tenants.name, name)).get() !== undefined) {
           throw new CatalogError("exists", `A tenant of the name ${name} exists`);
         }
         tx.insert(tenants).values(tenant).run();
+        tx.insert(accounts).values(newAccount(tx, tenant.id)).run();
         tx.insert(users).values(root).run();
       },
       { behavior: "immediate" },
@@ -122,21 +145,63 @@ class SqlCatalog implements Catalog {
       .run();
     this.#cached.clear();
   }
+  account(tenant: TenantId): string {
+    return lookUpAccount(this.#orm, toUuid(tenant));
+  }
   users(tenant: TenantId): readonly User[] {
-    const where = eq(users.tenant, toUuid(tenant));
-    return this.#orm.select().from(users).where(where).orderBy(asc(users.name)).all().map(toUser);
+    return this.#users.list(tenant);
+  }
+  createUser(tenant: TenantId, name: string): User {
+    return this.#users.create(tenant, name);
+  }
+  deleteUser(user: string): void {
+    this.#changing(() => this.#users.delete(user));
+  }
+  setUserDisabled(user: string, isDisabled: boolean): void {
+    this.#changing(() => this.#users.setDisabled(user, isDisabled));
+  }
+  policies(tenant: TenantId): readonly ManagedPolicy[] {
+    return this.#users.policies(tenant);
+  }
+  putPolicy(tenant: TenantId, name: string, document: string): void {
+    this.#changing(() => this.#users.putPolicy(tenant, name, document));
+  }
+  deletePolicy(tenant: TenantId, name: string): void {
+    this.#changing(() => this.#users.deletePolicy(tenant, name));
+  }
+  userPolicies(user: string): readonly string[] {
+    return this.#users.attached(user);
+  }
+  attachPolicy(user: string, policy: string): void {
+    this.#changing(() => this.#users.attach(user, policy));
+  }
+  detachPolicy(user: string, policy: string): void {
+    this.#changing(() => this.#users.detach(user, policy));
+  }
+  /** What is remembered of access keys may be of before. */
+  #changing(change: () => void): void {
+    change();
+    this.#cached.clear();
   }
 
-  createAccessKey(user: string): NewAccessKey {
-    const id = this.#letters(idLetters, 20);
-    const secret = this.#letters(secretLetters, 40);
+  createAccessKey(user: string, options: AccessKeyOptions = {}): NewAccessKey {
+    checkKeyOptions(options);
+    const { id, secret } = options.credentials ?? {
+      id: this.#letters(idLetters, 20),
+      secret: this.#letters(secretLetters, 40),
+    };
+    const { policy = null, expires = null, description = "" } = options;
     this.#orm.transaction(
       (tx) => {
         if (tx.select().from(users).where(eq(users.id, user)).get() === undefined) {
           throw new CatalogError("not_found", "There is no such user");
         }
+        if (tx.select().from(accessKeys).where(eq(accessKeys.id, id)).get() !== undefined) {
+          throw new CatalogError("exists", "There is an access key of this id");
+        }
         const created = this.#clock.realtime();
-        tx.insert(accessKeys).values({ id, user, secret, isDisabled: false, created }).run();
+        const row = { id, user, secret, isDisabled: false, created, policy, expires, description };
+        tx.insert(accessKeys).values(row).run();
       },
       { behavior: "immediate" },
     );
@@ -149,13 +214,16 @@ class SqlCatalog implements Catalog {
         user: accessKeys.user,
         created: accessKeys.created,
         isDisabled: accessKeys.isDisabled,
+        policy: accessKeys.policy,
+        expires: accessKeys.expires,
+        description: accessKeys.description,
       })
       .from(accessKeys)
       .innerJoin(users, eq(users.id, accessKeys.user))
       .where(eq(users.tenant, toUuid(tenant)))
       .orderBy(asc(accessKeys.created), asc(accessKeys.id))
       .all()
-      .map((row) => ({ ...row, tenant, created: wallTime(row.created) }));
+      .map((row) => ({ ...toKeyInfo(row), tenant }));
   }
   setAccessKeyDisabled(id: string, isDisabled: boolean): void {
     const changed = this.#orm
@@ -187,26 +255,30 @@ class SqlCatalog implements Catalog {
     const record = this.#cached.get(id) ?? this.#readAccessKey(id);
     if (record === undefined) return undefined;
     this.#cached.set(id, record);
-    return record.isDisabled ? undefined : record;
+    const isPast = record.expires !== undefined && record.expires <= this.#clock.realtime();
+    return record.isDisabled || isPast ? undefined : record;
   }
   #readAccessKey(id: string): AccessKeyRecord | undefined {
-    if (id.length !== 20) return undefined;
+    if (id.length > keyIdSizeMax) return undefined;
     const row = this.#orm
       .select()
       .from(accessKeys)
       .innerJoin(users, eq(users.id, accessKeys.user))
+      .innerJoin(accounts, eq(accounts.tenant, users.tenant))
       .where(eq(accessKeys.id, id))
       .get();
     if (row === undefined) return undefined;
+    const { access_keys: key, users: user, accounts: account } = row;
     return {
-      id,
-      secret: row.access_keys.secret,
-      user: row.users.id,
-      userName: row.users.name,
-      isRoot: row.users.isRoot,
-      tenant: tenantId(fromUuid(row.users.tenant)),
-      created: wallTime(row.access_keys.created),
-      isDisabled: row.access_keys.isDisabled,
+      ...toKeyInfo(key),
+      secret: key.secret,
+      userName: user.name,
+      isRoot: user.isRoot,
+      tenant: tenantId(fromUuid(user.tenant)),
+      isDisabled: key.isDisabled || user.isDisabled,
+      account: account.account,
+      policies: readUserPolicies(this.#orm, user),
+      keyPolicies: readKeyPolicy(key.policy),
     };
   }
 
@@ -215,10 +287,7 @@ class SqlCatalog implements Catalog {
       behavior: "immediate",
     });
   }
-  #changeAlias(
-    tx: Pick<BunSQLiteDatabase, "select" | "insert" | "delete">,
-    { kind, name, tenant }: AliasChange,
-  ): AliasOutcome {
+  #changeAlias(tx: Orm, { kind, name, tenant }: AliasChange): AliasOutcome {
     const own = toUuid(tenant);
     if (kind === "release") {
       tx.delete(aliases)
@@ -261,10 +330,14 @@ const toTenant = (row: typeof tenants.$inferSelect): Tenant => ({
   isDefault: row.isDefault,
   created: wallTime(row.created),
 });
-const toUser = (row: typeof users.$inferSelect): User => ({
-  id: row.id,
-  tenant: tenantId(fromUuid(row.tenant)),
-  name: row.name,
-  isRoot: row.isRoot,
-  created: wallTime(row.created),
-});
+function toKeyInfo(
+  row: Omit<typeof accessKeys.$inferSelect, "secret">,
+): Omit<AccessKeyInfo, "tenant"> {
+  const { id, user, isDisabled, description } = row;
+  return {
+    ...{ id, user, isDisabled, description },
+    created: wallTime(row.created),
+    policy: row.policy ?? undefined,
+    expires: row.expires === null ? undefined : wallTime(row.expires),
+  };
+}

@@ -33,6 +33,7 @@ export const users = sqliteTable(
     name: text("name").notNull(),
     isRoot: integer("is_root", { mode: "boolean" }).notNull(),
     created: integer("created").notNull(),
+    isDisabled: integer("is_disabled", { mode: "boolean" }).notNull().default(false),
   },
   (table) => [uniqueIndex("users_tenant_name").on(table.tenant, table.name)],
 );
@@ -47,8 +48,56 @@ export const accessKeys = sqliteTable(
     secret: text("secret").notNull(),
     isDisabled: integer("is_disabled", { mode: "boolean" }).notNull(),
     created: integer("created").notNull(),
+    /** JSON of a policy that narrows what the user may; null: nothing is narrowed. */
+    policy: text("policy"),
+    /** Milliseconds since 1970; null: never. */
+    expires: integer("expires"),
+    description: text("description").notNull().default(""),
   },
   (table) => [index("access_keys_user").on(table.user)],
+);
+
+/** Account ids: what ARNs name a tenant by. */
+export const accounts = sqliteTable(
+  "accounts",
+  {
+    /** 12 digits. */
+    account: text("account").primaryKey(),
+    tenant: text("tenant")
+      .notNull()
+      .references(() => tenants.id, { onDelete: "cascade" }),
+  },
+  (table) => [uniqueIndex("accounts_tenant").on(table.tenant)],
+);
+
+/** Managed policies of a tenant; the built-in ones are no rows. */
+export const policies = sqliteTable(
+  "policies",
+  {
+    /** UUID. */
+    id: text("id").primaryKey(),
+    tenant: text("tenant")
+      .notNull()
+      .references(() => tenants.id, { onDelete: "cascade" }),
+    name: text("name").notNull(),
+    /** JSON, as it was put. */
+    document: text("document").notNull(),
+    created: integer("created").notNull(),
+    changed: integer("changed").notNull(),
+  },
+  (table) => [uniqueIndex("policies_tenant_name").on(table.tenant, table.name)],
+);
+
+/** Which policies a user has, by name: built-in ones too. */
+export const userPolicies = sqliteTable(
+  "user_policies",
+  {
+    user: text("user_id")
+      .notNull()
+      .references(() => users.id, { onDelete: "cascade" }),
+    policy: text("policy").notNull(),
+  },
+  (table) => [uniqueIndex("user_policies_user").on(table.user, table.policy)],
 );
 
 export const aliases = sqliteTable(

@@ -1,6 +1,7 @@
 import type { TenantId, WallTime } from "@kiseki/base";
+import type { PolicyDocument } from "@kiseki/policy";
 
-export type CatalogErrorCode = "exists" | "not_found" | "invalid" | "newer_schema";
+export type CatalogErrorCode = "exists" | "in_use" | "not_found" | "invalid" | "newer_schema";
 
 export class CatalogError extends Error {
   override readonly name = "CatalogError";
@@ -26,16 +27,33 @@ export interface User {
   readonly name: string;
   readonly isRoot: boolean;
   readonly created: WallTime;
+  /** Its access keys are refused. */
+  readonly isDisabled: boolean;
+}
+/** A policy that users can be given, by name. */
+export interface ManagedPolicy {
+  /** 1 … 128 letters, digits, `+=,.@_-`. */
+  readonly name: string;
+  /** JSON, as it was put. */
+  readonly document: string;
+  /** There for every tenant, never changed. */
+  readonly isBuiltIn: boolean;
+  /** Undefined for built-in ones. */
+  readonly changed: WallTime | undefined;
 }
 /** An access key without its secret. */
 export interface AccessKeyInfo {
-  /** 20 capital letters and digits. */
+  /** 20 capital letters and digits, unless it was brought along. */
   readonly id: string;
   /** Id of the user. */
   readonly user: string;
   readonly tenant: TenantId;
   readonly created: WallTime;
   readonly isDisabled: boolean;
+  /** JSON of the policy that narrows what the key's user may. */
+  readonly policy: string | undefined;
+  readonly expires: WallTime | undefined;
+  readonly description: string;
 }
 /** What a signature is checked with. */
 export interface AccessKeyRecord extends AccessKeyInfo {
@@ -43,6 +61,20 @@ export interface AccessKeyRecord extends AccessKeyInfo {
   /** Name of the user. */
   readonly userName: string;
   readonly isRoot: boolean;
+  /** 12 digits: the tenant in ARNs. */
+  readonly account: string;
+  /** Of the user; what cannot be read stands as one that refuses everything. */
+  readonly policies: readonly PolicyDocument[];
+  /** Of the key. */
+  readonly keyPolicies: readonly PolicyDocument[];
+}
+export interface AccessKeyOptions {
+  readonly policy?: string;
+  readonly expires?: WallTime;
+  /** At most 256 characters. */
+  readonly description?: string;
+  /** Of a key that another system made; random when left out. */
+  readonly credentials?: NewAccessKey;
 }
 /** The only time that the secret is seen. */
 export interface NewAccessKey {
@@ -78,16 +110,36 @@ export interface Catalog {
   createTenant(name: string): NewTenant;
   tenants(): readonly Tenant[];
   tenant(id: TenantId): Tenant | undefined;
+  /** 12 digits that stand for the tenant in ARNs; the same for ever. */
+  account(tenant: TenantId): string;
   users(tenant: TenantId): readonly User[];
-  /** @throws {CatalogError} `not_found` when there is no such user. */
-  createAccessKey(user: string): NewAccessKey;
+  /** @throws {CatalogError} `exists`, `invalid`, `not_found`. */
+  createUser(tenant: TenantId, name: string): User;
+  /** Its access keys go with it. The root stays. @throws {CatalogError} `not_found`, `invalid`. */
+  deleteUser(user: string): void;
+  /** @throws {CatalogError} `not_found`, `invalid` for the root. */
+  setUserDisabled(user: string, isDisabled: boolean): void;
+  /** Built-in ones first, then by name. */
+  policies(tenant: TenantId): readonly ManagedPolicy[];
+  /** Makes or replaces it. @throws {CatalogError} `invalid`: the name, the document, or a built-in one. */
+  putPolicy(tenant: TenantId, name: string, document: string): void;
+  /** @throws {CatalogError} `not_found`, `in_use` while a user has it, `invalid` for built-in ones. */
+  deletePolicy(tenant: TenantId, name: string): void;
+  /** Names of a user's policies, in order. */
+  userPolicies(user: string): readonly string[];
+  /** Done before: nothing. @throws {CatalogError} `not_found`: user or policy; `invalid` for the root. */
+  attachPolicy(user: string, policy: string): void;
+  /** @throws {CatalogError} `not_found`: the user does not have it. */
+  detachPolicy(user: string, policy: string): void;
+  /** @throws {CatalogError} `not_found` when there is no such user; `invalid`, `exists`. */
+  createAccessKey(user: string, options?: AccessKeyOptions): NewAccessKey;
   /** Oldest first, disabled ones too. */
   accessKeys(tenant: TenantId): readonly AccessKeyInfo[];
   /** @throws {CatalogError} `not_found`. */
   setAccessKeyDisabled(id: string, isDisabled: boolean): void;
   /** @throws {CatalogError} `not_found`. */
   deleteAccessKey(id: string): void;
-  /** The key for SigV4, or `undefined` when unknown or disabled. Cached; changes through other connections are seen at once. */
+  /** The key for SigV4, or `undefined` when unknown, disabled, expired, or its user is disabled. Cached; changes through other connections are seen at once. */
   lookUpAccessKey(id: string): AccessKeyRecord | undefined;
   /**
    * Takes and gives back virtual-host names, in order and in one transaction: all of it is done when it returns, or

@@ -22,6 +22,7 @@ const chunkStoreCode = {
 } as const satisfies Record<ChunkStoreErrorCode, RpcErrorCode>;
 const catalogCode = {
   exists: "exists",
+  in_use: "not_empty",
   not_found: "not_found",
   invalid: "invalid",
   newer_schema: "internal",

@@ -5,7 +5,7 @@ import {
   type SignatureVerifier,
 } from "@kiseki/auth";
 import { assert, fromUtf8, type WallTime } from "@kiseki/base";
-import type { AccessKeyRecord } from "@kiseki/catalog";
+
 import { FormDecoder, type FormFaultCode, percentEncode } from "@kiseki/http";
 import {
   type FormRequest,
@@ -19,13 +19,14 @@ import {
 import type { BodySource, FrontRequest } from "../front/types.ts";
 import type { RequestContent } from "./content.ts";
 import { authFailure, fail, GatewayFailure } from "./failure.ts";
+import type { Identity } from "./identity.ts";
 import { type CallOutcome, putObject } from "./objects.ts";
 import type { CallScope } from "./scope.ts";
 
 /** A form whose fields were read and whose policy holds; its file is still to come. */
 export interface OpenForm {
   /** `undefined`: nobody signed it. */
-  readonly key: AccessKeyRecord | undefined;
+  readonly key: Identity | undefined;
   readonly call: PostObjectCall;
   readonly content: RequestContent;
 }
@@ -43,7 +44,7 @@ const formFaults: Readonly<Record<FormFaultCode, S3ErrorCode>> = {
  * @throws {GatewayFailure} {BodyError}
  */
 export async function openForm(
-  verifier: SignatureVerifier<AccessKeyRecord>,
+  verifier: SignatureVerifier<Identity>,
   request: FrontRequest,
   form: FormRequest,
   now: () => WallTime,

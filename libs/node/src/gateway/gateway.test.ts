@@ -285,10 +285,14 @@ test("a tenant sees nothing of another's, whose bucket may have the same name", 
     ),
   );
   expect(owners[0]).not.toBe(owners[1]);
+  const { catalog } = bed.node.storage;
+  const accounts = ["default", "other"].map((name) =>
+    catalog.account(catalog.tenants().find((tenant) => tenant.name === name)!.id),
+  );
   const expected = (owner: string) =>
     call("GET", "/bucket", { headers: { "x-amz-expected-bucket-owner": owner } });
-  expect((await expected(owners[0]!)).status).toBe(200);
-  expect((await expected(owners[1]!)).status).toBe(403);
+  expect((await expected(accounts[0]!)).status).toBe(200);
+  expect((await expected(accounts[1]!)).status).toBe(403);
   await bed.call(bed.other, "DELETE", "/bucket/secret");
   expect((await bed.call(bed.other, "DELETE", "/bucket")).status).toBe(204);
   expect((await call("HEAD", "/bucket")).status).toBe(200);

@@ -1,7 +1,7 @@
 import { type PayloadMode, SignatureVerifier } from "@kiseki/auth";
-import { unreachable } from "@kiseki/base";
+import { assert, type TenantId, unreachable } from "@kiseki/base";
 import type { ResponseHeader } from "@kiseki/http";
-import type { AccessKeyRecord, AliasQueue } from "@kiseki/catalog";
+import type { AliasQueue } from "@kiseki/catalog";
 import {
   type FormRequest,
   isFault,
@@ -30,6 +30,7 @@ import { openContent } from "./content.ts";
 import { copyObject, copyPart } from "./copies.ts";
 import { authFailure, fail, GatewayFailure, toFault } from "./failure.ts";
 import { openForm, postObject } from "./form.ts";
+import type { Identity } from "./identity.ts";
 import { listObjects, listParts, listUploads, listVersions } from "./listings.ts";
 import { abortUpload, completeUpload, createUpload, uploadPart } from "./multipart.ts";
 import {
@@ -51,15 +52,14 @@ export interface GatewayOptions {
   readonly addressing: S3Addressing;
   /** Unsigned bodies are taken over plain TCP from beyond this machine. */
   readonly allowPlaintext: boolean;
-  readonly lookUpKey: (id: string) => AccessKeyRecord | undefined;
+  /** Whose access key that is; `undefined` also for a session token that does not belong to it. */
+  readonly lookUpIdentity: (id: string, sessionToken: string | undefined) => Identity | undefined;
   readonly openTenant: (
-    key: AccessKeyRecord,
+    tenant: TenantId,
     need: "read" | "write",
     signal: AbortSignal,
   ) => Promise<OpenTenant>;
   readonly aliases: AliasQueue;
-  /** 64 hex digits that stand for a tenant where S3 shows an owner. */
-  readonly ownerIdOf: (key: AccessKeyRecord) => string;
 }
 
 const hostId = "kiseki";
@@ -68,15 +68,14 @@ const defaultRegion = "us-east-1";
 /** S3 over the front: signature, call, answer. What throws below ends here as an error document. */
 export class Gateway {
   readonly #options: GatewayOptions;
-  readonly #verifier: SignatureVerifier<AccessKeyRecord>;
+  readonly #verifier: SignatureVerifier<Identity>;
   /** One per tenant, by its id's text. */
   readonly #buckets = new Map<string, BucketCache>();
 
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#verifier = new SignatureVerifier(options.ports.crypto, {
-      lookup: (id, sessionToken) =>
-        sessionToken === undefined ? options.lookUpKey(id) : undefined,
+      lookup: options.lookUpIdentity,
       region: options.region,
     });
   }
@@ -167,17 +166,19 @@ export class Gateway {
   ): Promise<CallOutcome> {
     const { ports } = this.#options;
     const { head } = request;
+    const { principal, displayName } = key;
+    assert(principal.tenant !== undefined, "who signs belongs to a tenant");
     const need = head.method === "GET" || head.method === "HEAD" ? "read" : "write";
-    const tenant = await this.#options.openTenant(key, need, request.signal);
-    const ownerId = this.#options.ownerIdOf(key);
-    checkExpectedOwner(request, ownerId);
+    const tenant = await this.#options.openTenant(principal.tenant, need, request.signal);
+    const ownerId = principal.canonicalId;
+    checkExpectedOwner(request, principal.account);
     const scope: CallScope = {
       ports,
       tenant,
       request,
       payload,
       content,
-      owner: { id: ownerId, displayName: key.userName },
+      owner: { id: ownerId, displayName },
       region: this.#options.region ?? defaultRegion,
       regionOnly: this.#options.region,
       aliases: this.#options.aliases,
@@ -214,7 +215,7 @@ export class Gateway {
 
 /** A request that somebody known makes. */
 interface Admitted extends Pick<CallScope, "payload" | "content"> {
-  readonly key: AccessKeyRecord;
+  readonly key: Identity;
   readonly call: S3Call;
 }
 
@@ -343,11 +344,11 @@ function dispatchObject(
 }
 
 /** A client may say whose bucket it believes to talk to; every bucket it can reach is its own tenant's. */
-function checkExpectedOwner({ head }: FrontRequest, ownerId: string): void {
+function checkExpectedOwner({ head }: FrontRequest, account: string): void {
   for (const { name, value } of head.headers) {
     const isExpected =
       name === "x-amz-expected-bucket-owner" || name === "x-amz-source-expected-bucket-owner";
-    if (isExpected && value !== ownerId) throw fail("AccessDenied");
+    if (isExpected && value !== account) throw fail("AccessDenied");
   }
 }
 

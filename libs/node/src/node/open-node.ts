@@ -1,8 +1,9 @@
-import { type Epoch, epoch, millis, type TenantId, toHex } from "@kiseki/base";
-import { type AccessKeyRecord, AliasQueue } from "@kiseki/catalog";
+import { type Epoch, epoch, millis, type TenantId } from "@kiseki/base";
+import { AliasQueue } from "@kiseki/catalog";
 import { chunkSizeMax } from "@kiseki/ports";
 import type { Logger } from "@kiseki/telemetry";
 import { Gateway, type GatewayOptions } from "../gateway/handler.ts";
+import { Identities } from "../gateway/identity.ts";
 import { Budget } from "../object/budget.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import { type ShredParts, shredTenant, unsweptTenants } from "../keys/shred-tenant.ts";
@@ -187,21 +188,18 @@ function gatewayOptions(
   { catalog }: Storage,
   { ports, tenants, aliases }: Pick<StorageNode, "ports" | "tenants" | "aliases">,
 ): GatewayOptions {
-  const owners = new Map<string, string>();
+  const identities = new Identities(crypto);
   return {
     ports,
     log,
     region: settings.region === "" ? undefined : settings.region,
     addressing: { baseHosts: settings.domains },
     allowPlaintext: settings.allowPlaintext,
-    lookUpKey: (id) => catalog.lookUpAccessKey(id),
-    openTenant: (key, need, signal) => tenants.open(key.tenant, need, signal),
-    aliases,
-    ownerIdOf(key: AccessKeyRecord) {
-      const tenant = toHex(key.tenant);
-      let owner = owners.get(tenant);
-      if (owner === undefined) owners.set(tenant, (owner = toHex(crypto.sha256(key.tenant))));
-      return owner;
+    lookUpIdentity(id, sessionToken) {
+      const key = sessionToken === undefined ? catalog.lookUpAccessKey(id) : undefined;
+      return key && identities.of(key);
     },
+    openTenant: (tenant, need, signal) => tenants.open(tenant, need, signal),
+    aliases,
   };
 }
