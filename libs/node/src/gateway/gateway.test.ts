@@ -211,6 +211,13 @@ for (const mode of modes) {
   });
 }
 
+test("a document that nothing is claimed of is taken: an unsigned payload without a digest", async () => {
+  const none = Buffer.alloc(0);
+  expect((await putBy("unsigned", "/unsigned-bucket", none, none)).status).toBe(200);
+  const region = Buffer.from("<CreateBucketConfiguration/>");
+  expect((await putBy("unsigned", "/unsigned-second", region, region)).status).toBe(200);
+});
+
 /** Sends `sent` under the signatures of `body`. */
 function putBy(mode: (typeof modes)[number], target: string, body: Buffer, sent: Buffer) {
   if (mode === "hash" || mode === "unsigned") {
