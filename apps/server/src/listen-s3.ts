@@ -4,6 +4,7 @@ import { httpLimitsDefault } from "@kiseki/http";
 import {
   type Front,
   type FrontOptions,
+  proxyTrust,
   readPem,
   type ServerSettings,
   serveFront,
@@ -42,6 +43,7 @@ export async function listenS3(
     port,
     tls,
     reusePort: false,
+    proxies: proxyTrust(settings.trustedProxies, settings.proxyHeader),
     limits: {
       http: httpLimitsDefault,
       connectionCountMax: settings.connectionsMax,

@@ -12,6 +12,7 @@ export { openAdminBackend } from "./admin/admin-backend.ts";
 export { ConfigError, describeSettings, parseSettings } from "./config/parse-settings.ts";
 export { foreignVariables, ignoredVariables, serverSettings } from "./config/server-settings.ts";
 export { checkServerSettings } from "./config/check-settings.ts";
+export { proxyTrust } from "./front/forwarded.ts";
 export { serveFront } from "./front/serve-front.ts";
 export type { Front, FrontOptions } from "./front/types.ts";
 export { ConfigDirectory, keyFiles, readPem } from "./node/config-directory.ts";

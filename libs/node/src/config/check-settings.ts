@@ -3,6 +3,7 @@ import { resolve } from "node:path";
 import { createSecureContext } from "node:tls";
 import type { Settings } from "./parse-settings.ts";
 import { serverSettings } from "./server-settings.ts";
+import { parseNetworks } from "../front/forwarded.ts";
 import { isLoopback } from "./setting.ts";
 
 /** Settings as far as each of them could be read by itself. */
@@ -48,6 +49,9 @@ function* checkFolders({ dataDir, configDir, mirrors, devices }: Given): Generat
 }
 
 function* checkListeners(given: Given): Generator<string> {
+  if (parseNetworks(given.trustedProxies ?? []) === undefined) {
+    yield `${nameOf("trustedProxies")} ${given.trustedProxies?.join(",")} is no list of addresses and networks such as 10.0.0.0/8,fd00::/8`;
+  }
   const { certificate, certificateKey, clientAuthority, metricsToken } = given;
   const beyond = (name: "s3Address" | "dataAddress" | "metricsAddress"): string | undefined => {
     const address = given[name];

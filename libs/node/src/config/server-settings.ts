@@ -58,6 +58,12 @@ export const serverSettings = {
   domains: listSetting("s3-domains", "localhost", {
     help: "host names under which a bucket may stand as a sub-domain",
   }),
+  trustedProxies: listSetting("trusted-proxies", "", {
+    help: "networks of reverse proxies whose word on the client is taken, such as 10.0.0.0/8",
+  }),
+  proxyHeader: choiceSetting("proxy-header", "x-forwarded", ["x-forwarded", "forwarded"], {
+    help: "how trusted proxies say it: X-Forwarded-For, -Proto, -Host, or Forwarded (RFC 7239)",
+  }),
   connectionsMax: integerSetting("s3-connections-max", "4096", [1, 100_000], {
     help: "open S3 connections",
   }),

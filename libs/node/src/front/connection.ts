@@ -7,6 +7,7 @@ import {
   type RequestHead,
 } from "@kiseki/http";
 import type { Clock, Metrics } from "@kiseki/ports";
+import { seenThrough } from "./forwarded.ts";
 import { InputBuffer } from "./input-buffer.ts";
 import { type BodyPort, RequestBody } from "./request-body.ts";
 import { needsClose, type ResponseContext, writeResponse } from "./response-writer.ts";
@@ -260,14 +261,16 @@ export class Connection implements BodyPort {
   }
 
   #request(id: string, head: RequestHead, body: RequestBody): FrontRequest {
-    const { remoteAddress } = this.#socket;
+    const { proxies, tls } = this.#context.options;
+    const peer = { address: this.#socket.remoteAddress, isTls: tls !== undefined };
+    const seen = seenThrough(proxies, peer, head);
     const signal = (): AbortSignal => this.#signal();
     return {
       id,
-      head,
-      remoteAddress,
-      isLoopback: isLoopback(remoteAddress),
-      isTls: this.#context.options.tls !== undefined,
+      head: seen.head,
+      remoteAddress: seen.address,
+      isLoopback: isLoopback(seen.address),
+      isTls: seen.isTls,
       body,
       arrivedAt: this.#arrivedAt,
       get signal() {
@@ -410,5 +413,5 @@ export class Connection implements BodyPort {
 }
 
 function isLoopback(address: string): boolean {
-  return address === "::1" || address.startsWith("127.") || address.startsWith("::ffff:127.");
+  return address === "::1" || address.startsWith("127.");
 }

@@ -6,6 +6,7 @@ import type {
   ResponseHeader,
 } from "@kiseki/http";
 import type { Millis } from "@kiseki/base";
+import type { ProxyTrust } from "./forwarded.ts";
 
 export type BodyErrorCode =
   /** The client went away, or the front was stopped by force. */
@@ -51,9 +52,13 @@ export interface BodySource {
 export interface FrontRequest {
   /** From `requestId`; belongs into the answer and the log. */
   readonly id: string;
+  /** Its Host is the one that the client wrote, where a trusted proxy says so. */
   readonly head: RequestHead;
+  /** The client's, as far as trusted proxies can be believed; IPv4 is never written as IPv6. */
   readonly remoteAddress: string;
+  /** The client is on this machine. */
   readonly isLoopback: boolean;
+  /** Between the client and the first trusted proxy, or this node. */
   readonly isTls: boolean;
   readonly body: BodySource;
   /** When the head was whole, by `Clock.monotonic`. */
@@ -131,6 +136,8 @@ export interface FrontOptions {
   readonly tls: FrontTls | undefined;
   /** Several Workers or processes on one port. */
   readonly reusePort: boolean;
+  /** Peers whose word on the client is taken; absent: nobody's is. */
+  readonly proxies?: ProxyTrust | undefined;
   readonly limits: FrontLimits;
   /** Value of the `Server` header, or none. */
   readonly serverName: string | undefined;
