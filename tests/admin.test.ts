@@ -94,6 +94,14 @@ test("access keys: a new one signs, a disabled one does not, a deleted one is un
     secretKey: String(made!["secret_access_key"]),
   });
   expect((await s3.call("GET", "", "")).status).toBe(200);
+  const [limited] = await kisekiJson([
+    ...[...words, "access-key", "limit", accessKey],
+    ...["--requests-per-second", "1", "--burst", "1", "--bytes-per-second", "1GiB"],
+  ]);
+  expect(limited).toMatchObject({ limits: { burst: 1, bytes_per_second: 1024 ** 3 } });
+  await s3.call("GET", "", "");
+  expect((await s3.call("GET", "", "")).status).toBe(503);
+  expect((await kiseki([...words, "access-key", "limit", accessKey])).out).toContain("flags say");
   expect((await kiseki([...words, "access-key", "disable", accessKey])).code).toBe(0);
   expect((await s3.call("GET", "", "")).status).toBe(403);
   expect((await kiseki([...words, "access-key", "enable", accessKey])).code).toBe(0);

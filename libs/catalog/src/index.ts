@@ -10,5 +10,11 @@
 export type { AliasedBucket } from "./alias-queue.ts";
 export { AliasQueue } from "./alias-queue.ts";
 export { openCatalog } from "./open-catalog.ts";
-export type { AccessKeyInfo, AccessKeyRecord, Catalog, CatalogErrorCode } from "./types.ts";
+export type {
+  AccessKeyInfo,
+  AccessKeyLimits,
+  AccessKeyRecord,
+  Catalog,
+  CatalogErrorCode,
+} from "./types.ts";
 export { CatalogError } from "./types.ts";

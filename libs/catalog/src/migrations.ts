@@ -40,6 +40,10 @@ const migrations: readonly string[] = [
      user_id TEXT NOT NULL REFERENCES users (id) ON DELETE CASCADE, policy TEXT NOT NULL
    );
    CREATE UNIQUE INDEX user_policies_user ON user_policies (user_id, policy);`,
+  `CREATE TABLE access_key_limits (
+     access_key TEXT PRIMARY KEY NOT NULL REFERENCES access_keys (id) ON DELETE CASCADE,
+     requests_per_second INTEGER, burst INTEGER, bytes_per_second INTEGER, requests_at_once INTEGER
+   );`,
 ];
 
 /**

@@ -6,7 +6,16 @@ import { millis, newBytes, prngFromSeed, type TenantId, tenantId, wallTime } fro
 import type { Clock } from "@kiseki/ports";
 import { getTableConfig } from "drizzle-orm/sqlite-core";
 import { type Catalog, CatalogError, openCatalog } from "./index.ts";
-import { accessKeys, accounts, aliases, policies, tenants, userPolicies, users } from "./schema.ts";
+import {
+  accessKeyLimits,
+  accessKeys,
+  accounts,
+  aliases,
+  policies,
+  tenants,
+  userPolicies,
+  users,
+} from "./schema.ts";
 
 const clock: Clock = {
   monotonic: () => millis(0),
@@ -42,7 +51,16 @@ async function openFile() {
 test("migrations make the tables that the Drizzle schema names", () => {
   const database = new Database(":memory:");
   open(database);
-  for (const table of [tenants, users, accessKeys, aliases, accounts, policies, userPolicies]) {
+  for (const table of [
+    tenants,
+    users,
+    accessKeys,
+    accessKeyLimits,
+    aliases,
+    accounts,
+    policies,
+    userPolicies,
+  ]) {
     const { name, columns, indexes } = getTableConfig(table);
     const made = database.query(`SELECT * FROM pragma_table_info('${name}')`).all() as {
       name: string;
@@ -123,6 +141,21 @@ test("createAccessKey() answers an id of 20 and a secret of 40, different each t
   expect(JSON.stringify(catalog.accessKeys(tenant.id))).not.toContain(made[0]!.secret);
   expect(catalog.accessKeys(tenant.id)).toHaveLength(50);
   expect(codeOf(() => catalog.createAccessKey("nobody"))).toBe("not_found");
+});
+test("setAccessKeyLimits() is seen at once, takes the place of what was, and goes with its key", () => {
+  const catalog = open(new Database(":memory:"));
+  const { tenant, root } = catalog.ensureDefaultTenant("default");
+  const { id } = catalog.createAccessKey(root.id);
+  expect(catalog.lookUpAccessKey(id)?.limits).toBeUndefined();
+  catalog.setAccessKeyLimits(id, { requestsPerSecond: 5, requestsAtOnce: 0 });
+  expect(catalog.lookUpAccessKey(id)?.limits).toEqual({ requestsPerSecond: 5, requestsAtOnce: 0 });
+  catalog.setAccessKeyLimits(id, { bytesPerSecond: 7 });
+  expect(catalog.lookUpAccessKey(id)?.limits).toEqual({ bytesPerSecond: 7 });
+  expect(catalog.accessKeys(tenant.id)[0]?.limits).toEqual({ bytesPerSecond: 7 });
+  catalog.setAccessKeyLimits(id, {});
+  expect(catalog.lookUpAccessKey(id)?.limits).toBeUndefined();
+  catalog.deleteAccessKey(id);
+  expect(codeOf(() => catalog.setAccessKeyLimits(id, {}))).toBe("not_found");
 });
 test("lookUpAccessKey() sees disabling, enabling and deletion at once", () => {
   const catalog = open(new Database(":memory:"));

@@ -23,9 +23,10 @@ import {
   UserTable,
 } from "./identities.ts";
 import { migrate } from "./migrations.ts";
-import { accessKeys, accounts, aliases, tenants, users } from "./schema.ts";
+import { accessKeyLimits, accessKeys, accounts, aliases, tenants, users } from "./schema.ts";
 import {
   type AccessKeyInfo,
+  type AccessKeyLimits,
   type AccessKeyOptions,
   type AccessKeyRecord,
   type AliasChange,
@@ -217,13 +218,15 @@ class SqlCatalog implements Catalog {
         policy: accessKeys.policy,
         expires: accessKeys.expires,
         description: accessKeys.description,
+        limits: accessKeyLimits,
       })
       .from(accessKeys)
       .innerJoin(users, eq(users.id, accessKeys.user))
+      .leftJoin(accessKeyLimits, eq(accessKeyLimits.accessKey, accessKeys.id))
       .where(eq(users.tenant, toUuid(tenant)))
       .orderBy(asc(accessKeys.created), asc(accessKeys.id))
       .all()
-      .map((row) => ({ ...toKeyInfo(row), tenant }));
+      .map(({ limits, ...row }) => ({ ...toKeyInfo(row), tenant, ...limitsField(limits) }));
   }
   setAccessKeyDisabled(id: string, isDisabled: boolean): void {
     const changed = this.#orm
@@ -233,6 +236,28 @@ class SqlCatalog implements Catalog {
       .returning({ id: accessKeys.id })
       .all();
     this.#forgetAccessKey(id, changed.length);
+  }
+  setAccessKeyLimits(id: string, limits: AccessKeyLimits): void {
+    const row = {
+      requestsPerSecond: limits.requestsPerSecond ?? null,
+      burst: limits.burst ?? null,
+      bytesPerSecond: limits.bytesPerSecond ?? null,
+      requestsAtOnce: limits.requestsAtOnce ?? null,
+    };
+    const isKnown = this.#orm.transaction(
+      (tx) => {
+        if (tx.select().from(accessKeys).where(eq(accessKeys.id, id)).get() === undefined) {
+          return false;
+        }
+        tx.insert(accessKeyLimits)
+          .values({ accessKey: id, ...row })
+          .onConflictDoUpdate({ target: accessKeyLimits.accessKey, set: row })
+          .run();
+        return true;
+      },
+      { behavior: "immediate" },
+    );
+    this.#forgetAccessKey(id, isKnown ? 1 : 0);
   }
   deleteAccessKey(id: string): void {
     const gone = this.#orm
@@ -265,6 +290,7 @@ class SqlCatalog implements Catalog {
       .from(accessKeys)
       .innerJoin(users, eq(users.id, accessKeys.user))
       .innerJoin(accounts, eq(accounts.tenant, users.tenant))
+      .leftJoin(accessKeyLimits, eq(accessKeyLimits.accessKey, accessKeys.id))
       .where(eq(accessKeys.id, id))
       .get();
     if (row === undefined) return undefined;
@@ -279,6 +305,7 @@ class SqlCatalog implements Catalog {
       account: account.account,
       policies: readUserPolicies(this.#orm, user),
       keyPolicies: readKeyPolicy(key.policy),
+      ...limitsField(row.access_key_limits),
     };
   }
 
@@ -324,6 +351,20 @@ class SqlCatalog implements Catalog {
   }
 }
 
+/** `limits` of a key: left out where all of it follows the defaults. */
+function limitsField(row: typeof accessKeyLimits.$inferSelect | null): {
+  limits?: AccessKeyLimits;
+} {
+  if (row === null) return {};
+  const { requestsPerSecond, burst, bytesPerSecond, requestsAtOnce } = row;
+  const limits = {
+    ...(requestsPerSecond === null ? {} : { requestsPerSecond }),
+    ...(burst === null ? {} : { burst }),
+    ...(bytesPerSecond === null ? {} : { bytesPerSecond }),
+    ...(requestsAtOnce === null ? {} : { requestsAtOnce }),
+  };
+  return Object.keys(limits).length === 0 ? {} : { limits };
+}
 const toTenant = (row: typeof tenants.$inferSelect): Tenant => ({
   id: tenantId(fromUuid(row.id)),
   name: row.name,

@@ -99,6 +99,16 @@ export const userPolicies = sqliteTable(
   },
   (table) => [uniqueIndex("user_policies_user").on(table.user, table.policy)],
 );
+/** What a key may do beside the node's defaults; a column that is null follows them, 0 is no limit. */
+export const accessKeyLimits = sqliteTable("access_key_limits", {
+  accessKey: text("access_key")
+    .primaryKey()
+    .references(() => accessKeys.id, { onDelete: "cascade" }),
+  requestsPerSecond: integer("requests_per_second"),
+  burst: integer("burst"),
+  bytesPerSecond: integer("bytes_per_second"),
+  requestsAtOnce: integer("requests_at_once"),
+});
 
 export const aliases = sqliteTable(
   "aliases",

@@ -41,6 +41,13 @@ export interface ManagedPolicy {
   /** Undefined for built-in ones. */
   readonly changed: WallTime | undefined;
 }
+/** What a key may do where that differs from the node's defaults; 0: no limit. */
+export interface AccessKeyLimits {
+  readonly requestsPerSecond?: number;
+  readonly burst?: number;
+  readonly bytesPerSecond?: number;
+  readonly requestsAtOnce?: number;
+}
 /** An access key without its secret. */
 export interface AccessKeyInfo {
   /** 20 capital letters and digits, unless it was brought along. */
@@ -54,6 +61,8 @@ export interface AccessKeyInfo {
   readonly policy: string | undefined;
   readonly expires: WallTime | undefined;
   readonly description: string;
+  /** Absent: the node's defaults. */
+  readonly limits?: AccessKeyLimits;
 }
 /** What a signature is checked with. */
 export interface AccessKeyRecord extends AccessKeyInfo {
@@ -137,6 +146,8 @@ export interface Catalog {
   accessKeys(tenant: TenantId): readonly AccessKeyInfo[];
   /** @throws {CatalogError} `not_found`. */
   setAccessKeyDisabled(id: string, isDisabled: boolean): void;
+  /** In the place of all that were set before. @throws {CatalogError} `not_found`. */
+  setAccessKeyLimits(id: string, limits: AccessKeyLimits): void;
   /** @throws {CatalogError} `not_found`. */
   deleteAccessKey(id: string): void;
   /** The key for SigV4, or `undefined` when unknown, disabled, expired, or its user is disabled. Cached; changes through other connections are seen at once. */

@@ -95,6 +95,11 @@ export const metricTable = {
     labels: ["rpc", "outcome"],
   },
   kiseki_gateway_connections: { kind: "gauge", help: "Open connections of the S3 listener" },
+  kiseki_requests_limited_total: {
+    kind: "counter",
+    help: "Requests refused by a limit of their access key: requests, bytes, at_once",
+    labels: ["limit"],
+  },
   kiseki_auth_failures_total: { kind: "counter", help: "Requests refused", labels: ["code"] },
 } as const satisfies Record<string, MetricRow>;
 

@@ -121,6 +121,16 @@ function addAccessKeys(parent: Command, add: Add): void {
   ).option("--user <name>", "whose it is; root when left out");
   add(parent, "enable <access-key-id>", "let it sign requests again", show.setAccessKeyState(true));
   add(parent, "disable <access-key-id>", "refuse what it signs", show.setAccessKeyState(false));
+  add(
+    parent,
+    "limit <access-key-id>",
+    "limits of its own; what is left out follows the node's flags, 0 is no limit",
+    show.limitAccessKey,
+  )
+    .option("--requests-per-second <count>", "requests in a second")
+    .option("--burst <count>", "requests at once after a pause")
+    .option("--bytes-per-second <size>", "of bodies in both directions, such as 10MiB")
+    .option("--requests-at-once <count>", "requests under way");
   add(parent, "delete <access-key-id>", "delete it for good", show.deleteAccessKey);
 }
 

@@ -1,6 +1,13 @@
 import { exitCode } from "./exit-codes.ts";
 import { formatDuration, formatQuota, formatSize, formatTable, formatTime } from "./format.ts";
-import type { Session, Work } from "./session.ts";
+import { countOption, type Session, sizeOption, type Work } from "./session.ts";
+
+interface KeyLimits {
+  readonly requestsPerSecond?: number | undefined;
+  readonly burst?: number | undefined;
+  readonly bytesPerSecond?: bigint | undefined;
+  readonly requestsAtOnce?: number | undefined;
+}
 
 const call = ({ signal }: Session) => ({ signal, timeoutMs: 30_000 });
 
@@ -152,8 +159,9 @@ export const listAccessKeys: Work = async (session) => {
     key.user,
     key.isEnabled ? "enabled" : "disabled",
     formatTime(key.createdUnixMs),
+    key.limits === undefined ? "" : limitsText(key.limits),
   ]);
-  session.console.say(formatTable(["ACCESS KEY", "USER", "STATE", "CREATED"], rows));
+  session.console.say(formatTable(["ACCESS KEY", "USER", "STATE", "CREATED", "LIMITS"], rows));
   return exitCode.ok;
 };
 
@@ -177,6 +185,42 @@ export function setAccessKeyState(isEnabled: boolean): Work {
     session.console.say(`${isEnabled ? "Enabled" : "Disabled"} access key ${id}`);
     return exitCode.ok;
   };
+}
+
+/** What is left out follows the node's flags from then on; 0 is no limit. */
+export const limitAccessKey: Work = async (session, id) => {
+  const client = await session.client();
+  const bytesPerSecond = sizeOption(session, "bytesPerSecond");
+  const counts = {
+    requestsPerSecond: countOption(session, "requestsPerSecond"),
+    burst: countOption(session, "burst"),
+    requestsAtOnce: countOption(session, "requestsAtOnce"),
+  };
+  const limits = Object.fromEntries(
+    Object.entries(counts).flatMap(([name, value]) =>
+      value === undefined ? [] : [[name, Number(value)]],
+    ),
+  );
+  const request = {
+    accessKeyId: id ?? "",
+    limits: { ...limits, ...(bytesPerSecond === undefined ? {} : { bytesPerSecond }) },
+  };
+  const { accessKey } = await client.setAccessKeyLimits(request, call(session));
+  session.console.emit(accessKey);
+  session.console.say(`Access key ${id}: ${limitsText(accessKey?.limits)}`);
+  return exitCode.ok;
+};
+
+function limitsText(limits: KeyLimits | undefined): string {
+  if (limits === undefined) return "as the node's flags say";
+  const shown = (value: number | bigint | undefined, unit: string): string[] =>
+    value === undefined ? [] : [Number(value) === 0 ? `${unit} unlimited` : `${value} ${unit}`];
+  return [
+    ...shown(limits.requestsPerSecond, "requests/s"),
+    ...shown(limits.burst, "in a burst"),
+    ...shown(limits.bytesPerSecond, "bytes/s"),
+    ...shown(limits.requestsAtOnce, "at once"),
+  ].join(", ");
 }
 
 export const deleteAccessKey: Work = async (session, id) => {

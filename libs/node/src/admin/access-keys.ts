@@ -1,4 +1,4 @@
-import type { AccessKeyInfo } from "@kiseki/catalog";
+import type { AccessKeyInfo, AccessKeyLimits } from "@kiseki/catalog";
 import { RpcError } from "@kiseki/rpc";
 import type { AdminParts } from "./types.ts";
 
@@ -7,7 +7,18 @@ interface AccessKeyView {
   readonly user: string;
   readonly createdUnixMs: bigint;
   readonly isEnabled: boolean;
+  readonly limits?: KeyLimitsView;
 }
+interface KeyLimitsView {
+  readonly requestsPerSecond?: number;
+  readonly burst?: number;
+  readonly bytesPerSecond?: bigint;
+  readonly requestsAtOnce?: number;
+}
+const toLimits = ({ bytesPerSecond, ...rest }: AccessKeyLimits): KeyLimitsView => ({
+  ...rest,
+  ...(bytesPerSecond === undefined ? {} : { bytesPerSecond: BigInt(bytesPerSecond) }),
+});
 
 /** All access keys of the default tenant, oldest first, without secrets. */
 export function listAccessKeys({ node }: AdminParts): readonly AccessKeyView[] {
@@ -18,6 +29,7 @@ export function listAccessKeys({ node }: AdminParts): readonly AccessKeyView[] {
     user: names.get(key.user) ?? key.user,
     createdUnixMs: BigInt(key.created),
     isEnabled: !key.isDisabled,
+    ...(key.limits === undefined ? {} : { limits: toLimits(key.limits) }),
   }));
 }
 
@@ -55,6 +67,38 @@ export function setAccessKeyState(
 ): AccessKeyView {
   findKey(parts, id); // of this tenant
   parts.node.storage.catalog.setAccessKeyDisabled(id, !isEnabled);
+  return findKey(parts, id);
+}
+
+const countMax = 2 ** 31;
+const bytesMax = 2n ** 50n;
+
+/** In the place of the key's limits. @throws {RpcError} `not_found`, `invalid`. */
+export function setAccessKeyLimits(
+  parts: AdminParts,
+  id: string,
+  given: {
+    readonly requestsPerSecond?: number | undefined;
+    readonly burst?: number | undefined;
+    readonly bytesPerSecond?: bigint | undefined;
+    readonly requestsAtOnce?: number | undefined;
+  },
+): AccessKeyView {
+  findKey(parts, id); // of this tenant
+  const { requestsPerSecond, burst, bytesPerSecond, requestsAtOnce } = given;
+  const counts = [requestsPerSecond, burst, requestsAtOnce];
+  if (counts.some((each) => (each ?? 0) > countMax) || (bytesPerSecond ?? 0n) > bytesMax) {
+    throw new RpcError(
+      "invalid",
+      "Cannot set these limits: counts are below 2^31, bytes below 2^50",
+    );
+  }
+  parts.node.storage.catalog.setAccessKeyLimits(id, {
+    ...(requestsPerSecond === undefined ? {} : { requestsPerSecond }),
+    ...(burst === undefined ? {} : { burst }),
+    ...(bytesPerSecond === undefined ? {} : { bytesPerSecond: Number(bytesPerSecond) }),
+    ...(requestsAtOnce === undefined ? {} : { requestsAtOnce }),
+  });
   return findKey(parts, id);
 }
 

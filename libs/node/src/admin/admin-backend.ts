@@ -3,6 +3,7 @@ import {
   createAccessKey,
   deleteAccessKey,
   listAccessKeys,
+  setAccessKeyLimits,
   setAccessKeyState,
 } from "./access-keys.ts";
 import { createBucket, deleteBucket, listBuckets } from "./buckets.ts";
@@ -82,6 +83,8 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
     createAccessKey: ({ user }) => told(() => createAccessKey(parts, user)),
     setAccessKeyState: ({ accessKeyId, isEnabled }) =>
       told(() => ({ accessKey: setAccessKeyState(parts, accessKeyId, isEnabled) })),
+    setAccessKeyLimits: ({ accessKeyId, limits }) =>
+      told(() => ({ accessKey: setAccessKeyLimits(parts, accessKeyId, limits ?? {}) })),
     deleteAccessKey: ({ accessKeyId }) =>
       told(() => {
         deleteAccessKey(parts, accessKeyId);

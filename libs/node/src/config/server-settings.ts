@@ -67,6 +67,18 @@ export const serverSettings = {
   connectionsMax: integerSetting("s3-connections-max", "4096", [1, 100_000], {
     help: "open S3 connections",
   }),
+  keyRequestsPerSecond: integerSetting("key-requests-per-s", "0", [0, 1_000_000], {
+    help: "requests of one access key in a second; 0: no limit",
+  }),
+  keyBurst: integerSetting("key-burst", "0", [0, 1_000_000], {
+    help: "requests of one access key at once after a pause; 0: as many as in a second",
+  }),
+  keyBytesPerSecond: sizeSetting("key-bytes-per-s", "0", [0, 64 * GiB], {
+    help: "bytes of bodies, both ways, of one access key in a second; 0: no limit",
+  }),
+  keyRequestsAtOnce: integerSetting("key-requests-at-once", "0", [0, 100_000], {
+    help: "requests of one access key under way, each on its connection; 0: no limit",
+  }),
   arenaSize: sizeSetting("arena-size", "96MiB", [32 * MiB, 64 * GiB], {
     help: "memory for content on its way",
   }),

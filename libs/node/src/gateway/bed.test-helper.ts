@@ -10,6 +10,7 @@ import { nativeDirectory, openCrypto, systemClock, systemPrng } from "@kiseki/ho
 import { openLogger, openMetrics } from "@kiseki/telemetry";
 import { parseSettings } from "../config/parse-settings.ts";
 import { foreignVariables, ignoredVariables, serverSettings } from "../config/server-settings.ts";
+import type { ProxyTrust } from "../front/forwarded.ts";
 import { serveFront } from "../front/serve-front.ts";
 import { openNode, type StorageNode } from "../node/open-node.ts";
 
@@ -94,19 +95,25 @@ export class Bed implements AsyncDisposable {
     this.other = parts.other;
   }
 
-  /** `deviceSize` as the setting takes it. */
-  static async open(deviceSize = "256MiB"): Promise<Bed> {
+  /** `deviceSize` as the setting takes it; `words` are further flags of the node, as are `proxies`. */
+  static async open(
+    deviceSize = "256MiB",
+    words: readonly string[] = [],
+    proxies?: ProxyTrust,
+  ): Promise<Bed> {
     await using building = new AsyncDisposableStack();
     const path = await mkdtemp(`${tmpdir()}/kiseki-gateway-`);
     building.defer(() => rm(path, { recursive: true, force: true }));
     const metrics = openMetrics();
-    const node = building.use(await openTestNode(path, deviceSize, metrics));
+    const node = building.use(
+      await openTestNode(path, ["--device-size", deviceSize, ...words], metrics),
+    );
     const { catalog, tenantKeys } = node.storage;
     const { tenant, root } = catalog.createTenant("other");
     await tenantKeys.provision(tenant.id, { ttl: millis(60_000) }, new AbortController().signal);
     const other = catalog.createAccessKey(root.id);
     const { accessKey, secretKey } = node.credentials;
-    const front = serveFront(systemClock, metrics, frontOptions(node));
+    const front = serveFront(systemClock, metrics, { ...frontOptions(node), proxies });
     building.defer(() => front.stop(AbortSignal.abort()));
     const main = { id: accessKey, secret: secretKey };
     return new Bed(building.move(), { node, port: front.port, main, other });
@@ -204,6 +211,35 @@ export class Bed implements AsyncDisposable {
     return promise;
   }
 
+  /** Sends half of the body, and the rest when `go` resolves; `begun` when the node has asked for it. */
+  sendSlowly(
+    method: string,
+    target: string,
+    headers: Readonly<Record<string, string>>,
+    body: Uint8Array,
+    go: Promise<void>,
+  ): { readonly begun: Promise<void>; readonly status: Promise<number> } {
+    const begun = Promise.withResolvers<void>();
+    const status = Promise.withResolvers<number>();
+    const length = { "content-length": String(body.byteLength), expect: "100-continue" };
+    const all = { ...headers, ...length };
+    const request = httpRequest(
+      { host: "127.0.0.1", port: this.port, method, path: target, headers: all },
+      (response) => {
+        response.resume();
+        response.on("end", () => status.resolve(response.statusCode ?? 0));
+      },
+    );
+    request.on("error", status.reject);
+    request.on("continue", () => {
+      request.write(body.subarray(0, body.byteLength >> 1));
+      begun.resolve();
+      void go.then(() => request.end(body.subarray(body.byteLength >> 1)));
+    });
+    request.flushHeaders();
+    return { begun: begun.promise, status: status.promise };
+  }
+
   /** Sends bytes as they are; answers what came until the server closed. */
   raw(text: string): Promise<string> {
     const { promise, resolve, reject } = Promise.withResolvers<string>();
@@ -223,13 +259,13 @@ export class Bed implements AsyncDisposable {
 
 function openTestNode(
   path: string,
-  deviceSize: string,
+  words: readonly string[],
   metrics: ReturnType<typeof openMetrics>,
 ): Promise<StorageNode> {
   const { settings } = parseSettings(serverSettings, {
     words: [
       ...["--data-dir", `${path}/data`, "--config-dir", `${path}/config`],
-      ...["--device-size", deviceSize, "--arena-size", "64MiB"],
+      ...["--arena-size", "64MiB", ...words],
     ],
     environment: {},
     file: "",

@@ -5,6 +5,7 @@ import { type S3ErrorCode, type S3Fault, s3Fault } from "@kiseki/s3";
 import { ShardStoreError } from "@kiseki/shard-store";
 import { BodyError } from "../front/types.ts";
 import { ShortBodyError } from "../object/write-content.ts";
+import { LimitError } from "./key-limits.ts";
 import type { Outcome } from "../shard/shard-owner.ts";
 
 /** Ends a request with an S3 error document; thrown where a call's work is nested, caught in the handler. */
@@ -96,6 +97,7 @@ export function conditionDetail(condition: ConditionName, prefix = ""): S3Fault[
 /** The one funnel from whatever was thrown to what the client is told; `undefined`: nobody listens any more. */
 export function toFault(reason: unknown): S3Fault | undefined {
   if (reason instanceof GatewayFailure) return reason.fault;
+  if (reason instanceof LimitError) return s3Fault("SlowDown");
   if (reason instanceof ShortBodyError) return s3Fault("IncompleteBody");
   if (reason instanceof TenantKeysError) {
     return reason.code === "shredded"

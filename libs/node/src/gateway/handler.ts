@@ -31,6 +31,7 @@ import { copyObject, copyPart } from "./copies.ts";
 import { authFailure, fail, GatewayFailure, toFault } from "./failure.ts";
 import { openForm, postObject } from "./form.ts";
 import type { Identity } from "./identity.ts";
+import { type Admission, KeyLimiter, type KeyLimits, LimitError } from "./key-limits.ts";
 import { listObjects, listParts, listUploads, listVersions } from "./listings.ts";
 import { abortUpload, completeUpload, createUpload, uploadPart } from "./multipart.ts";
 import {
@@ -41,6 +42,7 @@ import {
   readAttributes,
   readObject,
 } from "./objects.ts";
+import { type RequestTrace, whenSent } from "./request-trace.ts";
 import { BucketCache, type CallScope, findBucket } from "./scope.ts";
 import { removeSetting, showSetting, storeSetting } from "./settings.ts";
 
@@ -52,6 +54,8 @@ export interface GatewayOptions {
   readonly addressing: S3Addressing;
   /** Unsigned bodies are taken over plain TCP from beyond this machine. */
   readonly allowPlaintext: boolean;
+  /** Of every access key that has none of its own. */
+  readonly keyLimits: KeyLimits;
   /** Whose access key that is; `undefined` also for a session token that does not belong to it. */
   readonly lookUpIdentity: (id: string, sessionToken: string | undefined) => Identity | undefined;
   readonly openTenant: (
@@ -71,9 +75,11 @@ export class Gateway {
   readonly #verifier: SignatureVerifier<Identity>;
   /** One per tenant, by its id's text. */
   readonly #buckets = new Map<string, BucketCache>();
+  readonly #limiter: KeyLimiter;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
+    this.#limiter = new KeyLimiter(() => options.ports.clock.monotonic());
     this.#verifier = new SignatureVerifier(options.ports.crypto, {
       lookup: options.lookUpIdentity,
       region: options.region,
@@ -81,8 +87,20 @@ export class Gateway {
   }
 
   /** Never rejects. */
-  handle(request: FrontRequest): Promise<FrontResponse> {
-    return this.#answer(request, contextOf(request));
+  async handle(request: FrontRequest): Promise<FrontResponse> {
+    const trace: RequestTrace = {
+      request,
+      context: contextOf(request),
+      call: undefined,
+      key: undefined,
+      admitted: undefined,
+    };
+    const response = await this.#answer(trace);
+    const { admitted } = trace;
+    if (admitted === undefined) return response;
+    // What was refused was, mostly, not read.
+    const refund = response.status < 400 ? 0 : sizeComing(request);
+    return whenSent(response, (size) => admitted.end(size - refund));
   }
 
   /** What the front answers by itself, in S3's form. */
@@ -103,58 +121,60 @@ export class Gateway {
     return isOwn ? rendered : { ...rendered, status: fault.status };
   }
 
-  async #answer(request: FrontRequest, context: ResponseContext): Promise<FrontResponse> {
-    let named = context;
+  async #answer(trace: RequestTrace): Promise<FrontResponse> {
     try {
-      const { result, content } = await this.#perform(request, (call) => {
-        named = contextOf(request, call);
-      });
+      const { result, content } = await this.#perform(trace);
       try {
-        return render(toResponse(result, named), content);
+        return render(toResponse(result, trace.context), content);
       } catch (reason) {
         content?.[Symbol.dispose]();
         throw reason;
       }
     } catch (reason) {
       const fault = toFault(reason) ?? s3Fault("RequestTimeout");
-      if (fault.code === "InternalError") this.#log(request.id, reason);
-      return render(toFaultResponse(fault, named), undefined);
+      if (fault.code === "InternalError") this.#log(trace.request.id, reason);
+      const response = render(toFaultResponse(fault, trace.context), undefined);
+      if (!(reason instanceof LimitError)) return response;
+      const retry: ResponseHeader = ["Retry-After", String(reason.retrySeconds)];
+      return { ...response, headers: [...response.headers, retry] };
     }
   }
 
-  async #perform(request: FrontRequest, onCall: (call: S3Call) => void): Promise<CallOutcome> {
+  async #perform(trace: RequestTrace): Promise<CallOutcome> {
     const { ports, addressing } = this.#options;
+    const { request } = trace;
     const { head } = request;
     const form = parseFormRequest(s3Request(head), addressing);
     if (isFault(form)) throw new GatewayFailure(form);
-    if (form !== undefined) return this.#performForm(request, form, onCall);
+    if (form !== undefined) return this.#performForm(trace, form);
     const outcome = this.#verifier.verify(head, ports.clock.realtime());
     if (outcome.kind === "fault") {
       ports.metrics.add("kiseki_auth_failures_total", 1, { code: outcome.code });
       throw authFailure(outcome);
     }
+    if (outcome.kind === "signed") trace.key = outcome.key;
+    trace.admitted = this.#admit(trace);
     if (outcome.kind === "anonymous") throw fail("AccessDenied");
     this.#checkPayload(request, outcome.payload);
     const call = parseCall(s3Request(head), addressing);
     if (isFault(call)) throw new GatewayFailure(call as S3Fault);
-    onCall(call as S3Call);
+    noteCall(trace, call as S3Call);
     const content = openContent(ports.crypto, request.body, outcome.payload);
     const { key, payload } = outcome;
     return this.#run(request, { key, call: call as S3Call, payload, content });
   }
 
   /** A browser's upload: who asks, and for what, stands in the body. */
-  async #performForm(
-    request: FrontRequest,
-    form: FormRequest,
-    onCall: (call: S3Call) => void,
-  ): Promise<CallOutcome> {
+  async #performForm(trace: RequestTrace, form: FormRequest): Promise<CallOutcome> {
     const { ports } = this.#options;
+    const { request } = trace;
     const payload: PayloadMode = { kind: "unsigned" };
     this.#checkPayload(request, payload);
     const now = () => ports.clock.realtime();
     const { key, call, content } = await openForm(this.#verifier, request, form, now);
-    onCall(call);
+    trace.key = key;
+    trace.admitted = this.#admit(trace);
+    noteCall(trace, call);
     if (key === undefined) throw fail("AccessDenied");
     return this.#run(request, { key, call, payload, content });
   }
@@ -185,6 +205,21 @@ export class Gateway {
       buckets: this.#bucketsOf(ownerId),
     };
     return dispatch(scope, call);
+  }
+
+  /** Nobody's requests count for the address that they come from. @throws {LimitError} */
+  #admit({ request, key }: RequestTrace): Admission | undefined {
+    const { keyLimits, ports } = this.#options;
+    const limits = key?.limits ? { ...keyLimits, ...key.limits } : keyLimits;
+    const id = key?.accessKeyId ?? `@${request.remoteAddress}`;
+    try {
+      return this.#limiter.admit(id, limits, sizeComing(request));
+    } catch (reason) {
+      if (reason instanceof LimitError) {
+        ports.metrics.add("kiseki_requests_limited_total", 1, { limit: reason.reason });
+      }
+      throw reason;
+    }
   }
 
   /** A body without any hash is only as safe as the way it came. */
@@ -342,6 +377,14 @@ function dispatchObject(
       return unreachable(call);
   }
 }
+
+function noteCall(trace: RequestTrace, call: S3Call): void {
+  trace.call = call;
+  trace.context = contextOf(trace.request, call);
+}
+
+const sizeComing = ({ head }: FrontRequest): number =>
+  head.body.kind === "sized" ? head.body.size : 0;
 
 /** A client may say whose bucket it believes to talk to; every bucket it can reach is its own tenant's. */
 function checkExpectedOwner({ head }: FrontRequest, account: string): void {

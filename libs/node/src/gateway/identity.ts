@@ -1,5 +1,5 @@
 import { toHex } from "@kiseki/base";
-import type { AccessKeyRecord } from "@kiseki/catalog";
+import type { AccessKeyLimits, AccessKeyRecord } from "@kiseki/catalog";
 import { type Principal, rootPrincipal, userPrincipal } from "@kiseki/policy";
 import type { Crypto } from "@kiseki/ports";
 
@@ -9,6 +9,10 @@ export interface Identity {
   readonly principal: Principal;
   /** Where S3 shows an owner's name. */
   readonly displayName: string;
+  /** What its requests are counted by; of temporary credentials the key that asked for them. */
+  readonly accessKeyId: string;
+  /** Of its own; absent: the node's. */
+  readonly limits?: AccessKeyLimits;
 }
 
 /** Identities of access keys; one is made anew only when the catalog has read its key anew. */
@@ -43,6 +47,12 @@ export class Identities {
     const principal = key.isRoot
       ? rootPrincipal(place, keyPolicies)
       : userPrincipal(place, { id, name: userName }, policies, keyPolicies);
-    return { secret, principal, displayName: userName };
+    return {
+      secret,
+      principal,
+      displayName: userName,
+      accessKeyId: key.id,
+      ...(key.limits && { limits: key.limits }),
+    };
   }
 }

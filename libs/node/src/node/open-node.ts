@@ -195,6 +195,12 @@ function gatewayOptions(
     region: settings.region === "" ? undefined : settings.region,
     addressing: { baseHosts: settings.domains },
     allowPlaintext: settings.allowPlaintext,
+    keyLimits: {
+      requestsPerSecond: settings.keyRequestsPerSecond,
+      burst: settings.keyBurst,
+      bytesPerSecond: settings.keyBytesPerSecond,
+      requestsAtOnce: settings.keyRequestsAtOnce,
+    },
     lookUpIdentity(id, sessionToken) {
       const key = sessionToken === undefined ? catalog.lookUpAccessKey(id) : undefined;
       return key && identities.of(key);

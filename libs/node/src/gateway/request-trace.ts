@@ -1,0 +1,40 @@
+import type { ResponseContext, S3Call } from "@kiseki/s3";
+import type { BodyStream, FrontRequest, FrontResponse } from "../front/types.ts";
+import type { Identity } from "./identity.ts";
+import type { Admission } from "./key-limits.ts";
+
+/** What becomes known of a request while it is worked on; filled in by the handler. */
+export interface RequestTrace {
+  readonly request: FrontRequest;
+  context: ResponseContext;
+  call: S3Call | undefined;
+  /** Who signed it; `undefined` for nobody. */
+  key: Identity | undefined;
+  admitted: Admission | undefined;
+}
+
+/** `response`, telling `onEnd` once how many bytes of its body were sent, when all are or none will be any more. */
+export function whenSent(response: FrontResponse, onEnd: (size: number) => void): FrontResponse {
+  const { body } = response;
+  if (body === undefined || body instanceof Uint8Array) {
+    onEnd(body?.byteLength ?? 0);
+    return response;
+  }
+  let size = 0;
+  const count = (slice: Uint8Array | undefined): Uint8Array | undefined => {
+    size += slice?.byteLength ?? 0;
+    return slice;
+  };
+  const counted: BodyStream = {
+    size: body.size,
+    next() {
+      const slice = body.next();
+      return slice instanceof Promise ? slice.then(count) : count(slice);
+    },
+    close() {
+      body.close();
+      onEnd(size);
+    },
+  };
+  return { ...response, body: counted };
+}
