@@ -37,6 +37,7 @@ export type {
   ContentPage,
   ContentPiece,
   Drop,
+  Found,
   FoundObject,
   PartListPage,
   Reference,

@@ -9,6 +9,7 @@ type Purpose =
   | "cluster-page"
   | "cluster-wal-mask"
   | "hidden-name"
+  | "version-id"
   | "internal-kek"
   | "internal-wrap"
   | "list-token"

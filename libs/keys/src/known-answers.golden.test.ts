@@ -214,3 +214,28 @@ test("TenantKeyring.hiddenNameKey() hangs on dirSecret alone", () => {
   expect(key).toBe(expand(extract("dir-root", filled(32, 0xd1)), info("hidden-name")));
   expect(key).toBe("3d1ccd6a917e05391af2e643d252cc37f0aa58c88a446333fc7f9138337b89dc");
 });
+test("TenantKeyring.versionId() hides the number under a key of dirSecret alone; versionOf() undoes it", () => {
+  using keyring = openTenant();
+  const key = Buffer.from(expand(extract("dir-root", filled(32, 0xd1)), info("version-id")), "hex");
+  const block = (value: Uint8Array, use: number): Buffer => {
+    const cipher = createCipheriv("aes-256-ecb", key, null).setAutoPadding(false);
+    return cipher.update(Buffer.concat([value, Buffer.of(use), Buffer.alloc(7)])).subarray(0, 8);
+  };
+  const number = Buffer.alloc(8);
+  number.writeBigUInt64LE(0x0102n);
+  const tag = block(number, 1);
+  const mask = block(tag, 2);
+  const wanted = Buffer.concat([tag, number.map((byte, at) => byte ^ mask[at]!)]).toString("hex");
+  const id = keyring.versionId(0x0102n);
+  expect(toHex(id)).toBe(wanted);
+  expect(wanted).toBe("3d1f56005f675160b51a19c416368cbf");
+  for (const version of [0n, 1n, 0x0102n, 2n ** 64n - 1n]) {
+    expect(keyring.versionOf(keyring.versionId(version))).toBe(version);
+  }
+  for (let at = 0; at < 16; at++) {
+    const forged = id.slice();
+    forged[at]! ^= 1;
+    expect(keyring.versionOf(forged)).toBeUndefined();
+  }
+  expect(keyring.versionOf(id.slice(1))).toBeUndefined();
+});

@@ -43,6 +43,9 @@ export class TenantKeyring implements Disposable {
   readonly #chainKey: TenantKeyringParts["chainKey"];
   #dirKeys = new Map<InodeId, Uint8Array>();
   #dirKeysOld = new Map<InodeId, Uint8Array>();
+  readonly #tools: KeyTools;
+  /** Made when first asked for. */
+  #versionKey: Secret | undefined;
   #isOpen = true;
 
   constructor(tools: KeyTools, parts: TenantKeyringParts) {
@@ -52,6 +55,7 @@ export class TenantKeyring implements Disposable {
     );
     this.tenant = parts.tenant;
     this.current = parts.current;
+    this.#tools = tools;
     this.#crypto = tools.crypto;
     this.#keysets = new Map(parts.keysets.map((keyring) => [keyring.keyset, keyring]));
     assert(this.#keysets.has(parts.current), "the current keyset is live");
@@ -117,13 +121,52 @@ export class TenantKeyring implements Disposable {
    * that users see may not change with a keyset. 32 new bytes.
    */
   hiddenNameKey(): Uint8Array {
+    return this.#dirRootKey("hidden-name");
+  }
+  #dirRootKey(use: "hidden-name" | "version-id"): Uint8Array {
     const root = this.#crypto.hkdfExtract(label("dir-root"), this.#dirSecret.bytes);
-    const key = deriveKey(this.#crypto, root, "hidden-name");
+    const key = deriveKey(this.#crypto, root, use);
     this.#crypto.wipe(root);
     return key;
   }
+  /**
+   * A version's number as clients see it: 16 bytes that show neither the number nor an order, the same
+   * for ever (`docs/formats/version-id.md`).
+   */
+  versionId(version: bigint): Uint8Array {
+    const id = newBytes(16);
+    const view = new DataView(id.buffer);
+    id.set(this.#versionBlock(version, 1), 0);
+    view.setBigUint64(8, version ^ this.#versionMask(id), true);
+    return id;
+  }
+  /** The number behind `versionId`; `undefined`: this tenant never gave that id. */
+  versionOf(id: Uint8Array): bigint | undefined {
+    if (id.byteLength !== 16) return undefined;
+    const sealed = new DataView(id.buffer, id.byteOffset).getBigUint64(8, true);
+    const version = sealed ^ this.#versionMask(id);
+    return this.#crypto.equal(this.#versionBlock(version, 1), id.subarray(0, 8))
+      ? version
+      : undefined;
+  }
+  #versionMask(id: Uint8Array): bigint {
+    const tag = new DataView(id.buffer, id.byteOffset).getBigUint64(0, true);
+    return new DataView(this.#versionBlock(tag, 2).buffer).getBigUint64(0, true);
+  }
+  /** The first 8 bytes of AES-256(version key, value ‖ use ‖ 7 zeros). */
+  #versionBlock(value: bigint, use: number): Uint8Array<ArrayBuffer> {
+    assert(this.#isOpen, "a closed keyring is not used");
+    this.#versionKey ??= moveToSecret(this.#tools, this.#dirRootKey("version-id"));
+    const block = newBytes(16);
+    new DataView(block.buffer).setBigUint64(0, value, true);
+    block[8] = use;
+    const first = newBytes(8);
+    first.set(this.#crypto.aesBlock(this.#versionKey.bytes, block).subarray(0, 8));
+    return first;
+  }
   [Symbol.dispose](): void {
     this.#isOpen = false;
+    this.#versionKey?.[Symbol.dispose]();
     for (const keyring of this.#keysets.values()) keyring[Symbol.dispose]();
     this.#idKey[Symbol.dispose]();
     this.#dirSecret[Symbol.dispose]();

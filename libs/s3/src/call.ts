@@ -22,6 +22,11 @@ interface InBucket {
 interface OnKey extends InBucket {
   readonly key: Uint8Array;
 }
+/** The current object, or one version of it. */
+interface OnVersion extends OnKey {
+  /** As the client sent it, not empty; whether it is one is for whoever has the keys to say. */
+  readonly versionId: string | undefined;
+}
 interface OnUpload extends OnKey {
   /** As the client sent it, at most 256 characters; whether it exists is the store's to say. */
   readonly uploadId: string;
@@ -46,6 +51,10 @@ export interface CreateBucketCall extends InBucket, WithDocument {
 }
 export interface BucketCall extends InBucket {
   readonly kind: "head_bucket" | "delete_bucket" | "get_bucket_location" | "get_bucket_versioning";
+}
+
+export interface PutVersioningCall extends InBucket, WithDocument {
+  readonly kind: "put_bucket_versioning";
 }
 
 /**
@@ -101,7 +110,7 @@ export interface BucketAclCall extends InBucket {
   readonly kind: "get_bucket_acl" | "put_private_acl";
 }
 /** Of an object: its owner may do all; it has no tags, so that taking them away changes nothing. */
-export interface ObjectSettingCall extends OnKey {
+export interface ObjectSettingCall extends OnVersion {
   readonly kind:
     "get_object_acl" | "put_private_object_acl" | "get_object_tagging" | "delete_object_tagging";
 }
@@ -109,7 +118,7 @@ export interface ObjectSettingCall extends OnKey {
 /** What GetObjectAttributes can be asked for. */
 export type ObjectAttributeName =
   "ETag" | "Checksum" | "ObjectParts" | "StorageClass" | "ObjectSize";
-export interface GetObjectAttributesCall extends OnKey {
+export interface GetObjectAttributesCall extends OnVersion {
   readonly kind: "get_object_attributes";
   /** At least one. */
   readonly wanted: ReadonlySet<ObjectAttributeName>;
@@ -181,7 +190,7 @@ export interface PostObjectCall extends Omit<PutObjectCall, "kind"> {
     | { readonly kind: "status"; readonly status: 200 | 201 | 204 };
 }
 /** GetObject and HeadObject. */
-export interface ReadObjectCall extends OnKey {
+export interface ReadObjectCall extends OnVersion {
   readonly kind: "get_object" | "head_object";
   /** Undefined: the whole object. */
   readonly range: ByteRange | undefined;
@@ -191,18 +200,16 @@ export interface ReadObjectCall extends OnKey {
   readonly overrides: ResponseOverrides;
   readonly isChecksumWanted: boolean;
 }
-export interface DeleteObjectCall extends OnKey {
+export interface DeleteObjectCall extends OnVersion {
   readonly kind: "delete_object";
   readonly conditions: DeleteConditions;
-  /** The client named the version `null`; the answer repeats it. */
-  readonly isNullVersion: boolean;
 }
 
 /** Where a copy reads from. */
 export interface CopySource {
   readonly bucket: string;
   readonly key: Uint8Array;
-  readonly isNullVersion: boolean;
+  readonly versionId: string | undefined;
   readonly conditions: ReadConditions;
 }
 export interface CopyObjectCall extends OnKey {
@@ -254,6 +261,7 @@ export type S3Call =
   | ListBucketsCall
   | CreateBucketCall
   | BucketCall
+  | PutVersioningCall
   | BucketSettingCall
   | PutBucketSettingCall
   | UnsetSettingCall

@@ -40,6 +40,10 @@ export const s3Errors = {
     status: 400,
     message: "The location constraint does not fit the region this request was sent to.",
   },
+  IllegalVersioningConfigurationException: {
+    status: 400,
+    message: "The versioning configuration specified in the request is not valid.",
+  },
   IncorrectNumberOfFilesInPostRequest: {
     status: 400,
     message: "POST requires exactly one file upload per request.",
@@ -228,6 +232,8 @@ export interface S3Fault {
   readonly message: string | undefined;
   /** Further elements of the error document, in order, for instance `["ArgumentName", "max-keys"]`. */
   readonly details: readonly (readonly [name: string, value: string])[];
+  /** Headers of the answer, such as `x-amz-delete-marker`. */
+  readonly headers?: readonly (readonly [name: string, value: string])[];
 }
 
 /** Makes a refusal; `details` become elements of the error document. */

@@ -93,3 +93,10 @@ export function parseFields(request: S3Request): Fields | S3Fault {
     path,
   };
 }
+
+/** The version that a request names; `undefined`: none. Its form is for whoever gave it to judge. */
+export function parseVersionId(fields: Fields): string | undefined | S3Fault {
+  const version = fields.query("versionId");
+  if (version !== "") return version;
+  return invalidArgument("versionId", "", "Version id cannot be the empty string");
+}

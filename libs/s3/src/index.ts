@@ -39,6 +39,7 @@ export type {
   PutBucketSettingCall,
   PutEncryptionCall,
   PutObjectCall,
+  PutVersioningCall,
   ReadObjectCall,
   S3Addressing,
   S3Call,
@@ -48,6 +49,7 @@ export type {
 } from "./call.ts";
 export { checkComplete, checkCompletePart } from "./check-complete.ts";
 export { evaluateRead, evaluateWrite } from "./conditions.ts";
+export { formatHttpDate } from "./date.ts";
 export type { S3ErrorCode, S3Fault } from "./errors.ts";
 export { isFault, s3Fault } from "./errors.ts";
 export type { ListScope } from "./list-token.ts";
@@ -57,13 +59,14 @@ export { parseCall } from "./parse-call.ts";
 export type { FormRequest } from "./post-object.ts";
 export { parseFormRequest, parsePostObject, resolveFormFields } from "./post-object.ts";
 export { resolveRange } from "./range.ts";
-export type { CompletePart } from "./request-documents.ts";
+export type { CompletePart, DeleteEntry } from "./request-documents.ts";
 export {
   checkEncryptionBody,
   checkLocation,
   parseCompleteBody,
   parseCreateBucketBody,
   parseDeleteBody,
+  parseVersioningBody,
 } from "./request-documents.ts";
 export type { BucketSetting } from "./settings/bucket-setting.ts";
 export { toFaultResponse, toResponse } from "./respond.ts";

@@ -38,22 +38,21 @@ export function uriFault(): S3Fault {
 }
 
 /**
- * `x-amz-copy-source`: `[/]bucket/key[?versionId=null]`, percent-escaped. The cut between key and
+ * `x-amz-copy-source`: `[/]bucket/key[?versionId=id]`, percent-escaped. The cut between key and
  * version is made before unescaping, so `%3F` belongs to the key.
  */
 export function parseCopySource(
   header: string,
-): Pick<CopySource, "bucket" | "key" | "isNullVersion"> | S3Fault {
+): Pick<CopySource, "bucket" | "key" | "versionId"> | S3Fault {
   const refuse = (why: string) => invalidArgument("x-amz-copy-source", header.slice(0, 256), why);
   if (header.startsWith("arn:") || header.startsWith("/arn:")) {
     return s3Fault("NotImplemented", "Copying by access point is not implemented.");
   }
   const mark = header.lastIndexOf("?versionId=");
   const version = mark < 0 ? undefined : header.slice(mark + "?versionId=".length);
-  if (version !== undefined && version !== "null") {
-    return version === ""
-      ? refuse("Version id cannot be the empty string")
-      : s3Fault("NotImplemented", "Copying an old version is not implemented.");
+  const versionId = version === undefined ? undefined : percentDecode(version);
+  if (version !== undefined && (versionId ?? "") === "") {
+    return refuse("Version id cannot be the empty string");
   }
   const path = percentDecode(mark < 0 ? header : header.slice(0, mark));
   if (path === undefined) return refuse("Copy Source must be escaped UTF-8");
@@ -67,5 +66,5 @@ export function parseCopySource(
     return s3Fault("InvalidBucketName", undefined, [["BucketName", bucket]]);
   const key = canonicalKey(relative.slice(slash + 1));
   if (isFault(key)) return key;
-  return { bucket, key, isNullVersion: version !== undefined };
+  return { bucket, key, versionId };
 }

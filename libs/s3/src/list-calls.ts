@@ -148,13 +148,6 @@ export function parseListVersions(bucket: string, fields: Fields): ListVersionsC
     const why = "A version-id marker cannot be specified without a key marker.";
     return invalidArgument("version-id-marker", marker.slice(0, 256), why);
   }
-  if (marker !== undefined && marker !== "null") {
-    return invalidArgument(
-      "version-id-marker",
-      marker.slice(0, 256),
-      "Invalid version id specified",
-    );
-  }
   return {
     kind: "list_object_versions",
     bucket,

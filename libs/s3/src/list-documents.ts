@@ -125,20 +125,27 @@ export function objectsDocument(result: ResultOf<"objects">): Uint8Array {
 export function versionsDocument(result: ResultOf<"object_versions">): Uint8Array {
   const { call, isTruncated } = result;
   const { isUrlEncoded } = call;
-  const versions = result.versions.map((object): XmlNode => [
-    "Version",
-    [
-      ["Key", encode(object.key, isUrlEncoded)],
-      ["VersionId", "null"],
-      ["IsLatest", true],
-      ["LastModified", formatIsoDate(object.lastModified)],
-      ["ETag", quoted(object.etag)],
-      ...checksumNodes(object.checksumAlgorithm, object.checksumType),
-      ["Size", object.size],
-      ["StorageClass", object.storageClass],
-      ownerNode("Owner", object.owner),
-    ],
-  ]);
+  const versions = result.versions.map((version): XmlNode => {
+    const head: readonly XmlNode[] = [
+      ["Key", encode(version.key, isUrlEncoded)],
+      ["VersionId", version.versionId],
+      ["IsLatest", version.isLatest],
+      ["LastModified", formatIsoDate(version.lastModified)],
+    ];
+    const owner = ownerNode("Owner", version.owner);
+    if (version.isDeleteMarker) return ["DeleteMarker", [...head, owner]];
+    return [
+      "Version",
+      [
+        ...head,
+        ["ETag", quoted(version.etag)],
+        ...checksumNodes(version.checksumAlgorithm, version.checksumType),
+        ["Size", version.size],
+        ["StorageClass", version.storageClass],
+        owner,
+      ],
+    ];
+  });
   const nextKey = result.nextKeyMarker && encode(result.nextKeyMarker, isUrlEncoded);
   return writeXml("ListVersionsResult", s3Namespace, [
     ["Name", call.bucket],

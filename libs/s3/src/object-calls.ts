@@ -25,7 +25,7 @@ import {
   parseWriteConditions,
 } from "./conditions.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
-import type { Fields } from "./fields.ts";
+import { parseVersionId, type Fields } from "./fields.ts";
 import { parseCopySource } from "./key.ts";
 import { parseObjectAttributes, parseOverrides } from "./object-headers.ts";
 import { parseCopyRange, parseRange } from "./range.ts";
@@ -86,6 +86,7 @@ export function parseCopyObject({ bucket, key, fields }: ObjectRequest): CopyObj
   const isMetadataReplaced = directive === "REPLACE";
   const isChanging =
     isMetadataReplaced ||
+    source.versionId !== undefined || // an old version made the current one again
     algorithm !== undefined ||
     fields.get("x-amz-storage-class") !== undefined ||
     fields.get("x-amz-website-redirect-location") !== undefined ||
@@ -129,6 +130,8 @@ export function parseReadObject(
     const why = "x-amz-server-side-encryption header is not supported for this operation.";
     return invalidArgument("x-amz-server-side-encryption", encryption.slice(0, 256), why);
   }
+  const versionId = parseVersionId(fields);
+  if (isFault(versionId)) return versionId;
   const overrides = parseOverrides(fields, isSigned);
   if (isFault(overrides)) return overrides;
   const range = parseRange(fields.get("range"));
@@ -145,6 +148,7 @@ export function parseReadObject(
     kind,
     bucket,
     key,
+    versionId,
     range,
     partNumber,
     conditions: parseReadConditions(fields),
@@ -164,13 +168,9 @@ export function parseDeleteObject({
     modified: fields.get("x-amz-if-match-last-modified-time"),
   });
   if (isFault(conditions)) return conditions;
-  return {
-    kind: "delete_object",
-    bucket,
-    key,
-    conditions,
-    isNullVersion: fields.query("versionId") === "null",
-  };
+  const versionId = parseVersionId(fields);
+  if (isFault(versionId)) return versionId;
+  return { kind: "delete_object", bucket, key, conditions, versionId };
 }
 
 export function parseCreateUpload({

@@ -44,6 +44,16 @@ const calls: readonly (readonly [string, Headers, Record<string, unknown>])[] = 
   ["GET /abc?location", {}, { kind: "get_bucket_location" }],
   ["GET /abc?location=", {}, { kind: "get_bucket_location" }],
   ["GET /abc?versioning", {}, { kind: "get_bucket_versioning" }],
+  ["PUT /abc?versioning", { "content-length": "9" }, { kind: "put_bucket_versioning" }],
+  ["GET /abc/k?versionId=v", {}, { kind: "get_object", versionId: "v" }],
+  ["GET /abc/k", {}, { kind: "get_object", versionId: undefined }],
+  ["HEAD /abc/k?versionId=v", {}, { kind: "head_object", versionId: "v" }],
+  ["GET /abc/k?tagging&versionId=v", {}, { kind: "get_object_tagging", versionId: "v" }],
+  [
+    "PUT /abc/k",
+    { "x-amz-copy-source": "abc/k?versionId=a%2Fb" },
+    { kind: "copy_object", source: { versionId: "a/b" } },
+  ],
   ["GET /abc?policy", {}, { kind: "get_unset_setting", answer: "NoSuchBucketPolicy" }],
   [
     "GET /abc?object-lock",
@@ -115,7 +125,7 @@ const calls: readonly (readonly [string, Headers, Record<string, unknown>])[] = 
   [
     "DELETE /abc/k?versionId=null",
     { "if-match": '"e"' },
-    { kind: "delete_object", conditions: { ifMatch: ["e"] }, isNullVersion: true },
+    { kind: "delete_object", conditions: { ifMatch: ["e"] }, versionId: "null" },
   ],
   [
     "DELETE /abc/k",
@@ -267,13 +277,16 @@ const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
     { ...length, "x-amz-content-sha256": "STREAMING-AWS4-HMAC-SHA256-PAYLOAD" },
   ],
   ["NoSuchUpload", "DELETE /abc/k?uploadId=", {}],
-  ["NotImplemented", "PUT /abc?versioning", {}],
   ["NotImplemented", "PUT /abc?acl", {}],
   ["NotImplemented", "PUT /abc?policy", {}],
   ["NotImplemented", "PUT /abc/k?tagging", {}],
   ["NotImplemented", "POST /abc/k?select&select-type=2", {}],
   ["PreconditionFailed", "POST /abc", {}],
-  ["NotImplemented", "GET /abc/k?versionId=3HL4kqtJlcpXrof3vjVBH40Nrjfkd", {}],
+  ["InvalidArgument", "PUT /abc/k?versionId=null", { "content-length": "0" }],
+  ["InvalidArgument", "POST /abc/k?uploads&versionId=v", {}],
+  ["InvalidArgument", "DELETE /abc/k?versionId=", {}],
+  ["InvalidArgument", "GET /abc/k?acl&versionId=", {}],
+  ["InvalidArgument", "PUT /abc/k", { "x-amz-copy-source": "abc/k?versionId=" }],
   ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-tagging": "a=b" }],
   ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-acl": "public-read" }],
   ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-server-side-encryption": "aws:kms" }],
@@ -292,7 +305,6 @@ const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
   ["InvalidArgument", "DELETE /abc/k", { "x-amz-if-match-last-modified-time": "yesterday" }],
   ["NotImplemented", "PUT /abc/k?x-amz-object-lock-mode=GOVERNANCE", length],
   ["NotImplemented", "PUT /abc/k", { ...length, "if-none-match": '"e"' }],
-  ["NotImplemented", "PUT /abc/k", { "x-amz-copy-source": "abc/k?versionId=v" }],
 ];
 describe("parseCall() refuses", () => {
   for (const [code, line, headers] of refusals) {

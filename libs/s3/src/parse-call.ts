@@ -137,15 +137,18 @@ function findSubresource(fields: Fields): Subresource | S3Fault {
   return found;
 }
 
-function refuseVersion(fields: Fields): S3Fault | undefined {
+/** Calls on an object of which S3 knows versions; a version beside any other is refused, not passed over. */
+const versionedCalls: ReadonlySet<string> = new Set([
+  "DELETE none",
+  "GET attributes",
+  "GET none",
+  "HEAD none",
+]);
+function refuseVersion(method: string, subresource: string, fields: Fields): S3Fault | undefined {
   const version = fields.query("versionId");
-  if (version === undefined || version === "null") return undefined;
-  if (version === "") {
-    return invalidArgument("versionId", "", "Version id cannot be the empty string");
-  }
-  return s3Fault("NotImplemented", "Versions are not implemented.", [
-    ["ResourceType", "versionId"],
-  ]);
+  if (version === undefined || versionedCalls.has(`${method} ${subresource}`)) return undefined;
+  const why = "This operation does not accept a version-id.";
+  return invalidArgument("versionId", version.slice(0, 256), why);
 }
 
 const notAllowed = (method: string, resource: string): S3Fault =>
@@ -172,7 +175,8 @@ export function parseCall(request: S3Request, addressing: S3Addressing): S3Call 
   if (setting !== undefined) return setting;
   const subresource = findSubresource(fields);
   if (isFault(subresource)) return subresource;
-  const unsupported = refuseUnsupported(fields) ?? refuseVersion(fields);
+  const unsupported =
+    refuseUnsupported(fields) ?? refuseVersion(request.method, subresource, fields);
   if (unsupported !== undefined) return unsupported;
   if (bucket === undefined) {
     if (request.method !== "GET" || subresource !== "none")
@@ -208,13 +212,14 @@ function parseBucketCall(
       return { kind: "delete_bucket", bucket };
     case "PUT none":
       return parseCreateBucket(bucket, fields);
+    case "PUT versioning":
+      return parsePutVersioning(bucket, fields);
     case "POST delete":
       return parseDeleteObjects(bucket, fields);
     case "POST none":
       return s3Fault("PreconditionFailed", undefined, [
         ["Condition", "Bucket POST must be of the enclosure-type multipart/form-data"],
       ]);
-    case "PUT versioning":
     case "OPTIONS none":
       return s3Fault("NotImplemented");
     default:
@@ -236,6 +241,12 @@ function parseCreateBucket(bucket: string, fields: Fields): S3Call | S3Fault {
       : parseDocumentExpectation(fields, bucketDocumentSizeMax);
   if (isFault(expectation)) return expectation;
   return { kind: "create_bucket", bucket, bodySizeMax: bucketDocumentSizeMax, body: expectation };
+}
+
+function parsePutVersioning(bucket: string, fields: Fields): S3Call | S3Fault {
+  const body = parseDocumentExpectation(fields, bucketDocumentSizeMax);
+  if (isFault(body)) return body;
+  return { kind: "put_bucket_versioning", bucket, bodySizeMax: bucketDocumentSizeMax, body };
 }
 
 function parseDeleteObjects(bucket: string, fields: Fields): S3Call | S3Fault {

@@ -79,8 +79,10 @@ test("parseCopySource() wants a bucket and a key, and knows the null version", (
   expect(parseCopySource("abc/k?versionId=null")).toEqual({
     bucket: "abc",
     key: toUtf8("k"),
-    isNullVersion: true,
+    versionId: "null",
   });
+  expect(parseCopySource("abc/k?versionId=v")).toMatchObject({ versionId: "v" });
+  expect(parseCopySource("abc/k%3FversionId=v")).toMatchObject({ versionId: undefined });
   expect(parseCopySource("%2Fabc%2Fk")).toMatchObject({ bucket: "abc" });
   for (const text of ["", "/", "abc", "abc/", "//k", "abc/k?versionId="]) {
     expect(parseCopySource(text)).toMatchObject({ code: "InvalidArgument" });

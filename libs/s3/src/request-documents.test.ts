@@ -9,6 +9,7 @@ import {
   parseCompleteBody,
   parseCreateBucketBody,
   parseDeleteBody,
+  parseVersioningBody,
 } from "./request-documents.ts";
 import { readXml } from "./xml-read.ts";
 import { s3Namespace, writeXml } from "./xml-write.ts";
@@ -31,11 +32,10 @@ test("parseDeleteBody() reads keys, entities, CDATA, versions and Quiet", () => 
   expect(body.isQuiet).toBe(true);
   expect(body.entries.map((e) => fromUtf8(e.key))).toEqual([" a&b\r\né ", "<x>&amp;", "v"]);
   expect(body.entries[1]).toMatchObject({
-    isNullVersion: true,
+    versionId: "null",
     conditions: { ifMatch: ["e"] },
-    fault: undefined,
   });
-  expect(body.entries[2]).toMatchObject({ fault: { code: "NotImplemented" } });
+  expect(body.entries.map(({ versionId }) => versionId)).toEqual([undefined, "null", "abc"]);
 });
 
 test("parseDeleteBody() reads sizes and times of writing, and refuses what is neither", () => {
@@ -46,6 +46,30 @@ test("parseDeleteBody() reads sizes and times of writing, and refuses what is ne
   });
   expect(withConditions("<Size>many</Size>")).toMatchObject({ code: "MalformedXML" });
   expect(withConditions("<LastModifiedTime/>")).toMatchObject({ code: "MalformedXML" });
+});
+
+test("parseVersioningBody() reads the two states and refuses MFA delete by name", () => {
+  const parse = (inner: string) =>
+    parseVersioningBody(
+      toUtf8(`<VersioningConfiguration xmlns="${s3Namespace}">${inner}</VersioningConfiguration>`),
+    );
+  expect(parse("<Status>Enabled</Status>")).toEqual({ versioning: "enabled" });
+  expect(parse("<MfaDelete>Disabled</MfaDelete><Status>Suspended</Status>")).toEqual({
+    versioning: "suspended",
+  });
+  const mfa = "<Status>Enabled</Status><MfaDelete>Enabled</MfaDelete>";
+  expect(parse(mfa)).toMatchObject({ code: "NotImplemented" });
+  expect(parse("")).toMatchObject({ code: "IllegalVersioningConfigurationException" });
+  for (const inner of [
+    "<Status/>",
+    "<Status>enabled</Status>",
+    "<A/>",
+    "<MfaDelete>x</MfaDelete>",
+  ]) {
+    expect(parse(inner)).toMatchObject({ code: "MalformedXML" });
+  }
+  expect(parseVersioningBody(toUtf8(""))).toMatchObject({ code: "MalformedXML" });
+  expect(parseVersioningBody(toUtf8("<A/>"))).toMatchObject({ code: "MalformedXML" });
 });
 
 test("checkEncryptionBody() takes what is so anyway", () => {
@@ -67,7 +91,7 @@ test("checkEncryptionBody() takes what is so anyway", () => {
 
 test("parseDeleteBody() takes a prefix of the namespace and a byte order mark", () => {
   const text = `\ufeff<?xml version="1.0" encoding="UTF-8"?><s:Delete xmlns:s="${s3Namespace}"><s:Object><s:Key>k</s:Key></s:Object></s:Delete>`;
-  expect(parseDeleteBody(toUtf8(text))).toMatchObject({ entries: [{ isNullVersion: false }] });
+  expect(parseDeleteBody(toUtf8(text))).toMatchObject({ entries: [{ versionId: undefined }] });
 });
 
 test("parseDeleteBody() holds 1 to 1000 keys", () => {

@@ -96,14 +96,28 @@ export function checkEncryptionBody(source: Uint8Array): S3Fault | undefined {
   return isBucketKey ? s3Fault("NotImplemented") : undefined;
 }
 
+/** What a VersioningConfiguration switches to. */
+export function parseVersioningBody(
+  source: Uint8Array,
+): { readonly versioning: "enabled" | "suspended" } | S3Fault {
+  const root = source.byteLength === 0 ? undefined : readXml(source, 16);
+  if (root?.name !== "VersioningConfiguration") return malformed();
+  const record = readRecord(root, ["Status", "MfaDelete"]);
+  if (record === undefined) return malformed();
+  const mfa = leafText(record.get("MfaDelete"))?.trim() ?? "Disabled";
+  if (mfa === "Enabled") return s3Fault("NotImplemented", "MFA delete is not implemented.");
+  if (mfa !== "Disabled") return malformed();
+  if (!record.has("Status")) return s3Fault("IllegalVersioningConfigurationException");
+  const status = leafText(record.get("Status"))?.trim();
+  if (status === "Enabled") return { versioning: "enabled" };
+  return status === "Suspended" ? { versioning: "suspended" } : malformed();
+}
+
 /** One key of a DeleteObjects. A key that is refused by itself fails alone, as in S3. */
 export interface DeleteEntry {
   readonly key: Uint8Array;
-  /** The client named version `null`. */
-  readonly isNullVersion: boolean;
+  readonly versionId: string | undefined;
   readonly conditions: DeleteConditions;
-  /** Undefined: delete it. Otherwise this entry's outcome. */
-  readonly fault: S3Fault | undefined;
 }
 export interface DeleteBody {
   readonly isQuiet: boolean;
@@ -141,19 +155,13 @@ function parseDeleteEntry(element: XmlElement): DeleteEntry | S3Fault {
   if (isFault(key)) return text === "" ? malformed() : key;
   const version = leafText(record.get("VersionId"));
   const etag = leafText(record.get("ETag"));
-  const isVersioned = version !== undefined && version !== "" && version !== "null";
   const conditions = parseDeleteConditions({
     etag,
     size: leafText(record.get("Size"))?.trim(),
     modified: leafText(record.get("LastModifiedTime")),
   });
   if (isFault(conditions)) return malformed();
-  return {
-    key,
-    isNullVersion: version === "null",
-    conditions,
-    fault: isVersioned ? s3Fault("NotImplemented", "Versions are not implemented.") : undefined,
-  };
+  return { key, versionId: version === "" ? undefined : version, conditions };
 }
 
 /** One part that CompleteMultipartUpload names. */

@@ -152,7 +152,15 @@ const documents: readonly (readonly [string, S3Result, string])[] = [
         isUrlEncoded: false,
       },
       versions: [
-        { ...object, key: toUtf8("k"), checksumAlgorithm: undefined, checksumType: undefined },
+        {
+          ...object,
+          key: toUtf8("k"),
+          checksumAlgorithm: undefined,
+          checksumType: undefined,
+          versionId: "null",
+          isLatest: true,
+          isDeleteMarker: false,
+        },
       ],
       commonPrefixes: [],
       isTruncated: true,
@@ -227,29 +235,65 @@ const documents: readonly (readonly [string, S3Result, string])[] = [
     { kind: "bucket_location", region: "eu-west-1" },
     `<LocationConstraint ${xmlns}>eu-west-1</LocationConstraint>`,
   ],
-  ["GetBucketVersioning", { kind: "bucket_versioning" }, `<VersioningConfiguration ${xmlns}/>`],
+  [
+    "ListObjectVersions with a delete marker",
+    {
+      kind: "object_versions",
+      call: {
+        kind: "list_object_versions",
+        bucket: "abc",
+        prefix: bare,
+        delimiter: bare,
+        keyMarker: toUtf8("a"),
+        versionIdMarker: "v0",
+        maxKeys: 2,
+        isUrlEncoded: false,
+      },
+      versions: [
+        { ...object, key: toUtf8("k"), versionId: "v2", isLatest: true, isDeleteMarker: true },
+        { ...object, key: toUtf8("k"), versionId: "v1", isLatest: false, isDeleteMarker: false },
+      ],
+      commonPrefixes: [],
+      isTruncated: false,
+      nextKeyMarker: undefined,
+      nextVersionIdMarker: undefined,
+    },
+    `<ListVersionsResult ${xmlns}><Name>abc</Name><Prefix/><KeyMarker>a</KeyMarker><VersionIdMarker>v0</VersionIdMarker><MaxKeys>2</MaxKeys><IsTruncated>false</IsTruncated><DeleteMarker><Key>k</Key><VersionId>v2</VersionId><IsLatest>true</IsLatest><LastModified>${date}</LastModified>${ownerXml}</DeleteMarker><Version><Key>k</Key><VersionId>v1</VersionId><IsLatest>false</IsLatest><LastModified>${date}</LastModified><ETag>&quot;e&quot;</ETag>${checksumXml}<Size>3</Size><StorageClass>STANDARD</StorageClass>${ownerXml}</Version></ListVersionsResult>`,
+  ],
+  [
+    "GetBucketVersioning of a new bucket",
+    { kind: "bucket_versioning", versioning: "off" },
+    `<VersioningConfiguration ${xmlns}/>`,
+  ],
+  [
+    "GetBucketVersioning",
+    { kind: "bucket_versioning", versioning: "suspended" },
+    `<VersioningConfiguration ${xmlns}><Status>Suspended</Status></VersioningConfiguration>`,
+  ],
   [
     "DeleteObjects",
     {
       kind: "objects_deleted",
       isQuiet: false,
       outcomes: [
-        { key: toUtf8("a"), isNullVersion: true, error: undefined },
+        { key: toUtf8("a"), versionId: "null", marker: undefined, error: undefined },
+        { key: toUtf8("m"), versionId: undefined, marker: { versionId: "v" }, error: undefined },
         {
           key: toUtf8("b"),
-          isNullVersion: false,
+          versionId: "w",
+          marker: undefined,
           error: { code: "AccessDenied", message: undefined },
         },
       ],
     },
-    `<DeleteResult ${xmlns}><Deleted><Key>a</Key><VersionId>null</VersionId></Deleted><Error><Key>b</Key><Code>AccessDenied</Code><Message>Access Denied</Message></Error></DeleteResult>`,
+    `<DeleteResult ${xmlns}><Deleted><Key>a</Key><VersionId>null</VersionId></Deleted><Deleted><Key>m</Key><DeleteMarker>true</DeleteMarker><DeleteMarkerVersionId>v</DeleteMarkerVersionId></Deleted><Error><Key>b</Key><VersionId>w</VersionId><Code>AccessDenied</Code><Message>Access Denied</Message></Error></DeleteResult>`,
   ],
   [
     "DeleteObjects, quiet",
     {
       kind: "objects_deleted",
       isQuiet: true,
-      outcomes: [{ key: toUtf8("a"), isNullVersion: false, error: undefined }],
+      outcomes: [{ key: toUtf8("a"), versionId: undefined, marker: undefined, error: undefined }],
     },
     `<DeleteResult ${xmlns}/>`,
   ],
@@ -367,6 +411,7 @@ test("toResponse() of attributes and settings writes their documents", () => {
     kind: "get_object_attributes",
     bucket: "abc",
     key: toUtf8("k"),
+    versionId: undefined,
     wanted: new Set(["ETag", "Checksum", "ObjectParts", "StorageClass", "ObjectSize"] as const),
     maxParts: 2,
     partNumberMarker: 1,
@@ -411,7 +456,7 @@ test("toResponse() sends no body where HTTP has none", () => {
     [{ kind: "bucket_found", region: "us-east-1" }, 200],
     [{ kind: "bucket_deleted" }, 204],
     [{ kind: "upload_aborted" }, 204],
-    [{ kind: "object_deleted", isNullVersion: true }, 204],
+    [{ kind: "object_deleted", isDeleteMarker: false }, 204],
     [{ kind: "object_put", etag: "e", checksum, isSse: true }, 200],
     [{ kind: "part_uploaded", etag: "e", checksum: undefined, isSse: false }, 200],
     [{ kind: "not_modified", view, overrides: {} }, 304],
@@ -421,6 +466,41 @@ test("toResponse() sends no body where HTTP has none", () => {
     expect(response).toMatchObject({ status, body: undefined });
     expect(header(response, "Content-Length")).toBe(status === 200 ? "0" : undefined);
   }
+});
+
+test("toResponse() names versions, markers and the source of a copy", () => {
+  const deleted = { kind: "object_deleted", versionId: "v", isDeleteMarker: true } as const;
+  const marker = toResponse(deleted, context);
+  expect(header(marker, "x-amz-version-id")).toBe("v");
+  expect(header(marker, "x-amz-delete-marker")).toBe("true");
+  const plain = toResponse({ ...deleted, versionId: undefined, isDeleteMarker: false }, context);
+  expect(header(plain, "x-amz-version-id")).toBeUndefined();
+  expect(header(plain, "x-amz-delete-marker")).toBeUndefined();
+  expect(header(toResponse({ ...read, versionId: "null" }, context), "x-amz-version-id")).toBe(
+    "null",
+  );
+  const copied = toResponse(
+    {
+      kind: "object_copied",
+      versionId: "v",
+      sourceVersionId: "w",
+      etag: "e",
+      lastModified: time,
+      checksum: undefined,
+      isSse: false,
+    },
+    context,
+  );
+  expect(header(copied, "x-amz-copy-source-version-id")).toBe("w");
+});
+
+test("toFaultResponse() sends a fault's own headers, its Allow before the general one", () => {
+  const headers = [["x-amz-delete-marker", "true"]] as const;
+  const gone = toFaultResponse({ ...s3Fault("NoSuchKey"), headers }, context);
+  expect(header(gone, "x-amz-delete-marker")).toBe("true");
+  const allow = [["Allow", "DELETE"]] as const;
+  const refused = toFaultResponse({ ...s3Fault("MethodNotAllowed"), headers: allow }, context);
+  expect(refused.headers.filter(([name]) => name === "Allow")).toEqual([["Allow", "DELETE"]]);
 });
 
 test("toFaultResponse() writes S3's error document", () => {

@@ -62,8 +62,28 @@ function checksumHeaders(checksum: ObjectChecksum | undefined): readonly Pair[] 
 const sseHeaders = (isSse: boolean): readonly Pair[] =>
   isSse ? [["x-amz-server-side-encryption", "AES256"]] : [];
 
+/** What an answer of any kind says of versions. */
+function versionHeaders(result: S3Result): readonly Pair[] {
+  const pairs: Pair[] = [];
+  if (result.versionId !== undefined) pairs.push(["x-amz-version-id", result.versionId]);
+  if ("sourceVersionId" in result && result.sourceVersionId !== undefined) {
+    pairs.push(["x-amz-copy-source-version-id", result.sourceVersionId]);
+  }
+  if (result.kind === "object_deleted" && result.isDeleteMarker) {
+    pairs.push(["x-amz-delete-marker", "true"]);
+  }
+  return pairs;
+}
+
 /** The answer to a call that succeeded. */
 export function toResponse(result: S3Result, context: ResponseContext): S3Response {
+  const response = toAnyResponse(result, context);
+  const versions = versionHeaders(result);
+  if (versions.length === 0) return response;
+  return { ...response, headers: [...response.headers, ...versions] };
+}
+
+function toAnyResponse(result: S3Result, context: ResponseContext): S3Response {
   switch (result.kind) {
     case "buckets":
       return respondDocument(context, bucketsDocument(result));
@@ -89,7 +109,7 @@ export function toResponse(result: S3Result, context: ResponseContext): S3Respon
       return respondDocument(context, writeXml("LocationConstraint", s3Namespace, constraint));
     }
     case "bucket_versioning":
-      return respondDocument(context, writeXml("VersioningConfiguration", s3Namespace, ""));
+      return respondDocument(context, versioningDocument(result));
     case "bucket_deleted":
     case "setting_deleted":
     case "upload_aborted":
@@ -157,7 +177,7 @@ function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Res
     case "object_posted":
       return respondPosted(result, context);
     case "object_deleted":
-      return respond(context, 204, result.isNullVersion ? [["x-amz-version-id", "null"]] : []);
+      return respond(context, 204, []);
     case "objects_deleted":
       return respondDocument(context, deletedDocument(result));
     case "object_copied":
@@ -246,17 +266,26 @@ function respondRead(result: ResultOf<"object_read">, context: ResponseContext):
 
 function deletedDocument(result: ResultOf<"objects_deleted">): Uint8Array {
   const nodes: XmlNode[] = [];
-  for (const { key, isNullVersion, error } of result.outcomes) {
+  for (const { key, versionId, marker, error } of result.outcomes) {
     const head: XmlNode[] = [["Key", keyText(key)]];
-    if (isNullVersion) head.push(["VersionId", "null"]);
+    if (versionId !== undefined) head.push(["VersionId", versionId]);
     if (error !== undefined) {
       const message = error.message ?? s3Errors[error.code].message;
       nodes.push(["Error", [...head, ["Code", error.code], ["Message", message]]]);
     } else if (!result.isQuiet) {
+      if (marker !== undefined) {
+        head.push(["DeleteMarker", true], ["DeleteMarkerVersionId", marker.versionId]);
+      }
       nodes.push(["Deleted", head]);
     }
   }
   return writeXml("DeleteResult", s3Namespace, nodes);
+}
+
+function versioningDocument({ versioning }: ResultOf<"bucket_versioning">): Uint8Array {
+  const status = { off: undefined, enabled: "Enabled", suspended: "Suspended" }[versioning];
+  const content: readonly XmlNode[] = status === undefined ? [] : [["Status", status]];
+  return writeXml("VersioningConfiguration", s3Namespace, content);
 }
 
 function copyDocument(result: ResultOf<"object_copied" | "part_copied">): Uint8Array {
@@ -341,7 +370,9 @@ export function toFaultResponse(fault: S3Fault, context: ResponseContext): S3Res
     ["HostId", context.hostId],
   ]);
   const headers: Pair[] = [["Content-Type", "application/xml"]];
-  if (status === 405) headers.push(["Allow", allowed]);
+  const own = fault.headers ?? [];
+  if (status === 405 && !own.some(([name]) => name === "Allow")) headers.push(["Allow", allowed]);
+  headers.push(...own);
   const seconds = retryAfter[fault.code];
   if (seconds !== undefined) headers.push(["Retry-After", seconds]);
   return respond(context, status, headers, document);

@@ -52,7 +52,20 @@ export interface ObjectView {
   readonly checksum: ObjectChecksum | undefined;
 }
 
-export type S3Result =
+/** One version or delete marker as ListObjectVersions shows it. */
+export interface ListedVersion extends ListedObject {
+  readonly versionId: string;
+  readonly isLatest: boolean;
+  readonly isDeleteMarker: boolean;
+}
+
+/** What an answer says of versions, whatever else it says; nothing where the bucket never had any. */
+interface OfVersion {
+  readonly versionId?: string | undefined;
+}
+
+export type S3Result = OfVersion & AnyResult;
+type AnyResult =
   | {
       readonly kind: "buckets";
       readonly call: ListBucketsCall;
@@ -70,7 +83,8 @@ export type S3Result =
   | { readonly kind: "bucket_deleted" }
   /** `us-east-1` is sent as the empty constraint, as S3 does. */
   | { readonly kind: "bucket_location"; readonly region: string }
-  | { readonly kind: "bucket_versioning" }
+  /** `off`: it never was set. */
+  | { readonly kind: "bucket_versioning"; readonly versioning: "off" | "enabled" | "suspended" }
   | { readonly kind: "fixed_setting"; readonly setting: FixedSettingCall["setting"] }
   /** The owner may do all, nobody else anything. */
   | { readonly kind: "acl"; readonly owner: Owner }
@@ -115,8 +129,8 @@ export type S3Result =
   | {
       readonly kind: "object_versions";
       readonly call: ListVersionsCall;
-      /** Each is the latest and only one, version `null`. */
-      readonly versions: readonly ListedObject[];
+      /** By key, each from its newest to its oldest. */
+      readonly versions: readonly ListedVersion[];
       readonly commonPrefixes: readonly Uint8Array[];
       readonly isTruncated: boolean;
       readonly nextKeyMarker: Uint8Array | undefined;
@@ -184,20 +198,25 @@ export type S3Result =
       readonly view: ObjectView;
       readonly overrides: ResponseOverrides;
     }
-  | { readonly kind: "object_deleted"; readonly isNullVersion: boolean }
+  /** `isDeleteMarker`: one was made, or the version removed was one. */
+  | { readonly kind: "object_deleted"; readonly isDeleteMarker: boolean }
   | {
       readonly kind: "objects_deleted";
       readonly isQuiet: boolean;
       /** In the order of the request. */
       readonly outcomes: readonly {
         readonly key: Uint8Array;
-        readonly isNullVersion: boolean;
+        /** As the request named it. */
+        readonly versionId: string | undefined;
+        /** The delete marker that was made, or removed by its id. */
+        readonly marker: { readonly versionId: string } | undefined;
         readonly error:
           { readonly code: S3ErrorCode; readonly message: string | undefined } | undefined;
       }[];
     }
   | {
       readonly kind: "object_copied" | "part_copied";
+      readonly sourceVersionId?: string | undefined;
       readonly etag: string;
       readonly lastModified: WallTime;
       readonly checksum: ObjectChecksum | undefined;

@@ -7,8 +7,8 @@ import type {
   UnsetSettingCall,
 } from "./call.ts";
 import { parseDocumentExpectation } from "./body-expectation.ts";
-import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
-import type { Fields } from "./fields.ts";
+import { invalidArgument, isFault, type S3Fault } from "./errors.ts";
+import { parseVersionId, type Fields } from "./fields.ts";
 import { keyFromPath } from "./key.ts";
 import { bucketDocumentSizeMax, type ObjectRequest } from "./object-calls.ts";
 import { refuseUnsupported } from "./object-headers.ts";
@@ -131,12 +131,12 @@ function parseObjectSetting(
             ? "delete_object_tagging"
             : undefined;
   if (kind === undefined) return undefined;
-  const version = fields.query("versionId") ?? "null";
-  if (version !== "null") return s3Fault("NotImplemented", "Versions are not implemented.");
+  const versionId = parseVersionId(fields);
+  if (isFault(versionId)) return versionId;
   const unsupported = refuseUnsupported(fields);
   if (unsupported !== undefined) return unsupported;
   const key = keyFromPath(rawKey);
-  return isFault(key) ? key : { kind, bucket, key };
+  return isFault(key) ? key : { kind, bucket, key, versionId };
 }
 
 const attributeNames: readonly ObjectAttributeName[] = [
@@ -176,10 +176,13 @@ export function parseObjectAttributesCall({
   if (isFault(maxParts)) return maxParts;
   const partNumberMarker = parseNumber(fields, "x-amz-part-number-marker", 0);
   if (isFault(partNumberMarker)) return partNumberMarker;
+  const versionId = parseVersionId(fields);
+  if (isFault(versionId)) return versionId;
   return {
     kind: "get_object_attributes",
     bucket,
     key,
+    versionId,
     wanted,
     maxParts: Math.min(maxParts, maxPartsMax),
     partNumberMarker,

@@ -1,24 +1,30 @@
-import { namespaceId, newBytes, toUtf8 } from "@kiseki/base";
+import { assert, type NamespaceId, namespaceId, newBytes, toUtf8 } from "@kiseki/base";
 import { listNamespaces } from "@kiseki/composition";
 import {
   type BucketCall,
   checkEncryptionBody,
   checkLocation,
   type CreateBucketCall,
+  type DeleteEntry,
   type DeleteObjectsCall,
   isFault,
   type ListBucketsCall,
   parseCreateBucketBody,
   parseDeleteBody,
+  parseVersioningBody,
   type PutEncryptionCall,
+  type PutVersioningCall,
+  type S3ErrorCode,
   type S3Fault,
+  type S3Result,
 } from "@kiseki/s3";
 import { readDocument } from "./content.ts";
 import { toConditions } from "./convert.ts";
 import { GatewayFailure, refusalFault } from "./failure.ts";
 import { openPosition, sealPosition } from "./list-position.ts";
-import type { CallOutcome } from "./objects.ts";
+import { type CallOutcome, deletedVersion } from "./objects.ts";
 import { aliasedBucket, type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
+import { openVersionId } from "./versions.ts";
 
 function orFail<T>(value: T | S3Fault): T {
   if (isFault(value)) throw new GatewayFailure(value);
@@ -101,24 +107,51 @@ export async function deleteObjects(
   const namespace = findBucket(scope, call.bucket).id;
   const body = orFail(parseDeleteBody(await readCallDocument(scope, call)));
   const outcomes = await Promise.all(
-    body.entries.map(async ({ key, isNullVersion, conditions, fault }) => {
-      if (fault) return { key, isNullVersion, error: { code: fault.code, message: fault.message } };
-      const outcome = await scope.tenant.owner.submit(
-        {
-          kind: "delete_object",
-          namespace,
-          key,
-          conditions: toConditions(conditions),
-          ...(isNullVersion ? { version: "null" as const } : {}),
-        },
-        newOperationId(scope.ports.prng),
-      );
-      const error =
-        outcome.kind === "refused"
-          ? { code: refusalFault[outcome.code], message: undefined }
-          : undefined;
-      return { key, isNullVersion, error };
-    }),
+    body.entries.map((entry) => deleteEntry(scope, namespace, entry)),
   );
   return { result: { kind: "objects_deleted", isQuiet: body.isQuiet, outcomes } };
+}
+
+type DeleteOutcome = Extract<S3Result, { kind: "objects_deleted" }>["outcomes"][number];
+async function deleteEntry(
+  scope: CallScope,
+  namespace: NamespaceId,
+  { key, versionId, conditions }: DeleteEntry,
+): Promise<DeleteOutcome> {
+  const version = versionId === undefined ? undefined : openVersionId(scope, versionId);
+  const failed = (code: S3ErrorCode, message?: string): DeleteOutcome => ({
+    key,
+    versionId,
+    marker: undefined,
+    error: { code, message },
+  });
+  if (versionId !== undefined && version === undefined) {
+    return failed("InvalidArgument", "Invalid version id specified");
+  }
+  const outcome = await scope.tenant.owner.submit(
+    {
+      kind: "delete_object",
+      namespace,
+      key,
+      conditions: toConditions(conditions),
+      ...(version === undefined ? {} : { version }),
+    },
+    newOperationId(scope.ports.prng),
+  );
+  if (outcome.kind === "refused") return failed(refusalFault[outcome.code]);
+  assert(outcome.answer.kind === "deleted", "a delete answers what was deleted");
+  const made = outcome.answer.isDeleteMarker ? deletedVersion(scope, outcome.answer) : undefined;
+  const marker = made === undefined ? undefined : { versionId: made };
+  return { key, versionId, marker, error: undefined };
+}
+
+export async function putVersioning(
+  scope: CallScope,
+  call: PutVersioningCall,
+): Promise<CallOutcome> {
+  const namespace = findBucket(scope, call.bucket).id;
+  const { versioning } = orFail(parseVersioningBody(await readCallDocument(scope, call)));
+  await submit(scope, { kind: "set_versioning", namespace, versioning }, "namespace");
+  scope.buckets.forget(call.bucket);
+  return { result: { kind: "setting_put" } };
 }

@@ -22,17 +22,15 @@ import {
 } from "./convert.ts";
 import { conditionDetail, fail } from "./failure.ts";
 import { uploadAlgorithm, uploadOf } from "./multipart.ts";
-import { type CallOutcome, lookUp, refuseEarly } from "./objects.ts";
+import { type CallOutcome, refuseEarly } from "./objects.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
+import { findSource, madeVersion, parseVersion, shownVersion } from "./versions.ts";
 
 const partSourceSizeMax = 5 * 1024 ** 3;
 
 /** The source as it stands, its conditions met. @throws {GatewayFailure} */
 function openSource(scope: CallScope, source: CopySource): FoundObject {
-  const found = lookUp(scope, source.bucket, source.key);
-  if (found === undefined) {
-    throw fail("NoSuchKey", undefined, [["Key", Buffer.from(source.key).toString("utf8")]]);
-  }
+  const found = findSource(scope, source);
   const verdict = evaluateRead(source.conditions, toObjectView(found));
   if (verdict.kind !== "proceed") {
     const details = conditionDetail(verdict.condition, "x-amz-copy-source-");
@@ -134,7 +132,11 @@ function copiedExtras(found: FoundObject): Pick<RowAttributes, "tags"> {
 
 export async function copyObject(scope: CallScope, call: CopyObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
-  const source = { namespace: findBucket(scope, call.source.bucket).id, key: call.source.key };
+  const source = {
+    namespace: findBucket(scope, call.source.bucket).id,
+    key: call.source.key,
+    ...parseVersion(scope, call.source.versionId),
+  };
   using _place = scope.tenant.readers.enter();
   const found = openSource(scope, call.source);
   const told = refuseEarly(scope, call);
@@ -181,6 +183,8 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
   return {
     result: {
       kind: "object_copied",
+      versionId: madeVersion(scope, answer),
+      sourceVersionId: shownVersion(scope, call.source.bucket, found.entry),
       etag: etagText(answer.etag),
       lastModified: answer.modified,
       checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
@@ -234,6 +238,7 @@ export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Prom
   return {
     result: {
       kind: "part_copied",
+      sourceVersionId: shownVersion(scope, call.source.bucket, found.entry),
       etag: toHex(answer.md5),
       lastModified: answer.modified,
       checksum: toObjectChecksum(answer.checksums[0], 0),

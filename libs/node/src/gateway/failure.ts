@@ -22,7 +22,8 @@ export const fail = (
   code: S3ErrorCode,
   message?: string,
   details: S3Fault["details"] = [],
-): GatewayFailure => new GatewayFailure(s3Fault(code, message, details));
+  headers: S3Fault["headers"] = [],
+): GatewayFailure => new GatewayFailure({ ...s3Fault(code, message, details), headers });
 
 /** What a refused signature or a broken aws-chunked body is answered with. */
 export function authFailure(fault: AuthFault): GatewayFailure {

@@ -25,6 +25,7 @@ import {
   deleteObjects,
   listBuckets,
   putEncryption,
+  putVersioning,
 } from "./buckets.ts";
 import { openContent } from "./content.ts";
 import { copyObject, copyPart } from "./copies.ts";
@@ -272,9 +273,12 @@ function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOu
     case "get_bucket_location":
       findBucket(scope, call.bucket);
       return { result: { kind: "bucket_location", region: scope.region } };
-    case "get_bucket_versioning":
-      findBucket(scope, call.bucket);
-      return { result: { kind: "bucket_versioning" } };
+    case "get_bucket_versioning": {
+      const { versioning } = findBucket(scope, call.bucket);
+      return { result: { kind: "bucket_versioning", versioning } };
+    }
+    case "put_bucket_versioning":
+      return putVersioning(scope, call);
     case "get_bucket_setting":
       return showSetting(scope, call);
     case "put_bucket_setting":
@@ -319,6 +323,7 @@ type BucketKind =
   | "head_bucket"
   | "get_bucket_location"
   | "get_bucket_versioning"
+  | "put_bucket_versioning"
   | "get_bucket_setting"
   | "put_bucket_setting"
   | "delete_bucket_setting"

@@ -11,6 +11,7 @@ import { fail, refusalFailure } from "./failure.ts";
 import { openPosition, sealPosition } from "./list-position.ts";
 import type { CallOutcome } from "./objects.ts";
 import { type CallScope, findBucket } from "./scope.ts";
+import { parseVersion, versionIdText } from "./versions.ts";
 
 /** An upload id as clients see it; `undefined`: no upload has such an id. */
 export function parseUploadId(text: string): Uint8Array | undefined {
@@ -60,25 +61,34 @@ export function listVersions(scope: CallScope, call: ListVersionsCall): CallOutc
   const after =
     key === undefined
       ? undefined
-      : { key, ...(call.versionIdMarker === undefined ? {} : { version: "null" as const }) };
+      : { key, ...parseVersion(scope, call.versionIdMarker, "version-id-marker") };
   const page = scope.tenant.store.view((map) =>
     listVersionPage(map, dirKeys, { namespace, prefix, delimiter, after, countMax }),
   );
   if (page.kind === "refused") throw refusalFailure(page.code);
   const isTruncated = page.next !== undefined && countMax > 0;
+  const last = page.items.at(-1);
   return {
     result: {
       kind: "object_versions",
       call,
       versions: page.items
         .filter((item) => item.kind === "version")
-        .map((item) => toListedObject(item.key, item.entry, scope.owner)),
+        .map(({ key: itemKey, entry, isLatest }) => ({
+          ...toListedObject(itemKey, entry, scope.owner),
+          versionId: versionIdText(scope, entry),
+          isLatest,
+          isDeleteMarker: entry.kind === "delete_marker",
+        })),
       commonPrefixes: page.items
         .filter((item) => item.kind === "prefix")
         .map((item) => item.prefix),
       isTruncated,
       nextKeyMarker: isTruncated ? page.next?.key : undefined,
-      nextVersionIdMarker: isTruncated && page.next?.version !== undefined ? "null" : undefined,
+      nextVersionIdMarker:
+        isTruncated && last?.kind === "version" && page.next?.version !== undefined
+          ? versionIdText(scope, last.entry)
+          : undefined,
     },
   };
 }

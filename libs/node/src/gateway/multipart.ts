@@ -22,6 +22,7 @@ import { fail, GatewayFailure } from "./failure.ts";
 import { parseUploadId, uploadIdText } from "./listings.ts";
 import { type CallOutcome, conditionalCommit, storeBody } from "./objects.ts";
 import { type CallScope, findBucket, submit } from "./scope.ts";
+import { madeVersion } from "./versions.ts";
 
 const partsPerPage = 1000;
 /** What S3 computes when the client names no algorithm. */
@@ -245,6 +246,7 @@ export async function completeUpload(
   return {
     result: {
       kind: "upload_completed",
+      versionId: madeVersion(scope, answer),
       location: `${scope.request.isTls ? "https" : "http"}://${host}${path}`,
       bucket: call.bucket,
       key: call.key,

@@ -40,6 +40,7 @@ import {
   refusalFailure,
 } from "./failure.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
+import { findVersion, madeVersion, parseVersion, shownVersion, versionIdText } from "./versions.ts";
 
 /** A result, and for GET the object's bytes. */
 export interface CallOutcome {
@@ -132,6 +133,7 @@ export async function putObject(
   return {
     result: {
       kind: "object_put",
+      versionId: madeVersion(scope, answer),
       etag: etagText(answer.etag),
       checksum: toObjectChecksum(answer.checksums[0], 0),
       isSse: true,
@@ -204,19 +206,20 @@ export function lookUp(scope: CallScope, bucket: string, key: Uint8Array): Found
 export async function readObject(scope: CallScope, call: ReadObjectCall): Promise<CallOutcome> {
   using held = new DisposableStack();
   const place = held.use(scope.tenant.readers.enter());
-  const found = lookUp(scope, call.bucket, call.key);
-  if (found === undefined) throw fail("NoSuchKey");
+  const found = findVersion(scope, call);
+  const versionId = shownVersion(scope, call.bucket, found.entry);
   const view = toObjectView(found);
   const verdict = evaluateRead(call.conditions, view);
   if (verdict.kind === "precondition_failed") {
     throw fail("PreconditionFailed", undefined, conditionDetail(verdict.condition));
   }
   if (verdict.kind === "not_modified") {
-    return { result: { kind: "not_modified", view, overrides: call.overrides } };
+    return { result: { kind: "not_modified", versionId, view, overrides: call.overrides } };
   }
   const selection = select(scope, found, call);
   const result: S3Result = {
     kind: "object_read",
+    versionId,
     view,
     range: selection.range,
     partCount: selection.partCount,
@@ -329,13 +332,13 @@ function rangeChecksum(
 }
 
 export function readAttributes(scope: CallScope, call: GetObjectAttributesCall): CallOutcome {
-  const found = lookUp(scope, call.bucket, call.key);
-  if (found === undefined) throw fail("NoSuchKey");
+  const found = findVersion(scope, call);
+  const versionId = shownVersion(scope, call.bucket, found.entry);
   const { partNumberMarker, maxParts } = call;
   const { parts: count } = found.entry.etag;
   const view = toObjectView(found);
   if (!call.wanted.has("ObjectParts") || count === 0) {
-    return { result: { kind: "object_attributes", call, view, parts: undefined } };
+    return { result: { kind: "object_attributes", versionId, call, view, parts: undefined } };
   }
   const page = partsOf(scope, found, partNumberMarker, maxParts + 1);
   const listed = page.slice(0, maxParts).map((part) => ({
@@ -344,32 +347,36 @@ export function readAttributes(scope: CallScope, call: GetObjectAttributesCall):
     checksum: partChecksum(part, view.checksum),
   }));
   const isTruncated = maxParts > 0 && page.length > maxParts;
-  return {
-    result: { kind: "object_attributes", call, view, parts: { count, listed, isTruncated } },
-  };
+  const shown = { count, listed, isTruncated };
+  return { result: { kind: "object_attributes", versionId, call, view, parts: shown } };
 }
 
 /** What is the same for every object of a bucket. @throws {GatewayFailure} `NoSuchKey`. */
 export function objectSetting(scope: CallScope, call: ObjectSettingCall): CallOutcome {
-  if (lookUp(scope, call.bucket, call.key) === undefined) throw fail("NoSuchKey");
-  if (call.kind === "get_object_acl") return { result: { kind: "acl", owner: scope.owner } };
-  if (call.kind === "put_private_object_acl") return { result: { kind: "setting_put" } };
-  return { result: { kind: call.kind === "get_object_tagging" ? "no_tags" : "setting_deleted" } };
+  const versionId = shownVersion(scope, call.bucket, findVersion(scope, call).entry);
+  if (call.kind === "get_object_acl") {
+    return { result: { kind: "acl", versionId, owner: scope.owner } };
+  }
+  if (call.kind === "put_private_object_acl") return { result: { kind: "setting_put", versionId } };
+  const kind = call.kind === "get_object_tagging" ? "no_tags" : "setting_deleted";
+  return { result: { kind, versionId } };
 }
 
 export async function deleteObject(scope: CallScope, call: DeleteObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
+  const { key } = call;
   const conditions = toConditions(call.conditions);
-  await submit(
-    scope,
-    {
-      kind: "delete_object",
-      namespace,
-      key: call.key,
-      conditions,
-      ...(call.isNullVersion ? { version: "null" as const } : {}),
-    },
-    "deleted",
-  );
-  return { result: { kind: "object_deleted", isNullVersion: call.isNullVersion } };
+  const version = parseVersion(scope, call.versionId);
+  const operation = { kind: "delete_object", namespace, key, conditions, ...version } as const;
+  const { isDeleteMarker, ...deleted } = await submit(scope, operation, "deleted");
+  const versionId = call.versionId ?? deletedVersion(scope, deleted);
+  return { result: { kind: "object_deleted", versionId, isDeleteMarker } };
+}
+
+/** The marker that a delete without version made. */
+export function deletedVersion(
+  scope: CallScope,
+  { version, isNull }: { readonly version: bigint | undefined; readonly isNull: boolean },
+): string | undefined {
+  return version === undefined ? undefined : versionIdText(scope, { version, isNull });
 }
