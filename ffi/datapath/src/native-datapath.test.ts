@@ -110,6 +110,61 @@ test("open() of a range reads only what its segments need", async () => {
   expect(next.kind).toBe("lost");
 });
 
+/** Drops what the system has cached of a file. */
+async function dropCached(path: string): Promise<void> {
+  const script =
+    "import os,sys;f=os.open(sys.argv[1],os.O_RDONLY);os.fsync(f);os.posix_fadvise(f,0,0,os.POSIX_FADV_DONTNEED)";
+  expect(await Bun.spawn(["python3", "-c", script, path]).exited).toBe(0);
+}
+
+for (const profile of [
+  { kind: "copies", copies: 2 },
+  { kind: "ec", data: 4, parity: 2 },
+] satisfies Profile[]) {
+  test(`openNow() of ${profile.kind} opens what is cached and leaves the rest to open()`, async () => {
+    await using folder = await openFolder();
+    await using datapath = openDatapath(options);
+    const plain = prngFromSeed(12).fill(newBytes(segmentSize));
+    const { sources, paths } = await store(datapath, folder, profile, plain, false);
+    using target = datapath.arena.lend(2 * segmentSize)!;
+    const job: OpenJob = {
+      identity,
+      profile,
+      size: plain.byteLength,
+      fragments: sources,
+      segmentFirst: 0,
+      segmentEnd: 1,
+      target: { lease: target, offset: 0, size: segmentSize },
+    };
+    const isRead = () => Buffer.compare(target.bytes.subarray(0, segmentSize), plain) === 0;
+    expect(datapath.openNow(job)).toEqual({ kind: "opened", faults: [] });
+    expect(isRead()).toBe(true);
+
+    // It would have to wait.
+    target.bytes.fill(0);
+    await dropCached(paths[0]!);
+    expect(datapath.openNow(job)).toBeUndefined();
+    expect(await datapath.open(job)).toEqual({ kind: "opened", faults: [] });
+    expect(isRead()).toBe(true);
+    expect(datapath.openNow(job)?.kind).toBe("opened"); // now it is cached
+
+    // A byte is wrong: the fault is found by whoever may look further.
+    const file = openSync(paths[0]!, "r+");
+    writeSync(file, newBytes(16).fill(0x99), 0, 16, blockSize + 192 + 100);
+    closeSync(file);
+    target.bytes.fill(0);
+    expect(datapath.openNow(job)).toBeUndefined();
+    const found = await datapath.open(job);
+    expect(found.faults).toEqual([{ index: 0, fault: "crc" }]);
+
+    // A device that is closed is no reason to throw.
+    await datapath.closeDevice(sources[0]!.device);
+    expect(datapath.openNow(job)).toBeUndefined();
+    const wide = { ...job, size: 2 * segmentSize, segmentEnd: 2 };
+    expect(datapath.openNow(wide)).toBeUndefined();
+  });
+}
+
 test("open() names the fragment that was tampered with", async () => {
   await using folder = await openFolder();
   await using datapath = openDatapath(options);

@@ -165,30 +165,33 @@ class Driver implements NativeDatapath {
     assert(made !== undefined, "sealing waits for no device");
     return made;
   }
-  /** A segment that the page cache holds is opened at once; waking a thread for it would cost several times as much. */
-  async open(job: OpenJob): Promise<OpenOutcome> {
-    const fill = (record: JobRecord, flags: number) => {
-      record.begin("open");
-      setIdentity(record, job.identity);
-      setProfile(record, job.profile);
-      setFragments(record, job.fragments);
-      record.set("chunkSize", job.size);
-      record.set("segmentFirst", job.segmentFirst);
-      record.set("segmentEnd", job.segmentEnd);
-      record.set("flags", flags);
-      this.#setTarget(record, job.target);
-    };
-    const take = (record: JobRecord): OpenOutcome => {
-      const kind = outcomes[record.get("outcome")];
-      assert(kind !== undefined, "an opening ends in a known way");
-      return { kind, faults: takeFaults(record, job.fragments) };
-    };
-    const what = () => `Cannot open a chunk of ${job.size} bytes`;
-    if ((job.segmentEnd - job.segmentFirst) * segmentSize <= sealHereSize) {
-      const opened = this.#pool.tryHere((record) => fill(record, flag.cached), take, what);
-      if (opened?.kind === "opened" && opened.faults.length === 0) return opened;
-    }
-    return this.#pool.run((record) => fill(record, 0), take, what);
+  open(job: OpenJob): Promise<OpenOutcome> {
+    return this.#pool.run(
+      (record) => this.#setOpening(record, job, 0),
+      (record) => takeOpening(record, job),
+      () => `Cannot open a chunk of ${job.size} bytes`,
+    );
+  }
+  /** Waking a thread for a segment that the page cache holds would cost several times as much as opening it. */
+  openNow(job: OpenJob): Extract<OpenOutcome, { readonly kind: "opened" }> | undefined {
+    if ((job.segmentEnd - job.segmentFirst) * segmentSize > sealHereSize) return undefined;
+    const outcome = this.#pool.tryHere(
+      (record) => this.#setOpening(record, job, flag.cached),
+      (record) => takeOpening(record, job),
+      () => `Cannot open a chunk of ${job.size} bytes`,
+    );
+    return outcome?.kind === "opened" && outcome.faults.length === 0 ? outcome : undefined;
+  }
+  #setOpening(record: JobRecord, job: OpenJob, flags: number): void {
+    record.begin("open");
+    setIdentity(record, job.identity);
+    setProfile(record, job.profile);
+    setFragments(record, job.fragments);
+    record.set("chunkSize", job.size);
+    record.set("segmentFirst", job.segmentFirst);
+    record.set("segmentEnd", job.segmentEnd);
+    record.set("flags", flags);
+    this.#setTarget(record, job.target);
   }
   rebuild(job: RebuildJob): Promise<RebuildOutcome> {
     return this.#pool.run(
@@ -314,6 +317,11 @@ class Driver implements NativeDatapath {
 function stateOf(state: HashState): NativeHashState {
   assert(state instanceof NativeHashState, "a hash state belongs to its datapath");
   return state;
+}
+function takeOpening(record: JobRecord, job: OpenJob): OpenOutcome {
+  const kind = outcomes[record.get("outcome")];
+  assert(kind !== undefined, "an opening ends in a known way");
+  return { kind, faults: takeFaults(record, job.fragments) };
 }
 const wholeOf = (lease: ArenaRange["lease"]): ArenaRange => ({
   lease,

@@ -18,7 +18,7 @@ import { assert, toHex } from "@kiseki/base";
 import { planProfile } from "@kiseki/placement";
 import type { Profile } from "@kiseki/ports";
 import { compactPool } from "./compact.ts";
-import { getChunk } from "./get.ts";
+import { getChunk, getChunkNow } from "./get.ts";
 import { replaceMember, resyncMember } from "./members.ts";
 import { closeAll, openPool } from "./open-pool.ts";
 import { countNarrow, isNarrowSeal, takesWhole } from "./narrow.ts";
@@ -82,6 +82,10 @@ export class ChunkStore implements AsyncDisposable {
   /** Opens a range of a chunk into `target`. Faults met are counted and queued for repair. @throws {ChunkStoreError} `closed`. */
   get(request: GetRequest): Promise<GetOutcome> {
     return this.#fly(getChunk(this.#pool, request));
+  }
+  /** As `get`, at once; `undefined` when that takes waiting or anything is wrong: `get` it. @throws {ChunkStoreError} `closed`. */
+  getNow(request: GetRequest): GetOutcome | undefined {
+    return getChunkNow(this.#pool, request);
   }
   /** What a chunk that is not small would be written with now; `undefined` while none is taken. */
   get profile(): Profile | undefined {

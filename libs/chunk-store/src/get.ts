@@ -1,7 +1,7 @@
 import { assert, newBytes } from "@kiseki/base";
 import { encodeRecordHeader, recordHeaderSize } from "@kiseki/format";
 import { fragmentsNeeded } from "@kiseki/placement";
-import type { FragmentReport, FragmentSource, Profile } from "@kiseki/ports";
+import type { FragmentReport, FragmentSource, OpenJob, Profile } from "@kiseki/ports";
 import { segmentSize } from "@kiseki/ports";
 import type { Pool } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
@@ -34,42 +34,68 @@ interface Tried {
   readonly outcome: GetOutcome;
   readonly read: readonly Fragment[];
 }
-async function tryGet(pool: Pool, request: GetRequest): Promise<Tried> {
+/** Where a request's bytes are. */
+function findRow(pool: Pool, request: GetRequest): Row | undefined {
   pool.checkOpen();
-  const key = rowKey(request.chunkId, request.sealId);
-  const range = request.range ?? { start: 0, end: request.size };
-  assert(range.start >= 0 && range.start < range.end, "a range is not empty");
-  assert(range.end <= request.size, "a range lies in the chunk");
-  assert(request.target.size >= roomFor(range, request.size), "the target has room");
-  const row = pool.row(key);
-  if (row === undefined || row.plainSize !== request.size) {
+  const { start, end } = rangeOf(request);
+  assert(start >= 0 && start < end, "a range is not empty");
+  assert(end <= request.size, "a range lies in the chunk");
+  assert(request.target.size >= roomFor({ start, end }, request.size), "the target has room");
+  const row = pool.row(rowKey(request.chunkId, request.sealId));
+  return row?.plainSize === request.size ? row : undefined;
+}
+const rangeOf = (request: GetRequest): NonNullable<GetRequest["range"]> =>
+  request.range ?? { start: 0, end: request.size };
+function jobOf(
+  request: GetRequest,
+  profile: Profile,
+  fragments: readonly FragmentSource[],
+): OpenJob {
+  const { start, end } = rangeOf(request);
+  return {
+    identity: request,
+    profile,
+    size: request.size,
+    fragments,
+    segmentFirst: Math.floor(start / segmentSize),
+    segmentEnd: Math.ceil(end / segmentSize),
+    target: request.target,
+  };
+}
+function readOutcome(request: GetRequest): GetOutcome {
+  const { start, end } = rangeOf(request);
+  const offset = request.target.offset + (start % segmentSize);
+  return { kind: "read", offset, size: end - start };
+}
+
+/** Opens a range in the caller's thread if nothing is to be waited for; all else is `getChunk`'s. */
+export function getChunkNow(pool: Pool, request: GetRequest): GetOutcome | undefined {
+  const row = findRow(pool, request);
+  const plan = row && planRead(pool, request, row);
+  if (plan?.sources === undefined) return undefined;
+  const opened = pool.ports.datapath.openNow(jobOf(request, plan.profile, plan.sources));
+  return opened && readOutcome(request);
+}
+
+async function tryGet(pool: Pool, request: GetRequest): Promise<Tried> {
+  const row = findRow(pool, request);
+  if (row === undefined) {
     pool.ports.index.condemn(); // a shard names it: the devices may know better than the index
     return { outcome: { kind: "not_found" }, read: [] };
   }
   const { profile, readable, sources } = planRead(pool, request, row);
   if (sources === undefined) return { outcome: { kind: "lost" }, read: readable };
-  const first = Math.floor(range.start / segmentSize);
   hold(pool, readable, 1);
   let outcome;
   try {
-    outcome = await pool.ports.datapath.open({
-      identity: request,
-      profile,
-      size: request.size,
-      fragments: sources,
-      segmentFirst: first,
-      segmentEnd: Math.ceil(range.end / segmentSize),
-      target: request.target,
-    });
+    outcome = await pool.ports.datapath.open(jobOf(request, profile, sources));
   } finally {
     hold(pool, readable, -1);
   }
   if (outcome.faults.length > 0) noteFaults(pool, request, readable, outcome.faults);
   switch (outcome.kind) {
-    case "opened": {
-      const offset = request.target.offset + range.start - first * segmentSize;
-      return { outcome: { kind: "read", offset, size: range.end - range.start }, read: readable };
-    }
+    case "opened":
+      return { outcome: readOutcome(request), read: readable };
     case "lost":
       return { outcome: { kind: "lost" }, read: readable };
     case "tampered":

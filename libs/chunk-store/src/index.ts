@@ -18,6 +18,7 @@ export { DamagedIndexError, openSqliteIndex } from "./sqlite-index.ts";
 export type {
   ChunkStoreErrorCode,
   DeviceStatus,
+  GetRequest,
   OpenOptions,
   RepairProgress,
   Safeties,

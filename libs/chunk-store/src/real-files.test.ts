@@ -1,11 +1,12 @@
 import { expect, test } from "bun:test";
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { MiB, newBytes } from "@kiseki/base";
 import { openDatapath } from "@kiseki/datapath";
 import { nativeDirectory } from "@kiseki/host";
-import { createDeviceFile, formatDevices, openSqliteIndex } from "./index.ts";
+import { segmentSize } from "@kiseki/ports";
+import { createDeviceFile, formatDevices, openSqliteIndex, roomFor } from "./index.ts";
 import type { Chunk } from "./store.fixture.ts";
 import { seedOfRun, TestPool } from "./store.fixture.ts";
 
@@ -49,6 +50,53 @@ class RealPool extends TestPool {
   }
 }
 
+/** What is read of a chunk without waiting. */
+function getNow(pool: RealPool, chunk: Chunk): Uint8Array | undefined {
+  const { byteLength: size } = chunk.plain;
+  const room = roomFor({ start: 0, end: size }, size);
+  using lease = pool.datapath.arena.lend(room)!;
+  const outcome = pool.store.getNow({ ...chunk, size, target: { lease, offset: 0, size: room } });
+  if (outcome?.kind !== "read") return undefined;
+  return lease.bytes.slice(outcome.offset, outcome.offset + outcome.size);
+}
+/** One segment is, of what was read a moment ago. */
+const nowOf = ({ plain }: Chunk): Uint8Array | undefined =>
+  plain.byteLength <= segmentSize ? plain : undefined;
+
+test("getNow() leaves a damaged fragment to get(), which reads around it and queues its repair", async () => {
+  const pool = await RealPool.create(seedOfRun, 6);
+  const chunk = pool.chunk(50_000);
+  const other = pool.chunk(50_000);
+  await pool.put(chunk);
+  await pool.put(other);
+  expect(await pool.get(chunk)).toEqual(chunk.plain);
+  expect(getNow(pool, chunk)).toEqual(chunk.plain);
+  expect(pool.store.repairQueue()).toEqual([]);
+  for (const path of pool.paths.slice(0, 2)) await damage(path, 64 * 1024);
+  expect(getNow(pool, chunk)).toBeUndefined();
+  expect(pool.store.repairQueue()).toEqual([]);
+  expect(await pool.get(chunk)).toEqual(chunk.plain);
+  expect(pool.store.repairQueue().length).toBe(1);
+  await pool.store.repair();
+  expect(pool.store.inspect(chunk.chunkId, chunk.sealId)!.missing).toBe(0);
+  expect(await pool.get(chunk)).toEqual(chunk.plain);
+  expect(getNow(pool, chunk)).toEqual(chunk.plain);
+  expect(getNow(pool, { ...chunk, chunkId: pool.chunk(1).chunkId })).toBeUndefined();
+  await pool.store[Symbol.asyncDispose]();
+  await pool.datapath[Symbol.asyncDispose]();
+  await rm(pool.folder, { recursive: true });
+});
+
+/** Flips a byte in every 4 KiB from `start` on that has been written. */
+async function damage(path: string, start: number): Promise<void> {
+  const bytes = await readFile(path);
+  for (let at = start; at < bytes.byteLength; at += 4096) {
+    const spot = at + 1000;
+    if (bytes[spot] !== 0) bytes[spot]! ^= 0xff;
+  }
+  await writeFile(path, bytes, { flag: "r+" });
+}
+
 for (const devices of [1, 2, 6]) {
   test(`on ${devices} real files: puts survive a drop of the process and the loss of the index`, async () => {
     const pool = await RealPool.create(seedOfRun, devices);
@@ -69,6 +117,7 @@ for (const devices of [1, 2, 6]) {
       await rm(join(pool.folder, `index.sqlite${suffix}`), { force: true });
     await pool.open();
     for (const chunk of chunks) expect(await pool.get(chunk)).toEqual(chunk.plain);
+    for (const chunk of chunks) expect(getNow(pool, chunk)).toEqual(nowOf(chunk));
     expect((await pool.store.scrub()).faults).toBe(0);
     await pool.store[Symbol.asyncDispose]();
     await pool.datapath[Symbol.asyncDispose]();

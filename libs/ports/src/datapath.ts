@@ -170,6 +170,11 @@ export interface Datapath extends AsyncDisposable {
   digest(state: HashState): ReadonlyMap<HashAlgorithm, Uint8Array>;
   seal(job: SealJob): Promise<readonly SealedFragment[]>;
   open(job: OpenJob): Promise<OpenOutcome>;
+  /**
+   * As `open`, in the caller's thread, of a segment that the system's cache holds. `undefined` when it would have to wait
+   * for a device, when there is more to open, or when anything is wrong with a fragment: `open` it, which finds out.
+   */
+  openNow(job: OpenJob): Extract<OpenOutcome, { readonly kind: "opened" }> | undefined;
   rebuild(job: RebuildJob): Promise<RebuildOutcome>;
   /** Header and CRC of one fragment. */
   verify(source: FragmentSource): Promise<FragmentFault | undefined>;

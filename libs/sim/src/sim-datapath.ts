@@ -145,6 +145,10 @@ export class SimDatapath implements Datapath {
     }
     return { kind: "tampered", faults };
   }
+  /** A simulated device is always waited for: that is where other things happen meanwhile. */
+  openNow(): undefined {
+    return undefined;
+  }
   #openSegments(job: OpenJob, sealed: Uint8Array): boolean {
     const count = Math.ceil(job.size / segmentSize);
     let at = job.target.offset;

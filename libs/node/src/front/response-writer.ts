@@ -22,6 +22,9 @@ function isOwned(name: string): boolean {
   return headersOwned.some((own) => own.length === name.length && own === name.toLowerCase());
 }
 
+/** A body up to this size leaves in one send with its head; the scratch buffer has room for both. */
+const wholeSizeMax = 64 * 1024;
+
 const chunkEnd = new Uint8Array([13, 10]);
 const lastChunk = new TextEncoder().encode("0\r\n\r\n");
 
@@ -107,17 +110,47 @@ export function writeResponse(
   return sent.then((isHeadSent) => isHeadSent && output.send(rest));
 }
 
-async function writeStream(
+/** A body that is here as a whole leaves at once: waiting for each step would cost more than the steps. */
+function writeStream(
   context: ResponseContext,
   output: SocketOutput,
   response: FrontResponse,
   body: BodyStream,
   framing: ResponseFraming,
   isLast: boolean,
+): boolean | Promise<boolean> {
+  let sent: boolean | Promise<boolean> | undefined;
+  try {
+    const first = body.nextNow?.();
+    const isWhole = framing === "sized" && first?.byteLength === body.size;
+    if (first === undefined || !isWhole || first.byteLength > wholeSizeMax) {
+      return (sent = writeSlices(context, output, response, body, framing, isLast, first));
+    }
+    const { scratch } = context;
+    const headers = headersOf(context, response, framing, isLast);
+    const size = encodeResponseHead(response.status, headers, scratch, 0);
+    const hasRoom = size > 0 && size + first.byteLength <= scratch.byteLength;
+    assert(hasRoom, "a response's head and its first bytes fit the scratch buffer");
+    const whole = sendJoined(output, scratch, size, first);
+    if (typeof whole === "boolean") return whole;
+    return (sent = whole.finally(() => body.close()));
+  } finally {
+    if (sent === undefined) body.close();
+  }
+}
+
+async function writeSlices(
+  context: ResponseContext,
+  output: SocketOutput,
+  response: FrontResponse,
+  body: BodyStream,
+  framing: ResponseFraming,
+  isLast: boolean,
+  ready: Uint8Array | undefined,
 ): Promise<boolean> {
   try {
     let left = body.size ?? Number.POSITIVE_INFINITY;
-    const first = await body.next();
+    const first = ready ?? (await body.next());
     const { scratch } = context;
     // No waiting between here and the send: the scratch buffer is everyone's.
     const size = encodeResponseHead(

@@ -76,6 +76,8 @@ export interface BodyStream {
    * following call of `next` or `close`. A rejection cuts the connection: the client sees a short body.
    */
   next(): Promise<Uint8Array | undefined> | Uint8Array | undefined;
+  /** As `next`, of what is here already; `undefined`: ask `next`. */
+  nextNow?(): Uint8Array | undefined;
   close(): void;
 }
 

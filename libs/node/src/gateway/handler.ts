@@ -59,11 +59,12 @@ export interface GatewayOptions {
   readonly keyLimits: KeyLimits;
   /** Whose access key that is; `undefined` also for a session token that does not belong to it. */
   readonly lookUpIdentity: (id: string, sessionToken: string | undefined) => Identity | undefined;
+  /** At once when the tenant is open; `signal` is asked for only when something is waited for. */
   readonly openTenant: (
     tenant: TenantId,
     need: "read" | "write",
-    signal: AbortSignal,
-  ) => Promise<OpenTenant>;
+    request: { readonly signal: AbortSignal },
+  ) => OpenTenant | Promise<OpenTenant>;
   readonly aliases: AliasQueue;
 }
 
@@ -87,8 +88,8 @@ export class Gateway {
     });
   }
 
-  /** Never rejects. */
-  async handle(request: FrontRequest): Promise<FrontResponse> {
+  /** Never throws nor rejects. Answers at once when nothing has to be waited for. */
+  handle(request: FrontRequest): FrontResponse | Promise<FrontResponse> {
     const trace: RequestTrace = {
       request,
       context: contextOf(request),
@@ -96,12 +97,13 @@ export class Gateway {
       key: undefined,
       admitted: undefined,
     };
-    const response = await this.#answer(trace);
-    const { admitted } = trace;
-    if (admitted === undefined) return response;
-    // What was refused was, mostly, not read.
-    const refund = response.status < 400 ? 0 : sizeComing(request);
-    return whenSent(response, (size) => admitted.end(size - refund));
+    return whenReady(this.#answer(trace), (response) => {
+      const { admitted } = trace;
+      if (admitted === undefined) return response;
+      // What was refused was, mostly, not read.
+      const refund = response.status < 400 ? 0 : sizeComing(request);
+      return whenSent(response, (size) => admitted.end(size - refund));
+    });
   }
 
   /** What the front answers by itself, in S3's form. */
@@ -122,26 +124,34 @@ export class Gateway {
     return isOwn ? rendered : { ...rendered, status: fault.status };
   }
 
-  async #answer(trace: RequestTrace): Promise<FrontResponse> {
-    try {
-      const { result, content } = await this.#perform(trace);
+  #answer(trace: RequestTrace): FrontResponse | Promise<FrontResponse> {
+    const answer = ({ result, content }: CallOutcome): FrontResponse => {
       try {
         return render(toResponse(result, trace.context), content);
       } catch (reason) {
         content?.[Symbol.dispose]();
         throw reason;
       }
+    };
+    try {
+      const outcome = this.#perform(trace);
+      if (!(outcome instanceof Promise)) return answer(outcome);
+      return outcome.then(answer).catch((reason) => this.#refuse(trace, reason));
     } catch (reason) {
-      const fault = toFault(reason) ?? s3Fault("RequestTimeout");
-      if (fault.code === "InternalError") this.#log(trace.request.id, reason);
-      const response = render(toFaultResponse(fault, trace.context), undefined);
-      if (!(reason instanceof LimitError)) return response;
-      const retry: ResponseHeader = ["Retry-After", String(reason.retrySeconds)];
-      return { ...response, headers: [...response.headers, retry] };
+      return this.#refuse(trace, reason);
     }
   }
 
-  async #perform(trace: RequestTrace): Promise<CallOutcome> {
+  #refuse(trace: RequestTrace, reason: unknown): FrontResponse {
+    const fault = toFault(reason) ?? s3Fault("RequestTimeout");
+    if (fault.code === "InternalError") this.#log(trace.request.id, reason);
+    const response = render(toFaultResponse(fault, trace.context), undefined);
+    if (!(reason instanceof LimitError)) return response;
+    const retry: ResponseHeader = ["Retry-After", String(reason.retrySeconds)];
+    return { ...response, headers: [...response.headers, retry] };
+  }
+
+  #perform(trace: RequestTrace): CallOutcome | Promise<CallOutcome> {
     const { ports, addressing } = this.#options;
     const { request } = trace;
     const { head } = request;
@@ -181,16 +191,23 @@ export class Gateway {
   }
 
   /** A call whose caller is known. */
-  async #run(
-    request: FrontRequest,
-    { key, call, payload, content }: Admitted,
-  ): Promise<CallOutcome> {
-    const { ports } = this.#options;
+  #run(request: FrontRequest, admitted: Admitted): CallOutcome | Promise<CallOutcome> {
     const { head } = request;
-    const { principal, displayName } = key;
+    const { principal } = admitted.key;
     assert(principal.tenant !== undefined, "who signs belongs to a tenant");
     const need = head.method === "GET" || head.method === "HEAD" ? "read" : "write";
-    const tenant = await this.#options.openTenant(principal.tenant, need, request.signal);
+    return whenReady(this.#options.openTenant(principal.tenant, need, request), (tenant) =>
+      this.#runIn(tenant, request, admitted),
+    );
+  }
+
+  #runIn(
+    tenant: OpenTenant,
+    request: FrontRequest,
+    { key, call, payload, content }: Admitted,
+  ): CallOutcome | Promise<CallOutcome> {
+    const { ports } = this.#options;
+    const { principal, displayName } = key;
     const ownerId = principal.canonicalId;
     checkExpectedOwner(request, principal.account);
     const scope: CallScope = {
@@ -247,6 +264,11 @@ export class Gateway {
       reason instanceof Error ? reason : { name: "unknown", stack: undefined };
     this.#options.log.error({ requestId, error: name, stack }, "request failed");
   }
+}
+
+/** Goes on with what is there or comes; waits only for what comes. */
+function whenReady<T, R>(value: T | Promise<T>, go: (ready: T) => R | Promise<R>): R | Promise<R> {
+  return value instanceof Promise ? value.then(go) : go(value);
 }
 
 /** A request that somebody known makes. */
@@ -455,6 +477,7 @@ function render(
     const body: BodyStream = {
       size: content.size,
       next: () => content.next(),
+      nextNow: () => content.nextNow(),
       close: () => content[Symbol.dispose](),
     };
     return { status, headers: rest, body };

@@ -203,9 +203,20 @@ export function lookUp(scope: CallScope, bucket: string, key: Uint8Array): Found
   return undefined;
 }
 
-export async function readObject(scope: CallScope, call: ReadObjectCall): Promise<CallOutcome> {
-  using held = new DisposableStack();
-  const place = held.use(scope.tenant.readers.enter());
+/** Answers at once: what is small and cached is in the answer, the rest is read as it is sent. */
+export function readObject(scope: CallScope, call: ReadObjectCall): CallOutcome {
+  const place = scope.tenant.readers.enter();
+  let content: ContentReader | undefined;
+  try {
+    const outcome = openObject(scope, call, place);
+    content = outcome.content;
+    return outcome;
+  } finally {
+    if (content === undefined) place[Symbol.dispose](); // else the reader leaves in its own time
+  }
+}
+
+function openObject(scope: CallScope, call: ReadObjectCall, place: Disposable): CallOutcome {
   const found = findVersion(scope, call);
   const versionId = shownVersion(scope, call.bucket, found.entry);
   const view = toObjectView(found);
@@ -230,13 +241,14 @@ export async function readObject(scope: CallScope, call: ReadObjectCall): Promis
   const end = selection.range ? start + selection.range.length : view.size;
   if (call.kind === "head_object" || start === end) return { result };
   const { request, ports, tenant } = scope;
-  held.move(); // the reader leaves in its own time
   const content = new ContentReader(ports, tenant, {
     found,
     start,
     end,
     place,
-    signal: request.signal,
+    get signal() {
+      return request.signal;
+    },
   });
   return { result, content };
 }

@@ -31,6 +31,7 @@ export function whenSent(response: FrontResponse, onEnd: (size: number) => void)
       const slice = body.next();
       return slice instanceof Promise ? slice.then(count) : count(slice);
     },
+    nextNow: () => count(body.nextNow?.()),
     close() {
       body.close();
       onEnd(size);

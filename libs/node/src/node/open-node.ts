@@ -205,7 +205,8 @@ function gatewayOptions(
       const key = sessionToken === undefined ? catalog.lookUpAccessKey(id) : undefined;
       return key && identities.of(key);
     },
-    openTenant: (tenant, need, signal) => tenants.open(tenant, need, signal),
+    openTenant: (tenant, need, request) =>
+      tenants.openNow(tenant, need) ?? tenants.open(tenant, need, request.signal),
     aliases,
   };
 }

@@ -99,6 +99,14 @@ export class Tenants implements AsyncDisposable {
     return mayUse ? opened : this.open(tenant, need, signal);
   }
 
+  /** As `open`, of a tenant that nothing has to be waited for. */
+  openNow(tenant: TenantId, need: KeyNeed): OpenTenant | undefined {
+    const name = toHex(tenant);
+    if (need === "write" && this.#rewriting.has(name)) return undefined;
+    const known = this.#open.get(name);
+    return known && this.#parts.keys.get(tenant, need) ? known : undefined;
+  }
+
   /** Tenants that are open now. */
   get all(): Iterable<OpenTenant> {
     return this.#open.values();

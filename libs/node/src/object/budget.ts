@@ -34,14 +34,19 @@ export class Budget {
     this.#total = total;
     this.#free = total;
   }
+  /** A share if it is there at once and nobody waits. */
+  takeNow(size: number, pace: ShareKind = "own"): Disposable | undefined {
+    const kind = size <= smallShareMax ? "own" : pace;
+    const isFree = this.#waiting.length === 0 && this.#free >= size && this.#isWithin(size, kind);
+    return isFree ? this.#grant(size, kind) : undefined;
+  }
   /** Disposing gives back. Rejects with `signal.reason` when aborted while waiting. `size` ≤ the total. */
   take(size: number, signal: AbortSignal, pace: ShareKind = "own"): Promise<Disposable> {
     const kind = size <= smallShareMax ? "own" : pace;
     assert(size <= (kind === "own" ? this.#total : this.#kindMax), "one share fits the whole");
     if (signal.aborted) return Promise.reject(signal.reason);
-    if (this.#waiting.length === 0 && this.#free >= size && this.#isWithin(size, kind)) {
-      return Promise.resolve(this.#grant(size, kind));
-    }
+    const share = this.takeNow(size, pace);
+    if (share !== undefined) return Promise.resolve(share);
     const { promise, resolve, reject } = Promise.withResolvers<Disposable>();
     const entry: Waiting = {
       size,

@@ -1,5 +1,5 @@
 import { assert } from "@kiseki/base";
-import { ChunkStoreError, roomFor } from "@kiseki/chunk-store";
+import { ChunkStoreError, type GetRequest, roomFor } from "@kiseki/chunk-store";
 import {
   type ContentPage,
   type ContentPiece,
@@ -41,8 +41,32 @@ interface Read {
   readonly start: number;
   readonly size: number;
 }
-interface Filled extends Disposable {
+/** What was read, with the room that it lies in. */
+class Filled implements Disposable {
   readonly bytes: Uint8Array;
+  readonly #share: Disposable;
+  readonly #lease: Disposable;
+  constructor(bytes: Uint8Array, share: Disposable, lease: Disposable) {
+    this.bytes = bytes;
+    this.#share = share;
+    this.#lease = lease;
+  }
+  [Symbol.dispose](): void {
+    this.#lease[Symbol.dispose]();
+    this.#share[Symbol.dispose]();
+  }
+}
+type ChunkPiece = Extract<ContentPiece, { kind: "chunk" }>;
+
+/** What a reader reads, of a tenant's store. */
+export interface ReadRequest {
+  readonly found: FoundObject;
+  readonly start: number;
+  readonly end: number;
+  /** Entered before `found` was looked up; the reader takes it over. */
+  readonly place: Disposable;
+  /** Asked for only when something is waited for. */
+  readonly signal: AbortSignal;
 }
 
 /**
@@ -54,34 +78,35 @@ export class ContentReader implements ContentSource, Disposable {
   readonly #ports: DataPorts;
   readonly #tenant: OpenTenant;
   readonly #reads: Iterator<Read>;
-  readonly #ahead: Promise<Filled>[] = [];
-  readonly #signal: AbortSignal;
-  readonly #place: Disposable;
+  readonly #ahead: (Filled | Promise<Filled>)[] = [];
+  readonly #request: ReadRequest;
   readonly #startedAt: number;
   #current: Filled | undefined;
   #taken = 0;
   #isClosed = false;
 
-  /** Takes over `place`, entered before `found` was looked up. */
-  constructor(
-    ports: DataPorts,
-    tenant: OpenTenant,
-    content: {
-      readonly found: FoundObject;
-      readonly start: number;
-      readonly end: number;
-      readonly place: Disposable;
-      readonly signal: AbortSignal;
-    },
-  ) {
+  constructor(ports: DataPorts, tenant: OpenTenant, request: ReadRequest) {
     this.#ports = ports;
     this.#tenant = tenant;
-    this.#signal = content.signal;
-    this.#place = content.place;
+    this.#request = request;
     this.#startedAt = ports.clock.monotonic();
-    this.size = content.end - content.start;
-    this.#reads = planReads(tenant, content.found, content.start, content.end);
-    this.#readAhead();
+    this.size = request.end - request.start;
+    this.#reads = planReads(tenant, request.found, request.start, request.end);
+    try {
+      this.#readAhead();
+    } catch (reason) {
+      this[Symbol.dispose]();
+      throw reason;
+    }
+  }
+
+  /** As `next`, of what is here already; `undefined`: ask `next`. */
+  nextNow(): Uint8Array | undefined {
+    assert(!this.#isClosed, "a closed reader is not asked");
+    const [filled] = this.#ahead;
+    if (!(filled instanceof Filled)) return undefined;
+    void this.#ahead.shift();
+    return this.#show(filled);
   }
 
   /** The next bytes; the view stays until the next call or `dispose`. @throws {DamagedContentError} */
@@ -97,6 +122,10 @@ export class ContentReader implements ContentSource, Disposable {
       filled[Symbol.dispose]();
       return undefined;
     }
+    return this.#show(filled);
+  }
+  #show(filled: Filled): Uint8Array {
+    this.#current?.[Symbol.dispose]();
     this.#current = filled;
     this.#taken = 0;
     this.#readAhead();
@@ -117,64 +146,86 @@ export class ContentReader implements ContentSource, Disposable {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#current?.[Symbol.dispose]();
-    const settling = this.#ahead.map((ahead) =>
-      ahead.then((filled) => filled[Symbol.dispose]()).catch(() => undefined),
-    );
-    void Promise.all(settling).finally(() => this.#place[Symbol.dispose]());
+    const { place } = this.#request;
+    const settling: Promise<void>[] = [];
+    for (const ahead of this.#ahead) {
+      if (ahead instanceof Filled) ahead[Symbol.dispose]();
+      else settling.push(ahead.then((filled) => filled[Symbol.dispose]()).catch(() => undefined));
+    }
+    if (settling.length === 0) place[Symbol.dispose]();
+    else void Promise.all(settling).finally(() => place[Symbol.dispose]());
   }
 
   #readAhead(): void {
     while (this.#ahead.length < readsAheadMax) {
       const read = this.#reads.next();
       if (read.done) return;
-      const filled = this.#fill(read.value);
-      filled.catch(() => undefined); // seen by whoever takes it
+      const filled = this.#fillNow(read.value) ?? this.#fill(read.value);
+      if (filled instanceof Promise) filled.catch(() => undefined); // seen by whoever takes it
       this.#ahead.push(filled);
     }
   }
 
-  async #fill({ piece, start, size }: Read): Promise<Filled> {
-    const { budget, datapath } = this.#ports;
-    using held = new DisposableStack();
-    const room =
-      piece.kind === "hole" ? size : roomFor({ start, end: start + size }, piece.seal.size);
-    held.use(await budget.take(room, this.#signal, "read"));
-    const lease = held.use(await datapath.arena.borrow(room, this.#signal));
-    const offset =
-      piece.kind === "hole" ? zero(lease, size) : await this.#open(piece, lease, start, size, room);
-    const owned = held.move();
-    return {
-      bytes: lease.bytes.subarray(offset, offset + size),
-      [Symbol.dispose]: () => owned.dispose(),
-    };
+  /** A small read out of the system's cache, without waiting for anything; `undefined`: `#fill` it, which also says what is wrong. */
+  #fillNow(read: Read): Filled | undefined {
+    const { piece } = read;
+    if (piece.kind === "hole" || read.size > segmentSize) return undefined;
+    const { budget, datapath, chunkStore, crypto } = this.#ports;
+    const room = roomOf(read);
+    if (room > segmentSize) return undefined;
+    const keyring = this.#tenant.keys("read").keyset(piece.seal.keyset);
+    if (keyring === undefined) return undefined;
+    const share = budget.takeNow(room, "read");
+    if (share === undefined) return undefined;
+    let filled: Filled | undefined;
+    let lease: ArenaLease | undefined;
+    const dek = keyring.chunkDek(piece.address.chunkId, piece.seal.sealId, "none");
+    try {
+      lease = datapath.arena.lend(room);
+      const outcome = lease && chunkStore.getNow(requestOf(read, piece, dek, lease, room));
+      if (lease && outcome?.kind === "read")
+        filled = this.#filled(read, share, lease, outcome.offset);
+      return filled;
+    } finally {
+      crypto.wipe(dek);
+      if (filled === undefined) {
+        lease?.[Symbol.dispose]();
+        share[Symbol.dispose]();
+      }
+    }
+  }
+  #filled(read: Read, share: Disposable, lease: ArenaLease, offset: number): Filled {
+    if (read.piece.kind === "chunk") {
+      this.#ports.metrics.add("kiseki_chunk_read_bytes_total", read.size);
+    }
+    return new Filled(lease.bytes.subarray(offset, offset + read.size), share, lease);
   }
 
-  async #open(
-    piece: Extract<ContentPiece, { kind: "chunk" }>,
-    lease: ArenaLease,
-    start: number,
-    size: number,
-    room: number,
-  ): Promise<number> {
-    const { chunkStore, crypto, metrics } = this.#ports;
-    const { chunkId } = piece.address;
-    const { sealId, keyset } = piece.seal;
-    const keyring = this.#tenant.keys("read").keyset(keyset);
+  async #fill(read: Read): Promise<Filled> {
+    const { budget, datapath } = this.#ports;
+    const { signal } = this.#request;
+    using held = new DisposableStack();
+    const room = roomOf(read);
+    const share = held.use(await budget.take(room, signal, "read"));
+    const lease = held.use(await datapath.arena.borrow(room, signal));
+    const { piece } = read;
+    const offset =
+      piece.kind === "hole" ? zero(lease, read.size) : await this.#open(read, piece, lease, room);
+    const filled = this.#filled(read, share, lease, offset);
+    held.move();
+    return filled;
+  }
+
+  async #open(read: Read, piece: ChunkPiece, lease: ArenaLease, room: number): Promise<number> {
+    const { chunkStore, crypto } = this.#ports;
+    const keyring = this.#tenant.keys("read").keyset(piece.seal.keyset);
     assert(keyring !== undefined, "a chunk in use is under a live keyset");
-    const dek = keyring.chunkDek(chunkId, sealId, "none");
+    const dek = keyring.chunkDek(piece.address.chunkId, piece.seal.sealId, "none");
     try {
-      const outcome = await chunkStore.get({
-        chunkId,
-        sealId,
-        dek,
-        size: piece.seal.size,
-        range: { start, end: start + size },
-        target: { lease, offset: 0, size: room },
-      });
+      const outcome = await chunkStore.get(requestOf(read, piece, dek, lease, room));
       if (outcome.kind !== "read") {
         throw new DamagedContentError(outcome.kind === "tampered" ? "tampered" : "lost");
       }
-      metrics.add("kiseki_chunk_read_bytes_total", size);
       return outcome.offset;
     } catch (reason) {
       if (reason instanceof ChunkStoreError && reason.code === "lost") {
@@ -185,6 +236,25 @@ export class ContentReader implements ContentSource, Disposable {
       crypto.wipe(dek);
     }
   }
+}
+
+const roomOf = ({ piece, start, size }: Read): number =>
+  piece.kind === "hole" ? size : roomFor({ start, end: start + size }, piece.seal.size);
+function requestOf(
+  { start, size }: Read,
+  { address, seal }: ChunkPiece,
+  dek: Uint8Array,
+  lease: ArenaLease,
+  room: number,
+): GetRequest {
+  return {
+    chunkId: address.chunkId,
+    sealId: seal.sealId,
+    dek,
+    size: seal.size,
+    range: { start, end: start + size },
+    target: { lease, offset: 0, size: room },
+  };
 }
 
 function zero(lease: ArenaLease, size: number): number {
