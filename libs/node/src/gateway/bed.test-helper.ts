@@ -287,7 +287,7 @@ function openTestNode(
   });
 }
 
-function frontOptions(node: StorageNode): Parameters<typeof serveFront>[2] {
+export function frontOptions(node: StorageNode): Parameters<typeof serveFront>[2] {
   return {
     hostname: "127.0.0.1",
     port: 0,
