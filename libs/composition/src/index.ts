@@ -14,7 +14,6 @@
 export { findChunk, lookupChunk } from "./chunks.ts";
 export { etagText } from "./conditions.ts";
 export { apply, decide, decodeChange, encodeChange } from "./decide.ts";
-export { copiedAttributes } from "./extras.ts";
 export { defaultLimits } from "./limits.ts";
 export { listObjects, listVersions } from "./list-objects.ts";
 export { listParts, listUploads } from "./list-uploads.ts";
@@ -29,6 +28,7 @@ export type {
   Limits,
   NewContent,
   NewExtent,
+  ObjectName,
   Operation,
   RefusalCode,
   VersionRef,

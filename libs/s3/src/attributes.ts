@@ -1,5 +1,6 @@
 /** What S3 keeps beside an object's bytes, as parsed from a request and as written into an answer. */
 import type { WallTime } from "@kiseki/base";
+import type { Tag } from "./settings/tags.ts";
 
 /** The five checksums of S3, by the last word of their header. */
 export type ChecksumAlgorithm = "crc32" | "crc32c" | "crc64nvme" | "sha1" | "sha256";
@@ -40,6 +41,8 @@ export interface ObjectAttributes {
   /** `x-amz-meta-*`, names lower-case without the prefix, in arrival order, one character per byte; at most 2 KiB together. */
   readonly metadata: readonly (readonly [name: string, value: string])[];
   readonly storageClass: "STANDARD" | "REDUCED_REDUNDANCY";
+  /** In order of their keys. */
+  readonly tags: readonly Tag[];
   /** The client asked for `AES256`; everything is sealed anyway, this is only said back. */
   readonly isSseRequested: boolean;
 }

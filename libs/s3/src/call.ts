@@ -66,11 +66,7 @@ export interface UnsetSettingCall extends InBucket {
   readonly answer: Extract<
     S3ErrorCode,
     | "NoSuchBucketPolicy"
-    | "NoSuchCORSConfiguration"
-    | "NoSuchLifecycleConfiguration"
     | "NoSuchPublicAccessBlockConfiguration"
-    | "NoSuchTagSet"
-    | "NoSuchWebsiteConfiguration"
     | "ObjectLockConfigurationNotFoundError"
     | "ReplicationConfigurationNotFoundError"
   >;
@@ -109,10 +105,16 @@ export interface PutEncryptionCall extends InBucket, WithDocument {
 export interface BucketAclCall extends InBucket {
   readonly kind: "get_bucket_acl" | "put_private_acl";
 }
-/** Of an object: its owner may do all; it has no tags, so that taking them away changes nothing. */
+/** Of an object: its owner may do all. */
 export interface ObjectSettingCall extends OnVersion {
-  readonly kind:
-    "get_object_acl" | "put_private_object_acl" | "get_object_tagging" | "delete_object_tagging";
+  readonly kind: "get_object_acl" | "put_private_object_acl";
+}
+export interface ObjectTaggingCall extends OnVersion {
+  readonly kind: "get_object_tagging" | "delete_object_tagging";
+}
+/** All tags of an object at once. */
+export interface PutObjectTaggingCall extends OnVersion, WithDocument {
+  readonly kind: "put_object_tagging";
 }
 
 /** What GetObjectAttributes can be asked for. */
@@ -217,6 +219,8 @@ export interface CopyObjectCall extends OnKey {
   readonly source: CopySource;
   /** Undefined: the source's are kept. Storage class and SSE come from `attributes` in either case. */
   readonly isMetadataReplaced: boolean;
+  /** False: the source's tags are kept, whatever `attributes` says. */
+  readonly areTagsReplaced: boolean;
   readonly attributes: ObjectAttributes;
   readonly conditions: WriteConditions;
   /** Undefined: the algorithm of the source stays. */
@@ -271,6 +275,8 @@ export type S3Call =
   | PutEncryptionCall
   | BucketAclCall
   | ObjectSettingCall
+  | ObjectTaggingCall
+  | PutObjectTaggingCall
   | GetObjectAttributesCall
   | ListObjectsCall
   | ListVersionsCall

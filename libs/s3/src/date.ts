@@ -125,3 +125,14 @@ export function parseHttpDate(text: string): WallTime | undefined {
   const c = asctime.exec(text);
   return c ? fromParts(Number(c[6]), c[1]!, c[2]!, c.slice(3, 6)) : undefined;
 }
+
+const isoTime = /^\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d(\.\d{1,9})?)?(Z|[+-]\d\d:\d\d))?$/;
+
+/** A date of a document, with a time of day and its zone or without either: then midnight in UTC. `undefined`: no date. */
+export function parseIsoTime(text: string): WallTime | undefined {
+  const trimmed = text.trim();
+  const parsed = isoTime.test(trimmed) ? Date.parse(trimmed) : Number.NaN;
+  if (Number.isNaN(parsed)) return undefined;
+  const { year } = civilFromTime(wallTime(parsed));
+  return year >= 0 && year <= 9999 ? wallTime(parsed) : undefined;
+}

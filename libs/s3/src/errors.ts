@@ -7,6 +7,7 @@ interface ErrorRow {
 /** One row per code; names and statuses from "Error responses" of the Amazon S3 API Reference. */
 export const s3Errors = {
   AccessDenied: { status: 403, message: "Access Denied" },
+  AccessForbidden: { status: 403, message: "Access Forbidden" },
   AuthorizationHeaderMalformed: {
     status: 400,
     message: "The authorization header is malformed.",
@@ -100,6 +101,7 @@ export const s3Errors = {
     status: 400,
     message: "The storage class that you specified is not valid.",
   },
+  InvalidTag: { status: 400, message: "The tag provided was not a valid tag." },
   InvalidToken: { status: 400, message: "The provided token is malformed or not valid." },
   InvalidURI: { status: 400, message: "The specified URI could not be parsed." },
   KeyTooLongError: { status: 400, message: "Your key is too long." },

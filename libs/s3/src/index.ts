@@ -36,10 +36,12 @@ export type {
   ListVersionsCall,
   ObjectSettingCall,
   PostObjectCall,
+  ObjectTaggingCall,
   PutBucketSettingCall,
   PutEncryptionCall,
   PutObjectCall,
   PutVersioningCall,
+  PutObjectTaggingCall,
   ReadObjectCall,
   S3Addressing,
   S3Call,
@@ -69,5 +71,24 @@ export {
   parseVersioningBody,
 } from "./request-documents.ts";
 export type { BucketSetting } from "./settings/bucket-setting.ts";
+export { parseDocument } from "./settings/document.ts";
+export type { LifecycleConfiguration } from "./settings/lifecycle.ts";
+export { lifecycleSetting } from "./settings/lifecycle.ts";
+export type {
+  ActiveRules,
+  Due,
+  LifecycleDay,
+  VersionState,
+} from "./settings/lifecycle-evaluate.ts";
+export {
+  abortionOf,
+  activeRules,
+  calendarDay,
+  decideVersion,
+  expirationOf,
+  needsTags,
+} from "./settings/lifecycle-evaluate.ts";
+export type { Tag } from "./settings/tags.ts";
+export { objectTagging, sortTags } from "./settings/tags.ts";
 export { toFaultResponse, toResponse } from "./respond.ts";
 export type { ListedObject, ObjectView, Owner, ResponseContext, S3Result } from "./result.ts";

@@ -77,6 +77,14 @@ export function parseCopyObject({ bucket, key, fields }: ObjectRequest): CopyObj
       "Unknown metadata directive.",
     );
   }
+  const taggingDirective = fields.get("x-amz-tagging-directive") ?? "COPY";
+  if (taggingDirective !== "COPY" && taggingDirective !== "REPLACE") {
+    return invalidArgument(
+      "x-amz-tagging-directive",
+      taggingDirective.slice(0, 256),
+      "Unknown tagging directive.",
+    );
+  }
   const attributes = parseObjectAttributes(fields);
   if (isFault(attributes)) return attributes;
   const conditions = parseWriteConditions(fields);
@@ -103,6 +111,7 @@ export function parseCopyObject({ bucket, key, fields }: ObjectRequest): CopyObj
     key,
     source,
     isMetadataReplaced,
+    areTagsReplaced: taggingDirective === "REPLACE",
     attributes,
     conditions,
     algorithm,

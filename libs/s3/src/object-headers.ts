@@ -2,6 +2,7 @@
 import type { ContentHeaders, ObjectAttributes, ResponseOverrides } from "./attributes.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
 import { isHeaderText, toHeaderText, type Fields } from "./fields.ts";
+import { parseTaggingHeader, type Tag } from "./settings/tags.ts";
 
 /** Names and values of `x-amz-meta-*` together, in bytes; AWS's limit. */
 const metadataSizeMax = 2048;
@@ -19,8 +20,6 @@ const overridable = Object.keys(contentHeaderNames) as readonly OverridableHeade
 
 /** Presence of any of these means something that is not done here; ignoring it would be a wrong success. */
 const notImplementedHeaders: ReadonlySet<string> = new Set([
-  "x-amz-tagging",
-  "x-amz-tagging-directive",
   "x-amz-object-lock-mode",
   "x-amz-object-lock-retain-until-date",
   "x-amz-object-lock-legal-hold",
@@ -49,7 +48,6 @@ const harmlessValues: ReadonlyMap<string, readonly string[]> = new Map([
   ["x-amz-acl", ["private", "bucket-owner-full-control"]],
   ["x-amz-object-ownership", ["BucketOwnerEnforced"]],
   ["x-amz-bucket-object-lock-enabled", ["false", "False"]],
-  ["x-amz-tagging-directive", ["COPY"]],
   ["x-amz-server-side-encryption-bucket-key-enabled", ["false", "False"]],
 ]);
 const cannedAcls = [
@@ -175,8 +173,10 @@ export function parseObjectAttributes(fields: Fields): ObjectAttributes | S3Faul
   if (isFault(metadata)) return metadata;
   const storageClass = parseStorageClass(fields);
   if (typeof storageClass !== "string") return storageClass;
+  const tags = parseTaggingHeader(fields.get("x-amz-tagging") ?? "");
+  if (isFault(tags)) return tags;
   const isSseRequested = fields.get("x-amz-server-side-encryption") === "AES256";
-  return { content, metadata, storageClass, isSseRequested };
+  return { content, metadata, storageClass, tags: tags as readonly Tag[], isSseRequested };
 }
 
 /** `response-*` of a GET or HEAD. Values go into headers, so line ends are refused here. */

@@ -85,6 +85,7 @@ test("parsePostObject() gives the object what the fields say, and bounds for its
     "x-amz-signature": "s",
     "x-amz-credential": "c",
     acl: "private",
+    tagging: "<Tagging><TagSet><Tag><Key>k</Key><Value>v</Value></Tag></TagSet></Tagging>",
     unknown: "u",
   });
   expect(call).toMatchObject({
@@ -93,6 +94,7 @@ test("parsePostObject() gives the object what the fields say, and bounds for its
     attributes: {
       content: { contentType: "text/plain", cacheControl: "no-cache" },
       metadata: [["name", Buffer.from("ä").toString("latin1")]],
+      tags: [{ key: "k", value: "v" }],
       isSseRequested: true,
     },
     body: { size: 100, sizeMin: 3, checksum: { algorithm: "crc32" } },
@@ -105,6 +107,8 @@ test.each([
   [{ key: "" }, "UserKeyMustBeSpecified"],
   [{ key: "k".repeat(1025) }, "KeyTooLongError"],
   [{ acl: "mine" }, "InvalidArgument"],
+  [{ tagging: "k=v" }, "MalformedXML"],
+  [{ tagging: "<Tagging><TagSet/><X/></Tagging>" }, "MalformedXML"],
   [{ "x-amz-meta-a": "a\r\nb" }, "InvalidArgument"],
   [{ "x-amz-meta-a b": "a" }, "InvalidArgument"],
   [{ "content-md5": "x" }, "InvalidDigest"],

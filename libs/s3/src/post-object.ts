@@ -1,6 +1,7 @@
 /** The browser's form upload ("POST Object" of the Amazon S3 API Reference): from fields to the put that they ask for. */
-import { fromUtf8 } from "@kiseki/base";
+import { fromUtf8, toUtf8 } from "@kiseki/base";
 import { formBoundary, headerValues, percentEncode } from "@kiseki/http";
+import type { ObjectAttributes } from "./attributes.ts";
 import { parseBodyExpectation, putSizeMax } from "./body-expectation.ts";
 import { isBucketName } from "./bucket-name.ts";
 import type { PostObjectCall, S3Addressing, S3Request } from "./call.ts";
@@ -9,6 +10,8 @@ import { type Fields, isHeaderText, parseFields, toHeaderText } from "./fields.t
 import { canonicalKey } from "./key.ts";
 import { parseObjectAttributes, refuseUnsupported } from "./object-headers.ts";
 import { parseAddress } from "./parse-call.ts";
+import { parseDocument } from "./settings/document.ts";
+import { objectTagging, sortTags } from "./settings/tags.ts";
 
 /** A request whose body is a form for a bucket. */
 export interface FormRequest {
@@ -116,12 +119,24 @@ export function parsePostObject(request: S3Request, form: PostForm): PostObjectC
   if (unsupported !== undefined) return unsupported;
   const body = parseBodyExpectation(fields, putSizeMax);
   if (isFault(body)) return body;
-  const attributes = parseObjectAttributes(fields);
+  const named = parseObjectAttributes(fields);
+  if (isFault(named)) return named;
+  const attributes = withTagging(named, form.fields.get("tagging"));
   if (isFault(attributes)) return attributes;
   const key = canonicalKey(form.fields.get("key") ?? "");
   if (isFault(key)) return key;
   const put = { bucket, key, attributes, conditions: {}, body: { ...body, sizeMin } };
   return { kind: "post_object", ...put, success: parseSuccess(form.fields) };
+}
+
+/** The field `tagging` holds a whole document, and wins over what stands in a header's place. */
+function withTagging(
+  attributes: ObjectAttributes,
+  tagging: string | undefined,
+): ObjectAttributes | S3Fault {
+  if (tagging === undefined) return attributes;
+  const document = parseDocument(objectTagging, toUtf8(tagging));
+  return isFault(document) ? document : { ...attributes, tags: sortTags(document.tagSet.tags) };
 }
 
 function toHeaders(

@@ -340,6 +340,31 @@ const documents: readonly (readonly [string, S3Result, string])[] = [
   ],
 ];
 
+const copied = {
+  kind: "object_copied",
+  etag: "e",
+  lastModified: time,
+  checksum: undefined,
+  isSse: false,
+} as const;
+const created = {
+  kind: "upload_created",
+  bucket: "abc",
+  key: toUtf8("k"),
+  uploadId: "u",
+  checksum: undefined,
+  isSse: false,
+} as const;
+const completed = {
+  kind: "upload_completed",
+  location: "http://h/abc/k",
+  bucket: "abc",
+  key: toUtf8("k"),
+  etag: "e-2",
+  checksum,
+  isSse: false,
+} as const;
+
 const textOf = (response: S3Response): string | undefined =>
   response.body && fromUtf8(response.body);
 const header = (response: S3Response, name: string): string | undefined =>
@@ -365,6 +390,7 @@ const view: ObjectView = {
   content: { contentType: "text/plain", cacheControl: "no-cache" },
   metadata: [["color", "red"]],
   storageClass: "REDUCED_REDUNDANCY",
+  tags: [],
   isSse: true,
   checksum: { ...checksum, type: "FULL_OBJECT" },
 };
@@ -398,6 +424,42 @@ test("toResponse() of a read says all that S3 says", () => {
     ],
     body: undefined,
   });
+});
+
+const due = { at: wallTime(Date.UTC(2026, 10, 22)), ruleId: "old logs/1" };
+const expiryText = 'expiry-date="Sun, 22 Nov 2026 00:00:00 GMT", rule-id="old%20logs%2F1"';
+
+test("toResponse() says how many tags there are and when the object expires", () => {
+  const tags = [
+    { key: "a", value: "1" },
+    { key: "b", value: "" },
+  ];
+  const response = toResponse({ ...read, view: { ...view, tags }, expiration: due }, context);
+  expect(header(response, "x-amz-tagging-count")).toBe("2");
+  const written: readonly S3Result[] = [
+    { kind: "object_put", etag: "e", checksum, isSse: true, expiration: due },
+    { ...copied, expiration: due },
+    { ...completed, expiration: due },
+    { ...read, expiration: due },
+  ];
+  for (const result of written) {
+    expect(header(toResponse(result, context), "x-amz-expiration")).toBe(expiryText);
+    const { expiration: _, ...others } = result as typeof read & { expiration: unknown };
+    expect(header(toResponse(others, context), "x-amz-expiration")).toBeUndefined();
+  }
+  const upload = toResponse({ ...created, abortion: due }, context);
+  expect(header(upload, "x-amz-abort-date")).toBe("Sun, 22 Nov 2026 00:00:00 GMT");
+  expect(header(upload, "x-amz-abort-rule-id")).toBe("old%20logs%2F1");
+});
+
+test("toResponse() of tags writes their document", () => {
+  const tags = [{ key: "a&b", value: "" }];
+  expect(textOf(toResponse({ kind: "object_tags", tags }, context))).toBe(
+    `${open}<Tagging xmlns="${s3Namespace}"><TagSet><Tag><Key>a&amp;b</Key><Value/></Tag></TagSet></Tagging>`,
+  );
+  expect(textOf(toResponse({ kind: "object_tags", tags: [] }, context))).toBe(
+    `${open}<Tagging xmlns="${s3Namespace}"><TagSet></TagSet></Tagging>`,
+  );
 });
 
 test("toResponse() sends metadata beyond ASCII as an encoded word", () => {

@@ -1,5 +1,6 @@
 /** Typed results and refusals, to status, headers and document. */
 import { toUtf8, unreachable } from "@kiseki/base";
+import { percentEncode } from "@kiseki/http";
 import type { ObjectChecksum } from "./attributes.ts";
 import { checksumLabel, formatChecksum, toBase64 } from "./checksum.ts";
 import { formatHttpDate, formatIsoDate } from "./date.ts";
@@ -16,6 +17,7 @@ import { contentHeaderPairs } from "./object-headers.ts";
 import { redirectTarget } from "./post-object.ts";
 import { attributesDocument, checksumNodes, settingDocument } from "./setting-documents.ts";
 import type { ResponseContext, S3Response, S3Result } from "./result.ts";
+import type { Due } from "./settings/lifecycle-evaluate.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
 
 type Pair = readonly [name: string, value: string];
@@ -59,6 +61,20 @@ function checksumHeaders(checksum: ObjectChecksum | undefined): readonly Pair[] 
   ];
 }
 
+function expirationHeaders(due: Due | undefined): readonly Pair[] {
+  if (due === undefined) return [];
+  const date = formatHttpDate(due.at);
+  return [["x-amz-expiration", `expiry-date="${date}", rule-id="${percentEncode(due.ruleId)}"`]];
+}
+
+function abortionHeaders(due: Due | undefined): readonly Pair[] {
+  if (due === undefined) return [];
+  return [
+    ["x-amz-abort-date", formatHttpDate(due.at)],
+    ["x-amz-abort-rule-id", percentEncode(due.ruleId)],
+  ];
+}
+
 const sseHeaders = (isSse: boolean): readonly Pair[] =>
   isSse ? [["x-amz-server-side-encryption", "AES256"]] : [];
 
@@ -94,7 +110,7 @@ function toAnyResponse(result: S3Result, context: ResponseContext): S3Response {
     case "uploads":
       return respondDocument(context, uploadsDocument(result));
     case "parts":
-      return respondDocument(context, partsDocument(result));
+      return respondDocument(context, partsDocument(result), abortionHeaders(result.abortion));
     case "bucket_created":
       return respond(context, 200, [["Location", `/${result.bucket}`]]);
     case "bucket_found":
@@ -125,7 +141,7 @@ function toAnyResponse(result: S3Result, context: ResponseContext): S3Response {
       );
     case "fixed_setting":
     case "acl":
-    case "no_tags":
+    case "object_tags":
       return respondDocument(context, settingDocument(result));
     case "object_attributes":
       return respondDocument(context, attributesDocument(result), [
@@ -155,7 +171,7 @@ type ObjectResult = Exclude<
       | "setting_shown"
       | "fixed_setting"
       | "acl"
-      | "no_tags"
+      | "object_tags"
       | "object_attributes"
       | "upload_aborted";
   }
@@ -173,6 +189,7 @@ function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Res
         ["ETag", `"${result.etag}"`],
         ...checksumHeaders(result.checksum),
         ...sseHeaders(result.isSse),
+        ...("expiration" in result ? expirationHeaders(result.expiration) : []),
       ]);
     case "object_posted":
       return respondPosted(result, context);
@@ -182,11 +199,17 @@ function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Res
       return respondDocument(context, deletedDocument(result));
     case "object_copied":
     case "part_copied":
-      return respondDocument(context, copyDocument(result), sseHeaders(result.isSse));
+      return respondDocument(context, copyDocument(result), [
+        ...sseHeaders(result.isSse),
+        ...expirationHeaders(result.expiration),
+      ]);
     case "upload_created":
       return respondUploadCreated(result, context);
     case "upload_completed":
-      return respondDocument(context, completedDocument(result), sseHeaders(result.isSse));
+      return respondDocument(context, completedDocument(result), [
+        ...sseHeaders(result.isSse),
+        ...expirationHeaders(result.expiration),
+      ]);
     default:
       return unreachable(result);
   }
@@ -255,7 +278,9 @@ function respondRead(result: ResultOf<"object_read">, context: ResponseContext):
     const last = range.offset + range.length - 1;
     headers.push(["Content-Range", `bytes ${range.offset}-${last}/${view.size}`]);
   }
+  headers.push(...expirationHeaders(result.expiration));
   if (view.storageClass !== "STANDARD") headers.push(["x-amz-storage-class", view.storageClass]);
+  if (view.tags.length > 0) headers.push(["x-amz-tagging-count", String(view.tags.length)]);
   if (partCount !== undefined) headers.push(["x-amz-mp-parts-count", String(partCount)]);
   headers.push(...checksumHeaders(result.checksum));
   for (const [name, value] of view.metadata) {
@@ -314,7 +339,11 @@ function respondUploadCreated(
     ["Key", keyText(result.key)],
     ["UploadId", result.uploadId],
   ]);
-  return respondDocument(context, document, [...headers, ...sseHeaders(result.isSse)]);
+  return respondDocument(context, document, [
+    ...headers,
+    ...sseHeaders(result.isSse),
+    ...abortionHeaders(result.abortion),
+  ]);
 }
 
 function completedDocument(result: ResultOf<"upload_completed">): Uint8Array {

@@ -20,6 +20,8 @@ import type {
   PostObjectCall,
 } from "./call.ts";
 import type { S3ErrorCode } from "./errors.ts";
+import type { Due } from "./settings/lifecycle-evaluate.ts";
+import type { Tag } from "./settings/tags.ts";
 
 /** Whoever owns a bucket or an object: 64 hex digits in S3, any text here. */
 export interface Owner {
@@ -47,6 +49,7 @@ export interface ObjectView {
   readonly lastModified: WallTime;
   readonly content: ContentHeaders;
   readonly metadata: ObjectAttributes["metadata"];
+  readonly tags: readonly Tag[];
   readonly storageClass: string;
   readonly isSse: boolean;
   readonly checksum: ObjectChecksum | undefined;
@@ -88,7 +91,7 @@ type AnyResult =
   | { readonly kind: "fixed_setting"; readonly setting: FixedSettingCall["setting"] }
   /** The owner may do all, nobody else anything. */
   | { readonly kind: "acl"; readonly owner: Owner }
-  | { readonly kind: "no_tags" }
+  | { readonly kind: "object_tags"; readonly tags: readonly Tag[] }
   | { readonly kind: "setting_put" | "setting_deleted" }
   /** A setting's own document. */
   | {
@@ -164,6 +167,8 @@ type AnyResult =
         readonly checksum: Uint8Array | undefined;
       }[];
       readonly isTruncated: boolean;
+      /** By the bucket's lifecycle. */
+      readonly abortion?: Due;
       readonly storageClass: string;
       readonly owner: Owner;
       readonly checksumAlgorithm: ChecksumAlgorithm | undefined;
@@ -174,6 +179,8 @@ type AnyResult =
       readonly etag: string;
       readonly checksum: ObjectChecksum | undefined;
       readonly isSse: boolean;
+      /** By the bucket's lifecycle. */
+      readonly expiration?: Due;
     }
   | {
       readonly kind: "object_posted";
@@ -192,6 +199,8 @@ type AnyResult =
       readonly overrides: ResponseOverrides;
       /** Of what is sent, where the request asked for it: one of other bytes clients would take for a fault. */
       readonly checksum: ObjectChecksum | undefined;
+      /** By the bucket's lifecycle. */
+      readonly expiration?: Due;
     }
   | {
       readonly kind: "not_modified";
@@ -221,6 +230,8 @@ type AnyResult =
       readonly lastModified: WallTime;
       readonly checksum: ObjectChecksum | undefined;
       readonly isSse: boolean;
+      /** By the bucket's lifecycle. */
+      readonly expiration?: Due;
     }
   | {
       readonly kind: "upload_created";
@@ -230,6 +241,8 @@ type AnyResult =
       readonly checksum:
         { readonly algorithm: ChecksumAlgorithm; readonly type: ChecksumType } | undefined;
       readonly isSse: boolean;
+      /** By the bucket's lifecycle. */
+      readonly abortion?: Due;
     }
   | {
       readonly kind: "part_uploaded";
@@ -246,6 +259,8 @@ type AnyResult =
       readonly etag: string;
       readonly checksum: ObjectChecksum | undefined;
       readonly isSse: boolean;
+      /** By the bucket's lifecycle. */
+      readonly expiration?: Due;
     }
   | { readonly kind: "upload_aborted" };
 

@@ -1,6 +1,7 @@
 /** Fuzz targets: calls, documents, header fields and list tokens. Nothing throws; what is accepted keeps its promises. */
 import { createHmac, timingSafeEqual } from "node:crypto";
-import { toUtf8 } from "@kiseki/base";
+import { isDeepStrictEqual } from "node:util";
+import { toUtf8, wallTime } from "@kiseki/base";
 import { type FuzzTarget, must, mutateText, pick } from "@kiseki/base/contract";
 import type { Crypto } from "@kiseki/ports";
 import { isBucketName } from "./bucket-name.ts";
@@ -12,6 +13,24 @@ import { parseCall } from "./parse-call.ts";
 import { parseCopyRange, parseRange, resolveRange } from "./range.ts";
 import { parseCompleteBody, parseCreateBucketBody, parseDeleteBody } from "./request-documents.ts";
 import { toFaultResponse } from "./respond.ts";
+import { corsHeaders, corsSetting, matchCors, parseRequestHeaders } from "./settings/cors.ts";
+import { parseDocument } from "./settings/document.ts";
+import { lifecycleSetting } from "./settings/lifecycle.ts";
+import {
+  abortionOf,
+  activeRules,
+  calendarDay,
+  decideVersion,
+  type VersionState,
+} from "./settings/lifecycle-evaluate.ts";
+import { requestPaymentSetting } from "./settings/request-payment.ts";
+import { objectTagging, parseTaggingHeader, taggingSetting } from "./settings/tags.ts";
+import {
+  routeWebsite,
+  routeWebsiteError,
+  websiteErrorPage,
+  websiteSetting,
+} from "./settings/website.ts";
 
 const queries = [
   "list-type=2",
@@ -27,6 +46,10 @@ const queries = [
   "continuation-token=AQ",
   "delete",
   "acl",
+  "tagging",
+  "cors",
+  "lifecycle",
+  "website",
   "policy",
   "x-amz-meta-a=b",
   "response-expires=x",
@@ -48,6 +71,8 @@ const headerSamples = [
   ["if-none-match", "*"],
   ["if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT"],
   ["x-amz-acl", "private"],
+  ["x-amz-tagging", "a=b&c=d"],
+  ["x-amz-tagging-directive", "REPLACE"],
   ["x-amz-storage-class", "STANDARD"],
   ["x-amz-copy-source-range", "bytes=0-1"],
   ["content-encoding", "aws-chunked"],
@@ -149,6 +174,118 @@ const xml: FuzzTarget = {
   },
 };
 
+const settingDocuments = [
+  "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
+  "<CORSConfiguration><CORSRule><ID>i</ID><AllowedMethod>GET</AllowedMethod><AllowedOrigin>http://*.a</AllowedOrigin><AllowedHeader>x-*</AllowedHeader><MaxAgeSeconds>9</MaxAgeSeconds><ExposeHeader>ETag</ExposeHeader></CORSRule></CORSConfiguration>",
+  "<LifecycleConfiguration><Rule><ID>a</ID><Expiration><Days>3</Days></Expiration><Filter><And><Prefix>p</Prefix><Tag><Key>k</Key><Value>v</Value></Tag><ObjectSizeLessThan>9</ObjectSizeLessThan></And></Filter><Status>Enabled</Status><NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration></Rule></LifecycleConfiguration>",
+  "<LifecycleConfiguration><Rule><Prefix/><Status>Enabled</Status><Expiration><Date>2030-01-01</Date></Expiration><AbortIncompleteMultipartUpload><DaysAfterInitiation>7</DaysAfterInitiation></AbortIncompleteMultipartUpload></Rule></LifecycleConfiguration>",
+  "<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument><ErrorDocument><Key>e</Key></ErrorDocument><RoutingRules><RoutingRule><Condition><KeyPrefixEquals>d/</KeyPrefixEquals></Condition><Redirect><ReplaceKeyPrefixWith>e/</ReplaceKeyPrefixWith></Redirect></RoutingRule></RoutingRules></WebsiteConfiguration>",
+  "<WebsiteConfiguration><RedirectAllRequestsTo><HostName>a.b</HostName></RedirectAllRequestsTo></WebsiteConfiguration>",
+  "<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>",
+];
+const settingPieces = [
+  ...xmlPieces,
+  "-1",
+  "0",
+  "999999999999",
+  "*",
+  "&#10;",
+  "2030-01-01T00:00:00Z",
+];
+/** Nothing in an answer's header may end it. */
+const isHeaderValue = (text: string): boolean => /^[ -~]*$/.test(text);
+
+const settings: FuzzTarget = {
+  name: "s3-settings",
+  run(prng, note) {
+    const source = toUtf8(mutateText(prng, pick(prng, settingDocuments), settingPieces));
+    note(source);
+    let accepted = "none";
+    const all = [
+      taggingSetting,
+      corsSetting,
+      lifecycleSetting,
+      websiteSetting,
+      requestPaymentSetting,
+    ];
+    for (const setting of all) {
+      const kept = setting.store(source);
+      if (isFault(kept)) continue;
+      accepted = setting.subresource;
+      const document = setting.show(kept as Uint8Array) as Uint8Array;
+      const again = setting.store(document);
+      must(!isFault(again), "what is shown can be put");
+      const [before, after] = [kept, again].map((bytes) => setting.decode(bytes as Uint8Array));
+      must(isDeepStrictEqual(before, after), "and is the same then");
+    }
+    const object = parseDocument(objectTagging, source);
+    must(isFault(object) || object.tagSet.tags.length <= 10, "an object has ten tags at most");
+    useCors(source);
+    useLifecycle(source);
+    useWebsite(source, mutateText(prng, "d/x y", ["/", "..", "\r\n", "<", "\u00e9", "%"]));
+    const header = mutateText(prng, "a=b&c+d=%20", ["&", "=", "%", "+", "aws:", "%ff"]);
+    note(header);
+    const tags = parseTaggingHeader(header);
+    return `${accepted}, ${isFault(tags) ? "no" : "a"} header`;
+  },
+};
+
+function useCors(source: Uint8Array): void {
+  const kept = corsSetting.store(source);
+  if (isFault(kept)) return;
+  const configuration = corsSetting.decode(kept as Uint8Array);
+  const origin = "http://x.a";
+  const request = { origin, method: "GET", headers: parseRequestHeaders("x-b") };
+  const grant = matchCors(configuration, request);
+  for (const [, value] of grant === undefined ? [] : corsHeaders(grant)) {
+    must(isHeaderValue(value), "a CORS header is one line");
+  }
+  must(
+    grant?.isCredentialed !== true ||
+      configuration.rules.some(({ allowedOrigins }) => allowedOrigins.includes(origin)),
+    "credentials only for an origin that is named",
+  );
+}
+
+function useLifecycle(source: Uint8Array): void {
+  const kept = lifecycleSetting.store(source);
+  if (isFault(kept)) return;
+  const rules = activeRules(lifecycleSetting.decode(kept as Uint8Array));
+  const modified = wallTime(0);
+  const state: VersionState = {
+    key: toUtf8("p/x"),
+    isDeleteMarker: false,
+    size: 5,
+    tags: [{ key: "k", value: "v" }],
+    modified,
+    noncurrentSince: undefined,
+    newerNoncurrentCount: 0,
+    isOnly: false,
+  };
+  const current = decideVersion(rules, state, calendarDay);
+  must(current === undefined || current.kind === "expire", "what is current only expires");
+  const noncurrent = decideVersion(rules, { ...state, noncurrentSince: modified }, calendarDay);
+  must(noncurrent === undefined || noncurrent.at > modified, "nothing goes before its day");
+  abortionOf(rules, { key: state.key, initiated: modified }, calendarDay);
+}
+
+function useWebsite(source: Uint8Array, key: string): void {
+  const kept = websiteSetting.store(source);
+  if (isFault(kept)) return;
+  const site = websiteSetting.decode(kept as Uint8Array);
+  const origin = { protocol: "http", host: "a.example" } as const;
+  for (const route of [
+    routeWebsite(site, key, origin),
+    routeWebsiteError(site, key, 404, origin),
+  ]) {
+    if (route?.kind !== "redirect") continue;
+    must(isHeaderValue(route.location), "a location is one line");
+    must(route.status >= 301 && route.status <= 399, "a redirect has its own status");
+  }
+  const page = websiteErrorPage(404, "NoSuchKey", "m", [["Key", key]]);
+  must(!page.includes(`<li>Key: ${key}`) || !key.includes("<"), "a page shows no markup of a key");
+}
+
 const dates = [
   "Sun, 06 Nov 1994 08:49:37 GMT",
   "Sunday, 06-Nov-94 08:49:37 GMT",
@@ -214,4 +351,4 @@ const tokens: FuzzTarget = {
   },
 };
 
-export const s3Targets: readonly FuzzTarget[] = [calls, xml, fields, tokens];
+export const s3Targets: readonly FuzzTarget[] = [calls, xml, settings, fields, tokens];

@@ -3,6 +3,8 @@ import type {
   FixedSettingCall,
   GetObjectAttributesCall,
   ObjectAttributeName,
+  ObjectTaggingCall,
+  PutObjectTaggingCall,
   S3Call,
   UnsetSettingCall,
 } from "./call.ts";
@@ -13,17 +15,14 @@ import { keyFromPath } from "./key.ts";
 import { bucketDocumentSizeMax, type ObjectRequest } from "./object-calls.ts";
 import { refuseUnsupported } from "./object-headers.ts";
 import { findBucketSetting } from "./settings/registry.ts";
+import { taggingSizeMax } from "./settings/tags.ts";
 
 const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
-  cors: "NoSuchCORSConfiguration",
-  lifecycle: "NoSuchLifecycleConfiguration",
   "object-lock": "ObjectLockConfigurationNotFoundError",
   policy: "NoSuchBucketPolicy",
   policyStatus: "NoSuchBucketPolicy",
   publicAccessBlock: "NoSuchPublicAccessBlockConfiguration",
   replication: "ReplicationConfigurationNotFoundError",
-  tagging: "NoSuchTagSet",
-  website: "NoSuchWebsiteConfiguration",
 };
 const fixedSettings: readonly FixedSettingCall["setting"][] = [
   "accelerate",
@@ -34,14 +33,10 @@ const fixedSettings: readonly FixedSettingCall["setting"][] = [
 ];
 /** What has a DELETE of its own at AWS and answers 204 there when nothing was set. */
 const removableSettings: ReadonlySet<string> = new Set([
-  "cors",
   "encryption",
-  "lifecycle",
   "policy",
   "publicAccessBlock",
   "replication",
-  "tagging",
-  "website",
 ]);
 
 /** The call on a setting, when `fields` names one that is answered here; `undefined`: something else. */
@@ -125,18 +120,35 @@ function parseObjectSetting(
       ? "get_object_acl"
       : isAcl && method === "PUT" && isPrivateAcl(fields)
         ? "put_private_object_acl"
-        : method === "GET" && fields.hasQuery("tagging")
-          ? "get_object_tagging"
-          : method === "DELETE" && fields.hasQuery("tagging")
-            ? "delete_object_tagging"
-            : undefined;
+        : fields.hasQuery("tagging")
+          ? taggingKinds.get(method)
+          : undefined;
   if (kind === undefined) return undefined;
   const versionId = parseVersionId(fields);
   if (isFault(versionId)) return versionId;
   const unsupported = refuseUnsupported(fields);
   if (unsupported !== undefined) return unsupported;
   const key = keyFromPath(rawKey);
-  return isFault(key) ? key : { kind, bucket, key, versionId };
+  if (isFault(key)) return key;
+  return kind === "put_object_tagging"
+    ? parsePutTagging({ bucket, key, versionId }, fields)
+    : { kind, bucket, key, versionId };
+}
+
+const taggingKinds: ReadonlyMap<string, (ObjectTaggingCall | PutObjectTaggingCall)["kind"]> =
+  new Map([
+    ["GET", "get_object_tagging"],
+    ["PUT", "put_object_tagging"],
+    ["DELETE", "delete_object_tagging"],
+  ] as const);
+
+function parsePutTagging(
+  name: Pick<PutObjectTaggingCall, "bucket" | "key" | "versionId">,
+  fields: Fields,
+): PutObjectTaggingCall | S3Fault {
+  const body = parseDocumentExpectation(fields, taggingSizeMax);
+  if (isFault(body)) return body;
+  return { kind: "put_object_tagging", ...name, bodySizeMax: taggingSizeMax, body };
 }
 
 const attributeNames: readonly ObjectAttributeName[] = [

@@ -4,6 +4,8 @@ import type { Checksum, ObjectChecksum } from "./attributes.ts";
 import { checksumLabel, formatChecksum, toBase64 } from "./checksum.ts";
 import type { FixedSettingCall } from "./call.ts";
 import type { Owner, S3Result } from "./result.ts";
+import { formatDocument } from "./settings/document.ts";
+import { objectTagging } from "./settings/tags.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
 
 type ResultOf<Kind extends S3Result["kind"]> = Extract<S3Result, { readonly kind: Kind }>;
@@ -23,9 +25,13 @@ const partChecksumNodes = (checksum: Checksum | undefined): readonly XmlNode[] =
     ? []
     : [[`Checksum${checksumLabel(checksum.algorithm)}`, toBase64(checksum.value)]];
 
-export function settingDocument(result: ResultOf<"fixed_setting" | "acl" | "no_tags">): Uint8Array {
+export function settingDocument(
+  result: ResultOf<"fixed_setting" | "acl" | "object_tags">,
+): Uint8Array {
   if (result.kind === "acl") return aclDocument(result.owner);
-  if (result.kind === "no_tags") return writeXml("Tagging", s3Namespace, [["TagSet", ""]]);
+  if (result.kind === "object_tags") {
+    return formatDocument(objectTagging, { tagSet: { tags: result.tags } });
+  }
   return fixedDocument(result.setting);
 }
 

@@ -177,6 +177,7 @@ export type NamespaceSetting =
   | "cors"
   | "encryption"
   | "lifecycle"
+  | "lifecycle-progress"
   | "logging"
   | "notification"
   | "object-lock"

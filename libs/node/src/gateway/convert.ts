@@ -9,6 +9,7 @@ import type {
   ObjectChecksum,
   ObjectView,
   Owner,
+  Tag,
   WriteConditions,
 } from "@kiseki/s3";
 
@@ -42,7 +43,13 @@ export function toRowAttributes(
     headers.push([storageClassName, attributes.storageClass]);
   }
   if (attributes.isSseRequested) headers.push([sseName, "AES256"]);
-  return { headers, userMetadata: attributes.metadata, checksums };
+  const tags = attributes.tags.map(({ key, value }) => [key, value] as const);
+  return {
+    headers,
+    userMetadata: attributes.metadata,
+    checksums,
+    ...(tags.length === 0 ? {} : { tags }),
+  };
 }
 
 /** The request's form of what the map keeps; the reverse of `toRowAttributes`. */
@@ -59,9 +66,14 @@ export function toS3Attributes(row: ObjectAttributes): S3Attributes {
     metadata: row.userMetadata,
     storageClass:
       find(storageClassName) === "REDUCED_REDUNDANCY" ? "REDUCED_REDUNDANCY" : "STANDARD",
+    tags: toTags(row),
     isSseRequested: find(sseName) !== undefined,
   };
 }
+
+/** In order of their keys. */
+export const toTags = ({ tags = [] }: Pick<ObjectAttributes, "tags">): readonly Tag[] =>
+  tags.map(([key, value]) => ({ key, value }));
 
 export function toObjectChecksum(
   checksum: Checksum | undefined,
@@ -78,7 +90,7 @@ export function toObjectChecksum(
 
 export function toObjectView(found: FoundObject): ObjectView {
   const { entry, cold } = found;
-  const { content, metadata, storageClass } = toS3Attributes(cold.attributes);
+  const { content, metadata, storageClass, tags } = toS3Attributes(cold.attributes);
   return {
     size: entry.size,
     etag: etagText(entry.etag),
@@ -86,6 +98,7 @@ export function toObjectView(found: FoundObject): ObjectView {
     content,
     metadata,
     storageClass,
+    tags,
     isSse: true, // sealed whether it was asked for or not
     checksum: toObjectChecksum(cold.attributes.checksums[0], entry.etag.parts),
   };

@@ -1,6 +1,6 @@
 import { assert, AssertionError, toHex } from "@kiseki/base";
-import { type Answer, copiedAttributes, type FoundObject, readContent } from "@kiseki/composition";
-import type { Checksum, ObjectAttributes as RowAttributes } from "@kiseki/format";
+import { type Answer, type FoundObject, readContent } from "@kiseki/composition";
+import type { Checksum } from "@kiseki/format";
 import type { HashAlgorithm } from "@kiseki/ports";
 import {
   type CopyObjectCall,
@@ -19,7 +19,9 @@ import {
   toObjectView,
   toRowAttributes,
   toS3Attributes,
+  toTags,
 } from "./convert.ts";
+import { expirationFor } from "./expiration.ts";
 import { conditionDetail, fail } from "./failure.ts";
 import { uploadAlgorithm, uploadOf } from "./multipart.ts";
 import { type CallOutcome, refuseEarly } from "./objects.ts";
@@ -112,7 +114,8 @@ function mustRewrite(scope: CallScope, call: CopyObjectCall, found: FoundObject)
 /** Redirect and storage class are never copied, whatever the directive: they are as the request says, or none. */
 function wantedAttributes(call: CopyObjectCall, found: FoundObject): ObjectAttributes {
   const { attributes } = call;
-  if (call.isMetadataReplaced) return attributes;
+  const tags = call.areTagsReplaced ? attributes.tags : toTags(found.cold.attributes);
+  if (call.isMetadataReplaced) return { ...attributes, tags };
   const kept = toS3Attributes(found.cold.attributes);
   const { websiteRedirectLocation: _, ...content } = kept.content;
   const { websiteRedirectLocation } = attributes.content;
@@ -121,13 +124,8 @@ function wantedAttributes(call: CopyObjectCall, found: FoundObject): ObjectAttri
     content:
       websiteRedirectLocation === undefined ? content : { ...content, websiteRedirectLocation },
     storageClass: attributes.storageClass,
+    tags,
   };
-}
-
-/** What the target gets beside the headers, whatever the metadata directive. */
-function copiedExtras(found: FoundObject): Pick<RowAttributes, "tags"> {
-  const { tags } = copiedAttributes(found.cold.attributes);
-  return tags === undefined ? {} : { tags };
 }
 
 export async function copyObject(scope: CallScope, call: CopyObjectCall): Promise<CallOutcome> {
@@ -159,7 +157,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
             content: written.content,
             size,
             etag: { md5, parts: 0 },
-            attributes: { ...copiedExtras(found), ...toRowAttributes(wanted, checksums) },
+            attributes: toRowAttributes(wanted, checksums),
             conditions,
           },
           "object",
@@ -168,7 +166,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
     );
   } else {
     const { checksums } = found.cold.attributes;
-    const attributes = { ...copiedExtras(found), ...toRowAttributes(wanted, checksums) };
+    const attributes = toRowAttributes(wanted, checksums);
     const operation = {
       kind: "copy_object",
       namespace,
@@ -189,6 +187,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
       lastModified: answer.modified,
       checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
       isSse: true,
+      ...expirationFor(scope, call, { ...answer, tags: wanted.tags }),
     },
   };
 }

@@ -46,6 +46,7 @@ import {
 import { type RequestTrace, whenSent } from "./request-trace.ts";
 import { BucketCache, type CallScope, findBucket } from "./scope.ts";
 import { removeSetting, showSetting, storeSetting } from "./settings.ts";
+import { deleteTags, putTags, showTags } from "./tagging.ts";
 
 export interface GatewayOptions {
   readonly ports: DataPorts;
@@ -366,9 +367,13 @@ function dispatchObject(
       return readAttributes(scope, call);
     case "get_object_acl":
     case "put_private_object_acl":
-    case "get_object_tagging":
-    case "delete_object_tagging":
       return objectSetting(scope, call);
+    case "get_object_tagging":
+      return showTags(scope, call);
+    case "put_object_tagging":
+      return putTags(scope, call);
+    case "delete_object_tagging":
+      return deleteTags(scope, call);
     case "list_objects":
       return listObjects(scope, call);
     case "list_object_versions":

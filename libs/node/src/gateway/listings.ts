@@ -7,6 +7,7 @@ import {
 } from "@kiseki/composition";
 import type { ListObjectsCall, ListPartsCall, ListUploadsCall, ListVersionsCall } from "@kiseki/s3";
 import { toListedObject } from "./convert.ts";
+import { abortionFor } from "./expiration.ts";
 import { fail, refusalFailure } from "./failure.ts";
 import { openPosition, sealPosition } from "./list-position.ts";
 import type { CallOutcome } from "./objects.ts";
@@ -160,6 +161,7 @@ export function listParts(scope: CallScope, call: ListPartsCall): CallOutcome {
       isTruncated: page.next !== undefined && countMax > 0,
       storageClass: "STANDARD",
       owner: scope.owner,
+      ...abortionFor(scope, call, page.upload.initiated),
       checksumAlgorithm,
       checksumType: isChecksumComposite ? "COMPOSITE" : "FULL_OBJECT",
     },

@@ -18,6 +18,7 @@ import {
 } from "@kiseki/s3";
 import { readCallDocument } from "./buckets.ts";
 import { etagText, toConditions, toObjectChecksum, toRowAttributes } from "./convert.ts";
+import { abortionFor, currentExpiration } from "./expiration.ts";
 import { fail, GatewayFailure } from "./failure.ts";
 import { parseUploadId, uploadIdText } from "./listings.ts";
 import { type CallOutcome, conditionalCommit, storeBody } from "./objects.ts";
@@ -59,6 +60,7 @@ export async function createUpload(scope: CallScope, call: CreateUploadCall): Pr
       uploadId: uploadIdText(answer.upload),
       checksum,
       isSse: true,
+      ...abortionFor(scope, call, scope.ports.clock.realtime()),
     },
   };
 }
@@ -253,6 +255,7 @@ export async function completeUpload(
       etag: etagText(answer.etag),
       checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
       isSse: true,
+      ...currentExpiration(scope, call, answer),
     },
   };
 }

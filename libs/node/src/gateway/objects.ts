@@ -32,6 +32,7 @@ import {
   toObjectView,
   toRowAttributes,
 } from "./convert.ts";
+import { expirationFor } from "./expiration.ts";
 import {
   conditionDetail,
   conditionDetails,
@@ -137,6 +138,7 @@ export async function putObject(
       etag: etagText(answer.etag),
       checksum: toObjectChecksum(answer.checksums[0], 0),
       isSse: true,
+      ...expirationFor(scope, call, { ...answer, tags: call.attributes.tags }),
     },
   };
 }
@@ -236,6 +238,7 @@ function openObject(scope: CallScope, call: ReadObjectCall, place: Disposable): 
     partCount: selection.partCount,
     overrides: call.overrides,
     checksum: call.isChecksumWanted ? selection.checksum : undefined,
+    ...expirationFor(scope, call, { ...found.entry, tags: view.tags }),
   };
   const start = selection.range?.offset ?? 0;
   const end = selection.range ? start + selection.range.length : view.size;
@@ -369,9 +372,7 @@ export function objectSetting(scope: CallScope, call: ObjectSettingCall): CallOu
   if (call.kind === "get_object_acl") {
     return { result: { kind: "acl", versionId, owner: scope.owner } };
   }
-  if (call.kind === "put_private_object_acl") return { result: { kind: "setting_put", versionId } };
-  const kind = call.kind === "get_object_tagging" ? "no_tags" : "setting_deleted";
-  return { result: { kind, versionId } };
+  return { result: { kind: "setting_put", versionId } };
 }
 
 export async function deleteObject(scope: CallScope, call: DeleteObjectCall): Promise<CallOutcome> {
