@@ -28,7 +28,6 @@ export type {
   Limits,
   NewContent,
   NewExtent,
-  ObjectName,
   Operation,
   RefusalCode,
   VersionRef,

@@ -128,6 +128,10 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
   const target = openTarget(step.map, step.context, operation);
   if (isRefusal(target)) return target;
   if (target.namespace.isReadOnly) return refuse("namespace_read_only");
+  if (operation.ifNewest !== undefined) {
+    const newest = getCurrent(step.map, target) ?? getNewestOld(step.map, target);
+    if (newest?.version !== operation.ifNewest) return refuse("precondition_failed");
+  }
   if (operation.version !== undefined) {
     return deleteVersion(step, target, operation.version, operation.conditions);
   }

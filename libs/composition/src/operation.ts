@@ -145,6 +145,8 @@ export type Operation =
       readonly kind: "delete_object";
       readonly version?: VersionRef;
       readonly conditions?: Conditions;
+      /** Refused with `precondition_failed` unless this is the key's newest version or delete marker still. */
+      readonly ifNewest?: VersionNumber;
     })
   /** Changes extras of the current object, or of the version named, in place. */
   | (ObjectName & {

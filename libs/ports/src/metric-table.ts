@@ -67,6 +67,15 @@ export const metricTable = {
     labels: ["fault"],
   },
   kiseki_chunk_repairs_total: { kind: "counter", help: "Chunks completed by repair" },
+  kiseki_lifecycle_looked_total: {
+    kind: "counter",
+    help: "Versions, delete markers and uploads that lifecycle rules were held against",
+  },
+  kiseki_lifecycle_actions_total: {
+    kind: "counter",
+    help: "What lifecycle rules came to: expired, removed, aborted; changed or held, and left alone",
+    labels: ["action"],
+  },
   kiseki_chunks_collected_total: { kind: "counter", help: "Seals deleted by garbage collection" },
   kiseki_chunks_resealed_total: {
     kind: "counter",

@@ -4,6 +4,7 @@ import { openConsole } from "./console.ts";
 import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
 import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster } from "./keyset-commands.ts";
+import { showLifecycle } from "./lifecycle-commands.ts";
 import { replaceDevice, runScrub, runVerify } from "./long-commands.ts";
 import { clearQuota, setQuota, showQuota } from "./quota-commands.ts";
 import { act, type Work } from "./session.ts";
@@ -30,6 +31,7 @@ export function buildProgram(
 
   add(program, "status", "the node at a glance", show.showStatus);
   addBuckets(group("bucket", "buckets"), add);
+  addLifecycle(group("lifecycle", "rules by which objects expire"), add);
   addQuotas(group("quota", "limits of a bucket, or of the tenant when none is named"), add);
   addAccessKeys(group("access-key", "access keys of S3 clients"), add);
   addDevices(group("device", "devices that hold content"), add);
@@ -101,6 +103,10 @@ function addBuckets(parent: Command, add: Add): void {
   add(parent, "list", "list buckets with objects and sizes", show.listBuckets);
   add(parent, "create <name>", "make a bucket", show.createBucket);
   add(parent, "delete <name>", "delete an empty bucket", show.deleteBucket);
+}
+
+function addLifecycle(parent: Command, add: Add): void {
+  add(parent, "status", "show how far each bucket's rules are applied", showLifecycle);
 }
 
 function addQuotas(parent: Command, add: Add): void {

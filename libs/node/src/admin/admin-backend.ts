@@ -10,6 +10,7 @@ import { createBucket, deleteBucket, listBuckets } from "./buckets.ts";
 import { diagnose } from "./diagnose.ts";
 import { exportEncryption } from "./encryption.ts";
 import { toAdminError } from "./failure.ts";
+import { lifecycleStatus } from "./lifecycle.ts";
 import { getQuota, setQuota } from "./quotas.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster } from "./rekey.ts";
 import { replaceDevice } from "./replace-device.ts";
@@ -79,6 +80,8 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
       told(async () => getQuota(await node.openDefaultTenant(signal), bucket)),
     setQuota: (request, signal) =>
       told(async () => setQuota(parts, await node.openDefaultTenant(signal), request)),
+    getLifecycleStatus: (_, signal) =>
+      told(async () => lifecycleStatus(node.lifecycle, await node.openDefaultTenant(signal))),
     listAccessKeys: () => told(() => ({ accessKeys: [...listAccessKeys(parts)] })),
     createAccessKey: ({ user }) => told(() => createAccessKey(parts, user)),
     setAccessKeyState: ({ accessKeyId, isEnabled }) =>

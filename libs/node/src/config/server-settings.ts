@@ -91,6 +91,15 @@ export const serverSettings = {
   collectSeconds: integerSetting("gc-interval-s", "5", [1, 3600], {
     help: "pause between rounds of garbage collection",
   }),
+  lifecycleDaySeconds: integerSetting("lifecycle-day-seconds", "86400", [1, 86_400], {
+    help: "how long a day of a lifecycle rule is; for tests only",
+  }),
+  lifecycleRate: integerSetting("lifecycle-rate", "5000", [1, 1_000_000], {
+    help: "versions and uploads that lifecycle rules are held against in a second",
+  }),
+  websiteDomains: listSetting("website-domains", "", {
+    help: "host names below which a bucket is shown as a website; none when empty",
+  }),
   scrubHours: integerSetting("scrub-interval-h", "168", [24, 720], {
     help: "every record is verified once in this time",
   }),

@@ -93,7 +93,8 @@ test("a bucket's tags are its own", async () => {
   expect(codeOf(await call("GET", "/tags?tagging"))).toBe("404 NoSuchTagSet");
   expect((await call("PUT", "/tags?tagging", documentOf({ team: "a" }))).status).toBe(204);
   expect(await tagsOf("/tags")).toEqual({ team: "a" });
-  expect(await tagsOf("/tags/big")).toEqual({ a: "1" });
+  await call("PUT", "/tags/plain", { body: "x" });
+  expect(await tagsOf("/tags/plain")).toEqual({});
   expect((await call("DELETE", "/tags?tagging")).status).toBe(204);
   expect(codeOf(await call("GET", "/tags?tagging"))).toBe("404 NoSuchTagSet");
 });
@@ -122,8 +123,10 @@ test("each version has tags of its own", async () => {
   expect(codeOf(await call("GET", "/versions/a?tagging"))).toBe("404 NoSuchKey");
   expect(codeOf(await call("GET", of(marker)))).toBe("405 MethodNotAllowed");
   expect(codeOf(await call("PUT", of(marker), documentOf({})))).toBe("405 MethodNotAllowed");
-  expect(codeOf(await call("GET", of("0".repeat(32))))).toBe("404 NoSuchVersion");
+  expect(codeOf(await call("GET", of("0".repeat(32))))).toBe("400 InvalidArgument");
   expect((await call("GET", of(first))).text).toContain("<Value>3</Value>");
+  await call("DELETE", `/versions/a?versionId=${first}`);
+  expect(codeOf(await call("GET", of(first)))).toBe("404 NoSuchVersion");
 });
 
 const rule = (id: string, inner: string): string =>

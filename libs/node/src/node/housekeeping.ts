@@ -2,6 +2,7 @@ import { millis, type TenantId, toHex, toUuid } from "@kiseki/base";
 import type { Logger } from "@kiseki/telemetry";
 import type { DataPorts } from "../object/types.ts";
 import type { KeysetFollower } from "../keys/follow-keysets.ts";
+import type { LifecycleWorker } from "../lifecycle/lifecycle-worker.ts";
 import { collectGarbage, matchOrphans } from "./collector.ts";
 import { noteRepairs, repairChunks } from "./repairs.ts";
 import type { SpaceWatch } from "./space.ts";
@@ -15,6 +16,7 @@ export interface HousekeepingParts {
   readonly space: SpaceWatch;
   readonly keysets: KeysetFollower;
   readonly health: HealthWatch;
+  readonly lifecycle: LifecycleWorker;
   readonly log: Logger;
   readonly collectSeconds: number;
   readonly scrubHours: number;
@@ -55,6 +57,8 @@ export class Housekeeping implements AsyncDisposable {
       await matchOrphans(parts.ports, parts.tenants.all, { signal: this.#abort.signal });
     });
     this.#repeat("keysets", keysetMs, () => parts.keysets.runWhenDue(this.#abort.signal));
+    const { lifecycle } = parts;
+    this.#repeat("lifecycle", lifecycle.pause, () => lifecycle.runWhenDue(this.#abort.signal));
     const widening = new Widening(parts);
     this.#repeat("widening", wideningMs, () => widening.runWhenDue(this.#abort.signal));
     this.#repeat("scrub", scrubPauseMs, () => this.#scrub());

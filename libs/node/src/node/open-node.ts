@@ -14,6 +14,7 @@ import { allNodeSafeties } from "../safeties.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { openStorage, type Storage, type StorageParts } from "./open-storage.ts";
 import { sealedShards } from "./sealed-shards.ts";
+import { LifecycleWorker } from "../lifecycle/lifecycle-worker.ts";
 import { SpaceWatch } from "./space.ts";
 import { Tenants } from "./tenants.ts";
 import { HealthWatch } from "./watch-health.ts";
@@ -26,6 +27,7 @@ export interface StorageNode extends AsyncDisposable {
   readonly aliases: AliasQueue;
   readonly ports: DataPorts;
   readonly keysets: KeysetFollower;
+  readonly lifecycle: LifecycleWorker;
   readonly epoch: Epoch;
   readonly startedAt: number;
   readonly defaultTenant: TenantId;
@@ -98,6 +100,7 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     status: () => chunkStore.status(),
     members: () => members.status(),
   });
+  const lifecycle = openLifecycle(parts, storage, { ports, tenants });
   building.use(
     new Housekeeping({
       ports,
@@ -105,6 +108,7 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
       space,
       keysets,
       health,
+      lifecycle,
       log,
       collectSeconds: settings.collectSeconds,
       scrubHours: settings.scrubHours,
@@ -120,6 +124,7 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     aliases,
     ports,
     keysets,
+    lifecycle,
     epoch: nodeEpoch,
     startedAt: clock.realtime(),
     defaultTenant: tenant,
@@ -128,6 +133,24 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     openDefaultTenant,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
+}
+
+const calendarDaySeconds = 86_400;
+
+function openLifecycle(
+  { settings, log }: StorageParts,
+  { catalog }: Storage,
+  { ports, tenants }: Pick<StorageNode, "ports" | "tenants">,
+): LifecycleWorker {
+  const { lifecycleDaySeconds: seconds, lifecycleRate: ratePerSecond } = settings;
+  return new LifecycleWorker({
+    ports,
+    tenants,
+    tenantIds: () => catalog.tenants().map(({ id }) => id),
+    log,
+    day: { ms: seconds * 1000, isRounded: seconds === calendarDaySeconds },
+    ratePerSecond,
+  });
 }
 
 /** A shred that was cut short is done again: nobody may read that tenant, and what it stored is in the way. */

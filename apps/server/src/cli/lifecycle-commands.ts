@@ -1,0 +1,27 @@
+import { exitCode } from "./exit-codes.ts";
+import { formatTable, formatTime } from "./format.ts";
+import type { Work } from "./session.ts";
+
+const orNone = (unixMs: bigint): string => (unixMs === 0n ? "-" : formatTime(unixMs));
+
+/** Exit code 1 when a bucket's rules cannot be read: nothing is done there. */
+export const showLifecycle: Work = async ({ console, client, signal }) => {
+  const node = await client();
+  const { buckets } = await node.getLifecycleStatus({}, { signal, timeoutMs: 30_000 });
+  for (const bucket of buckets) console.emit(bucket);
+  const rows = buckets.map((bucket) => [
+    bucket.bucket,
+    bucket.state,
+    String(bucket.ruleCount),
+    orNone(bucket.startedUnixMs),
+    orNone(bucket.nextUnixMs),
+    ...[bucket.lookedCount, bucket.expiredCount, bucket.removedCount, bucket.abortedCount].map(
+      String,
+    ),
+    String(bucket.changedCount + bucket.heldCount),
+  ]);
+  const heads = ["BUCKET", "STATE", "RULES", "LAST ROUND", "NEXT"];
+  console.say(formatTable([...heads, "LOOKED AT", "EXPIRED", "REMOVED", "ABORTED", "LEFT"], rows));
+  const isUnreadable = buckets.some(({ state }) => state === "unreadable");
+  return isUnreadable ? exitCode.general : exitCode.ok;
+};

@@ -1,0 +1,275 @@
+/** Rules applied to a node at work, by a worker whose clock is days ahead. */
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { wallTime } from "@kiseki/base";
+import { listVersions, lookupNamespace, lookupSetting } from "@kiseki/composition";
+import { systemClock } from "@kiseki/host";
+import type { Clock } from "@kiseki/ports";
+import { calendarDay } from "@kiseki/s3";
+import { openLogger } from "@kiseki/telemetry";
+import { Bed } from "../gateway/bed.test-helper.ts";
+import { newOperationId } from "../gateway/scope.ts";
+import type { OpenTenant } from "../object/types.ts";
+import { LifecycleWorker } from "./lifecycle-worker.ts";
+import { decodeProgress } from "./progress.ts";
+
+let bed: Bed;
+let tenant: OpenTenant;
+const never = new AbortController().signal;
+beforeAll(async () => {
+  bed = await Bed.open();
+  tenant = await bed.node.openDefaultTenant(never);
+}, 20_000);
+afterAll(() => bed[Symbol.asyncDispose]());
+
+const daysAhead = (days: number): Clock => ({
+  monotonic: () => systemClock.monotonic(),
+  realtime: () => wallTime(systemClock.realtime() + days * calendarDay.ms),
+  sleep: (duration, signal) => systemClock.sleep(duration, signal),
+});
+interface WorkerOptions {
+  readonly ratePerSecond?: number;
+  /** Runs before each operation of the worker. */
+  readonly before?: (kind: string) => Promise<void>;
+}
+function workerAt(days: number, { ratePerSecond = 1e6, before }: WorkerOptions = {}) {
+  const wrap = (found: OpenTenant): OpenTenant => ({
+    ...found,
+    owner: {
+      epoch: found.owner.epoch,
+      async submit(operation, id) {
+        await before?.(operation.kind);
+        return found.owner.submit(operation, id);
+      },
+    },
+  });
+  return new LifecycleWorker({
+    ports: { ...bed.node.ports, clock: daysAhead(days) },
+    tenants: { open: async (...words) => wrap(await bed.node.tenants.open(...words)) },
+    tenantIds: () => [bed.node.defaultTenant],
+    log: openLogger("silent"),
+    day: calendarDay,
+    ratePerSecond,
+  });
+}
+
+const idOf = (bucket: string) => tenant.store.view((map) => lookupNamespace(map, bucket))!.id;
+async function bucketWith(
+  bucket: string,
+  rules: readonly string[],
+  versioning: "off" | "enabled" = "off",
+): Promise<void> {
+  expect((await bed.call(bed.main, "PUT", `/${bucket}`)).status).toBe(200);
+  if (versioning === "enabled") {
+    const operation = { kind: "set_versioning", namespace: idOf(bucket), versioning } as const;
+    await tenant.owner.submit(operation, newOperationId(bed.node.ports.prng));
+  }
+  await setRules(bucket, rules);
+}
+async function setRules(bucket: string, rules: readonly string[]): Promise<void> {
+  const inner = rules.map((rule) => `<Rule><Status>Enabled</Status>${rule}</Rule>`).join("");
+  const body = `<LifecycleConfiguration>${inner}</LifecycleConfiguration>`;
+  const reply = await bed.call(bed.main, "PUT", `/${bucket}?lifecycle`, { body });
+  expect(`${reply.status} ${reply.text}`).toBe("200 ");
+}
+const put = async (target: string, size = 5, headers: Record<string, string> = {}) => {
+  const reply = await bed.call(bed.main, "PUT", target, { body: "x".repeat(size), headers });
+  expect(reply.status).toBe(200);
+};
+/** Some at a time. */
+async function putMany(count: number, target: (i: number) => string): Promise<void> {
+  for (let from = 0; from < count; from += 100) {
+    const end = Math.min(count, from + 100);
+    await Promise.all(Array.from({ length: end - from }, (_, i) => put(target(from + i), 1)));
+  }
+}
+/** `key` or `key!` for a marker, newest first. */
+function versionsOf(bucket: string): readonly string[] {
+  const none = new Uint8Array(0);
+  const dirKeys = tenant.dirKeys(tenant.keys("read"));
+  const query = { namespace: idOf(bucket), prefix: none, delimiter: none, countMax: 10_000 };
+  const page = tenant.store.view((map) => listVersions(map, dirKeys, query));
+  if (page.kind === "refused") throw new Error(page.code);
+  return page.items.flatMap((item) =>
+    item.kind === "prefix"
+      ? []
+      : [`${Buffer.from(item.key).toString()}${item.entry.kind === "delete_marker" ? "!" : ""}`],
+  );
+}
+function progressOf(bucket: string) {
+  const kept = tenant.store.view((map) => lookupSetting(map, idOf(bucket), "lifecycle-progress"));
+  return kept && decodeProgress(kept);
+}
+
+const expire = (filter: string, days: number): string =>
+  `<Filter>${filter}</Filter><Expiration><Days>${days}</Days></Expiration>`;
+const noncurrent = (days: number, newer = ""): string =>
+  `<Filter/><NoncurrentVersionExpiration><NoncurrentDays>${days}</NoncurrentDays>${newer}</NoncurrentVersionExpiration>`;
+
+test("a round deletes what its rules are about, when it is due, and nothing else", async () => {
+  await bucketWith("plain", [
+    expire("<Prefix>logs/</Prefix>", 3),
+    expire("<Tag><Key>keep</Key><Value>no</Value></Tag>", 1),
+    expire("<ObjectSizeGreaterThan>100</ObjectSizeGreaterThan>", 1),
+  ]);
+  await put("/plain/logs/a");
+  await put("/plain/logs/b/c");
+  await put("/plain/logsx");
+  await put("/plain/tagged", 5, { "x-amz-tagging": "keep=no" });
+  await put("/plain/untagged", 5, { "x-amz-tagging": "keep=yes" });
+  await put("/plain/large", 101);
+  await put("/plain/small", 100);
+  await workerAt(0).run(never);
+  expect(versionsOf("plain").length).toBe(7);
+  await workerAt(2).run(never);
+  expect(versionsOf("plain")).toEqual(["logs/a", "logs/b/c", "logsx", "small", "untagged"]);
+  await workerAt(4).run(never);
+  expect(versionsOf("plain")).toEqual(["logsx", "small", "untagged"]);
+  expect(progressOf("plain")).toMatchObject({ counts: { looked: 5, expired: 2, removed: 0 } });
+});
+
+test("a round runs once in its interval, and again when the clock was set back", async () => {
+  await bucketWith("hourly", [expire("", 1)]);
+  const startedAt = async (days: number): Promise<number> => {
+    await workerAt(days).run(never);
+    return progressOf("hourly")!.started;
+  };
+  const first = await startedAt(0.5);
+  expect(await startedAt(0.5 + 0.5 / 24)).toBe(first);
+  const second = await startedAt(0.5 + 1.1 / 24);
+  expect(second).toBeGreaterThan(first);
+  expect(await startedAt(0.1)).toBeLessThan(first);
+});
+
+test("a round with versions keeps the newest ones, and removes markers with nothing behind them", async () => {
+  const newer = "<NewerNoncurrentVersions>2</NewerNoncurrentVersions>";
+  await bucketWith("versions", [noncurrent(2, newer)], "enabled");
+  for (let i = 0; i < 5; i++) await put("/versions/a");
+  await put("/versions/b");
+  await bed.call(bed.main, "DELETE", "/versions/b");
+  await workerAt(1).run(never);
+  expect(versionsOf("versions")).toEqual(["a", "a", "a", "a", "a", "b!", "b"]);
+  await workerAt(4).run(never);
+  expect(versionsOf("versions")).toEqual(["a", "a", "a", "b!", "b"]);
+  await setRules("versions", [
+    noncurrent(2),
+    "<Filter/><Expiration><ExpiredObjectDeleteMarker>true</ExpiredObjectDeleteMarker></Expiration>",
+  ]);
+  await workerAt(5).run(never);
+  expect(versionsOf("versions")).toEqual(["a", "b!"]);
+  await workerAt(6).run(never);
+  expect(versionsOf("versions")).toEqual(["a"]);
+  await setRules("versions", [expire("", 1)]);
+  await workerAt(7).run(never);
+  expect(versionsOf("versions")).toEqual(["a!", "a"]); // as a DELETE of a client
+  await workerAt(8).run(never);
+  expect(versionsOf("versions")).toEqual(["a!", "a"]);
+});
+
+test("a key with more versions than a step is counted through", async () => {
+  const newer = "<NewerNoncurrentVersions>100</NewerNoncurrentVersions>";
+  await bucketWith("many", [noncurrent(1, newer)], "enabled");
+  await put("/many/a");
+  await putMany(450, () => "/many/k");
+  await put("/many/z");
+  await workerAt(3).run(never);
+  expect(versionsOf("many").filter((key) => key === "k").length).toBe(101);
+  expect(progressOf("many")).toMatchObject({ counts: { looked: 452, removed: 349 } });
+}, 30_000);
+
+test("a round aborts uploads that nobody completed", async () => {
+  await bucketWith("uploads", [
+    "<Filter><Prefix>a</Prefix></Filter><AbortIncompleteMultipartUpload><DaysAfterInitiation>2</DaysAfterInitiation></AbortIncompleteMultipartUpload>",
+  ]);
+  for (const key of ["a1", "a2", "b1"]) await bed.call(bed.main, "POST", `/uploads/${key}?uploads`);
+  const open = async (): Promise<readonly string[]> => {
+    const { text } = await bed.call(bed.main, "GET", "/uploads?uploads");
+    return [...text.matchAll(/<Upload><Key>([^<]*)/g)].map(([, key]) => key!);
+  };
+  await workerAt(1).run(never);
+  expect(await open()).toEqual(["a1", "a2", "b1"]);
+  await workerAt(4).run(never);
+  expect(await open()).toEqual(["b1"]);
+});
+
+// Goal: nothing that a client writes beside the worker is lost.
+// Method: between what the worker saw and what it deletes, a client overwrites, or takes a marker away.
+test("an object that is written over beside the round stays", async () => {
+  await bucketWith("races", [expire("", 1)]);
+  await put("/races/a");
+  let written = 0;
+  const before = async (kind: string): Promise<void> => {
+    if (kind !== "delete_object" || written > 0) return;
+    written += 1;
+    await put("/races/a"); // the same bytes: it differs in nothing but that it is new
+  };
+  await workerAt(3, { before }).run(never);
+  expect(written).toBe(1);
+  expect(versionsOf("races")).toEqual(["a"]);
+  expect(progressOf("races")).toMatchObject({ counts: { expired: 0, changed: 1 } });
+});
+
+test("a version that becomes current again beside the round stays", async () => {
+  await bucketWith("undeleted", [noncurrent(1)], "enabled");
+  await put("/undeleted/a");
+  await bed.call(bed.main, "DELETE", "/undeleted/a");
+  const dirKeys = tenant.dirKeys(tenant.keys("read"));
+  const none = new Uint8Array(0);
+  const namespace = idOf("undeleted");
+  const query = { namespace, prefix: none, delimiter: none, countMax: 1 };
+  const page = tenant.store.view((map) => listVersions(map, dirKeys, query));
+  const marker = page.kind === "page" ? page.items[0] : undefined;
+  if (marker?.kind !== "version") throw new Error("no marker");
+  let isDone = false;
+  const before = async (kind: string): Promise<void> => {
+    if (kind !== "delete_object" || isDone) return;
+    isDone = true;
+    const { version } = marker.entry;
+    const operation = { kind: "delete_object", namespace, key: marker.key, version } as const;
+    await tenant.owner.submit(operation, newOperationId(bed.node.ports.prng));
+  };
+  await workerAt(3, { before }).run(never);
+  expect(versionsOf("undeleted")).toEqual(["a"]);
+  expect((await bed.call(bed.main, "GET", "/undeleted/a")).status).toBe(200);
+});
+
+test("a round that was cut short goes on where it was", async () => {
+  await bucketWith("resumed", [expire("<Prefix>x</Prefix>", 1)]);
+  await putMany(900, (i) => `/resumed/k${1000 + i}`);
+  const stopping = new AbortController();
+  // Two steps a second: progress is saved every second.
+  const cut = workerAt(3, { ratePerSecond: 400 }).run(stopping.signal);
+  while ((progressOf("resumed")?.counts.looked ?? 0) < 400) await Bun.sleep(20);
+  stopping.abort(new Error("stop"));
+  await cut.catch(() => undefined);
+  const left = progressOf("resumed")!;
+  expect(left.finished).toBeUndefined();
+  await put("/resumed/x-early", 1); // behind where it is
+  await workerAt(3).run(never);
+  const end = progressOf("resumed")!;
+  expect(end.finished).toBeDefined();
+  expect(end.started).toBe(left.started);
+  // The key that it stopped at may have had more versions, and is looked at twice.
+  expect(end.counts).toMatchObject({ looked: 902, expired: 1 });
+}, 20_000);
+
+test("rules that are taken away end the round, and rules that cannot be read do nothing", async () => {
+  await bucketWith("gone", [expire("", 1)]);
+  await put("/gone/a");
+  const worker = workerAt(3);
+  const standing = () => worker.standings(tenant).find(({ bucket }) => bucket === "gone");
+  const value = Buffer.from('{"version":2}');
+  const operation = {
+    kind: "put_setting",
+    namespace: idOf("gone"),
+    setting: "lifecycle",
+    value,
+  } as const;
+  await tenant.owner.submit(operation, newOperationId(bed.node.ports.prng));
+  await worker.run(never);
+  expect(versionsOf("gone")).toEqual(["a"]);
+  expect(standing()?.ruleCount).toBeUndefined();
+  await bed.call(bed.main, "DELETE", "/gone?lifecycle");
+  await worker.run(never);
+  expect(versionsOf("gone")).toEqual(["a"]);
+  expect(standing()).toBeUndefined();
+});
