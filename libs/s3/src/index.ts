@@ -71,6 +71,7 @@ export {
   parseVersioningBody,
 } from "./request-documents.ts";
 export type { BucketSetting } from "./settings/bucket-setting.ts";
+export { SettingError } from "./settings/bucket-setting.ts";
 export { parseDocument } from "./settings/document.ts";
 export type { LifecycleConfiguration } from "./settings/lifecycle.ts";
 export { lifecycleSetting } from "./settings/lifecycle.ts";

@@ -9,6 +9,7 @@ import {
   type LifecycleConfiguration,
   lifecycleSetting,
   needsTags,
+  SettingError,
   type Tag,
 } from "@kiseki/s3";
 import { toTags } from "./convert.ts";
@@ -20,11 +21,21 @@ import { findSetting } from "./settings.ts";
 const known = new WeakMap<LifecycleConfiguration, ActiveRules>();
 
 function rulesOf(scope: CallScope, bucket: string): ActiveRules {
-  const configuration = findSetting(scope, bucket, lifecycleSetting);
+  const configuration = findReadable(scope, bucket);
   if (configuration === undefined) return [];
   let rules = known.get(configuration);
   if (rules === undefined) known.set(configuration, (rules = activeRules(configuration)));
   return rules;
+}
+
+/** Rules that cannot be read are not applied (the worker says so), and keep nobody from the objects. */
+function findReadable(scope: CallScope, bucket: string): LifecycleConfiguration | undefined {
+  try {
+    return findSetting(scope, bucket, lifecycleSetting);
+  } catch (reason) {
+    if (reason instanceof SettingError) return undefined;
+    throw reason;
+  }
 }
 
 interface ObjectName {

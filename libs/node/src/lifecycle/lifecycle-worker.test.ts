@@ -268,6 +268,7 @@ test("rules that are taken away end the round, and rules that cannot be read do 
   await worker.run(never);
   expect(versionsOf("gone")).toEqual(["a"]);
   expect(standing()?.ruleCount).toBeUndefined();
+  expect((await bed.call(bed.main, "GET", "/gone/a")).status).toBe(200);
   await bed.call(bed.main, "DELETE", "/gone?lifecycle");
   await worker.run(never);
   expect(versionsOf("gone")).toEqual(["a"]);
