@@ -3,6 +3,7 @@
  * port and a synchronous look-up of access keys come in. Two machines: `SignatureVerifier` (head →
  * key and payload mode, or a fault with S3's code) and `AwsChunkedDecoder` (aws-chunked body →
  * slices, chunk and trailer signatures checked).
+ * `SessionTokens` seals temporary credentials; `parsePostPolicy` and `checkPostPolicy` hold browser forms to what was signed.
  * Invariants: signatures are compared in constant time, and an unknown key costs what a wrong
  * secret does; the path is signed as decoded and escaped again, never normalised; decoded slices
  * are views of what was fed; derived keys are kept in a bounded cache, never logged.
@@ -14,4 +15,6 @@ export type { AuthFault } from "./fault.ts";
 export type { PayloadMode, StreamedPayload } from "./payload-mode.ts";
 export type { PostPolicy } from "./post-policy.ts";
 export { checkPostPolicy, parsePostPolicy } from "./post-policy.ts";
+export type { TemporaryCredentials } from "./session-tokens.ts";
+export { SessionTokens } from "./session-tokens.ts";
 export { SignatureVerifier } from "./verify-request.ts";

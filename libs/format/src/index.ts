@@ -232,5 +232,13 @@ export {
   settingSizeMax,
 } from "./rows/values.ts";
 export { segmentAad, segmentNonce } from "./sealed-chunk.ts";
+export type { Session } from "./session-token.ts";
+export {
+  decodeSession,
+  decodeSessionToken,
+  encodeSession,
+  encodeSessionToken,
+  sessionTokenHeader,
+} from "./session-token.ts";
 export type { MemberList } from "./member-list.ts";
 export { decodeMemberList, encodeMemberList } from "./member-list.ts";

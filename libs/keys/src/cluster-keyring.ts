@@ -4,7 +4,7 @@ import { openKey, sealKey, type SealedKeyOpenFault } from "./sealed-key.ts";
 import { type KeyTools, moveToSecret, type Secret } from "./secret.ts";
 
 /**
- * What the cluster key seals: pages of catalog and key store, masters, internal KEKs. Lives as long
+ * What the cluster key seals: pages of catalog and key store, masters, internal KEKs, session tokens. Lives as long
  * as the node runs; disposal wipes it, after which every method throws.
  */
 export class ClusterKeyring implements Disposable {
@@ -25,6 +25,14 @@ export class ClusterKeyring implements Disposable {
   /** Key that masks WAL frame checksums of such a file; 32 new bytes. */
   walMaskKey(fileId: Uint8Array): Uint8Array {
     return deriveKey(this.#tools.crypto, this.#root.bytes, "cluster-wal-mask", fileId);
+  }
+  /** Seals the tokens of temporary credentials; 32 new bytes. */
+  sessionTokenKey(): Uint8Array {
+    return deriveKey(this.#tools.crypto, this.#root.bytes, "session-token");
+  }
+  /** Makes the secrets of temporary credentials; 32 new bytes. */
+  sessionSecretKey(): Uint8Array {
+    return deriveKey(this.#tools.crypto, this.#root.bytes, "session-secret");
   }
   /** Seals master[epoch] for the key store. */
   sealMaster(prng: Prng, epoch: number, master: Uint8Array): Uint8Array {

@@ -20,6 +20,8 @@ type Purpose =
   | "page"
   | "recovery"
   | "row-sum"
+  | "session-secret"
+  | "session-token"
   | "share"
   | "share-binding"
   | "tenant-secret"

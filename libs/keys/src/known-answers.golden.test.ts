@@ -177,6 +177,15 @@ test("ClusterKeyring keeps the keys of the catalog's and key store's pages", () 
     "44d56e47456c12358ee5922c46a222f8a6f358d3af57008fbcbd3b47e36e9245",
   );
 });
+test("ClusterKeyring keeps the keys of session tokens and their secrets", () => {
+  using cluster = new ClusterKeyring(tools, filled(32, 0xc5));
+  const clusterRoot = extract("cluster-root", filled(32, 0xc5));
+  expect(toHex(cluster.sessionTokenKey())).toBe(expand(clusterRoot, info("session-token")));
+  expect(toHex(cluster.sessionSecretKey())).toBe(expand(clusterRoot, info("session-secret")));
+  expect(toHex(cluster.sessionTokenKey())).toBe(
+    "b61547f36b2b0f83ec5cafc22478806da27db7601854a9851b946bbe00445977",
+  );
+});
 test("bindShare() ends with SHA-256 of tenant, keyset and purpose", () => {
   const bound = bindShare(crypto, { tenant, keyset: keyset(3), purpose: "tenant" }, tenantShare());
   const number = Buffer.from([3, 0, 0, 0]);
