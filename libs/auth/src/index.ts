@@ -17,4 +17,5 @@ export type { PostPolicy } from "./post-policy.ts";
 export { checkPostPolicy, parsePostPolicy } from "./post-policy.ts";
 export type { TemporaryCredentials } from "./session-tokens.ts";
 export { SessionTokens } from "./session-tokens.ts";
+export type { TokenRefusal } from "./verify-request.ts";
 export { SignatureVerifier } from "./verify-request.ts";

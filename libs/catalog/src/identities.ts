@@ -10,7 +10,7 @@ import {
 import type { Clock } from "@kiseki/ports";
 import { and, asc, eq } from "drizzle-orm";
 import type { BunSQLiteDatabase } from "drizzle-orm/bun-sqlite";
-import { policies, userPolicies, users } from "./schema.ts";
+import { policies, rolePolicies, roles, userPolicies, users } from "./schema.ts";
 import { type AccessKeyOptions, CatalogError, type ManagedPolicy, type User } from "./types.ts";
 
 /** The database, or a transaction on it. */
@@ -75,7 +75,7 @@ export function readUserPolicies(
   });
 }
 
-function findPolicy(orm: Orm, tenant: string, name: string) {
+export function findPolicy(orm: Orm, tenant: string, name: string) {
   const where = and(eq(policies.tenant, tenant), eq(policies.name, name));
   return orm.select().from(policies).where(where).get();
 }
@@ -181,6 +181,7 @@ export class UserTable {
     this.#change((tx) => {
       const known = findPolicy(tx, owner, name);
       if (known === undefined) throw new CatalogError("not_found", "There is no such policy");
+      refuseUsedByRole(tx, owner, name);
       const holder = tx
         .select()
         .from(userPolicies)
@@ -234,6 +235,18 @@ export class UserTable {
   #change<T>(work: (tx: Orm) => T): T {
     return this.#orm.transaction(work, { behavior: "immediate" });
   }
+}
+
+function refuseUsedByRole(tx: Orm, tenant: string, policy: string): void {
+  const holder = tx
+    .select()
+    .from(rolePolicies)
+    .innerJoin(roles, eq(roles.id, rolePolicies.role))
+    .where(and(eq(roles.tenant, tenant), eq(rolePolicies.policy, policy)))
+    .get();
+  if (holder === undefined) return;
+  const who = holder.roles.name;
+  throw new CatalogError("in_use", `The policy is attached to the role ${who}; detach it first`);
 }
 
 function findUser(tx: Orm, user: string): typeof users.$inferSelect {

@@ -44,6 +44,22 @@ const migrations: readonly string[] = [
      access_key TEXT PRIMARY KEY NOT NULL REFERENCES access_keys (id) ON DELETE CASCADE,
      requests_per_second INTEGER, burst INTEGER, bytes_per_second INTEGER, requests_at_once INTEGER
    );`,
+  `CREATE TABLE roles (
+     id TEXT PRIMARY KEY NOT NULL, tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+     name TEXT NOT NULL, trust TEXT NOT NULL, seconds_max INTEGER NOT NULL, created INTEGER NOT NULL
+   );
+   CREATE UNIQUE INDEX roles_tenant_name ON roles (tenant, name);
+   CREATE TABLE role_policies (
+     role_id TEXT NOT NULL REFERENCES roles (id) ON DELETE CASCADE, policy TEXT NOT NULL
+   );
+   CREATE UNIQUE INDEX role_policies_role ON role_policies (role_id, policy);
+   CREATE TABLE providers (
+     id TEXT PRIMARY KEY NOT NULL, tenant TEXT NOT NULL REFERENCES tenants (id) ON DELETE CASCADE,
+     name TEXT NOT NULL, issuer TEXT NOT NULL, client_ids TEXT NOT NULL, policy_claim TEXT NOT NULL,
+     created INTEGER NOT NULL
+   );
+   CREATE UNIQUE INDEX providers_tenant_name ON providers (tenant, name);
+   CREATE INDEX providers_issuer ON providers (issuer);`,
 ];
 
 /**

@@ -8,6 +8,7 @@ import {
   toUuid,
   wallTime,
 } from "@kiseki/base";
+import type { PolicyDocument } from "@kiseki/policy";
 import type { Clock } from "@kiseki/ports";
 import { and, asc, eq } from "drizzle-orm";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
@@ -23,6 +24,8 @@ import {
   UserTable,
 } from "./identities.ts";
 import { migrate } from "./migrations.ts";
+import { ProviderTable } from "./providers.ts";
+import { readPolicies, RoleTable } from "./roles.ts";
 import { accessKeyLimits, accessKeys, accounts, aliases, tenants, users } from "./schema.ts";
 import {
   type AccessKeyInfo,
@@ -77,15 +80,22 @@ class SqlCatalog implements Catalog {
   readonly #prng: Prng;
   readonly #orm: BunSQLiteDatabase;
   readonly #users: UserTable;
+  readonly roles: RoleTable;
+  readonly providers: ProviderTable;
   readonly #dataVersion: () => number;
   readonly #cached = new LRUCache<string, AccessKeyRecord>({ max: accessKeysCachedMax });
   #cachedVersion = -1;
+  #ownChanges = 0;
 
   constructor({ clock, prng, database }: CatalogParts) {
     this.#clock = clock;
     this.#prng = prng;
     this.#orm = drizzle({ client: database });
-    this.#users = new UserTable(this.#orm, clock, () => this.#uuid());
+    const newId = () => this.#uuid();
+    this.#users = new UserTable(this.#orm, clock, newId);
+    const onChange = () => void this.#ownChanges++;
+    this.roles = new RoleTable(this.#orm, clock, newId, onChange);
+    this.providers = new ProviderTable(this.#orm, clock, newId, onChange);
     const query = database.query<{ data_version: number }, []>("PRAGMA data_version");
     this.#dataVersion = () => query.get()?.data_version ?? 0;
   }
@@ -145,6 +155,7 @@ class SqlCatalog implements Catalog {
       .where(eq(tenants.id, toUuid(id)))
       .run();
     this.#cached.clear();
+    this.#ownChanges += 1;
   }
   account(tenant: TenantId): string {
     return lookUpAccount(this.#orm, toUuid(tenant));
@@ -183,6 +194,13 @@ class SqlCatalog implements Catalog {
   #changing(change: () => void): void {
     change();
     this.#cached.clear();
+    this.#ownChanges += 1;
+  }
+  generation(): string {
+    return `${this.#dataVersion()}-${this.#ownChanges}`;
+  }
+  policyDocuments(tenant: TenantId, names: readonly string[]): readonly PolicyDocument[] {
+    return readPolicies(this.#orm, toUuid(tenant), names);
   }
 
   createAccessKey(user: string, options: AccessKeyOptions = {}): NewAccessKey {

@@ -110,6 +110,58 @@ export const accessKeyLimits = sqliteTable("access_key_limits", {
   requestsAtOnce: integer("requests_at_once"),
 });
 
+/** Rights that somebody takes on for a while. */
+export const roles = sqliteTable(
+  "roles",
+  {
+    /** UUID. */
+    id: text("id").primaryKey(),
+    tenant: text("tenant")
+      .notNull()
+      .references(() => tenants.id, { onDelete: "cascade" }),
+    name: text("name").notNull(),
+    /** JSON, as it was put. */
+    trust: text("trust").notNull(),
+    secondsMax: integer("seconds_max").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [uniqueIndex("roles_tenant_name").on(table.tenant, table.name)],
+);
+
+/** Which policies a role has, by name: built-in ones too. */
+export const rolePolicies = sqliteTable(
+  "role_policies",
+  {
+    role: text("role_id")
+      .notNull()
+      .references(() => roles.id, { onDelete: "cascade" }),
+    policy: text("policy").notNull(),
+  },
+  (table) => [uniqueIndex("role_policies_role").on(table.role, table.policy)],
+);
+
+/** Identity providers whose tokens a tenant takes. */
+export const providers = sqliteTable(
+  "providers",
+  {
+    /** UUID. */
+    id: text("id").primaryKey(),
+    tenant: text("tenant")
+      .notNull()
+      .references(() => tenants.id, { onDelete: "cascade" }),
+    name: text("name").notNull(),
+    issuer: text("issuer").notNull(),
+    /** JSON: list of texts. */
+    clientIds: text("client_ids").notNull(),
+    policyClaim: text("policy_claim").notNull(),
+    created: integer("created").notNull(),
+  },
+  (table) => [
+    uniqueIndex("providers_tenant_name").on(table.tenant, table.name),
+    index("providers_issuer").on(table.issuer),
+  ],
+);
+
 export const aliases = sqliteTable(
   "aliases",
   {

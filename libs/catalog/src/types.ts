@@ -1,5 +1,7 @@
 import type { TenantId, WallTime } from "@kiseki/base";
 import type { PolicyDocument } from "@kiseki/policy";
+import type { ProviderTable } from "./providers.ts";
+import type { RoleTable } from "./roles.ts";
 
 export type CatalogErrorCode = "exists" | "in_use" | "not_found" | "invalid" | "newer_schema";
 
@@ -142,6 +144,12 @@ export interface Catalog {
   detachPolicy(user: string, policy: string): void;
   /** @throws {CatalogError} `not_found` when there is no such user; `invalid`, `exists`. */
   createAccessKey(user: string, options?: AccessKeyOptions): NewAccessKey;
+  readonly roles: Pick<RoleTable, keyof RoleTable>;
+  readonly providers: Pick<ProviderTable, keyof ProviderTable>;
+  /** Another text after any change of users, policies, roles and providers, whoever made it. */
+  generation(): string;
+  /** Managed policies by name; one that is not there stands for one that refuses everything. */
+  policyDocuments(tenant: TenantId, names: readonly string[]): readonly PolicyDocument[];
   /** Oldest first, disabled ones too. */
   accessKeys(tenant: TenantId): readonly AccessKeyInfo[];
   /** @throws {CatalogError} `not_found`. */

@@ -27,7 +27,9 @@ export type PrincipalPattern =
   | { readonly kind: "arn"; readonly arn: string }
   /** Canonical id: 64 hex digits. */
   | { readonly kind: "canonical"; readonly id: string }
-  /** Services and federations that this system has none of: matches nobody. */
+  /** ARN of an identity provider: whoever shows a token of its, in trust policies alone. */
+  | { readonly kind: "federated"; readonly provider: string }
+  /** Services, which this system has none of: matches nobody. */
   | { readonly kind: "nobody" };
 
 export interface Statement {

@@ -13,5 +13,20 @@ export type { PolicyDocument } from "./document.ts";
 export { evaluate } from "./evaluate.ts";
 export { parsePolicy, readStoredPolicy } from "./parse-policy.ts";
 export { PolicyFault } from "./policy-fault.ts";
-export { anonymousPrincipal, type Principal, rootPrincipal, userPrincipal } from "./principal.ts";
+export {
+  anonymousPrincipal,
+  federatedPrincipal,
+  type Principal,
+  rolePrincipal,
+  rootPrincipal,
+  userPrincipal,
+} from "./principal.ts";
 export { isPublicPolicy } from "./public-policy.ts";
+export { type RequestContext } from "./match-conditions.ts";
+export {
+  isTrusted,
+  parseTrustPolicy,
+  providerArn,
+  readTrustPolicy,
+  type TrustPolicy,
+} from "./trust.ts";

@@ -72,6 +72,8 @@ const plainKeys: ReadonlySet<string> = new Set([
   "s3:x-amz-server-side-encryption-customer-algorithm",
   "s3:x-amz-storage-class",
   "s3:x-amz-website-redirect-location",
+  "sts:externalid",
+  "sts:rolesessionname",
 ]);
 /** Followed by the name of a tag or claim, which keeps its case. */
 const namedKeys: readonly string[] = [

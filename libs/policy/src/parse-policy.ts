@@ -83,20 +83,20 @@ export function readStoredPolicy(source: Uint8Array | string, kind: PolicyKind):
   }
 }
 
-type JsonObject = { readonly [name: string]: JsonValue };
+export type JsonObject = { readonly [name: string]: JsonValue };
 
-function isObject(value: JsonValue | undefined): value is JsonObject {
+export function isObject(value: JsonValue | undefined): value is JsonObject {
   return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
-function checkNames(object: JsonObject, known: readonly string[], place: string): void {
+export function checkNames(object: JsonObject, known: readonly string[], place: string): void {
   for (const name of Object.keys(object)) {
     if (!known.includes(name))
       throw new PolicyFault(`Unknown field ${name.slice(0, 64)} in ${place}`);
   }
 }
 
-function parseVersion(value: JsonValue | undefined): PolicyVersion {
+export function parseVersion(value: JsonValue | undefined): PolicyVersion {
   if (value === undefined || value === "2008-10-17") return "2008-10-17"; // AWS's default
   if (value === "2012-10-17") return value;
   throw new PolicyFault("The policy must contain a valid version string");
@@ -154,7 +154,7 @@ function parseMatcher<T>(
 }
 
 /** Text or a list of texts, at least one. */
-function textsOf(value: JsonValue, place: string): readonly string[] {
+export function textsOf(value: JsonValue, place: string): readonly string[] {
   const list = Array.isArray(value) ? (value as readonly JsonValue[]) : [value];
   if (list.length === 0 || list.length > listMax)
     throw new PolicyFault(`${place} must not be empty`);
@@ -233,7 +233,7 @@ function parsePrincipals(
   return { isNot: plain === undefined, members: parsePrincipal(value) };
 }
 
-function parsePrincipal(value: JsonValue): readonly PrincipalPattern[] {
+export function parsePrincipal(value: JsonValue): readonly PrincipalPattern[] {
   if (value === "*") return [{ kind: "everyone" }];
   if (!isObject(value)) throw new PolicyFault("Invalid principal in policy");
   const members: PrincipalPattern[] = [];
@@ -256,7 +256,9 @@ function parseMember(name: string, text: string): PrincipalPattern {
     if (identityForm.test(text)) return { kind: "arn", arn: text };
   } else if (name === "CanonicalUser" && /^[0-9a-f]{64}$/.test(text)) {
     return { kind: "canonical", id: text };
-  } else if (name === "Service" || name === "Federated") {
+  } else if (name === "Federated") {
+    return { kind: "federated", provider: text };
+  } else if (name === "Service") {
     return { kind: "nobody" };
   }
   throw new PolicyFault("Invalid principal in policy");

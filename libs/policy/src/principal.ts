@@ -88,6 +88,55 @@ export function userPrincipal(
   };
 }
 
+/** What temporary credentials add to whom they stand for. */
+interface SessionFacts {
+  readonly sessionPolicies: readonly PolicyDocument[];
+  readonly tokenIssued: WallTime;
+  readonly tags: ReadonlyMap<string, string>;
+  readonly claims: ReadonlyMap<string, string>;
+}
+
+/** Temporary credentials of a role. */
+export function rolePrincipal(
+  account: Account,
+  role: { readonly id: string; readonly name: string; readonly sessionName: string },
+  policies: readonly PolicyDocument[],
+  facts: SessionFacts,
+): Principal {
+  return {
+    ...anonymousPrincipal,
+    ...account,
+    ...facts,
+    kind: "session",
+    arn: `arn:aws:sts::${account.account}:assumed-role/${role.name}/${role.sessionName}`,
+    issuerArn: roleArn(account.account, role.name),
+    userId: `${role.id}:${role.sessionName}`,
+    policies,
+  };
+}
+
+/** Temporary credentials with the policies that a provider's token named. */
+export function federatedPrincipal(
+  account: Account,
+  federated: { readonly provider: string; readonly name: string },
+  policies: readonly PolicyDocument[],
+  facts: SessionFacts,
+): Principal {
+  return {
+    ...anonymousPrincipal,
+    ...account,
+    ...facts,
+    kind: "session",
+    arn: `arn:aws:sts::${account.account}:federated-user/${federated.name}`,
+    userId: `${federated.provider}:${federated.name}`,
+    policies,
+  };
+}
+
+function roleArn(account: string, name: string): string {
+  return `arn:aws:iam::${account}:role/${name}`;
+}
+
 export function userArn(account: string, name: string): string {
   return `arn:aws:iam::${account}:user/${name}`;
 }

@@ -102,6 +102,11 @@ function bucketFromHost(host: string, addressing: S3Addressing): string | undefi
   return best;
 }
 
+/** Whether a Host names the service and no bucket. */
+export function isServiceHost(host: string, addressing: S3Addressing): boolean {
+  return bucketFromHost(host, addressing) === undefined;
+}
+
 /** Cuts Host and path into bucket and key. The path is never normalised: `//`, `.` and `..` are keys like any. */
 export function parseAddress(
   path: string,

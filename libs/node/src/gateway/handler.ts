@@ -1,10 +1,11 @@
-import { type PayloadMode, SignatureVerifier } from "@kiseki/auth";
+import { type PayloadMode, SignatureVerifier, type TokenRefusal } from "@kiseki/auth";
 import { assert, type TenantId, unreachable } from "@kiseki/base";
 import type { ResponseHeader } from "@kiseki/http";
 import type { AliasQueue } from "@kiseki/catalog";
 import {
   type FormRequest,
   isFault,
+  isServiceHost,
   parseCall,
   parseFormRequest,
   type ResponseContext,
@@ -16,6 +17,7 @@ import {
   toFaultResponse,
   toResponse,
 } from "@kiseki/s3";
+import { isStsRequest } from "@kiseki/sts";
 import type { Logger } from "@kiseki/telemetry";
 import type { BodyStream, FrontFault, FrontRequest, FrontResponse } from "../front/types.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
@@ -44,6 +46,7 @@ import {
   readObject,
 } from "./objects.ts";
 import { type RequestTrace, whenSent } from "./request-trace.ts";
+import type { Sts } from "./sts/sts.ts";
 import { BucketCache, type CallScope, findBucket } from "./scope.ts";
 import { removeSetting, showSetting, storeSetting } from "./settings.ts";
 import { deleteTags, putTags, showTags } from "./tagging.ts";
@@ -58,8 +61,13 @@ export interface GatewayOptions {
   readonly allowPlaintext: boolean;
   /** Of every access key that has none of its own. */
   readonly keyLimits: KeyLimits;
-  /** Whose access key that is; `undefined` also for a session token that does not belong to it. */
-  readonly lookUpIdentity: (id: string, sessionToken: string | undefined) => Identity | undefined;
+  /** Whose access key that is. */
+  readonly lookUpIdentity: (
+    id: string,
+    sessionToken: string | undefined,
+  ) => Identity | TokenRefusal | undefined;
+  /** Answers what `isStsRequest` says is not for S3. */
+  readonly sts: Pick<Sts, "handle">;
   /** At once when the tenant is open; `signal` is asked for only when something is waited for. */
   readonly openTenant: (
     tenant: TenantId,
@@ -91,6 +99,9 @@ export class Gateway {
 
   /** Never throws nor rejects. Answers at once when nothing has to be waited for. */
   handle(request: FrontRequest): FrontResponse | Promise<FrontResponse> {
+    const { head } = request;
+    const { addressing, sts } = this.#options;
+    if (isStsRequest(head) && isServiceHost(head.host, addressing)) return sts.handle(request);
     const trace: RequestTrace = {
       request,
       context: contextOf(request),

@@ -1,5 +1,6 @@
 import { toHex } from "@kiseki/base";
 import type { AccessKeyLimits, AccessKeyRecord } from "@kiseki/catalog";
+import type { Session } from "@kiseki/format";
 import { type Principal, rootPrincipal, userPrincipal } from "@kiseki/policy";
 import type { Crypto } from "@kiseki/ports";
 
@@ -11,6 +12,8 @@ export interface Identity {
   readonly displayName: string;
   /** What its requests are counted by; of temporary credentials the key that asked for them. */
   readonly accessKeyId: string;
+  /** What temporary credentials that it asks for end with. */
+  readonly origin: Pick<Session, "parentKey" | "provider">;
   /** Of its own; absent: the node's. */
   readonly limits?: AccessKeyLimits;
 }
@@ -52,6 +55,7 @@ export class Identities {
       principal,
       displayName: userName,
       accessKeyId: key.id,
+      origin: { parentKey: key.id },
       ...(key.limits && { limits: key.limits }),
     };
   }

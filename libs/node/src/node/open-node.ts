@@ -4,6 +4,8 @@ import { chunkSizeMax } from "@kiseki/ports";
 import type { Logger } from "@kiseki/telemetry";
 import { Gateway, type GatewayOptions } from "../gateway/handler.ts";
 import { Identities } from "../gateway/identity.ts";
+import { Sessions } from "../gateway/sts/sessions.ts";
+import { Sts } from "../gateway/sts/sts.ts";
 import { Budget } from "../object/budget.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import { type ShredParts, shredTenant, unsweptTenants } from "../keys/shred-tenant.ts";
@@ -207,15 +209,29 @@ async function ensureFirst(
 }
 
 function gatewayOptions(
-  { settings, crypto, log }: StorageParts,
-  { catalog }: Storage,
+  { settings, clock, crypto, log }: StorageParts,
+  { catalog, sessionTokens: tokens }: Storage,
   { ports, tenants, aliases }: Pick<StorageNode, "ports" | "tenants" | "aliases">,
 ): GatewayOptions {
-  const identities = new Identities(crypto);
+  const now = () => clock.realtime();
+  const sessions = new Sessions(catalog, tokens, new Identities(crypto), now);
+  const region = settings.region === "" ? undefined : settings.region;
+  const sts = new Sts({
+    ports,
+    catalog,
+    sessions,
+    tokens,
+    region,
+    onError(requestId, reason) {
+      const error = reason instanceof Error ? reason.name : "unknown";
+      const stack = reason instanceof Error ? reason.stack : undefined;
+      log.error({ requestId, error, stack }, "request of sts failed");
+    },
+  });
   return {
     ports,
     log,
-    region: settings.region === "" ? undefined : settings.region,
+    region,
     addressing: { baseHosts: settings.domains },
     allowPlaintext: settings.allowPlaintext,
     keyLimits: {
@@ -224,10 +240,8 @@ function gatewayOptions(
       bytesPerSecond: settings.keyBytesPerSecond,
       requestsAtOnce: settings.keyRequestsAtOnce,
     },
-    lookUpIdentity(id, sessionToken) {
-      const key = sessionToken === undefined ? catalog.lookUpAccessKey(id) : undefined;
-      return key && identities.of(key);
-    },
+    lookUpIdentity: (id, sessionToken) => sessions.lookUp(id, sessionToken),
+    sts,
     openTenant: (tenant, need, request) =>
       tenants.openNow(tenant, need) ?? tenants.open(tenant, need, request.signal),
     aliases,

@@ -1,6 +1,7 @@
 import { constants } from "node:fs";
 import { access } from "node:fs/promises";
 import { resolve } from "node:path";
+import { SessionTokens } from "@kiseki/auth";
 import type { AwsLc } from "@kiseki/aws-lc";
 import { millis, type Prng } from "@kiseki/base";
 import { type Catalog, openCatalog } from "@kiseki/catalog";
@@ -56,6 +57,7 @@ export interface Storage extends AsyncDisposable {
   readonly members: MemberSet;
   readonly tenantKeys: TenantKeys;
   readonly catalog: Catalog;
+  readonly sessionTokens: SessionTokens;
   readonly datapath: NativeDatapath;
   readonly chunkStore: ChunkStore;
   readonly directories: readonly string[];
@@ -122,6 +124,7 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     members,
     tenantKeys,
     catalog,
+    sessionTokens: new SessionTokens(crypto, prng, keyring),
     datapath,
     chunkStore,
     directories,

@@ -1,0 +1,276 @@
+// Goal: temporary credentials do what whom they stand for may do, no more, no longer, and with their own token only.
+// Method: STS and S3 asked over HTTP of a real node; then each part of the credentials exchanged for another's.
+import { afterAll, beforeAll, expect, test } from "bun:test";
+import { Bed, type User } from "../bed.test-helper.ts";
+import { codeOf, element, StsClient } from "./client.test-helper.ts";
+
+let bed: Bed;
+let sts: StsClient;
+beforeAll(async () => {
+  bed = await Bed.open();
+  sts = new StsClient(bed);
+  expect((await bed.call(bed.main, "PUT", "/box")).status).toBe(200);
+  expect((await bed.call(bed.main, "PUT", "/box/k", { body: "content" })).status).toBe(200);
+});
+afterAll(() => bed[Symbol.asyncDispose]());
+
+const catalog = () => bed.node.storage.catalog;
+const tenant = () => bed.node.defaultTenant;
+const account = () => catalog().account(tenant());
+/** A user of the default tenant with policies, and his key. */
+function newUser(name: string, ...policies: readonly string[]): User & { readonly user: string } {
+  const { id: user } = catalog().createUser(tenant(), name);
+  for (const policy of policies) catalog().attachPolicy(user, policy);
+  return { ...catalog().createAccessKey(user), user };
+}
+const own = { Action: "AssumeRole" };
+const getSession = { Action: "GetSessionToken" };
+const identity = { Action: "GetCallerIdentity" };
+
+test("GetCallerIdentity names root, user and session", async () => {
+  const root = await sts.ask(bed.main, identity);
+  expect(root.status).toBe(200);
+  expect(root.headers["content-type"]).toBe("text/xml");
+  expect(root.text).toBe(
+    `<?xml version="1.0" encoding="UTF-8"?>\n<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult><Arn>arn:aws:iam::${account()}:root</Arn><UserId>${account()}</UserId><Account>${account()}</Account></GetCallerIdentityResult><ResponseMetadata><RequestId>${root.headers["x-amzn-requestid"]}</RequestId></ResponseMetadata></GetCallerIdentityResponse>`,
+  );
+  const ann = newUser("ann");
+  const arn = `arn:aws:iam::${account()}:user/ann`;
+  expect(element((await sts.ask(ann, identity)).text, "Arn")).toBe(arn);
+  const session = await sts.session(ann, getSession);
+  expect(element((await sts.ask(session, identity)).text, "Arn")).toBe(arn);
+  const other = await sts.ask(bed.other, identity);
+  expect(element(other.text, "Account")).not.toBe(account());
+});
+test("GetCallerIdentity takes a signed query too, which S3 would not", async () => {
+  const url = bed.presign(bed.main, "GET", "/", {
+    Action: "GetCallerIdentity",
+    Version: "2011-06-15",
+  });
+  // Signed for s3: the service in the scope decides.
+  expect(codeOf(await bed.send("GET", url, {}))).toBe("400 IncompleteSignature");
+});
+test.each([
+  ["an unsigned request", undefined, identity, {}, "403 MissingAuthenticationToken"],
+  [
+    "an unknown key",
+    { id: "AKIDNOBODY0000000000", secret: "s" },
+    identity,
+    {},
+    "403 InvalidClientTokenId",
+  ],
+  ["a signature for s3", "main", identity, { service: "s3" }, "400 IncompleteSignature"],
+  [
+    "a changed body",
+    "main",
+    identity,
+    { body: "Action=GetCallerIdentity&Version=2011-06-15&a=b" },
+    "403 SignatureDoesNotMatch",
+  ],
+  ["an old date", "main", identity, { date: "20200101T000000Z" }, "403 SignatureDoesNotMatch"],
+  ["no action", "main", {}, {}, "400 MissingAction"],
+  ["an unknown action", "main", { Action: "GetFederationToken" }, {}, "400 InvalidAction"],
+  ["another version", "main", { ...identity, Version: "2010-01-01" }, {}, "400 InvalidAction"],
+  [
+    "multi-factor codes",
+    "main",
+    { ...getSession, TokenCode: "123456" },
+    {},
+    "400 InvalidParameterValue",
+  ],
+  ["a short session", "main", { ...own, DurationSeconds: "899" }, {}, "400 ValidationError"],
+  ["a long session", "main", { ...own, DurationSeconds: "43201" }, {}, "400 ValidationError"],
+  [
+    "a longer session",
+    "main",
+    { ...getSession, DurationSeconds: "129601" },
+    {},
+    "400 ValidationError",
+  ],
+  [
+    "a broken role",
+    "main",
+    { ...own, RoleArn: "arn:aws:iam::1:role/a" },
+    {},
+    "400 ValidationError",
+  ],
+  ["a policy that is none", "main", { ...own, Policy: "{}" }, {}, "400 MalformedPolicyDocument"],
+  [
+    "a policy too long",
+    "main",
+    { ...own, Policy: " ".repeat(2049) },
+    {},
+    "400 PackedPolicyTooLarge",
+  ],
+  [
+    "a policy nobody knows",
+    "main",
+    { ...own, "PolicyArns.member.1.arn": "arn:aws:iam::aws:policy/none" },
+    {},
+    "400 ValidationError",
+  ],
+  [
+    "a body of 65 KiB",
+    "main",
+    { ...own, Policy: "a".repeat(66_000) },
+    {},
+    "413 RequestEntityTooLarge",
+  ],
+] as const)("STS refuses %s in its own form", async (_, who, parameters, change, code) => {
+  const user = who === "main" ? bed.main : who;
+  const reply = await sts.ask(user, parameters, change);
+  expect(codeOf(reply)).toBe(code);
+  expect(reply.text).toContain('<ErrorResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/">');
+  expect(element(reply.text, "RequestId")).toBe(reply.headers["x-amzn-requestid"]!);
+});
+
+test("GetSessionToken gives a user's own rights, root an hour at most", async () => {
+  const user = newUser("reader", "readonly");
+  const session = await sts.session(user, { ...getSession, DurationSeconds: "900" });
+  expect(session.id).toMatch(/^ASIA/);
+  expect(session.expires / 1000).toBeCloseTo(Date.now() / 1000 + 900, -1);
+  expect((await sts.s3(session, "GET", "/box/k")).text).toBe("content");
+  const long = await sts.session(bed.main, { ...getSession, DurationSeconds: "43200" });
+  expect(long.expires / 1000).toBeCloseTo(Date.now() / 1000 + 3600, -1);
+  expect(codeOf(await sts.ask(session, getSession))).toBe("403 AccessDenied");
+  expect(codeOf(await sts.ask(session, own))).toBe("403 AccessDenied");
+});
+test("credentials go together or not at all", async () => {
+  const [one, two] = [
+    await sts.session(bed.main, getSession),
+    await sts.session(bed.main, getSession),
+  ];
+  expect((await sts.s3(one, "GET", "/box/k")).status).toBe(200);
+  const mixed = [
+    ["400 InvalidToken", { ...one, id: two.id }],
+    ["400 InvalidToken", { ...one, token: two.token }],
+    ["403 SignatureDoesNotMatch", { ...one, secret: two.secret }],
+    ["400 InvalidToken", { ...one, token: `${one.token.slice(0, -1)}A` }],
+    ["400 InvalidToken", { ...one, token: "x" }],
+    ["400 InvalidToken", { ...bed.main, token: one.token }],
+  ] as const;
+  for (const [code, session] of mixed) {
+    expect(codeOf(await sts.s3(session, "GET", "/box/k"))).toBe(code);
+  }
+  expect(codeOf(await bed.call(one, "GET", "/box/k"))).toBe("403 InvalidAccessKeyId");
+  expect(codeOf(await sts.ask({ ...one, token: two.token }, identity))).toBe(
+    "403 InvalidClientTokenId",
+  );
+});
+test("credentials in a presigned query carry their token signed", async () => {
+  const session = await sts.session(bed.main, getSession);
+  const url = bed.presign(session, "GET", "/box/k", { "X-Amz-Security-Token": session.token });
+  expect((await bed.send("GET", url, {})).text).toBe("content");
+  const without = url.replace(/X-Amz-Security-Token=[^&]*&/, "");
+  expect(codeOf(await bed.send("GET", without, {}))).toBe("403 InvalidAccessKeyId");
+});
+test("credentials end with their key, and with its user", async () => {
+  const user = newUser("leaver", "readwrite");
+  const session = await sts.session(user, getSession);
+  const status = async () => codeOf(await sts.s3(session, "GET", "/box/k"));
+  expect(await status()).toBe("200");
+  catalog().setAccessKeyDisabled(user.id, true);
+  expect(await status()).toBe("400 InvalidToken");
+  catalog().setAccessKeyDisabled(user.id, false);
+  expect(await status()).toBe("200");
+  catalog().setUserDisabled(user.user, true);
+  expect(await status()).toBe("400 InvalidToken");
+  catalog().setUserDisabled(user.user, false);
+  expect(await status()).toBe("200");
+  catalog().deleteUser(user.user);
+  expect(await status()).toBe("400 InvalidToken");
+});
+test("AssumeRole without a role, as MinIO's tools ask, gives the caller's own rights", async () => {
+  for (const RoleArn of ["", "arn:xxx:xxx:xxx:xxxx", "arn:minio:iam:::role/x"]) {
+    const session = await sts.session(bed.main, { ...own, RoleArn, RoleSessionName: "any" });
+    expect((await sts.s3(session, "GET", "/box/k")).text).toBe("content");
+  }
+  const text = (await sts.ask(bed.main, { ...own, RoleSessionName: "job" })).text;
+  expect(element(text, "AssumedRoleId")).toBe(`${account()}:job`);
+});
+
+const trustIn = (...statements: readonly object[]) =>
+  JSON.stringify({ Version: "2012-10-17", Statement: statements });
+const trusting = (principal: unknown, more: object = {}) => ({
+  Effect: "Allow",
+  Principal: principal,
+  Action: "sts:AssumeRole",
+  ...more,
+});
+const arnOf = (role: string) => `arn:aws:iam::${account()}:role/${role}`;
+const assume = (role: string, more: Record<string, string> = {}) => ({
+  ...own,
+  RoleArn: arnOf(role),
+  RoleSessionName: "task",
+  ...more,
+});
+
+test("AssumeRole of a role gives its rights to whom it trusts, and names both", async () => {
+  const user = newUser("trusted");
+  const arn = `arn:aws:iam::${account()}:user/trusted`;
+  const { id } = catalog().roles.create(tenant(), "worker", {
+    trust: trustIn(trusting({ AWS: arn })),
+    secondsMax: 7200,
+  });
+  catalog().roles.attach(tenant(), "worker", "readwrite");
+  const session = await sts.session(user, assume("worker"));
+  const named = `arn:aws:sts::${account()}:assumed-role/worker/task`;
+  expect([element(session.text, "Arn"), element(session.text, "AssumedRoleId")]).toEqual([
+    named,
+    `${id}:task`,
+  ]);
+  expect(element((await sts.ask(session, identity)).text, "Arn")).toBe(named);
+  expect((await sts.s3(session, "GET", "/box/k")).text).toBe("content");
+  expect(codeOf(await sts.ask(newUser("stranger"), assume("worker")))).toBe("403 AccessDenied");
+  expect(codeOf(await sts.ask(bed.main, assume("worker")))).toBe("403 AccessDenied");
+  expect(codeOf(await sts.ask(bed.other, assume("worker")))).toBe("403 AccessDenied");
+  expect(codeOf(await sts.ask(user, assume("nothing")))).toBe("403 AccessDenied");
+  const long = assume("worker", { DurationSeconds: "7201" });
+  expect(codeOf(await sts.ask(user, long))).toBe("400 ValidationError");
+  expect(codeOf(await sts.ask(user, { ...assume("worker"), RoleSessionName: "" }))).toBe(
+    "400 ValidationError",
+  );
+  catalog().roles.delete(tenant(), "worker");
+  expect(codeOf(await sts.s3(session, "GET", "/box/k"))).toBe("400 InvalidToken");
+});
+test("AssumeRole asks the caller's own policies where a role trusts the account", async () => {
+  catalog().roles.create(tenant(), "shared", {
+    trust: trustIn(trusting({ AWS: account() })),
+  });
+  catalog().putPolicy(
+    tenant(),
+    "mayShare",
+    trustIn({ Effect: "Allow", Action: "sts:AssumeRole", Resource: arnOf("shared") }),
+  );
+  const ask = async (user: User) => codeOf(await sts.ask(user, assume("shared")));
+  expect(await ask(bed.main)).toBe("200");
+  expect(await ask(newUser("may", "mayShare"))).toBe("200");
+  expect(await ask(newUser("may-not", "readwrite"))).toBe("403 AccessDenied");
+  const chained = await sts.session(newUser("may-too", "mayShare"), assume("shared"));
+  expect(codeOf(await sts.ask(chained, assume("shared")))).toBe("403 AccessDenied");
+});
+test("AssumeRole looks at the external id, tags only where trusted, and an hour of chained roles", async () => {
+  const user = newUser("chain");
+  const arn = { AWS: `arn:aws:iam::${account()}:user/chain` };
+  const external = { Condition: { StringEquals: { "sts:ExternalId": "ticket" } } };
+  catalog().roles.create(tenant(), "first", {
+    trust: trustIn(trusting(arn, { ...external, Action: ["sts:AssumeRole", "sts:TagSession"] })),
+    secondsMax: 43_200,
+  });
+  catalog().roles.create(tenant(), "second", {
+    trust: trustIn(trusting({ AWS: arnOf("first") })),
+    secondsMax: 43_200,
+  });
+  expect(codeOf(await sts.ask(user, assume("first")))).toBe("403 AccessDenied");
+  const tags = { "Tags.member.1.Key": "team", "Tags.member.1.Value": "a" };
+  const ticket = { ExternalId: "ticket", DurationSeconds: "43200" };
+  const first = await sts.session(user, assume("first", { ...ticket, ...tags }));
+  const second = assume("second", { DurationSeconds: "3600" });
+  expect(codeOf(await sts.ask(first, second))).toBe("200");
+  expect(codeOf(await sts.ask(first, { ...second, DurationSeconds: "3601" }))).toBe(
+    "400 ValidationError",
+  );
+  expect(codeOf(await sts.ask(first, { ...second, ...tags }))).toBe("403 AccessDenied");
+  catalog().deleteUser(user.user);
+  expect(codeOf(await sts.ask(first, identity))).toBe("403 InvalidClientTokenId");
+});

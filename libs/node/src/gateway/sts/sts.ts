@@ -1,0 +1,164 @@
+import { type SessionTokens, SignatureVerifier } from "@kiseki/auth";
+import { fromUtf8, newBytes } from "@kiseki/base";
+import type { Catalog } from "@kiseki/catalog";
+import { splitTarget } from "@kiseki/http";
+import type { RequestContext } from "@kiseki/policy";
+import {
+  isStsFault,
+  parseStsCall,
+  stsBodySizeMax,
+  type StsCall,
+  type StsFault,
+  type StsFaultCode,
+  stsFault,
+  type StsResult,
+  toStsAnswer,
+  toStsFaultAnswer,
+} from "@kiseki/sts";
+import type { FrontRequest, FrontResponse } from "../../front/types.ts";
+import type { DataPorts } from "../../object/types.ts";
+import { toFault } from "../failure.ts";
+import type { Identity } from "../identity.ts";
+import { assumeOwn, type AssumeParts, assumeRole, sessionToken } from "./assume.ts";
+import { readBody } from "./read-body.ts";
+import type { Sessions } from "./sessions.ts";
+
+export interface StsOptions {
+  readonly ports: DataPorts;
+  readonly catalog: Catalog;
+  readonly sessions: Sessions;
+  readonly tokens: SessionTokens;
+  /** The only region that signatures may name; `undefined`: any. */
+  readonly region: string | undefined;
+  readonly onError: (requestId: string, reason: unknown) => void;
+}
+
+const noBytes = newBytes(0);
+
+/** STS over the front, beside S3 on its port. */
+export class Sts {
+  readonly #options: StsOptions;
+  readonly #verifier: SignatureVerifier<Identity>;
+  readonly #parts: AssumeParts;
+
+  constructor(options: StsOptions) {
+    const { ports, sessions, region, catalog, tokens } = options;
+    this.#options = options;
+    this.#parts = { catalog, tokens };
+    this.#verifier = new SignatureVerifier(ports.crypto, {
+      lookup: (id, token) => sessions.lookUp(id, token),
+      region,
+    });
+  }
+
+  /** Never rejects. */
+  async handle(request: FrontRequest): Promise<FrontResponse> {
+    try {
+      const result = await this.#perform(request);
+      if (isStsFault(result)) return toStsFaultAnswer(result, request.id);
+      return toStsAnswer(result, request.id);
+    } catch (reason) {
+      return toStsFaultAnswer(this.#faultOf(request, reason), request.id);
+    }
+  }
+
+  async #perform(request: FrontRequest): Promise<StsResult | StsFault> {
+    const { head, body } = request;
+    const isPost = head.method === "POST";
+    const document = isPost ? await readBody(body, stsBodySizeMax) : noBytes;
+    if (document === undefined) {
+      return stsFault("RequestEntityTooLarge", `A request has at most ${stsBodySizeMax} bytes.`);
+    }
+    const text = isPost ? fromUtf8(document) : splitTarget(head.target).query;
+    if (text === undefined) return stsFault("ValidationError", "The body is not UTF-8.");
+    const call = parseStsCall(text);
+    // Its token says who asks.
+    if (!isStsFault(call) && call.kind === "assume_role_with_web_identity") {
+      return stsFault("InvalidAction", "AssumeRoleWithWebIdentity is not here yet.");
+    }
+    const caller = this.#authenticate(request, document);
+    if (isStsFault(caller)) return caller;
+    return isStsFault(call) ? call : this.#answer(request, caller, call);
+  }
+
+  #authenticate({ head }: FrontRequest, document: Uint8Array): Identity | StsFault {
+    const { clock, metrics } = this.#options.ports;
+    const outcome = this.#verifier.verify(head, clock.realtime(), { service: "sts", document });
+    if (outcome.kind === "signed") return outcome.key;
+    if (outcome.kind === "anonymous") {
+      return stsFault("MissingAuthenticationToken", "Request is missing Authentication Token");
+    }
+    metrics.add("kiseki_auth_failures_total", 1, { code: outcome.code });
+    const code = authFaults[outcome.code] ?? "IncompleteSignature";
+    return stsFault(code, outcome.message);
+  }
+
+  #answer(
+    request: FrontRequest,
+    caller: Identity,
+    call: Exclude<StsCall, { readonly kind: "assume_role_with_web_identity" }>,
+  ): StsResult | StsFault {
+    const now = this.#options.ports.clock.realtime();
+    const { arn, userId, account } = caller.principal;
+    switch (call.kind) {
+      case "get_caller_identity":
+        return { kind: "caller_identity", arn, userId, account };
+      case "get_session_token":
+        return sessionToken(this.#parts, caller, call.seconds, now);
+      default: {
+        if (call.role === undefined) return assumeOwn(this.#parts, caller, call, now);
+        const context = contextOf(request, caller, now, {
+          "sts:externalid": call.externalId,
+          "sts:rolesessionname": call.sessionName,
+        });
+        return assumeRole(this.#parts, caller, call, now, context);
+      }
+    }
+  }
+
+  #faultOf(request: FrontRequest, reason: unknown): StsFault {
+    const fault = toFault(reason);
+    if (fault?.code === "InternalError") this.#options.onError(request.id, reason);
+    return fault?.code === "ServiceUnavailable"
+      ? stsFault("ServiceUnavailable", "The request could not be served. Please try again.")
+      : fault?.code === "InternalError"
+        ? stsFault("InternalFailure", "The request failed because of an internal error.")
+        : stsFault("ValidationError", "The body could not be read.");
+  }
+}
+
+/** What a refused signature is called by STS; the rest are `IncompleteSignature`. */
+const authFaults: Readonly<Partial<Record<string, StsFaultCode>>> = {
+  AccessDenied: "AccessDenied",
+  ExpiredToken: "ExpiredToken",
+  InvalidAccessKeyId: "InvalidClientTokenId",
+  InvalidToken: "InvalidClientTokenId",
+  RequestTimeTooSkewed: "SignatureDoesNotMatch",
+  SignatureDoesNotMatch: "SignatureDoesNotMatch",
+};
+
+/** Condition keys that policies may ask for here. */
+export function contextOf(
+  request: FrontRequest,
+  caller: Identity | undefined,
+  now: number,
+  more: Readonly<Record<string, string | undefined>>,
+): RequestContext {
+  const values: Readonly<Record<string, string | undefined>> = {
+    "aws:currenttime": new Date(now).toISOString(),
+    "aws:epochtime": String(Math.floor(now / 1000)),
+    "aws:principalaccount": caller?.principal.account,
+    "aws:principalarn": caller && (caller.principal.issuerArn ?? caller.principal.arn),
+    "aws:securetransport": String(request.isTls),
+    "aws:sourceip": request.remoteAddress,
+    "aws:userid": caller?.principal.userId,
+    "aws:username": caller?.principal.userName,
+    ...more,
+  };
+  return {
+    get(key) {
+      const value = Object.hasOwn(values, key) ? values[key] : undefined;
+      return value === undefined ? undefined : [value];
+    },
+  };
+}
