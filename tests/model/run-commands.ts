@@ -365,23 +365,21 @@ export class ModelRun {
   async #crash(during: Command, afterMs: number): Promise<void> {
     const before = this.#model;
     const after = before.clone();
-    let isAnswered = true;
-    const writing = this.#write(during, after).catch((reason: unknown) => {
-      if (!(reason instanceof BrokenConnectionError)) throw reason;
-      isAnswered = false;
-    });
-    const outcome = writing.then(
-      () => undefined,
-      (reason: unknown) => reason,
+    const writing = this.#write(during, after).then(
+      () => true,
+      (reason: unknown) => {
+        if (reason instanceof BrokenConnectionError) return false;
+        throw reason;
+      },
     );
+    writing.catch(() => undefined); // seen below, when the node is there again
     await Bun.sleep(afterMs);
     const { s3Port } = this.#node;
     await this.#node.kill();
-    const failed = await outcome;
     this.#client[Symbol.dispose]();
     await this.#node.start({ s3Port });
     this.#client = await S3Client.of(this.#node);
-    if (failed !== undefined) throw failed;
+    const isAnswered = await writing;
     const versioning = await this.#readVersioning();
     const listed = await this.#listVersions(1000);
     const possible = [after, ...(isAnswered ? [] : this.#halves(during, before))];
