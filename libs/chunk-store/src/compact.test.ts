@@ -1,5 +1,7 @@
 import { expect, test } from "bun:test";
 import { deviceDataOffset, recordHeaderSize } from "@kiseki/format";
+import { compactPool } from "./compact.ts";
+import { openPool } from "./open-pool.ts";
 import { decodeRow, type Fragment, rowKey } from "./row.ts";
 import type { Chunk } from "./store.fixture.ts";
 import { seedOfRun, TestPool } from "./store.fixture.ts";
@@ -56,4 +58,38 @@ test(`compact() moves nothing out of a zone that would not come free ${replay}`,
   const { zones: emptied } = await pool.store.compact();
   expect(emptied).toBe(1);
   for (const chunk of zones.flat()) expect(await pool.get(chunk)).toEqual(chunk.plain);
+});
+
+test(`compactPool() hands records to other devices where no zone is left to move them to ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 4, { zoneSize });
+  const chunks: Chunk[] = [];
+  while (chunks.length < 200) {
+    const chunk = pool.chunk(3000);
+    await pool.put(chunk, true); // two copies on four devices
+    chunks.push(chunk);
+  }
+  pool.store.remove(chunks.filter((_, at) => at % 4 === 0));
+  const kept = chunks.filter((_, at) => at % 4 > 0);
+  await pool.store[Symbol.asyncDispose]();
+  pool.connect();
+  const devices = pool.paths.map((path) => ({ path }));
+  const opened = await openPool(pool.ports, {
+    devices,
+    clusterId: pool.cluster,
+    allowSingleCopy: false,
+  });
+  const { zones } = opened.devices[0]!;
+  for (let zone = 0; zone < zones.count; zone += 1) {
+    if (zones.state(zone) === "free") zones.set(zone, "draining"); // as kills in compactions leave it
+  }
+  expect(zones.freeCount).toBe(0);
+  await compactPool(opened, 0.02, 2);
+  expect(zones.freeCount).toBeGreaterThan(0);
+  for (const chunk of kept) {
+    const { fragments } = opened.row(rowKey(chunk.chunkId, chunk.sealId))!;
+    expect(new Set(fragments.map(({ device }) => device)).size).toBe(2);
+  }
+  opened.flush();
+  await pool.crash("kill");
+  for (const chunk of kept) expect(await pool.get(chunk)).toEqual(chunk.plain);
 });

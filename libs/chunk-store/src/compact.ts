@@ -1,6 +1,7 @@
 import { failpoint } from "@kiseki/base";
 import { deviceBlockSize, recordHeaderSize, recordSize } from "@kiseki/format";
 import type { RecordHeader } from "@kiseki/format";
+import { acceptsRepair, planRepair } from "@kiseki/placement";
 import type { ArenaLease } from "@kiseki/ports";
 import { DatapathError } from "@kiseki/ports";
 import { type Device, takenBy } from "./device.ts";
@@ -71,9 +72,9 @@ async function compactDevice(
     signal.throwIfAborted();
     if (zones.freeCount >= freeWanted || !device.trusted) break;
     if (!worth(zone)) continue;
-    const moved = pool.safeties.copyLiving ? await emptyZone(pool, device, zone) : 0;
-    if (moved === "no_room") break;
-    if (moved === "stays") continue;
+    const moved = pool.safeties.copyLiving ? await makeEmpty(pool, device, zone) : 0;
+    if (moved === "no_room" && zones.freeCount > 0) break;
+    if (typeof moved === "string") continue;
     bytesMoved += moved;
     zones.set(zone, "draining"); // so the checkpoint says: whatever is in it is to be looked at anew
     failpoint("compact-moved");
@@ -90,9 +91,40 @@ async function compactDevice(
 
 /** Bytes moved; or why not all: nowhere to, or something in it is bad and must stay. */
 type Moved = number | "no_room" | "stays";
+/** The device that takes a record. */
+type Destination = (record: RecordHeader) => Device | undefined;
 
-/** Copies what lives in a zone elsewhere on its device, unless it is clear that the zone would not come free. */
-async function emptyZone(pool: Pool, device: Device, zone: number): Promise<Moved> {
+/**
+ * Empties a zone into others of its device. Each kill in the middle of that leaves less room where it went on, until no
+ * zone is free and no full one fits: then other devices take what lives in it.
+ */
+async function makeEmpty(pool: Pool, device: Device, zone: number): Promise<Moved> {
+  const moved = await emptyZone(pool, device, zone, () => device);
+  if (moved !== "no_room" || device.zones.freeCount > 0) return moved;
+  return emptyZone(pool, device, zone, (record) => otherDevice(pool, record));
+}
+
+/** One that repair could choose; it holds nothing else of the chunk. */
+function otherDevice(pool: Pool, record: RecordHeader): Device | undefined {
+  const fragments = pool.row(rowKey(record.chunkId, record.sealId))?.fragments ?? [];
+  const holders = new Set(
+    fragments.map(({ device }) => pool.devices.indexOf(pool.byOrdinal[device]!)),
+  );
+  const candidates = pool.devices.map((device) => ({
+    id: device.id,
+    writable: device.trusted && acceptsRepair(device.capacity),
+  }));
+  const [spot] = planRepair(record.chunkId, candidates, [record.index], holders);
+  return spot && pool.devices[spot.device];
+}
+
+/** Copies what lives in a zone elsewhere, unless it is clear that the zone would not come free. */
+async function emptyZone(
+  pool: Pool,
+  device: Device,
+  zone: number,
+  destination: Destination,
+): Promise<Moved> {
   if (device.zones.living[zone] === 0) return 0;
   const source = scanSource(pool, device);
   const size = Math.max(Math.min(scanWindowMin, source.zoneSize), 8 * deviceBlockSize);
@@ -112,7 +144,9 @@ async function emptyZone(pool: Pool, device: Device, zone: number): Promise<Move
   }
   let moved = 0;
   for (const batch of batches) {
-    const results = await Promise.all(batch.map((record) => moveRecord(pool, device, record)));
+    const results = await Promise.all(
+      batch.map((record) => moveRecord(pool, device, record, destination)),
+    );
     if (results.includes("no_room")) return "no_room";
     if (results.includes("stays")) return "stays";
     for (const result of results) if (typeof result === "number") moved += result;
@@ -126,7 +160,12 @@ function livesHere(pool: Pool, device: Device, record: RecordHeader): Fragment |
 }
 
 /** 0 when it died meanwhile. */
-async function moveRecord(pool: Pool, device: Device, record: RecordHeader): Promise<Moved> {
+async function moveRecord(
+  pool: Pool,
+  device: Device,
+  record: RecordHeader,
+  destination: Destination,
+): Promise<Moved> {
   const { datapath } = pool.ports;
   const whole = recordSize(record.payloadSize);
   const start = Math.floor(record.offset / deviceBlockSize) * deviceBlockSize;
@@ -149,9 +188,10 @@ async function moveRecord(pool: Pool, device: Device, record: RecordHeader): Pro
     noteFaults(pool, record, [old], [{ index: old.index, fault: "crc" }]);
     return "stays";
   }
-  if (!device.trusted) return "no_room";
+  const target = destination(record);
+  if (target?.trusted !== true) return "no_room";
   const { promise, resolve } = Promise.withResolvers<RecordPlace | "no_space" | "failed">();
-  device.writer!.enqueue({
+  target.writer!.enqueue({
     chunk: record,
     kind: record.kind,
     index: record.index,
@@ -162,15 +202,18 @@ async function moveRecord(pool: Pool, device: Device, record: RecordHeader): Pro
     payloadSize: record.payloadSize,
     payloadCrc: record.payloadCrc,
     headerInPlace: true,
-    zonesLeft: 0,
+    zonesLeft: target === device ? 0 : 1,
     settle: resolve,
   });
   const place = await promise;
   if (typeof place === "string") return "no_room";
-  const fresh: Fragment = { ...old, ...place, bad: false };
+  const fresh: Fragment = { ...old, ...place, device: target.ordinal, bad: false };
   const key = rowKey(record.chunkId, record.sealId);
   const row = pool.row(key);
-  if (row?.fragments.some((fragment) => sameSpot(fragment, old))) {
+  const isTaken = row?.fragments.some(
+    (fragment) => target !== device && fragment.device === target.ordinal,
+  );
+  if (isTaken !== true && row?.fragments.some((fragment) => sameSpot(fragment, old))) {
     const fragments = row.fragments.map((one) => (sameSpot(one, old) ? fresh : one));
     pool.setRow(key, row, { ...row, fragments });
   }
