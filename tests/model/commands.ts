@@ -87,5 +87,5 @@ export const commands: fc.Arbitrary<Command[]> = fc.array(
     { weight: 12, arbitrary: read },
     { weight: 1, arbitrary: crash },
   ),
-  { minLength: 1, maxLength: 60 },
+  { minLength: 1, maxLength: 60, size: "max" },
 );

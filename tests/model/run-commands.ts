@@ -110,7 +110,8 @@ export class ModelRun {
   #idOf(headers: Headers, model: BucketModel): string | undefined {
     const id = headers.get("x-amz-version-id");
     if (model.versioning === "off") check(id === undefined, `an unversioned bucket told ${id}`);
-    if (model.versioning === "suspended") check(id === "null", `a suspended bucket told ${id}`);
+    if (model.versioning === "suspended")
+      check((id ?? "null") === "null", `a suspended bucket told ${id}`);
     if (model.versioning !== "enabled") return "null";
     check(id !== undefined && id !== "null" && id.length <= 1024, `a versioned bucket told ${id}`);
     return id;
