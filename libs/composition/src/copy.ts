@@ -2,6 +2,7 @@ import type { Content, Extent, ObjectAttributes, ObjectEntry } from "@kiseki/for
 import { takeReference } from "./chunks.ts";
 import { unmetCondition } from "./conditions.ts";
 import { contentOf, holdManifest, makeLeafManifest } from "./content.ts";
+import { refuseLock } from "./lock.ts";
 import { lookupObject } from "./lookup.ts";
 import { openUpload, storePart } from "./multipart.ts";
 import { attributesFit, copiedAttributes } from "./extras.ts";
@@ -54,6 +55,8 @@ export function copyObject(step: Step, operation: Of<"copy_object">): Answer | R
   if (!attributesFit(attributes, step.context.limits)) return refuse("attributes_too_large");
   const target = openForWrite(step, operation);
   if (isRefusal(target)) return target;
+  const unlockable = refuseLock(step, target.namespace, attributes);
+  if (unlockable !== undefined) return unlockable;
   const { size, etag } = source.entry;
   let { content } = source;
   if (content.kind === "manifest") holdManifest(step, content.manifest);

@@ -4,6 +4,7 @@ import type { RowWrite } from "@kiseki/format";
 import { decodeRowWrites, encodeRowWrites } from "@kiseki/format";
 import { switchSmall } from "./small.ts";
 import { noteRepair, removeDrops, switchSeal } from "./chunks.ts";
+import { setObjectLock } from "./lock.ts";
 import { createNamespace, deleteNamespace, setVersioning } from "./namespaces.ts";
 import { setQuota } from "./quotas.ts";
 import { deleteObject, putObject } from "./objects.ts";
@@ -24,6 +25,7 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   set_quota: 9,
   put_setting: 4,
   delete_setting: 5,
+  set_object_lock: 6,
   put_object: 16,
   delete_object: 17,
   copy_object: 18,
@@ -70,6 +72,8 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
       return putSetting(step, operation);
     case "delete_setting":
       return deleteSetting(step, operation);
+    case "set_object_lock":
+      return setObjectLock(step, operation);
     case "put_object":
       return putObject(step, operation);
     case "delete_object":

@@ -1,6 +1,7 @@
 import { toUtf8 } from "@kiseki/base";
 import type { ObjectAttributes, ObjectEntry } from "@kiseki/format";
 import type { Answer, ExtrasChanges, Limits, Operation, Refusal, VersionRef } from "./operation.ts";
+import { refuseLockChange } from "./lock.ts";
 import { isRefusal, refuse } from "./operation.ts";
 import type { Step } from "./step.ts";
 import type { Target } from "./target.ts";
@@ -78,7 +79,10 @@ export function setObjectExtras(
   }
   if (entry.kind === "delete_marker") return refuse("is_delete_marker");
   const cold = getCold(step.map, step.context, target, entry);
-  const attributes = changed(cold.attributes, operation.changes);
+  const { changes, isBypassing = false } = operation;
+  const kept = refuseLockChange(step, target.namespace, cold.attributes, changes, isBypassing);
+  if (kept !== undefined) return kept;
+  const attributes = changed(cold.attributes, changes);
   if (!attributesFit(attributes, step.context.limits)) return refuse("attributes_too_large");
   putCold(step, target, entry, { ...cold, attributes });
   settleTarget(step, target);

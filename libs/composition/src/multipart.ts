@@ -22,6 +22,7 @@ import { admitExtents, makeInnerManifest, makeLeafManifest, releaseManifest } fr
 import { checkKey } from "./key-path.ts";
 import { getNamespace } from "./namespaces.ts";
 import { attributesFit } from "./extras.ts";
+import { refuseLock } from "./lock.ts";
 import { openForWrite, placeObject } from "./objects.ts";
 import type { Answer, ObjectName, Operation, Refusal } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
@@ -66,6 +67,8 @@ export function createUpload(step: Step, operation: Of<"create_upload">): Answer
   const fault = checkKey(operation.key, context.limits);
   if (fault !== undefined) return fault;
   if (namespace.isReadOnly) return refuse("namespace_read_only");
+  const unlockable = refuseLock(step, namespace, operation.attributes);
+  if (unlockable !== undefined) return unlockable;
   const upload = operation.random.slice();
   // Uploads of one key are listed in the order in which they began.
   const time = Math.max(0, context.now);

@@ -112,6 +112,9 @@ export function setVersioning(step: Step, operation: Of<"set_versioning">): Answ
   if (operation.versioning === "off" && before.versioning !== "off") {
     return refuse("invalid_versioning");
   }
+  if (before.isLockEnabled && operation.versioning !== "enabled") {
+    return refuse("versioning_locked");
+  }
   const namespace = { ...before, versioning: operation.versioning };
   step.map.put(namespaceKey(namespace.id), encodeNamespace(namespace));
   return { kind: "namespace", namespace };

@@ -1,7 +1,9 @@
+import { assert } from "@kiseki/base";
 import type { Content, Etag, ObjectAttributes, ObjectEntry } from "@kiseki/format";
 import { unmetCondition } from "./conditions.ts";
 import { admitExtents, contentOf } from "./content.ts";
 import { attributesFit } from "./extras.ts";
+import { isLocked, refuseLock, withDefaultLock } from "./lock.ts";
 import type { Answer, Operation, Refusal, VersionRef } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
 import type { Step } from "./step.ts";
@@ -11,6 +13,7 @@ import {
   addCurrent,
   addOld,
   freeVersion,
+  getCold,
   getCurrent,
   getNewestOld,
   getOld,
@@ -51,10 +54,11 @@ export function placeObject(step: Step, target: Target, object: NewObject): Answ
   const closed = reachTarget(step, target);
   if (closed !== undefined) return closed;
   displaceCurrent(step, target);
-  const { size, etag } = object;
+  const { size, etag, content } = object;
+  const attributes = withDefaultLock(step, target.namespace, object.attributes);
   const entry = newEntry(step, target, { kind: "object", size, etag, mode: objectMode });
   addCurrent(step, target, entry);
-  putCold(step, target, entry, { content: object.content, attributes: object.attributes });
+  putCold(step, target, entry, { content, attributes });
   const exceeded = settleTarget(step, target);
   if (exceeded !== undefined) return exceeded;
   return {
@@ -90,7 +94,8 @@ function newEntry(
 
 /** Makes room for a new newest version: the current one becomes old or, called `null` and not kept, is freed. */
 function displaceCurrent(step: Step, target: Target): void {
-  const { versioning } = target.namespace;
+  const { versioning, isLockEnabled } = target.namespace;
+  assert(!isLockEnabled || versioning === "enabled", "where versions are locked all are kept");
   const current = getCurrent(step.map, target);
   if (current !== undefined) {
     removeCurrent(step, target, current);
@@ -111,6 +116,8 @@ export function putObject(step: Step, operation: Of<"put_object">): Answer | Ref
   const target = openForWrite(step, operation);
   if (isRefusal(target)) return target;
   const { size, etag, attributes } = operation;
+  const unlockable = refuseLock(step, target.namespace, attributes);
+  if (unlockable !== undefined) return unlockable;
   const extents = admitExtents(step, operation.content, size);
   if (isRefusal(extents)) return extents;
   const content = contentOf(step, extents, size);
@@ -133,7 +140,7 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
     if (newest?.version !== operation.ifNewest) return refuse("precondition_failed");
   }
   if (operation.version !== undefined) {
-    return deleteVersion(step, target, operation.version, operation.conditions);
+    return deleteVersion(step, target, operation.version, operation);
   }
   // A delete marker is the current version, and conditions speak of that one (User Guide, "Conditional deletes").
   const newest = getCurrent(step.map, target) ?? getNewestOld(step.map, target);
@@ -170,7 +177,7 @@ function deleteVersion(
   step: Step,
   target: Target,
   version: VersionRef,
-  conditions: Of<"delete_object">["conditions"],
+  { conditions, isBypassing = false }: Of<"delete_object">,
 ): Answer | Refusal {
   const current = getCurrent(step.map, target);
   const isCurrent =
@@ -183,6 +190,10 @@ function deleteVersion(
   if (found === undefined || !isReached(target)) return nothingDeleted;
   const unmet = unmetCondition(found, conditions);
   if (unmet !== undefined) return refuse(unmet);
+  if (found.kind === "object" && target.namespace.isLockEnabled) {
+    const { attributes } = getCold(step.map, step.context, target, found);
+    if (isLocked(attributes, step.context.now, isBypassing)) return refuse("object_locked");
+  }
   if (isCurrent) removeCurrent(step, target, found);
   else removeOld(step, target, found);
   freeVersion(step, target, found);

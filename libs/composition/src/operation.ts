@@ -6,6 +6,7 @@ import type {
   ChunkRef,
   ChunkSeal,
   Etag,
+  LockDefault,
   NamespaceRow,
   NamespaceSetting,
   ObjectAttributes,
@@ -119,18 +120,25 @@ export type Operation =
       readonly namespace?: NamespaceId;
       readonly limits: { readonly bytesMax?: number; readonly objectsMax?: number };
     }
-  /** What was set under that name before is replaced. `value`: at most 256 KiB. */
+  /** What was set under that name before is replaced. `value`: at most 256 KiB. Not for `object-lock`. */
   | {
       readonly kind: "put_setting";
       readonly namespace: NamespaceId;
       readonly setting: NamespaceSetting;
       readonly value: Uint8Array;
     }
-  /** No refusal when nothing was set. */
+  /** No refusal when nothing was set. Not for `object-lock`. */
   | {
       readonly kind: "delete_setting";
       readonly namespace: NamespaceId;
       readonly setting: NamespaceSetting;
+    }
+  /** Switches locks on where they are not yet; refused where versioning is not enabled. */
+  | {
+      readonly kind: "set_object_lock";
+      readonly namespace: NamespaceId;
+      /** For versions made from now on; absent: none. */
+      readonly byDefault?: LockDefault;
     }
   | (ObjectName & {
       readonly kind: "put_object";
@@ -147,12 +155,16 @@ export type Operation =
       readonly conditions?: Conditions;
       /** Refused with `precondition_failed` unless this is the key's newest version or delete marker still. */
       readonly ifNewest?: VersionNumber;
+      /** The caller may, and says so: retention in governance mode does not hold it back. */
+      readonly isBypassing?: boolean;
     })
   /** Changes extras of the current object, or of the version named, in place. */
   | (ObjectName & {
       readonly kind: "set_object_extras";
       readonly version?: VersionRef;
       readonly changes: ExtrasChanges;
+      /** As of `delete_object`, for retention that is shortened, removed or changed in mode. */
+      readonly isBypassing?: boolean;
     })
   /**
    * Copies by reference; moves no data. `attributes` present: they replace the source's, whose checksums the
@@ -253,6 +265,13 @@ export type RefusalCode =
   | "namespace_not_empty"
   | "namespace_read_only"
   | "invalid_versioning"
+  /** Versioning of a namespace with locks cannot be suspended. */
+  | "versioning_locked"
+  | "lock_needs_versioning"
+  | "lock_not_enabled"
+  | "retention_in_past"
+  /** Retention or a legal hold keeps the version. */
+  | "object_locked"
   | "no_such_key"
   | "no_such_version"
   /** The version named is a delete marker (copy source). */

@@ -128,6 +128,8 @@ export {
   zoneFooterSize,
   zoneHeaderSize,
 } from "./zone.ts";
+export type { LockDefault } from "./rows/lock-default.ts";
+export { decodeLockDefault, encodeLockDefault, isLockPeriod } from "./rows/lock-default.ts";
 export type { RowWrite } from "./rows/change.ts";
 export { decodeRowWrites, encodeRowWrites } from "./rows/change.ts";
 export { manifestNodeItemsMax, rowExtentsMax } from "./rows/content.ts";

@@ -39,6 +39,11 @@ export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
   namespace_not_empty: "BucketNotEmpty",
   namespace_read_only: "AccessDenied",
   invalid_versioning: "InvalidRequest",
+  versioning_locked: "InvalidBucketState",
+  lock_needs_versioning: "InvalidBucketState",
+  lock_not_enabled: "InvalidRequest",
+  retention_in_past: "InvalidArgument",
+  object_locked: "AccessDenied",
   no_such_key: "NoSuchKey",
   no_such_version: "NoSuchVersion",
   is_delete_marker: "InvalidRequest",
@@ -67,8 +72,19 @@ export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
   closed: "ServiceUnavailable",
   no_space: "InsufficientStorage",
 };
+/** Where the code's own sentence says too little; AWS's words, which clients look at. */
+const refusalMessages: Partial<Record<Refused, string>> = {
+  versioning_locked:
+    "An Object Lock configuration is present on this bucket, so the versioning state cannot be changed.",
+  lock_needs_versioning:
+    "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration",
+  lock_not_enabled: "Bucket is missing Object Lock Configuration",
+  retention_in_past: "The retain until date must be in the future!",
+  object_locked: "Access Denied because object protected by object lock.",
+};
+export const refusalMessage = (code: Refused): string | undefined => refusalMessages[code];
 export function refusalFailure(code: Refused, details: S3Fault["details"] = []): GatewayFailure {
-  return fail(refusalFault[code], undefined, details);
+  return fail(refusalFault[code], refusalMessage(code), details);
 }
 
 /** Names of conditions as `PreconditionFailed` repeats them. */
