@@ -10,6 +10,7 @@ import {
   namespaceA,
   namespaceB,
   put,
+  testBed,
   testDirKeys,
   testSmall,
 } from "./bed.test-helper.ts";
@@ -115,7 +116,8 @@ test("set_object_extras refuses what is not there, markers and too much", () => 
 });
 
 test("copy_object takes tags along, and neither ACL nor locks nor keys", () => {
-  const bed = bedWithNamespace();
+  const bed = testBed();
+  bed.decide({ kind: "create_namespace", id: namespaceA, name: "a", isLockEnabled: true });
   const attributes: ObjectAttributes = {
     headers: [["content-type", "a/b"]],
     userMetadata: [],
@@ -123,7 +125,7 @@ test("copy_object takes tags along, and neither ACL nor locks nor keys", () => {
     tags: [["a", "1"]],
     acl: value,
     encryption: value,
-    retention: { mode: "governance", until: wallTime(1) },
+    retention: { mode: "governance", until: wallTime(2_000_000) },
     legalHold: true,
   };
   const source = { namespace: namespaceA, key: toUtf8("from") };

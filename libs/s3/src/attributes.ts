@@ -1,6 +1,7 @@
 /** What S3 keeps beside an object's bytes, as parsed from a request and as written into an answer. */
 import type { WallTime } from "@kiseki/base";
 import type { Tag } from "./settings/tags.ts";
+import type { Retention } from "@kiseki/format";
 
 /** The five checksums of S3, by the last word of their header. */
 export type ChecksumAlgorithm = "crc32" | "crc32c" | "crc64nvme" | "sha1" | "sha256";
@@ -35,6 +36,13 @@ export interface ContentHeaders {
   readonly websiteRedirectLocation?: string;
 }
 
+/** What keeps a version from being removed. */
+export interface ObjectLock {
+  readonly retention?: Retention;
+  /** False: set to off, which is told apart from never set. */
+  readonly legalHold?: boolean;
+}
+
 /** The attributes of a new object. */
 export interface ObjectAttributes {
   readonly content: ContentHeaders;
@@ -45,6 +53,7 @@ export interface ObjectAttributes {
   readonly tags: readonly Tag[];
   /** The client asked for `AES256`; everything is sealed anyway, this is only said back. */
   readonly isSseRequested: boolean;
+  readonly lock?: ObjectLock;
 }
 
 /** What the body must turn out to be. Whoever reads it checks all that is here. */

@@ -48,6 +48,8 @@ export interface ListBucketsCall {
 }
 export interface CreateBucketCall extends InBucket, WithDocument {
   readonly kind: "create_bucket";
+  /** Versions may be locked, and are kept from the start. */
+  readonly isLockEnabled: boolean;
 }
 export interface BucketCall extends InBucket {
   readonly kind: "head_bucket" | "delete_bucket" | "get_bucket_location" | "get_bucket_versioning";
@@ -89,10 +91,24 @@ export interface PutBucketSettingCall extends InBucket, WithDocument {
   readonly kind: "put_bucket_setting";
   readonly setting: BucketSetting<unknown>;
 }
-/** Object lock asked of a bucket that has none and cannot get it: no bucket here keeps versions. */
-export interface RefuseLockCall extends InBucket {
-  readonly kind: "refuse_lock";
-  readonly answer: Extract<S3ErrorCode, "InvalidBucketState" | "InvalidRequest">;
+export interface LockConfigurationCall extends InBucket {
+  readonly kind: "get_object_lock_configuration";
+}
+export interface PutLockConfigurationCall extends InBucket, WithDocument {
+  readonly kind: "put_object_lock_configuration";
+}
+/** The client says that it removes what is retained in governance mode; whether it may is for its policies to say. */
+interface MayBypass {
+  readonly isBypassing: boolean;
+}
+export interface ObjectLockCall extends OnVersion {
+  readonly kind: "get_object_legal_hold" | "get_object_retention";
+}
+export interface PutLegalHoldCall extends OnVersion, WithDocument {
+  readonly kind: "put_object_legal_hold";
+}
+export interface PutRetentionCall extends OnVersion, WithDocument, MayBypass {
+  readonly kind: "put_object_retention";
 }
 /** Taking away a setting that no bucket can have: done before it was asked for. */
 export interface DeleteSettingCall extends InBucket {
@@ -174,7 +190,7 @@ export interface ListPartsCall extends OnUpload {
   readonly maxParts: number;
   readonly isUrlEncoded: boolean;
 }
-export interface DeleteObjectsCall extends InBucket, WithDocument {
+export interface DeleteObjectsCall extends InBucket, WithDocument, MayBypass {
   readonly kind: "delete_objects";
 }
 
@@ -202,7 +218,7 @@ export interface ReadObjectCall extends OnVersion {
   readonly overrides: ResponseOverrides;
   readonly isChecksumWanted: boolean;
 }
-export interface DeleteObjectCall extends OnVersion {
+export interface DeleteObjectCall extends OnVersion, MayBypass {
   readonly kind: "delete_object";
   readonly conditions: DeleteConditions;
 }
@@ -271,7 +287,11 @@ export type S3Call =
   | UnsetSettingCall
   | FixedSettingCall
   | DeleteSettingCall
-  | RefuseLockCall
+  | LockConfigurationCall
+  | PutLockConfigurationCall
+  | ObjectLockCall
+  | PutLegalHoldCall
+  | PutRetentionCall
   | PutEncryptionCall
   | BucketAclCall
   | ObjectSettingCall

@@ -1,7 +1,7 @@
 /** Preconditions: how they are read, and what they decide. RFC 9110 §13 with S3's additions. */
-import { wallTime, type WallTime } from "@kiseki/base";
+import type { WallTime } from "@kiseki/base";
 import type { DeleteConditions, EtagMatch, ReadConditions, WriteConditions } from "./attributes.ts";
-import { parseHttpDate } from "./date.ts";
+import { parseHttpDate, parseIsoDate } from "./date.ts";
 import { invalidArgument, isFault, s3Fault, type S3ErrorCode, type S3Fault } from "./errors.ts";
 import type { Fields } from "./fields.ts";
 
@@ -104,12 +104,7 @@ export function parseDeleteConditions(text: {
 
 /** An HTTP date, or ISO 8601 as elements have it. */
 function parseModified(text: string): WallTime | undefined {
-  const trimmed = text.trim();
-  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)$/.test(trimmed)) {
-    return parseHttpDate(trimmed);
-  }
-  const time = Date.parse(trimmed);
-  return Number.isNaN(time) ? undefined : wallTime(time);
+  return parseIsoDate(text) ?? parseHttpDate(text.trim());
 }
 
 /** What of an object its conditions look at; `etag` without quotes. */

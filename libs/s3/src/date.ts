@@ -88,6 +88,20 @@ export function formatHttpDate(time: WallTime): string {
   return `${date} ${digits(at.hour, 2)}:${digits(at.minute, 2)}:${digits(at.second, 2)} GMT`;
 }
 
+/** ISO 8601 with seconds and a zone, of years that `formatIsoDate` can write. `undefined`: not a date. */
+export function parseIsoDate(text: string): WallTime | undefined {
+  const trimmed = text.trim();
+  if (!/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)$/.test(trimmed)) {
+    return undefined;
+  }
+  const parsed = Date.parse(trimmed);
+  if (!(parsed >= isoMin && parsed <= isoMax)) return undefined;
+  return wallTime(parsed);
+}
+/** Of the years 0 to 9999. */
+const isoMin = -62_167_219_200_000;
+const isoMax = 253_402_300_799_999;
+
 const time = "(\\d\\d):(\\d\\d):(\\d\\d)";
 const imfFixdate = new RegExp(`^[A-Z][a-z]{2}, (\\d\\d) ([A-Z][a-z]{2}) (\\d{4}) ${time} GMT$`);
 const rfc850 = new RegExp(`^[A-Z][a-z]{5,8}, (\\d\\d)-([A-Z][a-z]{2})-(\\d\\d) ${time} GMT$`);

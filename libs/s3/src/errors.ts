@@ -97,6 +97,7 @@ export const s3Errors = {
   },
   InvalidRange: { status: 416, message: "The requested range cannot be satisfied." },
   InvalidRequest: { status: 400, message: "Invalid Request" },
+  InvalidRetentionPeriod: { status: 400, message: "The retention period is not valid." },
   InvalidStorageClass: {
     status: 400,
     message: "The storage class that you specified is not valid.",
@@ -143,6 +144,10 @@ export const s3Errors = {
   NoSuchLifecycleConfiguration: {
     status: 404,
     message: "The lifecycle configuration does not exist.",
+  },
+  NoSuchObjectLockConfiguration: {
+    status: 404,
+    message: "The specified object does not have a ObjectLock configuration",
   },
   NoSuchPublicAccessBlockConfiguration: {
     status: 404,

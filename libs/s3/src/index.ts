@@ -34,12 +34,17 @@ export type {
   ListPartsCall,
   ListUploadsCall,
   ListVersionsCall,
+  LockConfigurationCall,
+  ObjectLockCall,
   ObjectSettingCall,
   PostObjectCall,
   ObjectTaggingCall,
   PutBucketSettingCall,
   PutEncryptionCall,
+  PutLegalHoldCall,
+  PutLockConfigurationCall,
   PutObjectCall,
+  PutRetentionCall,
   PutVersioningCall,
   PutObjectTaggingCall,
   ReadObjectCall,
@@ -58,6 +63,14 @@ export type { ListScope } from "./list-token.ts";
 export { openListToken, sealListToken } from "./list-token.ts";
 export { compositeChecksum, fullObjectChecksum } from "./multipart.ts";
 export { isServiceHost, parseCall } from "./parse-call.ts";
+export {
+  formatLegalHold,
+  formatLockConfiguration,
+  formatRetention,
+  parseLegalHoldBody,
+  parseLockConfiguration,
+  parseRetentionBody,
+} from "./object-lock.ts";
 export type { FormRequest } from "./post-object.ts";
 export { parseFormRequest, parsePostObject, resolveFormFields } from "./post-object.ts";
 export { resolveRange } from "./range.ts";

@@ -27,6 +27,7 @@ import {
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
 import { parseVersionId, type Fields } from "./fields.ts";
 import { parseCopySource } from "./key.ts";
+import { isBypassingGovernance } from "./object-lock.ts";
 import { parseObjectAttributes, parseOverrides } from "./object-headers.ts";
 import { parseCopyRange, parseRange } from "./range.ts";
 
@@ -179,7 +180,8 @@ export function parseDeleteObject({
   if (isFault(conditions)) return conditions;
   const versionId = parseVersionId(fields);
   if (isFault(versionId)) return versionId;
-  return { kind: "delete_object", bucket, key, conditions, versionId };
+  const isBypassing = isBypassingGovernance(fields);
+  return { kind: "delete_object", bucket, key, conditions, versionId, isBypassing };
 }
 
 export function parseCreateUpload({

@@ -1,6 +1,7 @@
 /** Headers that describe a new object, and those whose features are not here and must not be ignored. */
 import type { ContentHeaders, ObjectAttributes, ResponseOverrides } from "./attributes.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
+import { parseLockHeaders } from "./object-lock.ts";
 import { isHeaderText, toHeaderText, type Fields } from "./fields.ts";
 import { parseTaggingHeader, type Tag } from "./settings/tags.ts";
 
@@ -20,9 +21,6 @@ const overridable = Object.keys(contentHeaderNames) as readonly OverridableHeade
 
 /** Presence of any of these means something that is not done here; ignoring it would be a wrong success. */
 const notImplementedHeaders: ReadonlySet<string> = new Set([
-  "x-amz-object-lock-mode",
-  "x-amz-object-lock-retain-until-date",
-  "x-amz-object-lock-legal-hold",
   "x-amz-mfa",
   "x-amz-server-side-encryption-customer-algorithm",
   "x-amz-server-side-encryption-customer-key",
@@ -47,7 +45,6 @@ const notImplementedHeaders: ReadonlySet<string> = new Set([
 const harmlessValues: ReadonlyMap<string, readonly string[]> = new Map([
   ["x-amz-acl", ["private", "bucket-owner-full-control"]],
   ["x-amz-object-ownership", ["BucketOwnerEnforced"]],
-  ["x-amz-bucket-object-lock-enabled", ["false", "False"]],
   ["x-amz-server-side-encryption-bucket-key-enabled", ["false", "False"]],
 ]);
 const cannedAcls = [
@@ -176,7 +173,17 @@ export function parseObjectAttributes(fields: Fields): ObjectAttributes | S3Faul
   const tags = parseTaggingHeader(fields.get("x-amz-tagging") ?? "");
   if (isFault(tags)) return tags;
   const isSseRequested = fields.get("x-amz-server-side-encryption") === "AES256";
-  return { content, metadata, storageClass, tags: tags as readonly Tag[], isSseRequested };
+  const lock = parseLockHeaders(fields);
+  if (isFault(lock)) return lock;
+  const locked = lock === undefined ? {} : { lock };
+  return {
+    content,
+    metadata,
+    storageClass,
+    tags: tags as readonly Tag[],
+    isSseRequested,
+    ...locked,
+  };
 }
 
 /** `response-*` of a GET or HEAD. Values go into headers, so line ends are refused here. */

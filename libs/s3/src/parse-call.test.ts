@@ -55,11 +55,7 @@ const calls: readonly (readonly [string, Headers, Record<string, unknown>])[] = 
     { kind: "copy_object", source: { versionId: "a/b" } },
   ],
   ["GET /abc?policy", {}, { kind: "get_unset_setting", answer: "NoSuchBucketPolicy" }],
-  [
-    "GET /abc?object-lock",
-    {},
-    { kind: "get_unset_setting", answer: "ObjectLockConfigurationNotFoundError" },
-  ],
+  ["GET /abc?object-lock", {}, { kind: "get_object_lock_configuration" }],
   [
     "GET /abc",
     {},
@@ -151,8 +147,27 @@ const calls: readonly (readonly [string, Headers, Record<string, unknown>])[] = 
   ["DELETE /abc?policy", {}, { kind: "delete_unset_setting" }],
   ["DELETE /abc/k?tagging", {}, { kind: "delete_object_tagging" }],
   ["PUT /abc/k?tagging", length, { kind: "put_object_tagging", bodySizeMax: 512 * 1024 }],
-  ["PUT /abc?object-lock", {}, { kind: "refuse_lock", answer: "InvalidBucketState" }],
-  ["GET /abc/k?retention", {}, { kind: "refuse_lock", answer: "InvalidRequest" }],
+  ["PUT /abc?object-lock", { "content-length": "9" }, { kind: "put_object_lock_configuration" }],
+  ["GET /abc/k?retention", {}, { kind: "get_object_retention", versionId: undefined }],
+  ["GET /abc/k?legal-hold&versionId=v", {}, { kind: "get_object_legal_hold", versionId: "v" }],
+  [
+    "PUT /abc/k?retention",
+    { "content-length": "9", "x-amz-bypass-governance-retention": "true" },
+    { kind: "put_object_retention", isBypassing: true },
+  ],
+  ["PUT /abc/k?legal-hold", { "content-length": "9" }, { kind: "put_object_legal_hold" }],
+  [
+    "DELETE /abc/k?versionId=v",
+    { "x-amz-bypass-governance-retention": "true" },
+    { kind: "delete_object", isBypassing: true },
+  ],
+  ["DELETE /abc/k", {}, { kind: "delete_object", isBypassing: false }],
+  [
+    "PUT /abc",
+    { "x-amz-bucket-object-lock-enabled": "True" },
+    { kind: "create_bucket", isLockEnabled: true },
+  ],
+  ["PUT /abc", {}, { kind: "create_bucket", isLockEnabled: false }],
   [
     "POST /abc/k?uploads",
     { "x-amz-checksum-algorithm": "CRC32" },
@@ -304,7 +319,8 @@ const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
   ["InvalidArgument", "GET /abc/k?attributes", { "x-amz-object-attributes": "ETag,Shape" }],
   ["InvalidArgument", "DELETE /abc/k", { "x-amz-if-match-size": "-1" }],
   ["InvalidArgument", "DELETE /abc/k", { "x-amz-if-match-last-modified-time": "yesterday" }],
-  ["NotImplemented", "PUT /abc/k?x-amz-object-lock-mode=GOVERNANCE", length],
+  ["InvalidArgument", "PUT /abc/k?x-amz-object-lock-mode=GOVERNANCE", length],
+  ["InvalidArgument", "PUT /abc", { "x-amz-bucket-object-lock-enabled": "1" }],
   ["NotImplemented", "PUT /abc/k", { ...length, "if-none-match": '"e"' }],
 ];
 describe("parseCall() refuses", () => {

@@ -27,6 +27,7 @@ import {
   type ObjectRequest,
 } from "./object-calls.ts";
 import { refuseUnsupported } from "./object-headers.ts";
+import { isBypassingGovernance, parseLockEnabled } from "./object-lock.ts";
 import { parseObjectAttributesCall, parseSetting } from "./setting-calls.ts";
 
 /** What S3 has and this server lacks, wherever the name stands in a query. */
@@ -245,7 +246,10 @@ function parseCreateBucket(bucket: string, fields: Fields): S3Call | S3Fault {
         }
       : parseDocumentExpectation(fields, bucketDocumentSizeMax);
   if (isFault(expectation)) return expectation;
-  return { kind: "create_bucket", bucket, bodySizeMax: bucketDocumentSizeMax, body: expectation };
+  const isLockEnabled = parseLockEnabled(fields);
+  if (isFault(isLockEnabled)) return isLockEnabled;
+  const bodySizeMax = bucketDocumentSizeMax;
+  return { kind: "create_bucket", bucket, isLockEnabled, bodySizeMax, body: expectation };
 }
 
 function parsePutVersioning(bucket: string, fields: Fields): S3Call | S3Fault {
@@ -263,7 +267,8 @@ function parseDeleteObjects(bucket: string, fields: Fields): S3Call | S3Fault {
       "Missing required header for this request: Content-MD5 OR x-amz-checksum-*",
     );
   }
-  return { kind: "delete_objects", bucket, bodySizeMax: documentSizeMax, body };
+  const isBypassing = isBypassingGovernance(fields);
+  return { kind: "delete_objects", bucket, bodySizeMax: documentSizeMax, body, isBypassing };
 }
 
 function parseObjectCall(

@@ -6,6 +6,7 @@ import { parseDeleteConditions } from "./conditions.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
 import { canonicalKey } from "./key.ts";
 import { partCountMax } from "./object-calls.ts";
+import { leafText, readRecord } from "./records.ts";
 import { readXml, type XmlElement } from "./xml-read.ts";
 
 /** Keys of one DeleteObjects; AWS's limit. */
@@ -13,23 +14,6 @@ const deleteCountMax = 1000;
 const regionSizeMax = 64;
 
 const malformed = (message?: string): S3Fault => s3Fault("MalformedXML", message);
-
-/** The children by name when each name is known and stands at most once. */
-function readRecord(
-  element: XmlElement,
-  names: readonly string[],
-): ReadonlyMap<string, XmlElement> | undefined {
-  const record = new Map<string, XmlElement>();
-  for (const child of element.children) {
-    if (!names.includes(child.name) || record.has(child.name)) return undefined;
-    record.set(child.name, child);
-  }
-  return element.text.trim() === "" ? record : undefined;
-}
-
-/** The text of a leaf. */
-const leafText = (element: XmlElement | undefined): string | undefined =>
-  element === undefined || element.children.length > 0 ? undefined : element.text;
 
 /** CreateBucketConfiguration's constraint; an empty body and an empty constraint are none. */
 export function parseCreateBucketBody(

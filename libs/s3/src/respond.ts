@@ -14,6 +14,7 @@ import {
   versionsDocument,
 } from "./list-documents.ts";
 import { contentHeaderPairs } from "./object-headers.ts";
+import { lockHeaderPairs } from "./object-lock.ts";
 import { redirectTarget } from "./post-object.ts";
 import { attributesDocument, checksumNodes, settingDocument } from "./setting-documents.ts";
 import type { ResponseContext, S3Response, S3Result } from "./result.ts";
@@ -283,6 +284,7 @@ function respondRead(result: ResultOf<"object_read">, context: ResponseContext):
   if (view.tags.length > 0) headers.push(["x-amz-tagging-count", String(view.tags.length)]);
   if (partCount !== undefined) headers.push(["x-amz-mp-parts-count", String(partCount)]);
   headers.push(...checksumHeaders(result.checksum));
+  headers.push(...lockHeaderPairs(view.lock));
   for (const [name, value] of view.metadata) {
     headers.push([`x-amz-meta-${name}`, toMailSafe(value)]);
   }

@@ -7,6 +7,7 @@ import type {
   ContentHeaders,
   ObjectAttributes,
   ObjectChecksum,
+  ObjectLock,
   ResponseOverrides,
 } from "./attributes.ts";
 import type {
@@ -53,6 +54,7 @@ export interface ObjectView {
   readonly storageClass: string;
   readonly isSse: boolean;
   readonly checksum: ObjectChecksum | undefined;
+  readonly lock?: ObjectLock;
 }
 
 /** One version or delete marker as ListObjectVersions shows it. */

@@ -14,11 +14,11 @@ import { parseVersionId, type Fields } from "./fields.ts";
 import { keyFromPath } from "./key.ts";
 import { bucketDocumentSizeMax, type ObjectRequest } from "./object-calls.ts";
 import { refuseUnsupported } from "./object-headers.ts";
+import { isBypassingGovernance } from "./object-lock.ts";
 import { findBucketSetting } from "./settings/registry.ts";
 import { taggingSizeMax } from "./settings/tags.ts";
 
 const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
-  "object-lock": "ObjectLockConfigurationNotFoundError",
   policy: "NoSuchBucketPolicy",
   policyStatus: "NoSuchBucketPolicy",
   publicAccessBlock: "NoSuchPublicAccessBlockConfiguration",
@@ -66,11 +66,45 @@ export function parseSetting(
       return { kind: "delete_unset_setting", bucket };
     }
     if (method === "PUT" && name === "encryption") return parsePutEncryption(bucket, fields);
-    if (method === "PUT" && name === "object-lock") {
-      return { kind: "refuse_lock", bucket, answer: "InvalidBucketState" };
-    }
+    if (name === "object-lock") return parseLockConfigurationCall(method, bucket, fields);
   }
   return undefined;
+}
+
+function parseLockConfigurationCall(
+  method: string,
+  bucket: string,
+  fields: Fields,
+): S3Call | S3Fault | undefined {
+  if (method === "GET") return { kind: "get_object_lock_configuration", bucket };
+  if (method !== "PUT") return undefined;
+  const body = parseDocumentExpectation(fields, bucketDocumentSizeMax);
+  if (isFault(body)) return body;
+  const bodySizeMax = bucketDocumentSizeMax;
+  return { kind: "put_object_lock_configuration", bucket, bodySizeMax, body };
+}
+
+/** Retention and legal hold of one version. */
+function parseLockCall(
+  method: string,
+  subresource: "retention" | "legal-hold",
+  object: ObjectRequest,
+): S3Call | S3Fault | undefined {
+  const { bucket, key, fields } = object;
+  const isHold = subresource === "legal-hold";
+  const versionId = parseVersionId(fields);
+  if (isFault(versionId)) return versionId;
+  const at = { bucket, key, versionId };
+  if (method === "GET") {
+    return { kind: isHold ? "get_object_legal_hold" : "get_object_retention", ...at };
+  }
+  if (method !== "PUT") return undefined;
+  const body = parseDocumentExpectation(fields, bucketDocumentSizeMax);
+  if (isFault(body)) return body;
+  const document = { bodySizeMax: bucketDocumentSizeMax, body };
+  if (isHold) return { kind: "put_object_legal_hold", ...at, ...document };
+  const isBypassing = isBypassingGovernance(fields);
+  return { kind: "put_object_retention", ...at, ...document, isBypassing };
 }
 
 /** `undefined`: no setting that can be set, or a method that it does not have. */
@@ -110,9 +144,10 @@ function parseObjectSetting(
   rawKey: string,
   fields: Fields,
 ): S3Call | S3Fault | undefined {
-  const isLockCall = fields.hasQuery("retention") || fields.hasQuery("legal-hold");
-  if (isLockCall && (method === "GET" || method === "PUT")) {
-    return { kind: "refuse_lock", bucket, answer: "InvalidRequest" };
+  for (const name of ["retention", "legal-hold"] as const) {
+    if (!fields.hasQuery(name)) continue;
+    const key = keyFromPath(rawKey);
+    return isFault(key) ? key : parseLockCall(method, name, { bucket, key, fields });
   }
   const isAcl = fields.hasQuery("acl");
   const kind =

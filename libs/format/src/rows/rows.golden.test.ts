@@ -6,6 +6,7 @@ import { expect, test } from "bun:test";
 import { decodeRowWrites, encodeRowWrites } from "./change.ts";
 import { RowError } from "./codec.ts";
 import * as keys from "./keys.ts";
+import { decodeLockDefault, encodeLockDefault } from "./lock-default.ts";
 import type { ChunkAddress, ChunkSeal, Extent, ObjectEntry } from "./types.ts";
 import * as values from "./values.ts";
 
@@ -479,6 +480,13 @@ test("decodeCold() refuses extras out of order, twice, too long or of a code it 
   expect(decode(1, 1, 1, 0)).toThrow("bad_field"); // no tag at all
   expect(decode(1, 0x40, 1, 1)).toThrow("unknown_version");
   expect(decode(1, 5, 0x81, 4, ...Array<number>(513).fill(7))).toThrow("bad_field");
+});
+test("encodeLockDefault() and decodeLockDefault() keep the bytes of v1", () => {
+  const value = { mode: "governance", unit: "days", count: 30 } as const;
+  const bytes = toUtf8(`{"version":1,"mode":"governance","unit":"days","count":30}`);
+  expect(encodeLockDefault(value)).toEqual(bytes);
+  expect(decodeLockDefault(bytes)).toEqual(value);
+  expect(encodeLockDefault(undefined)).toEqual(toUtf8(`{"version":1}`));
 });
 test("a hot entry row is under 200 bytes", () => {
   const large = {

@@ -20,13 +20,13 @@ import {
 } from "@kiseki/s3";
 import { readDocument } from "./content.ts";
 import { toConditions } from "./convert.ts";
-import { GatewayFailure, refusalFault } from "./failure.ts";
+import { GatewayFailure, refusalFault, refusalMessage } from "./failure.ts";
 import { openPosition, sealPosition } from "./list-position.ts";
 import { type CallOutcome, deletedVersion } from "./objects.ts";
 import { aliasedBucket, type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 import { openVersionId } from "./versions.ts";
 
-function orFail<T>(value: T | S3Fault): T {
+export function orFail<T>(value: T | S3Fault): T {
   if (isFault(value)) throw new GatewayFailure(value);
   return value as T;
 }
@@ -50,7 +50,8 @@ export async function createBucket(scope: CallScope, call: CreateBucketCall): Pr
   if (fault) throw new GatewayFailure(fault);
   const make = async (): Promise<void> => {
     const id = namespaceId(scope.ports.prng.fill(newBytes(16)));
-    await submit(scope, { kind: "create_namespace", id, name: call.bucket }, "namespace");
+    const { bucket: name, isLockEnabled } = call;
+    await submit(scope, { kind: "create_namespace", id, name, isLockEnabled }, "namespace");
   };
   const bucket = aliasedBucket(scope, call.bucket);
   try {
@@ -107,7 +108,7 @@ export async function deleteObjects(
   const namespace = findBucket(scope, call.bucket).id;
   const body = orFail(parseDeleteBody(await readCallDocument(scope, call)));
   const outcomes = await Promise.all(
-    body.entries.map((entry) => deleteEntry(scope, namespace, entry)),
+    body.entries.map((entry) => deleteEntry(scope, namespace, entry, call.isBypassing)),
   );
   return { result: { kind: "objects_deleted", isQuiet: body.isQuiet, outcomes } };
 }
@@ -117,6 +118,7 @@ async function deleteEntry(
   scope: CallScope,
   namespace: NamespaceId,
   { key, versionId, conditions }: DeleteEntry,
+  isBypassing: boolean,
 ): Promise<DeleteOutcome> {
   const version = versionId === undefined ? undefined : openVersionId(scope, versionId);
   const failed = (code: S3ErrorCode, message?: string): DeleteOutcome => ({
@@ -134,11 +136,14 @@ async function deleteEntry(
       namespace,
       key,
       conditions: toConditions(conditions),
+      isBypassing,
       ...(version === undefined ? {} : { version }),
     },
     newOperationId(scope.ports.prng),
   );
-  if (outcome.kind === "refused") return failed(refusalFault[outcome.code]);
+  if (outcome.kind === "refused") {
+    return failed(refusalFault[outcome.code], refusalMessage(outcome.code));
+  }
   assert(outcome.answer.kind === "deleted", "a delete answers what was deleted");
   const made = outcome.answer.isDeleteMarker ? deletedVersion(scope, outcome.answer) : undefined;
   const marker = made === undefined ? undefined : { versionId: made };

@@ -49,6 +49,7 @@ export function toRowAttributes(
     userMetadata: attributes.metadata,
     checksums,
     ...(tags.length === 0 ? {} : { tags }),
+    ...attributes.lock,
   };
 }
 
@@ -91,7 +92,12 @@ export function toObjectChecksum(
 export function toObjectView(found: FoundObject): ObjectView {
   const { entry, cold } = found;
   const { content, metadata, storageClass, tags } = toS3Attributes(cold.attributes);
+  const { retention, legalHold } = cold.attributes;
   return {
+    lock: {
+      ...(retention === undefined ? {} : { retention }),
+      ...(legalHold === undefined ? {} : { legalHold }),
+    },
     size: entry.size,
     etag: etagText(entry.etag),
     lastModified: entry.modified,

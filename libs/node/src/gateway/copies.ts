@@ -125,6 +125,7 @@ function wantedAttributes(call: CopyObjectCall, found: FoundObject): ObjectAttri
       websiteRedirectLocation === undefined ? content : { ...content, websiteRedirectLocation },
     storageClass: attributes.storageClass,
     tags,
+    ...(attributes.lock === undefined ? {} : { lock: attributes.lock }),
   };
 }
 

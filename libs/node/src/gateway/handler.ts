@@ -36,6 +36,13 @@ import { openForm, postObject } from "./form.ts";
 import type { Identity } from "./identity.ts";
 import { type Admission, KeyLimiter, type KeyLimits, LimitError } from "./key-limits.ts";
 import { listObjects, listParts, listUploads, listVersions } from "./listings.ts";
+import {
+  showLock,
+  showLockConfiguration,
+  storeLegalHold,
+  storeLockConfiguration,
+  storeRetention,
+} from "./locks.ts";
 import { abortUpload, completeUpload, createUpload, uploadPart } from "./multipart.ts";
 import {
   type CallOutcome,
@@ -328,9 +335,10 @@ function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOu
     case "get_bucket_acl":
       findBucket(scope, call.bucket);
       return { result: { kind: "acl", owner: scope.owner } };
-    case "refuse_lock":
-      findBucket(scope, call.bucket);
-      throw fail(call.answer, lockMessages[call.answer]);
+    case "get_object_lock_configuration":
+      return showLockConfiguration(scope, call);
+    case "put_object_lock_configuration":
+      return storeLockConfiguration(scope, call);
     case "put_private_acl":
       findBucket(scope, call.bucket);
       return { result: { kind: "setting_put" } };
@@ -343,12 +351,6 @@ function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOu
       return dispatchObject(scope, call);
   }
 }
-
-const lockMessages = {
-  InvalidBucketState:
-    "Versioning must be 'Enabled' on the bucket to apply a Object Lock configuration",
-  InvalidRequest: "Bucket is missing Object Lock Configuration",
-} as const;
 
 type BucketKind =
   | "list_buckets"
@@ -365,7 +367,8 @@ type BucketKind =
   | "get_fixed_setting"
   | "get_bucket_acl"
   | "put_private_acl"
-  | "refuse_lock"
+  | "get_object_lock_configuration"
+  | "put_object_lock_configuration"
   | "delete_unset_setting"
   | "put_bucket_encryption";
 
@@ -385,6 +388,13 @@ function dispatchObject(
       return putTags(scope, call);
     case "delete_object_tagging":
       return deleteTags(scope, call);
+    case "get_object_legal_hold":
+    case "get_object_retention":
+      return showLock(scope, call);
+    case "put_object_legal_hold":
+      return storeLegalHold(scope, call);
+    case "put_object_retention":
+      return storeRetention(scope, call);
     case "list_objects":
       return listObjects(scope, call);
     case "list_object_versions":

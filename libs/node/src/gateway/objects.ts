@@ -40,6 +40,7 @@ import {
   GatewayFailure,
   refusalFailure,
 } from "./failure.ts";
+import { checkClaimed } from "./locks.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 import { findVersion, madeVersion, parseVersion, shownVersion, versionIdText } from "./versions.ts";
 
@@ -109,6 +110,7 @@ export async function putObject(
 ): Promise<{ readonly result: PutResult }> {
   const namespace = findBucket(scope, call.bucket).id;
   refuseOverQuota(scope, call);
+  checkClaimed(scope, call.bucket, call.attributes.lock !== undefined, call.body);
   const told = refuseEarly(scope, call);
   const algorithm = call.body.algorithm ?? "crc64nvme";
   const answer = await told(() =>
@@ -377,11 +379,12 @@ export function objectSetting(scope: CallScope, call: ObjectSettingCall): CallOu
 
 export async function deleteObject(scope: CallScope, call: DeleteObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
-  const { key } = call;
+  const { key, isBypassing } = call;
   const conditions = toConditions(call.conditions);
   const version = parseVersion(scope, call.versionId);
   const operation = { kind: "delete_object", namespace, key, conditions, ...version } as const;
-  const { isDeleteMarker, ...deleted } = await submit(scope, operation, "deleted");
+  const removal = { ...operation, isBypassing };
+  const { isDeleteMarker, ...deleted } = await submit(scope, removal, "deleted");
   const versionId = call.versionId ?? deletedVersion(scope, deleted);
   return { result: { kind: "object_deleted", versionId, isDeleteMarker } };
 }

@@ -1,14 +1,7 @@
 import { lookupSetting } from "@kiseki/composition";
 import type { NamespaceSetting } from "@kiseki/format";
-import {
-  type BucketSetting,
-  type BucketSettingCall,
-  isFault,
-  type PutBucketSettingCall,
-  type S3Fault,
-} from "@kiseki/s3";
-import { readCallDocument } from "./buckets.ts";
-import { GatewayFailure } from "./failure.ts";
+import { type BucketSetting, type BucketSettingCall, type PutBucketSettingCall } from "@kiseki/s3";
+import { orFail, readCallDocument } from "./buckets.ts";
 import type { CallOutcome } from "./objects.ts";
 import { type CallScope, findBucket, submit } from "./scope.ts";
 
@@ -56,11 +49,6 @@ export async function deleteSetting(
   const namespace = findBucket(scope, bucket).id;
   await submit(scope, { kind: "delete_setting", namespace, setting }, "none");
   scope.buckets.forget(bucket);
-}
-
-function orFail(outcome: Uint8Array | S3Fault): Uint8Array {
-  if (isFault(outcome)) throw new GatewayFailure(outcome);
-  return outcome as Uint8Array;
 }
 
 export function showSetting(scope: CallScope, call: BucketSettingCall): CallOutcome {
