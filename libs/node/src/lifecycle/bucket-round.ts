@@ -189,6 +189,7 @@ function kindOf(outcome: Outcome, done: Kind): keyof RoundCounts {
     case "no_such_namespace":
       return "changed";
     case "namespace_read_only":
+    case "object_locked":
       return "held";
     default:
       throw new LifecycleRefusedError(outcome.code);
