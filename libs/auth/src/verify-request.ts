@@ -262,6 +262,10 @@ function payloadTextOf(
   );
 }
 
+/** A customer's key was part of what is signed, and belongs in no document. */
+const withoutKeys = (canonical: string): string =>
+  canonical.replace(/^(x-amz-[a-z-]*server-side-encryption-customer-key:).*$/gm, "$1...");
+
 function mismatchFault(
   claim: Pick<SignatureClaim, "accessKeyId" | "signature">,
   stringToSign: string,
@@ -274,7 +278,7 @@ function mismatchFault(
       AWSAccessKeyId: claim.accessKeyId,
       StringToSign: stringToSign,
       SignatureProvided: claim.signature,
-      ...(canonical === undefined ? {} : { CanonicalRequest: canonical }),
+      ...(canonical === undefined ? {} : { CanonicalRequest: withoutKeys(canonical) }),
     },
   );
 }

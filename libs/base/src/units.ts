@@ -49,3 +49,7 @@ export function keyset(n: number): Keyset {
     throw new RangeError(`Cannot use ${n} as a keyset`);
   return n as Keyset;
 }
+/** Stands where a keyset stands for what is sealed under a customer's key (SSE-C) and so under none of ours. */
+export const customerKeyset = 0 as Keyset;
+/** As records and rows hold it: a keyset, or `customerKeyset`. @throws {RangeError} */
+export const storedKeyset = (n: number): Keyset => (n === 0 ? customerKeyset : keyset(n));

@@ -1,4 +1,4 @@
-import { bytes, keyset } from "@kiseki/base";
+import { bytes, storedKeyset } from "@kiseki/base";
 import { planProfile, worstCapacity } from "@kiseki/placement";
 import type { CapacityState } from "@kiseki/placement";
 import type { Pool } from "./pool.ts";
@@ -15,7 +15,7 @@ export function inspectRow(pool: Pool, row: Row): ChunkInspection {
     shard: row.shard,
     epoch: row.epoch,
     operationId: row.operationId,
-    keyset: keyset(row.keyset),
+    keyset: storedKeyset(row.keyset),
     candidate: row.candidate,
     fragments: fragments.map((fragment) => ({
       index: fragment.index,

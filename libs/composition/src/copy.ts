@@ -1,6 +1,7 @@
 import type { Content, Extent, ObjectAttributes, ObjectEntry } from "@kiseki/format";
 import { takeReference } from "./chunks.ts";
 import { unmetCondition } from "./conditions.ts";
+import { isUnderCustomerKey } from "./encryption.ts";
 import { contentOf, holdManifest, makeLeafManifest } from "./content.ts";
 import { refuseLock } from "./lock.ts";
 import { lookupObject } from "./lookup.ts";
@@ -32,6 +33,7 @@ function openSource(step: Step, { source, sourceConditions }: SourceOf): Source 
   if (found.kind === "delete_marker") {
     return refuse(source.version === undefined ? "no_such_source_key" : "is_delete_marker");
   }
+  if (isUnderCustomerKey(found.cold.attributes)) return refuse("source_is_small");
   const unmet = unmetCondition(found.entry, sourceConditions);
   if (unmet !== undefined) return refuse(sourceCode[unmet] ?? unmet);
   return { entry: found.entry, content: found.cold.content, attributes: found.cold.attributes };

@@ -11,6 +11,7 @@ import { deleteObject, putObject } from "./objects.ts";
 import type { Answer, Change, DecideContext, Decision, Operation, Refusal } from "./operation.ts";
 import type { Step } from "./step.ts";
 import { startStep } from "./step.ts";
+import { switchEncryption } from "./encryption.ts";
 import { setObjectExtras } from "./extras.ts";
 import { deleteSetting, putSetting } from "./settings.ts";
 import { copyObject, copyPart } from "./copy.ts";
@@ -40,6 +41,7 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   resealed: 50,
   repaired: 51,
   small_resealed: 52,
+  encryption_resealed: 53,
 };
 
 /**
@@ -100,6 +102,8 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
       return switchSeal(step, operation);
     case "small_resealed":
       return switchSmall(step, operation);
+    case "encryption_resealed":
+      return switchEncryption(step, operation);
     case "repaired":
       return noteRepair(step, operation);
     default:

@@ -45,6 +45,8 @@ export type {
 } from "./reading.ts";
 export { lookupQuota } from "./quotas.ts";
 export { type ContentPart, readContent, readParts } from "./read-content.ts";
+export type { EncryptedRow } from "./encryption.ts";
+export { isUnderCustomerKey, listEncryptions } from "./encryption.ts";
 export { hasReclaim } from "./reclaim.ts";
 export { listDrops, listReferences } from "./references.ts";
 export { lookupSetting } from "./settings.ts";

@@ -168,7 +168,7 @@ export type Operation =
     })
   /**
    * Copies by reference; moves no data. `attributes` present: they replace the source's, whose checksums the
-   * caller gives along. Absent: the source's without what `copiedAttributes` leaves out. Refused with `source_is_small` when the content is small: read it and put it.
+   * caller gives along. Absent: the source's without what `copiedAttributes` leaves out. Refused with `source_is_small` when the content is small or under a customer's key: read it and put it.
    */
   | (ObjectName & {
       readonly kind: "copy_object";
@@ -249,6 +249,16 @@ export type Operation =
       readonly sealId: SealId;
       /** Of the same chunk id and size, and of a keyset that is no older. */
       readonly ref: SmallRef;
+    }
+  /**
+   * The secret salt of an object under a customer's key was sealed under a newer keyset: where `row` (of
+   * `listEncryptions`) has the facts `before` still, `encryption` takes their place.
+   */
+  | {
+      readonly kind: "encryption_resealed";
+      readonly row: Uint8Array;
+      readonly before: Uint8Array;
+      readonly encryption: Uint8Array;
     }
   /** Repair brought the live seal's fragments to `missing`; ignored when another seal is live now. */
   | {

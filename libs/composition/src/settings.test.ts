@@ -2,6 +2,7 @@
 // Method: single operations on one bed; every invariant is recomputed from the rows after each act.
 import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
 import type { ObjectAttributes } from "@kiseki/format";
+import { encodeEncryption } from "@kiseki/format";
 import { settingSizeMax } from "@kiseki/format";
 import { expect, test } from "bun:test";
 import type { Bed } from "./bed.test-helper.ts";
@@ -124,7 +125,7 @@ test("copy_object takes tags along, and neither ACL nor locks nor keys", () => {
     checksums: [],
     tags: [["a", "1"]],
     acl: value,
-    encryption: value,
+    encryption: encodeEncryption({ kind: "kms", isBucketKey: false }),
     retention: { mode: "governance", until: wallTime(2_000_000) },
     legalHold: true,
   };

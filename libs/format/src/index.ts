@@ -92,6 +92,8 @@ export type {
   Versioning,
   VersionNumber,
 } from "./rows/types.ts";
+export type { EncryptionFacts } from "./rows/encryption.ts";
+export { decodeEncryption, encodeEncryption } from "./rows/encryption.ts";
 export type { RecordHeader, RecordKind } from "./record.ts";
 export {
   decodeRecordHeader,

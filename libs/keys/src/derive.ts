@@ -8,6 +8,10 @@ type Purpose =
   | "chunk"
   | "cluster-page"
   | "cluster-wal-mask"
+  | "customer-check"
+  | "customer-chunk"
+  | "customer-etag"
+  | "customer-salt"
   | "hidden-name"
   | "version-id"
   | "internal-kek"
@@ -28,7 +32,8 @@ type Purpose =
   | "wal-mask";
 
 /** Salts of HKDF-Extract: one per kind of secret, so that no secret is extracted twice into one key. */
-type SecretKind = "chain-root" | "cluster-root" | "dir-root" | "master-root" | "root";
+type SecretKind =
+  "chain-root" | "cluster-root" | "customer-root" | "dir-root" | "master-root" | "root";
 
 const labels = new Map<Purpose | SecretKind, Uint8Array>();
 /** Shared: copied into what it opens, never changed. */

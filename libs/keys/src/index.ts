@@ -24,6 +24,8 @@ export {
   sealClusterKey,
 } from "./cluster-key.ts";
 export { ClusterKeyring, deriveMasterWrapKey } from "./cluster-keyring.ts";
+export type { CustomerCipher, CustomerSeal } from "./customer-key.ts";
+export { CustomerKey, resealCustomerSalt } from "./customer-key.ts";
 export { deriveInfo } from "./derive.ts";
 export { deriveChainKey, deriveRoot, KeysetKeyring } from "./keyset-keyring.ts";
 export type { KeysetUse } from "./rules.ts";

@@ -68,6 +68,10 @@ export class KeysetKeyring implements Disposable {
     const how = Uint8Array.of(chunkTransform[transform]);
     return deriveKey(this.#crypto, this.#root.bytes, "chunk", chunkId, sealId, how);
   }
+  /** Key that seals the secret salt of the object that has `checkSalt` (SSE-C). */
+  customerSaltKey(checkSalt: Uint8Array): Uint8Array {
+    return deriveKey(this.#crypto, this.#root.bytes, "customer-salt", checkSalt);
+  }
   /** Key of a shard file's pages; the VFS keeps it in a slot. `fileId` as in the file's name. */
   pageKey(fileId: Uint8Array): Uint8Array {
     return deriveKey(this.#crypto, this.#root.bytes, "page", fileId);

@@ -9,6 +9,8 @@ import {
   inodeId,
   keyset,
   newBytes,
+  type Prng,
+  prngFromSeed,
   sealId,
   shardId,
   tenantId,
@@ -17,11 +19,13 @@ import {
 import {
   bindShare,
   ClusterKeyring,
+  CustomerKey,
   deriveChainKey,
   deriveInfo,
   deriveMasterWrapKey,
   deriveRoot,
   KeysetKeyring,
+  resealCustomerSalt,
   TenantKeyring,
 } from "./index.ts";
 
@@ -123,6 +127,12 @@ const golden: readonly (readonly [string, (k: KeysetKeyring) => Uint8Array, Buff
     (k) => k.rowSumKey(shard),
     info("row-sum", shard),
     "c2dae80cfb3b1a511d41c4ebc2536ea905cfedf2a78dd4548f78a320c36d2e6f",
+  ],
+  [
+    "customer-salt",
+    (k) => k.customerSaltKey(filled(16, 0xa5)),
+    info("customer-salt", filled(16, 0xa5)),
+    "300a08c7133e45660f422864ead1a835fbf86a04402b505b09eafbc1ca2afda9",
   ],
   [
     "tenant-secret",
@@ -247,4 +257,74 @@ test("TenantKeyring.versionId() hides the number under a key of dirSecret alone;
     expect(keyring.versionOf(forged)).toBeUndefined();
   }
   expect(keyring.versionOf(id.slice(1))).toBeUndefined();
+});
+
+/** Chance that is written down: 1, 2, 3 … */
+const counting = (): Prng => {
+  let next = 0;
+  return {
+    ...prngFromSeed(1),
+    fill(target) {
+      for (let i = 0; i < target.byteLength; i++) target[i] = next = (next + 1) & 0xff;
+      return target;
+    },
+  };
+};
+const customerRoot = extract("customer-root", filled(32, 0xc7));
+
+test("CustomerKey keeps its check and the sealed salt, which open again to the same keys", () => {
+  using keyring = openKeyring();
+  using key = new CustomerKey(crypto, filled(32, 0xc7));
+  const made = key.newSeal(counting(), keyring);
+  const checkSalt = Uint8Array.from({ length: 16 }, (_, i) => i + 1);
+  expect(made.checkSalt).toEqual(checkSalt);
+  expect(toHex(made.check)).toBe(expand(customerRoot, info("customer-check", checkSalt)));
+  expect(toHex(made.check)).toBe(
+    "6c48d844b1f8a2e7c14d6aed129047772550a4bd2bd423756aa5f6908e129861",
+  );
+  expect(toHex(made.sealedSalt)).toBe(
+    "3132333435363738393a3b3c8cf4c2594ee504592b92072bf53c7406419fdd0b587ba7392794fbb2f24705a5da267ac708b017cd1a7e69e4f7363b43",
+  );
+  using cipher = key.cipher(keyring, made);
+  const salt = Uint8Array.from({ length: 32 }, (_, i) => i + 17);
+  const dek = toHex(cipher.chunkDek(id, seal));
+  expect(dek).toBe(expand(customerRoot, info("customer-chunk", id, seal, salt)));
+  expect(dek).toBe("c938f138a9c60b2b003462fa267bc2ef4941634f02e0f05d9c0ac02d515e12e6");
+  const etag = expand(customerRoot, info("customer-etag", filled(16, 0x3d), salt));
+  expect(toHex(cipher.etag(filled(16, 0x3d)))).toBe(etag.slice(0, 32));
+});
+
+test("resealCustomerSalt() moves the salt to another keyset and changes nothing that it makes", () => {
+  using from = openKeyring();
+  using to = new KeysetKeyring(tools, tenant, keyset(4), filled(32, 0x99));
+  using key = new CustomerKey(crypto, filled(32, 0xc7));
+  const before = key.newSeal(prngFromSeed(3), from);
+  const after = resealCustomerSalt(crypto, prngFromSeed(4), { from, to }, before);
+  expect(after).toMatchObject({ checkSalt: before.checkSalt, check: before.check });
+  expect(after.sealedSalt).not.toEqual(before.sealedSalt);
+  using old = key.cipher(from, before);
+  using moved = key.cipher(to, after);
+  expect(moved.chunkDek(id, seal)).toEqual(old.chunkDek(id, seal));
+  expect(() => key.cipher(to, before)).toThrow("damage");
+  expect(() => key.cipher(from, after)).toThrow("damage");
+});
+
+test("CustomerKey fits its own seals alone, wipes what it was given, and is of no use afterwards", () => {
+  using keyring = openKeyring();
+  const given = filled(32, 0xc7);
+  const key = new CustomerKey(crypto, given);
+  expect(given).toEqual(newBytes(32));
+  using other = new CustomerKey(crypto, filled(32, 0xc8));
+  const made = key.newSeal(prngFromSeed(3), keyring);
+  const again = key.newSeal(prngFromSeed(4), keyring);
+  expect([key.fits(made), key.fits(again), other.fits(made)]).toEqual([true, true, false]);
+  expect(made.check).not.toEqual(again.check);
+  const moved = { ...again, sealedSalt: made.sealedSalt }; // another object's salt
+  expect(() => key.cipher(keyring, moved)).toThrow("damage");
+  expect(() => other.cipher(keyring, made)).toThrow("checked");
+  const cipher = key.cipher(keyring, made);
+  cipher[Symbol.dispose]();
+  expect(() => cipher.chunkDek(id, seal)).toThrow("wiped");
+  key[Symbol.dispose]();
+  expect(() => key.fits(made)).toThrow("wiped");
 });

@@ -5,6 +5,7 @@ import { canDropKeyset, droppableMasters, type KeysetUse, liveKeysets } from "./
 const empty: KeysetUse = {
   chunks: 0,
   smallContents: 0,
+  customerSalts: 0,
   tenantSecrets: 0,
   shardFiles: 0,
   logs: 0,

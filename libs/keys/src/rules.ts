@@ -4,6 +4,8 @@ import type { Keyset } from "@kiseki/base";
 export interface KeysetUse {
   readonly chunks: number | undefined;
   readonly smallContents: number | undefined;
+  /** Salts of objects under customers' keys (SSE-C), of uploads too. */
+  readonly customerSalts: number | undefined;
   /** idKey and dirSecret sealed under the keyset's root: 0 … 2. */
   readonly tenantSecrets: number | undefined;
   readonly shardFiles: number | undefined;
@@ -14,8 +16,9 @@ export interface KeysetUse {
 /** True when the keyset's shares may be deleted: it is not the current one, and a scan found nothing under it. */
 export function canDropKeyset(keyset: Keyset, current: Keyset, use: KeysetUse): boolean {
   if (keyset >= current) return false;
-  const { chunks, smallContents, tenantSecrets, shardFiles, logs, snapshots } = use;
-  return [chunks, smallContents, tenantSecrets, shardFiles, logs, snapshots].every((n) => n === 0);
+  const { chunks, smallContents, customerSalts, tenantSecrets, shardFiles, logs, snapshots } = use;
+  const all = [chunks, smallContents, customerSalts, tenantSecrets, shardFiles, logs, snapshots];
+  return all.every((n) => n === 0);
 }
 
 /** Keysets whose root must be held: the current one and every older one with something left or not counted. */

@@ -26,6 +26,7 @@ const shard = shardId(newBytes(16).fill(7));
 const unused: KeysetUse = {
   chunks: 0,
   smallContents: 0,
+  customerSalts: 0,
   tenantSecrets: 0,
   shardFiles: 0,
   logs: 0,

@@ -11,6 +11,7 @@ import type {
   ResponseOverrides,
   WriteConditions,
 } from "./attributes.ts";
+import type { CustomerKeyHeaders, RequestedEncryption } from "./encryption-headers.ts";
 import type { S3ErrorCode } from "./errors.ts";
 import type { BucketSetting } from "./settings/bucket-setting.ts";
 
@@ -36,6 +37,11 @@ interface WithDocument {
   readonly bodySizeMax: number;
   /** What to check the collected bytes against, apart from the signature. */
   readonly body: BodyExpectation;
+}
+
+/** Content that is under a customer's key (SSE-C) is opened with that key alone. */
+interface WithCustomerKey {
+  readonly customerKey: CustomerKeyHeaders | undefined;
 }
 
 export interface ListBucketsCall {
@@ -80,7 +86,7 @@ export interface UnsetSettingCall extends InBucket {
  */
 export interface FixedSettingCall extends InBucket {
   readonly kind: "get_fixed_setting";
-  readonly setting: "accelerate" | "encryption" | "logging" | "notification" | "ownershipControls";
+  readonly setting: "accelerate" | "logging" | "notification" | "ownershipControls";
 }
 /** A setting that can be set here, moved between the request and its row. */
 export interface BucketSettingCall extends InBucket {
@@ -114,10 +120,6 @@ export interface PutRetentionCall extends OnVersion, WithDocument, MayBypass {
 export interface DeleteSettingCall extends InBucket {
   readonly kind: "delete_unset_setting";
 }
-/** Asks that new objects be encrypted by S3's own keys. Anything else in the document is refused. */
-export interface PutEncryptionCall extends InBucket, WithDocument {
-  readonly kind: "put_bucket_encryption";
-}
 export interface BucketAclCall extends InBucket {
   readonly kind: "get_bucket_acl" | "put_private_acl";
 }
@@ -136,7 +138,7 @@ export interface PutObjectTaggingCall extends OnVersion, WithDocument {
 /** What GetObjectAttributes can be asked for. */
 export type ObjectAttributeName =
   "ETag" | "Checksum" | "ObjectParts" | "StorageClass" | "ObjectSize";
-export interface GetObjectAttributesCall extends OnVersion {
+export interface GetObjectAttributesCall extends OnVersion, WithCustomerKey {
   readonly kind: "get_object_attributes";
   /** At least one. */
   readonly wanted: ReadonlySet<ObjectAttributeName>;
@@ -196,6 +198,8 @@ export interface DeleteObjectsCall extends InBucket, WithDocument, MayBypass {
 
 export interface PutObjectCall extends OnKey {
   readonly kind: "put_object";
+  /** Undefined: as the bucket says. */
+  readonly encryption: RequestedEncryption | undefined;
   readonly attributes: ObjectAttributes;
   readonly conditions: WriteConditions;
   readonly body: BodyExpectation;
@@ -208,7 +212,7 @@ export interface PostObjectCall extends Omit<PutObjectCall, "kind"> {
     | { readonly kind: "status"; readonly status: 200 | 201 | 204 };
 }
 /** GetObject and HeadObject. */
-export interface ReadObjectCall extends OnVersion {
+export interface ReadObjectCall extends OnVersion, WithCustomerKey {
   readonly kind: "get_object" | "head_object";
   /** Undefined: the whole object. */
   readonly range: ByteRange | undefined;
@@ -224,7 +228,7 @@ export interface DeleteObjectCall extends OnVersion, MayBypass {
 }
 
 /** Where a copy reads from. */
-export interface CopySource {
+export interface CopySource extends WithCustomerKey {
   readonly bucket: string;
   readonly key: Uint8Array;
   readonly versionId: string | undefined;
@@ -232,6 +236,8 @@ export interface CopySource {
 }
 export interface CopyObjectCall extends OnKey {
   readonly kind: "copy_object";
+  /** Of the copy. Undefined: as the target's bucket says. */
+  readonly encryption: RequestedEncryption | undefined;
   readonly source: CopySource;
   /** Undefined: the source's are kept. Storage class and SSE come from `attributes` in either case. */
   readonly isMetadataReplaced: boolean;
@@ -245,25 +251,27 @@ export interface CopyObjectCall extends OnKey {
 
 export interface CreateUploadCall extends OnKey {
   readonly kind: "create_multipart_upload";
+  /** Undefined: as the bucket says. */
+  readonly encryption: RequestedEncryption | undefined;
   readonly attributes: ObjectAttributes;
   /** What parts and the whole are checked by. Undefined: CRC-64/NVME over the whole, not said to the client. */
   readonly checksum:
     { readonly algorithm: ChecksumAlgorithm; readonly type: ChecksumType } | undefined;
 }
-export interface UploadPartCall extends OnUpload {
+export interface UploadPartCall extends OnUpload, WithCustomerKey {
   readonly kind: "upload_part";
   /** In `[1, 10000]`. */
   readonly partNumber: number;
   readonly body: BodyExpectation;
 }
-export interface UploadPartCopyCall extends OnUpload {
+export interface UploadPartCopyCall extends OnUpload, WithCustomerKey {
   readonly kind: "upload_part_copy";
   readonly partNumber: number;
   readonly source: CopySource;
   /** Both ends inclusive. Undefined: the whole source. */
   readonly range: { readonly first: number; readonly last: number } | undefined;
 }
-export interface CompleteUploadCall extends OnUpload, WithDocument {
+export interface CompleteUploadCall extends OnUpload, WithDocument, WithCustomerKey {
   readonly kind: "complete_multipart_upload";
   readonly conditions: WriteConditions;
   /** The whole object's checksum as the client knows it, and for composites its `-N`. */
@@ -292,7 +300,6 @@ export type S3Call =
   | ObjectLockCall
   | PutLegalHoldCall
   | PutRetentionCall
-  | PutEncryptionCall
   | BucketAclCall
   | ObjectSettingCall
   | ObjectTaggingCall

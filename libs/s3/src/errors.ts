@@ -114,6 +114,7 @@ export const s3Errors = {
     status: 400,
     message: "The request contained trailing data that was not well-formed.",
   },
+  "KMS.NotFoundException": { status: 400, message: "The specified key does not exist." },
   MalformedXML: {
     status: 400,
     message: "The XML that you provided was not well-formed or did not fit our schema.",

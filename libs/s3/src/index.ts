@@ -40,7 +40,6 @@ export type {
   PostObjectCall,
   ObjectTaggingCall,
   PutBucketSettingCall,
-  PutEncryptionCall,
   PutLegalHoldCall,
   PutLockConfigurationCall,
   PutObjectCall,
@@ -57,6 +56,12 @@ export type {
 export { checkComplete, checkCompletePart } from "./check-complete.ts";
 export { evaluateRead, evaluateWrite } from "./conditions.ts";
 export { formatHttpDate } from "./date.ts";
+export type {
+  CustomerKeyHeaders,
+  RequestedEncryption,
+  ShownEncryption,
+} from "./encryption-headers.ts";
+export { mismatchedKeyMessage } from "./encryption-headers.ts";
 export type { S3ErrorCode, S3Fault } from "./errors.ts";
 export { isFault, s3Fault } from "./errors.ts";
 export type { ListScope } from "./list-token.ts";
@@ -76,13 +81,13 @@ export { parseFormRequest, parsePostObject, resolveFormFields } from "./post-obj
 export { resolveRange } from "./range.ts";
 export type { CompletePart, DeleteEntry } from "./request-documents.ts";
 export {
-  checkEncryptionBody,
   checkLocation,
   parseCompleteBody,
   parseCreateBucketBody,
   parseDeleteBody,
   parseVersioningBody,
 } from "./request-documents.ts";
+export { encryptionSetting } from "./settings/encryption.ts";
 export type { BucketSetting } from "./settings/bucket-setting.ts";
 export { SettingError } from "./settings/bucket-setting.ts";
 export { parseDocument } from "./settings/document.ts";

@@ -24,6 +24,7 @@ import {
   parseReadConditions,
   parseWriteConditions,
 } from "./conditions.ts";
+import { parseCustomerKey, parseEncryption, sourceCustomerPrefix } from "./encryption-headers.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
 import { parseVersionId, type Fields } from "./fields.ts";
 import { parseCopySource } from "./key.ts";
@@ -52,7 +53,8 @@ export function parsePutObject({ bucket, key, fields }: ObjectRequest): PutObjec
   if (isFault(attributes)) return attributes;
   const conditions = parseWriteConditions(fields);
   if (isFault(conditions)) return conditions;
-  return { kind: "put_object", bucket, key, attributes, conditions, body };
+  const encryption = parseEncryption(fields);
+  return { kind: "put_object", bucket, key, attributes, encryption, conditions, body };
 }
 
 function parseSource(fields: Fields): CopySource | S3Fault {
@@ -60,7 +62,9 @@ function parseSource(fields: Fields): CopySource | S3Fault {
   if (isFault(source)) return source;
   const conditions = parseCopyConditions(fields);
   if (isFault(conditions)) return conditions;
-  return { ...source, conditions };
+  const customerKey = parseCustomerKey(fields, sourceCustomerPrefix);
+  if (isFault(customerKey)) return customerKey;
+  return { ...source, customerKey, conditions };
 }
 
 export function parseCopyObject({ bucket, key, fields }: ObjectRequest): CopyObjectCall | S3Fault {
@@ -93,13 +97,14 @@ export function parseCopyObject({ bucket, key, fields }: ObjectRequest): CopyObj
   const algorithm = parseChecksumAlgorithm(fields);
   if (isFault(algorithm)) return algorithm;
   const isMetadataReplaced = directive === "REPLACE";
+  const encryption = parseEncryption(fields);
   const isChanging =
     isMetadataReplaced ||
     source.versionId !== undefined || // an old version made the current one again
     algorithm !== undefined ||
     fields.get("x-amz-storage-class") !== undefined ||
     fields.get("x-amz-website-redirect-location") !== undefined ||
-    fields.get("x-amz-server-side-encryption") !== undefined;
+    encryption !== undefined;
   if (!isChanging && source.bucket === bucket && isSameKey(source.key, key)) {
     return s3Fault(
       "InvalidRequest",
@@ -114,6 +119,7 @@ export function parseCopyObject({ bucket, key, fields }: ObjectRequest): CopyObj
     isMetadataReplaced,
     areTagsReplaced: taggingDirective === "REPLACE",
     attributes,
+    encryption,
     conditions,
     algorithm,
   };
@@ -154,11 +160,14 @@ export function parseReadObject(
       "Cannot specify both Range header and partNumber query parameter",
     );
   }
+  const customerKey = parseCustomerKey(fields);
+  if (isFault(customerKey)) return customerKey;
   return {
     kind,
     bucket,
     key,
     versionId,
+    customerKey,
     range,
     partNumber,
     conditions: parseReadConditions(fields),
@@ -193,7 +202,8 @@ export function parseCreateUpload({
   if (isFault(attributes)) return attributes;
   const checksum = parseUploadChecksum(fields);
   if (isFault(checksum)) return checksum;
-  return { kind: "create_multipart_upload", bucket, key, attributes, checksum };
+  const encryption = parseEncryption(fields);
+  return { kind: "create_multipart_upload", bucket, key, attributes, encryption, checksum };
 }
 
 export function parseUploadPart(
@@ -202,16 +212,20 @@ export function parseUploadPart(
 ): UploadPartCall | UploadPartCopyCall | S3Fault {
   const partNumber = parsePartNumber(fields.query("partNumber") ?? "");
   if (isFault(partNumber)) return partNumber;
+  // The upload says how its parts are encrypted: headers other than the customer's key say nothing here.
+  const customerKey = parseCustomerKey(fields);
+  if (isFault(customerKey)) return customerKey;
+  const part = { bucket, key, uploadId, partNumber, customerKey };
   if (fields.get("x-amz-copy-source") !== undefined) {
     const source = parseSource(fields);
     if (isFault(source)) return source;
     const range = parseCopyRange(fields.get("x-amz-copy-source-range"));
     if (isFault(range)) return range;
-    return { kind: "upload_part_copy", bucket, key, uploadId, partNumber, source, range };
+    return { kind: "upload_part_copy", ...part, source, range };
   }
   const body = parseBodyExpectation(fields, putSizeMax);
   if (isFault(body)) return body;
-  return { kind: "upload_part", bucket, key, uploadId, partNumber, body };
+  return { kind: "upload_part", ...part, body };
 }
 
 export function parseCompleteUpload(
@@ -231,8 +245,11 @@ export function parseCompleteUpload(
   }
   const body = parseDocumentExpectation(withoutChecksums(fields), documentSizeMax);
   if (isFault(body)) return body;
+  const customerKey = parseCustomerKey(fields);
+  if (isFault(customerKey)) return customerKey;
   return {
     kind: "complete_multipart_upload",
+    customerKey,
     bucket,
     key,
     uploadId,

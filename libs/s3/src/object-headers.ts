@@ -22,15 +22,7 @@ const overridable = Object.keys(contentHeaderNames) as readonly OverridableHeade
 /** Presence of any of these means something that is not done here; ignoring it would be a wrong success. */
 const notImplementedHeaders: ReadonlySet<string> = new Set([
   "x-amz-mfa",
-  "x-amz-server-side-encryption-customer-algorithm",
-  "x-amz-server-side-encryption-customer-key",
-  "x-amz-server-side-encryption-customer-key-md5",
-  "x-amz-copy-source-server-side-encryption-customer-algorithm",
-  "x-amz-copy-source-server-side-encryption-customer-key",
-  "x-amz-copy-source-server-side-encryption-customer-key-md5",
-  "x-amz-server-side-encryption-aws-kms-key-id",
   "x-amz-server-side-encryption-context",
-  "x-amz-server-side-encryption-bucket-key-enabled",
   "x-amz-grant-read",
   "x-amz-grant-write",
   "x-amz-grant-read-acp",
@@ -45,7 +37,6 @@ const notImplementedHeaders: ReadonlySet<string> = new Set([
 const harmlessValues: ReadonlyMap<string, readonly string[]> = new Map([
   ["x-amz-acl", ["private", "bucket-owner-full-control"]],
   ["x-amz-object-ownership", ["BucketOwnerEnforced"]],
-  ["x-amz-server-side-encryption-bucket-key-enabled", ["false", "False"]],
 ]);
 const cannedAcls = [
   "public-read",
@@ -58,8 +49,6 @@ const cannedAcls = [
 
 /** Refuses what is not implemented, whichever call carries it. */
 export function refuseUnsupported(fields: Fields): S3Fault | undefined {
-  const contradiction = refuseContradiction(fields);
-  if (contradiction !== undefined) return contradiction;
   for (const [name, value] of fields.headers) {
     const harmless = harmlessValues.get(name);
     if (harmless?.includes(value)) continue;
@@ -69,49 +58,7 @@ export function refuseUnsupported(fields: Fields): S3Fault | undefined {
     if (harmless === undefined && !notImplementedHeaders.has(name)) continue;
     return s3Fault("NotImplemented", undefined, [["Header", name]]);
   }
-  return refuseEncryption(fields);
-}
-
-const customerPrefix = "x-amz-server-side-encryption-customer-";
-
-/** Encryption headers that no server could follow: these are the client's fault, here as at AWS. */
-function refuseContradiction(fields: Fields): S3Fault | undefined {
-  const algorithm = fields.get("x-amz-server-side-encryption");
-  const keyId = fields.get("x-amz-server-side-encryption-aws-kms-key-id");
-  const customer = fields.get(`${customerPrefix}algorithm`);
-  const customerKey = fields.get(`${customerPrefix}key`);
-  const customerMd5 = fields.get(`${customerPrefix}key-md5`);
-  const refuse = (name: string, why: string) => invalidArgument(name, "", why);
-  if (keyId !== undefined && !algorithm?.startsWith("aws:")) {
-    const why =
-      "Server Side Encryption with AWS KMS managed key requires HTTP header x-amz-server-side-encryption : aws:kms";
-    return refuse("x-amz-server-side-encryption-aws-kms-key-id", why);
-  }
-  const isCustomer = (customer ?? customerKey ?? customerMd5) !== undefined;
-  if (isCustomer && algorithm !== undefined) {
-    const why =
-      "Server Side Encryption with Customer provided key is incompatible with the encryption method specified";
-    return refuse("x-amz-server-side-encryption", why);
-  }
-  if (isCustomer && (customer ?? "") === "") {
-    const why =
-      "Requests specifying Server Side Encryption with Customer provided keys must provide a valid encryption algorithm.";
-    return refuse(`${customerPrefix}algorithm`, why);
-  }
-  if (isCustomer && ((customerKey ?? "") === "" || (customerMd5 ?? "") === "")) {
-    const why =
-      "Requests specifying Server Side Encryption with Customer provided keys must provide an appropriate secret key.";
-    return refuse(`${customerPrefix}key`, why);
-  }
   return undefined;
-}
-
-function refuseEncryption(fields: Fields): S3Fault | undefined {
-  const algorithm = fields.get("x-amz-server-side-encryption");
-  if (algorithm === undefined || algorithm === "AES256") return undefined;
-  return algorithm === "aws:kms" || algorithm === "aws:kms:dsse" || algorithm === "aws:fsx"
-    ? s3Fault("NotImplemented", undefined, [["Header", "x-amz-server-side-encryption"]])
-    : s3Fault("InvalidEncryptionAlgorithmError");
 }
 
 /** Without `aws-chunked`, wherever it stands in the list. */

@@ -253,11 +253,6 @@ const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
   ["InvalidBucketName", "GET /ab/k", {}],
   ["InvalidBucketName", "GET //k", {}],
   ["InvalidDigest", "PUT /abc/k", { ...length, "content-md5": "short" }],
-  [
-    "InvalidEncryptionAlgorithmError",
-    "PUT /abc/k",
-    { ...length, "x-amz-server-side-encryption": "ROT13" },
-  ],
   ["InvalidRequest", "PUT /abc/k", { ...length, "x-amz-checksum-crc32": "bad" }],
   ["InvalidRequest", "PUT /abc/k", { ...length, "x-amz-checksum-md4": "AAAA" }],
   [
@@ -305,8 +300,6 @@ const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
   ["InvalidTag", "PUT /abc/k", { ...length, "x-amz-tagging": "aws:a=b" }],
   ["InvalidArgument", "PUT /abc/k", { ...length, "x-amz-tagging": "a=%zz" }],
   ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-acl": "public-read" }],
-  ["NotImplemented", "PUT /abc/k", { ...length, "x-amz-server-side-encryption": "aws:kms" }],
-  ["NotImplemented", "GET /abc/k", customerKey],
   ["InvalidArgument", "GET /abc/k", { ...customerKey, "x-amz-server-side-encryption": "AES256" }],
   [
     "InvalidArgument",
@@ -314,7 +307,6 @@ const refusals: readonly (readonly [S3ErrorCode, string, Headers])[] = [
     { "x-amz-server-side-encryption-customer-algorithm": "AES256" },
   ],
   ["InvalidArgument", "GET /abc/k", { "x-amz-server-side-encryption-customer-key": "k" }],
-  ["InvalidArgument", "PUT /abc/k", { "x-amz-server-side-encryption-aws-kms-key-id": "k" }],
   ["InvalidArgument", "GET /abc/k?attributes", {}],
   ["InvalidArgument", "GET /abc/k?attributes", { "x-amz-object-attributes": "ETag,Shape" }],
   ["InvalidArgument", "DELETE /abc/k", { "x-amz-if-match-size": "-1" }],

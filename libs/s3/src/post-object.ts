@@ -6,6 +6,7 @@ import { parseBodyExpectation, putSizeMax } from "./body-expectation.ts";
 import { isBucketName } from "./bucket-name.ts";
 import type { PostObjectCall, S3Addressing, S3Request } from "./call.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
+import { parseEncryption } from "./encryption-headers.ts";
 import { type Fields, isHeaderText, parseFields, toHeaderText } from "./fields.ts";
 import { canonicalKey } from "./key.ts";
 import { parseObjectAttributes, refuseUnsupported } from "./object-headers.ts";
@@ -125,7 +126,8 @@ export function parsePostObject(request: S3Request, form: PostForm): PostObjectC
   if (isFault(attributes)) return attributes;
   const key = canonicalKey(form.fields.get("key") ?? "");
   if (isFault(key)) return key;
-  const put = { bucket, key, attributes, conditions: {}, body: { ...body, sizeMin } };
+  const encryption = parseEncryption(fields);
+  const put = { bucket, key, attributes, encryption, conditions: {}, body: { ...body, sizeMin } };
   return { kind: "post_object", ...put, success: parseSuccess(form.fields) };
 }
 

@@ -4,7 +4,6 @@ import fc from "fast-check";
 import { concatBytes, fromUtf8, toUtf8 } from "@kiseki/base";
 import { isFault } from "./errors.ts";
 import {
-  checkEncryptionBody,
   checkLocation,
   parseCompleteBody,
   parseCreateBucketBody,
@@ -70,23 +69,6 @@ test("parseVersioningBody() reads the two states and refuses MFA delete by name"
   }
   expect(parseVersioningBody(toUtf8(""))).toMatchObject({ code: "MalformedXML" });
   expect(parseVersioningBody(toUtf8("<A/>"))).toMatchObject({ code: "MalformedXML" });
-});
-
-test("checkEncryptionBody() takes what is so anyway", () => {
-  const check = (inner: string, more = "") =>
-    checkEncryptionBody(
-      toUtf8(
-        `<ServerSideEncryptionConfiguration><Rule><ApplyServerSideEncryptionByDefault>${inner}</ApplyServerSideEncryptionByDefault>${more}</Rule></ServerSideEncryptionConfiguration>`,
-      ),
-    )?.code;
-  const aes = "<SSEAlgorithm>AES256</SSEAlgorithm>";
-  expect(check(aes)).toBeUndefined();
-  expect(check(aes, "<BucketKeyEnabled>false</BucketKeyEnabled>")).toBeUndefined();
-  expect(check(aes, "<BucketKeyEnabled>true</BucketKeyEnabled>")).toBe("NotImplemented");
-  expect(check("<SSEAlgorithm>aws:kms</SSEAlgorithm>")).toBe("NotImplemented");
-  expect(check(`${aes}<KMSMasterKeyID>k</KMSMasterKeyID>`)).toBe("InvalidArgument");
-  expect(check("<SSEAlgorithm>ROT13</SSEAlgorithm>")).toBe("MalformedXML");
-  expect(check("")).toBe("MalformedXML");
 });
 
 test("parseDeleteBody() takes a prefix of the namespace and a byte order mark", () => {

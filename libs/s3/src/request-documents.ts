@@ -54,32 +54,6 @@ export function checkLocation(
   );
 }
 
-/**
- * Whether a ServerSideEncryptionConfiguration asks for what is so anyway: one rule, AES256, no bucket key.
- * `undefined`: it does.
- */
-export function checkEncryptionBody(source: Uint8Array): S3Fault | undefined {
-  const root = source.byteLength === 0 ? undefined : readXml(source, 64);
-  if (root?.name !== "ServerSideEncryptionConfiguration") return malformed();
-  const rule = readRecord(root, ["Rule"])?.get("Rule");
-  const parts =
-    rule && readRecord(rule, ["ApplyServerSideEncryptionByDefault", "BucketKeyEnabled"]);
-  const inner = parts?.get("ApplyServerSideEncryptionByDefault");
-  const fields = inner && readRecord(inner, ["SSEAlgorithm", "KMSMasterKeyID"]);
-  const algorithm = leafText(fields?.get("SSEAlgorithm"))?.trim();
-  if (parts === undefined || fields === undefined || algorithm === undefined) return malformed();
-  if (algorithm.startsWith("aws:kms")) return s3Fault("NotImplemented");
-  if (algorithm !== "AES256") return malformed();
-  if (fields.has("KMSMasterKeyID")) {
-    return s3Fault(
-      "InvalidArgument",
-      "a KMSMasterKeyID is not applicable if the algorithm is AES256",
-    );
-  }
-  const isBucketKey = leafText(parts.get("BucketKeyEnabled"))?.trim() === "true";
-  return isBucketKey ? s3Fault("NotImplemented") : undefined;
-}
-
 /** What a VersioningConfiguration switches to. */
 export function parseVersioningBody(
   source: Uint8Array,

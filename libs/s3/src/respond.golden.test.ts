@@ -299,7 +299,13 @@ const documents: readonly (readonly [string, S3Result, string])[] = [
   ],
   [
     "CopyObject",
-    { kind: "object_copied", etag: "e", lastModified: time, checksum: undefined, isSse: false },
+    {
+      kind: "object_copied",
+      etag: "e",
+      lastModified: time,
+      checksum: undefined,
+      encryption: { kind: "s3" },
+    },
     `<CopyObjectResult ${xmlns}><LastModified>${date}</LastModified><ETag>&quot;e&quot;</ETag></CopyObjectResult>`,
   ],
   [
@@ -309,7 +315,7 @@ const documents: readonly (readonly [string, S3Result, string])[] = [
       etag: "e",
       lastModified: time,
       checksum: { ...checksum, type: "FULL_OBJECT" },
-      isSse: false,
+      encryption: { kind: "s3" },
     },
     `<CopyPartResult ${xmlns}><LastModified>${date}</LastModified><ETag>&quot;e&quot;</ETag><ChecksumCRC32>AAAAAQ==</ChecksumCRC32><ChecksumType>FULL_OBJECT</ChecksumType></CopyPartResult>`,
   ],
@@ -321,7 +327,7 @@ const documents: readonly (readonly [string, S3Result, string])[] = [
       key: toUtf8("k"),
       uploadId: "u",
       checksum: undefined,
-      isSse: false,
+      encryption: { kind: "s3" },
     },
     `<InitiateMultipartUploadResult ${xmlns}><Bucket>abc</Bucket><Key>k</Key><UploadId>u</UploadId></InitiateMultipartUploadResult>`,
   ],
@@ -334,7 +340,7 @@ const documents: readonly (readonly [string, S3Result, string])[] = [
       key: toUtf8("k"),
       etag: "e-2",
       checksum,
-      isSse: false,
+      encryption: { kind: "s3" },
     },
     `<CompleteMultipartUploadResult ${xmlns}><Location>http://h/abc/k</Location><Bucket>abc</Bucket><Key>k</Key><ETag>&quot;e-2&quot;</ETag><ChecksumCRC32>AAAAAQ==-2</ChecksumCRC32><ChecksumType>COMPOSITE</ChecksumType></CompleteMultipartUploadResult>`,
   ],
@@ -345,7 +351,7 @@ const copied = {
   etag: "e",
   lastModified: time,
   checksum: undefined,
-  isSse: false,
+  encryption: { kind: "s3" },
 } as const;
 const created = {
   kind: "upload_created",
@@ -353,7 +359,7 @@ const created = {
   key: toUtf8("k"),
   uploadId: "u",
   checksum: undefined,
-  isSse: false,
+  encryption: { kind: "s3" },
 } as const;
 const completed = {
   kind: "upload_completed",
@@ -362,7 +368,7 @@ const completed = {
   key: toUtf8("k"),
   etag: "e-2",
   checksum,
-  isSse: false,
+  encryption: { kind: "s3" },
 } as const;
 
 const textOf = (response: S3Response): string | undefined =>
@@ -391,7 +397,7 @@ const view: ObjectView = {
   metadata: [["color", "red"]],
   storageClass: "REDUCED_REDUNDANCY",
   tags: [],
-  isSse: true,
+  encryption: { kind: "s3" },
   checksum: { ...checksum, type: "FULL_OBJECT" },
 };
 const read = {
@@ -437,7 +443,7 @@ test("toResponse() says how many tags there are and when the object expires", ()
   const response = toResponse({ ...read, view: { ...view, tags }, expiration: due }, context);
   expect(header(response, "x-amz-tagging-count")).toBe("2");
   const written: readonly S3Result[] = [
-    { kind: "object_put", etag: "e", checksum, isSse: true, expiration: due },
+    { kind: "object_put", etag: "e", checksum, encryption: { kind: "s3" }, expiration: due },
     { ...copied, expiration: due },
     { ...completed, expiration: due },
     { ...read, expiration: due },
@@ -471,6 +477,7 @@ test("toResponse() sends metadata beyond ASCII as an encoded word", () => {
 test("toResponse() of attributes and settings writes their documents", () => {
   const call = {
     kind: "get_object_attributes",
+    customerKey: undefined,
     bucket: "abc",
     key: toUtf8("k"),
     versionId: undefined,
@@ -492,9 +499,8 @@ test("toResponse() of attributes and settings writes their documents", () => {
   expect(acl).toBe(
     `${open}<AccessControlPolicy xmlns="${s3Namespace}"><Owner><ID>0a</ID><DisplayName>o</DisplayName></Owner><AccessControlList><Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"><ID>0a</ID><DisplayName>o</DisplayName></Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList></AccessControlPolicy>`,
   );
-  const setting = (name: "encryption" | "logging") =>
+  const setting = (name: "logging") =>
     textOf(toResponse({ kind: "fixed_setting", setting: name }, context));
-  expect(setting("encryption")).toContain("<SSEAlgorithm>AES256</SSEAlgorithm>");
   expect(setting("logging")).toBe(`${open}<BucketLoggingStatus xmlns="${s3Namespace}"/>`);
 });
 
@@ -519,8 +525,8 @@ test("toResponse() sends no body where HTTP has none", () => {
     [{ kind: "bucket_deleted" }, 204],
     [{ kind: "upload_aborted" }, 204],
     [{ kind: "object_deleted", isDeleteMarker: false }, 204],
-    [{ kind: "object_put", etag: "e", checksum, isSse: true }, 200],
-    [{ kind: "part_uploaded", etag: "e", checksum: undefined, isSse: false }, 200],
+    [{ kind: "object_put", etag: "e", checksum, encryption: { kind: "s3" } }, 200],
+    [{ kind: "part_uploaded", etag: "e", checksum: undefined, encryption: { kind: "s3" } }, 200],
     [{ kind: "not_modified", view, overrides: {} }, 304],
   ];
   for (const [result, status] of results) {
@@ -549,7 +555,7 @@ test("toResponse() names versions, markers and the source of a copy", () => {
       etag: "e",
       lastModified: time,
       checksum: undefined,
-      isSse: false,
+      encryption: { kind: "s3" },
     },
     context,
   );

@@ -4,6 +4,7 @@ import { percentEncode } from "@kiseki/http";
 import type { ObjectChecksum } from "./attributes.ts";
 import { checksumLabel, formatChecksum, toBase64 } from "./checksum.ts";
 import { formatHttpDate, formatIsoDate } from "./date.ts";
+import { encryptionHeaders } from "./encryption-headers.ts";
 import { s3Errors, type S3Fault } from "./errors.ts";
 import {
   bucketsDocument,
@@ -75,9 +76,6 @@ function abortionHeaders(due: Due | undefined): readonly Pair[] {
     ["x-amz-abort-rule-id", percentEncode(due.ruleId)],
   ];
 }
-
-const sseHeaders = (isSse: boolean): readonly Pair[] =>
-  isSse ? [["x-amz-server-side-encryption", "AES256"]] : [];
 
 /** What an answer of any kind says of versions. */
 function versionHeaders(result: S3Result): readonly Pair[] {
@@ -189,7 +187,7 @@ function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Res
       return respond(context, 200, [
         ["ETag", `"${result.etag}"`],
         ...checksumHeaders(result.checksum),
-        ...sseHeaders(result.isSse),
+        ...encryptionHeaders(result.encryption),
         ...("expiration" in result ? expirationHeaders(result.expiration) : []),
       ]);
     case "object_posted":
@@ -201,14 +199,14 @@ function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Res
     case "object_copied":
     case "part_copied":
       return respondDocument(context, copyDocument(result), [
-        ...sseHeaders(result.isSse),
+        ...encryptionHeaders(result.encryption),
         ...expirationHeaders(result.expiration),
       ]);
     case "upload_created":
       return respondUploadCreated(result, context);
     case "upload_completed":
       return respondDocument(context, completedDocument(result), [
-        ...sseHeaders(result.isSse),
+        ...completedEncryption(result),
         ...expirationHeaders(result.expiration),
       ]);
     default:
@@ -270,7 +268,7 @@ function respondRead(result: ResultOf<"object_read">, context: ResponseContext):
   const headers: Pair[] = [
     ["Last-Modified", formatHttpDate(view.lastModified)],
     ["ETag", `"${view.etag}"`],
-    ...sseHeaders(view.isSse),
+    ...encryptionHeaders(view.encryption),
     ["Accept-Ranges", "bytes"],
     ...contentHeaderPairs(view.content, result.overrides),
     ["Content-Length", String(length)],
@@ -343,7 +341,7 @@ function respondUploadCreated(
   ]);
   return respondDocument(context, document, [
     ...headers,
-    ...sseHeaders(result.isSse),
+    ...encryptionHeaders(result.encryption),
     ...abortionHeaders(result.abortion),
   ]);
 }
@@ -357,6 +355,10 @@ function completedDocument(result: ResultOf<"upload_completed">): Uint8Array {
     ...checksumNodes(result.checksum),
   ]);
 }
+
+/** CompleteMultipartUpload alone says nothing of a customer's key. */
+const completedEncryption = ({ encryption }: ResultOf<"upload_completed">): readonly Pair[] =>
+  encryption.kind === "customer" ? [] : encryptionHeaders(encryption);
 
 /** Codes whose document names the bucket or the key, as S3's does. */
 function subjectNodes(fault: S3Fault, context: ResponseContext): readonly XmlNode[] {

@@ -20,6 +20,7 @@ import type {
   ListBucketsCall,
   PostObjectCall,
 } from "./call.ts";
+import type { ShownEncryption } from "./encryption-headers.ts";
 import type { S3ErrorCode } from "./errors.ts";
 import type { Due } from "./settings/lifecycle-evaluate.ts";
 import type { Tag } from "./settings/tags.ts";
@@ -52,7 +53,7 @@ export interface ObjectView {
   readonly metadata: ObjectAttributes["metadata"];
   readonly tags: readonly Tag[];
   readonly storageClass: string;
-  readonly isSse: boolean;
+  readonly encryption: ShownEncryption;
   readonly checksum: ObjectChecksum | undefined;
   readonly lock?: ObjectLock;
 }
@@ -180,7 +181,7 @@ type AnyResult =
       readonly kind: "object_put";
       readonly etag: string;
       readonly checksum: ObjectChecksum | undefined;
-      readonly isSse: boolean;
+      readonly encryption: ShownEncryption;
       /** By the bucket's lifecycle. */
       readonly expiration?: Due;
     }
@@ -231,7 +232,7 @@ type AnyResult =
       readonly etag: string;
       readonly lastModified: WallTime;
       readonly checksum: ObjectChecksum | undefined;
-      readonly isSse: boolean;
+      readonly encryption: ShownEncryption;
       /** By the bucket's lifecycle. */
       readonly expiration?: Due;
     }
@@ -242,7 +243,7 @@ type AnyResult =
       readonly uploadId: string;
       readonly checksum:
         { readonly algorithm: ChecksumAlgorithm; readonly type: ChecksumType } | undefined;
-      readonly isSse: boolean;
+      readonly encryption: ShownEncryption;
       /** By the bucket's lifecycle. */
       readonly abortion?: Due;
     }
@@ -250,7 +251,7 @@ type AnyResult =
       readonly kind: "part_uploaded";
       readonly etag: string;
       readonly checksum: ObjectChecksum | undefined;
-      readonly isSse: boolean;
+      readonly encryption: ShownEncryption;
     }
   | {
       readonly kind: "upload_completed";
@@ -260,7 +261,7 @@ type AnyResult =
       readonly key: Uint8Array;
       readonly etag: string;
       readonly checksum: ObjectChecksum | undefined;
-      readonly isSse: boolean;
+      readonly encryption: ShownEncryption;
       /** By the bucket's lifecycle. */
       readonly expiration?: Due;
     }

@@ -9,6 +9,7 @@ import type {
   UnsetSettingCall,
 } from "./call.ts";
 import { parseDocumentExpectation } from "./body-expectation.ts";
+import { parseCustomerKey } from "./encryption-headers.ts";
 import { invalidArgument, isFault, type S3Fault } from "./errors.ts";
 import { parseVersionId, type Fields } from "./fields.ts";
 import { keyFromPath } from "./key.ts";
@@ -26,14 +27,12 @@ const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
 };
 const fixedSettings: readonly FixedSettingCall["setting"][] = [
   "accelerate",
-  "encryption",
   "logging",
   "notification",
   "ownershipControls",
 ];
 /** What has a DELETE of its own at AWS and answers 204 there when nothing was set. */
 const removableSettings: ReadonlySet<string> = new Set([
-  "encryption",
   "policy",
   "publicAccessBlock",
   "replication",
@@ -65,7 +64,6 @@ export function parseSetting(
     if (method === "DELETE" && removableSettings.has(name)) {
       return { kind: "delete_unset_setting", bucket };
     }
-    if (method === "PUT" && name === "encryption") return parsePutEncryption(bucket, fields);
     if (name === "object-lock") return parseLockConfigurationCall(method, bucket, fields);
   }
   return undefined;
@@ -130,12 +128,6 @@ function parseBucketSetting(
 /** The one ACL that everything here has. Grants, other canned ACLs and documents are not for this. */
 function isPrivateAcl(fields: Fields): boolean {
   return fields.get("x-amz-acl") === "private" && (fields.get("content-length") ?? "0") === "0";
-}
-
-function parsePutEncryption(bucket: string, fields: Fields): S3Call | S3Fault {
-  const body = parseDocumentExpectation(fields, bucketDocumentSizeMax);
-  if (isFault(body)) return body;
-  return { kind: "put_bucket_encryption", bucket, bodySizeMax: bucketDocumentSizeMax, body };
 }
 
 function parseObjectSetting(
@@ -225,8 +217,11 @@ export function parseObjectAttributesCall({
   if (isFault(partNumberMarker)) return partNumberMarker;
   const versionId = parseVersionId(fields);
   if (isFault(versionId)) return versionId;
+  const customerKey = parseCustomerKey(fields);
+  if (isFault(customerKey)) return customerKey;
   return {
     kind: "get_object_attributes",
+    customerKey,
     bucket,
     key,
     versionId,

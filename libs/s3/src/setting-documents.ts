@@ -47,16 +47,6 @@ function fixedDocument(setting: FixedSettingCall["setting"]): Uint8Array {
       return writeXml("OwnershipControls", s3Namespace, [
         ["Rule", [["ObjectOwnership", "BucketOwnerEnforced"]]],
       ]);
-    case "encryption":
-      return writeXml("ServerSideEncryptionConfiguration", s3Namespace, [
-        [
-          "Rule",
-          [
-            ["ApplyServerSideEncryptionByDefault", [["SSEAlgorithm", "AES256"]]],
-            ["BucketKeyEnabled", false],
-          ],
-        ],
-      ]);
     default:
       return unreachable(setting);
   }

@@ -1,4 +1,4 @@
-import { assert, chunkId, keyset, sealId } from "@kiseki/base";
+import { assert, chunkId, sealId, storedKeyset } from "@kiseki/base";
 import type { RowReader, RowWriter } from "./codec.ts";
 import { readExtras, writeExtras } from "./extras.ts";
 import { profileCode, profileFromCode } from "./keys.ts";
@@ -39,10 +39,9 @@ export function writeSeal(to: RowWriter, seal: ChunkSeal): void {
 export function readSeal(from: RowReader): ChunkSeal {
   const id = sealId(from.raw(16));
   const set = from.number(u32Max);
-  if (set === 0) from.fail("bad_field");
   return {
     sealId: id,
-    keyset: keyset(set),
+    keyset: storedKeyset(set),
     placementEpoch: from.number(u32Max),
     size: from.number(u32Max),
     missing: from.number(u32Max),

@@ -2,7 +2,6 @@ import { assert, type NamespaceId, namespaceId, newBytes, toUtf8 } from "@kiseki
 import { listNamespaces } from "@kiseki/composition";
 import {
   type BucketCall,
-  checkEncryptionBody,
   checkLocation,
   type CreateBucketCall,
   type DeleteEntry,
@@ -12,7 +11,6 @@ import {
   parseCreateBucketBody,
   parseDeleteBody,
   parseVersioningBody,
-  type PutEncryptionCall,
   type PutVersioningCall,
   type S3ErrorCode,
   type S3Fault,
@@ -87,17 +85,6 @@ export function listBuckets(scope: CallScope, call: ListBucketsCall): CallOutcom
   return {
     result: { kind: "buckets", call, owner: scope.owner, buckets, continuationToken: token },
   };
-}
-
-/** Everything is sealed with AES-256: to ask for that changes nothing. */
-export async function putEncryption(
-  scope: CallScope,
-  call: PutEncryptionCall,
-): Promise<CallOutcome> {
-  findBucket(scope, call.bucket);
-  const fault = checkEncryptionBody(await readCallDocument(scope, call));
-  if (fault) throw new GatewayFailure(fault);
-  return { result: { kind: "setting_put" } };
 }
 
 /** Each key is an operation of its own; all of them join the same batch or two. */

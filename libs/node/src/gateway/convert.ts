@@ -8,6 +8,7 @@ import type {
   ObjectAttributes as S3Attributes,
   ObjectChecksum,
   ObjectView,
+  ShownEncryption,
   Owner,
   Tag,
   WriteConditions,
@@ -33,6 +34,7 @@ const sseName = "x-amz-server-side-encryption";
 export function toRowAttributes(
   attributes: S3Attributes,
   checksums: readonly Checksum[],
+  encryption?: Uint8Array,
 ): ObjectAttributes {
   const headers: (readonly [string, string])[] = [];
   for (const [field, name] of Object.entries(headerNames) as [keyof ContentHeaders, string][]) {
@@ -50,6 +52,7 @@ export function toRowAttributes(
     checksums,
     ...(tags.length === 0 ? {} : { tags }),
     ...attributes.lock,
+    ...(encryption === undefined ? {} : { encryption }),
   };
 }
 
@@ -89,7 +92,10 @@ export function toObjectChecksum(
   };
 }
 
-export function toObjectView(found: FoundObject): ObjectView {
+export function toObjectView(
+  found: FoundObject,
+  encryption: ShownEncryption = { kind: "s3" },
+): ObjectView {
   const { entry, cold } = found;
   const { content, metadata, storageClass, tags } = toS3Attributes(cold.attributes);
   const { retention, legalHold } = cold.attributes;
@@ -105,7 +111,7 @@ export function toObjectView(found: FoundObject): ObjectView {
     metadata,
     storageClass,
     tags,
-    isSse: true, // sealed whether it was asked for or not
+    encryption,
     checksum: toObjectChecksum(cold.attributes.checksums[0], entry.etag.parts),
   };
 }

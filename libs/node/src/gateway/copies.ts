@@ -23,22 +23,34 @@ import {
 } from "./convert.ts";
 import { expirationFor } from "./expiration.ts";
 import { conditionDetail, fail } from "./failure.ts";
-import { uploadAlgorithm, uploadOf } from "./multipart.ts";
+import {
+  encryptTarget,
+  type ObjectEncryption,
+  openEncrypted,
+  openUploadEncryption,
+} from "./encryption.ts";
+import { uploadOf, uploadRowOf } from "./multipart.ts";
 import { type CallOutcome, refuseEarly } from "./objects.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 import { findSource, madeVersion, parseVersion, shownVersion } from "./versions.ts";
 
 const partSourceSizeMax = 5 * 1024 ** 3;
 
-/** The source as it stands, its conditions met. @throws {GatewayFailure} */
-function openSource(scope: CallScope, source: CopySource): FoundObject {
+/** The source as it stands, its conditions met, with what opens it. @throws {GatewayFailure} */
+interface OpenSource extends Disposable {
+  readonly found: FoundObject;
+  readonly encryption: ObjectEncryption;
+}
+function openSource(scope: CallScope, source: CopySource): OpenSource {
   const found = findSource(scope, source);
+  const encryption = openEncrypted(scope, found.cold.attributes, source.customerKey);
   const verdict = evaluateRead(source.conditions, toObjectView(found));
   if (verdict.kind !== "proceed") {
     const details = conditionDetail(verdict.condition, "x-amz-copy-source-");
+    encryption[Symbol.dispose]();
     throw fail("PreconditionFailed", undefined, details);
   }
-  return found;
+  return { found, encryption, [Symbol.dispose]: () => encryption[Symbol.dispose]() };
 }
 
 /** True when the content can be named again instead of being written again: no small content in the range. */
@@ -68,14 +80,16 @@ function takeTurn(scope: CallScope, size: number): Promise<Disposable> {
 /** Reads `[start, end)` of an object and stores it anew; `commit` names it. */
 async function rewrite<T>(
   scope: CallScope,
-  source: { readonly found: FoundObject; readonly start: number; readonly end: number },
-  algorithm: Checksum["algorithm"],
+  source: OpenSource & { readonly start: number; readonly end: number },
+  target: { readonly algorithm: Checksum["algorithm"]; readonly encryption: ObjectEncryption },
   commit: (written: WrittenContent, md5: Uint8Array, checksums: readonly Checksum[]) => Promise<T>,
 ): Promise<T> {
   const { ports, tenant, request } = scope;
   const { found, start, end } = source;
+  const { algorithm, encryption } = target;
   using place = new DisposableStack();
   place.use(tenant.readers.enter());
+  place.use(source);
   using _turn = await takeTurn(scope, end - start);
   using content = new ContentReader(ports, tenant, {
     found,
@@ -83,6 +97,7 @@ async function rewrite<T>(
     end,
     place: place.move(),
     signal: request.signal,
+    cipher: source.encryption.cipher,
   });
   const algorithms = new Set<HashAlgorithm>([algorithm]);
   using written = await writeContent(ports, tenant, content, {
@@ -90,12 +105,15 @@ async function rewrite<T>(
     size: end - start,
     algorithms,
     signal: request.signal,
+    cipher: encryption.cipher,
   });
   const md5 = written.digests.get("md5");
   const value = written.digests.get(algorithm);
   assert(md5 !== undefined && value !== undefined, "both digests were asked for");
   try {
-    return await commit(written, md5, [{ algorithm, value, isComposite: false }]);
+    return await commit(written, encryption.cipher?.etag(md5) ?? md5, [
+      { algorithm, value, isComposite: false },
+    ]);
   } catch (reason) {
     // After a bug nobody knows whether a commit names what was stored; a refusal says that none does.
     if (!(reason instanceof AssertionError)) written.discard();
@@ -103,8 +121,17 @@ async function rewrite<T>(
   }
 }
 
-/** A multipart object's copy has the ETag of one upload, and another algorithm asks for another digest. */
-function mustRewrite(scope: CallScope, call: CopyObjectCall, found: FoundObject): boolean {
+/**
+ * A multipart object's copy has the ETag of one upload, another algorithm asks for another digest, and content
+ * under a customer's key is sealed for one object alone.
+ */
+function mustRewrite(
+  scope: CallScope,
+  call: CopyObjectCall,
+  { found, encryption: source }: OpenSource,
+  target: ObjectEncryption,
+): boolean {
+  if (source.cipher !== undefined || target.cipher !== undefined) return true;
   const known = found.cold.attributes.checksums[0];
   if (found.entry.etag.parts > 0 && found.entry.size <= partSourceSizeMax) return true;
   if (call.algorithm !== undefined && call.algorithm !== known?.algorithm) return true;
@@ -137,37 +164,44 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
     ...parseVersion(scope, call.source.versionId),
   };
   using _place = scope.tenant.readers.enter();
-  const found = openSource(scope, call.source);
+  using opened = openSource(scope, call.source);
+  const { found } = opened;
+  using encryption = encryptTarget(scope, call.bucket, call.encryption);
+  const { stored } = encryption;
   const told = refuseEarly(scope, call);
   if (found.entry.size > partSourceSizeMax) throw fail("InvalidRequest");
   const wanted = wantedAttributes(call, found);
   const conditions = toConditions(call.conditions);
   let answer: Extract<Answer, { kind: "object" }>;
-  if (mustRewrite(scope, call, found)) {
+  if (mustRewrite(scope, call, opened, encryption)) {
     const algorithm =
       call.algorithm ?? found.cold.attributes.checksums[0]?.algorithm ?? "crc64nvme";
     const size = found.entry.size;
     answer = await told(() =>
-      rewrite(scope, { found, start: 0, end: size }, algorithm, (written, md5, checksums) =>
-        submit(
-          scope,
-          {
-            kind: "put_object",
-            namespace,
-            key: call.key,
-            content: written.content,
-            size,
-            etag: { md5, parts: 0 },
-            attributes: toRowAttributes(wanted, checksums),
-            conditions,
-          },
-          "object",
-        ),
+      rewrite(
+        scope,
+        { ...opened, start: 0, end: size },
+        { algorithm, encryption },
+        (written, md5, checksums) =>
+          submit(
+            scope,
+            {
+              kind: "put_object",
+              namespace,
+              key: call.key,
+              content: written.content,
+              size,
+              etag: { md5, parts: 0 },
+              attributes: toRowAttributes(wanted, checksums, stored),
+              conditions,
+            },
+            "object",
+          ),
       ),
     );
   } else {
     const { checksums } = found.cold.attributes;
-    const attributes = toRowAttributes(wanted, checksums);
+    const attributes = toRowAttributes(wanted, checksums, stored);
     const operation = {
       kind: "copy_object",
       namespace,
@@ -187,7 +221,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
       etag: etagText(answer.etag),
       lastModified: answer.modified,
       checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
-      isSse: true,
+      encryption: encryption.shown,
       ...expirationFor(scope, call, { ...answer, tags: wanted.tags }),
     },
   };
@@ -196,9 +230,12 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
 export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
   const upload = uploadOf(call.uploadId);
-  const algorithm = uploadAlgorithm(scope, call) ?? "crc64nvme";
+  const begun = uploadRowOf(scope, call);
+  const algorithm = begun.checksumAlgorithm ?? "crc64nvme";
+  using encryption = openUploadEncryption(scope, begun.attributes, call.customerKey);
   using _place = scope.tenant.readers.enter();
-  const found = openSource(scope, call.source);
+  using opened = openSource(scope, call.source);
+  const { found } = opened;
   const { size } = found.entry;
   const start = call.range?.first ?? 0;
   const end = call.range === undefined ? size : call.range.last + 1;
@@ -213,8 +250,8 @@ export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Prom
   if (end - start > partSourceSizeMax) throw fail("InvalidRequest");
   const answer = await rewrite(
     scope,
-    { found, start, end },
-    algorithm,
+    { ...opened, start, end },
+    { algorithm, encryption },
     async (written, md5, checksums) => {
       // The bytes were read for the part's MD5; chunks cut at the same offsets are dedup hits, not second copies.
       const part = await submit(
@@ -242,7 +279,7 @@ export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Prom
       etag: toHex(answer.md5),
       lastModified: answer.modified,
       checksum: toObjectChecksum(answer.checksums[0], 0),
-      isSse: true,
+      encryption: encryption.shown,
     },
   };
 }

@@ -26,11 +26,11 @@ import {
   deleteBucket,
   deleteObjects,
   listBuckets,
-  putEncryption,
   putVersioning,
 } from "./buckets.ts";
 import { openContent } from "./content.ts";
 import { copyObject, copyPart } from "./copies.ts";
+import { customerKeysOf, wipeAtEnd } from "./encryption.ts";
 import { authFailure, fail, GatewayFailure, toFault } from "./failure.ts";
 import { openForm, postObject } from "./form.ts";
 import type { Identity } from "./identity.ts";
@@ -211,6 +211,23 @@ export class Gateway {
 
   /** A call whose caller is known. */
   #run(request: FrontRequest, admitted: Admitted): CallOutcome | Promise<CallOutcome> {
+    const keys = customerKeysOf(admitted.call);
+    return keys.length === 0
+      ? this.#runPlain(request, admitted)
+      : this.#runKeyed(request, admitted, keys);
+  }
+
+  async #runKeyed(
+    request: FrontRequest,
+    admitted: Admitted,
+    keys: ReturnType<typeof customerKeysOf>,
+  ): Promise<CallOutcome> {
+    using _wiped = wipeAtEnd(this.#options.ports.crypto, keys);
+    this.#checkSecure(request);
+    return await this.#runPlain(request, admitted);
+  }
+
+  #runPlain(request: FrontRequest, admitted: Admitted): CallOutcome | Promise<CallOutcome> {
     const { head } = request;
     const { principal } = admitted.key;
     assert(principal.tenant !== undefined, "who signs belongs to a tenant");
@@ -257,6 +274,14 @@ export class Gateway {
       }
       throw reason;
     }
+  }
+
+  /** Customers' keys travel by ways that nobody listens to. */
+  #checkSecure({ isTls, isLoopback }: FrontRequest): void {
+    if (isTls || isLoopback || this.#options.allowPlaintext) return;
+    const why =
+      "Requests specifying Server Side Encryption with Customer provided keys must be made over a secure connection.";
+    throw fail("InvalidRequest", why);
   }
 
   /** A body without any hash is only as safe as the way it came. */
@@ -345,8 +370,6 @@ function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOu
     case "delete_unset_setting":
       findBucket(scope, call.bucket);
       return { result: { kind: "setting_deleted" } };
-    case "put_bucket_encryption":
-      return putEncryption(scope, call);
     default:
       return dispatchObject(scope, call);
   }
@@ -369,8 +392,7 @@ type BucketKind =
   | "put_private_acl"
   | "get_object_lock_configuration"
   | "put_object_lock_configuration"
-  | "delete_unset_setting"
-  | "put_bucket_encryption";
+  | "delete_unset_setting";
 
 function dispatchObject(
   scope: CallScope,

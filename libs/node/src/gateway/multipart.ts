@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { failpoint, newBytes, toHex } from "@kiseki/base";
 import { listParts, type PartListPage } from "@kiseki/composition";
-import type { Checksum, PartRow } from "@kiseki/format";
+import type { Checksum, PartRow, UploadRow } from "@kiseki/format";
 import {
   type AbortUploadCall,
   checkComplete,
@@ -14,11 +14,13 @@ import {
   isFault,
   type ObjectChecksum,
   parseCompleteBody,
+  type ShownEncryption,
   type UploadPartCall,
 } from "@kiseki/s3";
 import { readCallDocument } from "./buckets.ts";
 import { etagText, toConditions, toObjectChecksum, toRowAttributes } from "./convert.ts";
 import { abortionFor, currentExpiration } from "./expiration.ts";
+import { encryptTarget, openUploadEncryption, shownOf } from "./encryption.ts";
 import { fail, GatewayFailure } from "./failure.ts";
 import { parseUploadId, uploadIdText } from "./listings.ts";
 import { type CallOutcome, conditionalCommit, storeBody } from "./objects.ts";
@@ -39,6 +41,7 @@ export function uploadOf(text: string): Uint8Array {
 export async function createUpload(scope: CallScope, call: CreateUploadCall): Promise<CallOutcome> {
   const { checksum, attributes, bucket, key } = call;
   const algorithm = checksum?.algorithm;
+  using encryption = encryptTarget(scope, bucket, call.encryption);
   const answer = await submit(
     scope,
     {
@@ -46,7 +49,7 @@ export async function createUpload(scope: CallScope, call: CreateUploadCall): Pr
       namespace: findBucket(scope, bucket).id,
       key,
       random: scope.ports.prng.fill(newBytes(16)),
-      attributes: toRowAttributes(attributes, []),
+      attributes: toRowAttributes(attributes, [], encryption.stored),
       ...(algorithm === undefined ? {} : { checksumAlgorithm: algorithm }),
       isChecksumComposite: checksum?.type === "COMPOSITE",
     },
@@ -59,7 +62,7 @@ export async function createUpload(scope: CallScope, call: CreateUploadCall): Pr
       key,
       uploadId: uploadIdText(answer.upload),
       checksum,
-      isSse: true,
+      encryption: encryption.shown,
       ...abortionFor(scope, call, scope.ports.clock.realtime()),
     },
   };
@@ -81,20 +84,21 @@ function partPage(
   return page.kind === "page" ? page : undefined;
 }
 
-/** The algorithm that the upload's parts are checked by. @throws {GatewayFailure} `NoSuchUpload`. */
-export function uploadAlgorithm(
+/** What the upload was begun with. @throws {GatewayFailure} `NoSuchUpload`. */
+export function uploadRowOf(
   scope: CallScope,
   call: { readonly bucket: string; readonly key: Uint8Array; readonly uploadId: string },
-): Checksum["algorithm"] | undefined {
+): UploadRow {
   const page = partPage(scope, call, 0, 1);
   if (page === undefined) throw fail("NoSuchUpload", undefined, [["UploadId", call.uploadId]]);
-  return page.upload.checksumAlgorithm;
+  return page.upload;
 }
 
 export async function uploadPart(scope: CallScope, call: UploadPartCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
   const upload = uploadOf(call.uploadId);
-  const declared = uploadAlgorithm(scope, call);
+  const { checksumAlgorithm: declared, attributes } = uploadRowOf(scope, call);
+  using encryption = openUploadEncryption(scope, attributes, call.customerKey);
   const sent = call.body.algorithm;
   if (declared !== undefined && sent !== undefined && sent !== declared) {
     const types = `expected checksum Type: ${declared}, actual checksum Type: ${sent}`;
@@ -102,10 +106,15 @@ export async function uploadPart(scope: CallScope, call: UploadPartCall): Promis
   }
   const algorithm = declared ?? sent ?? defaultAlgorithm;
   const { size } = call.body;
-  const { md5, checksums } = await storeBody(scope, call.body, algorithm, async (body, id) => {
-    await submit(
-      scope,
-      {
+  const { body: expected } = call;
+  const { cipher } = encryption;
+  const { md5, checksums } = await storeBody(
+    scope,
+    expected,
+    algorithm,
+    cipher,
+    async (body, id) => {
+      const operation = {
         kind: "put_part",
         namespace,
         key: call.key,
@@ -115,18 +124,17 @@ export async function uploadPart(scope: CallScope, call: UploadPartCall): Promis
         size,
         md5: body.md5,
         checksums: body.checksums,
-      },
-      "part",
-      id,
-    );
-    return body;
-  });
+      } as const;
+      await submit(scope, operation, "part", id);
+      return body;
+    },
+  );
   return {
     result: {
       kind: "part_uploaded",
       etag: toHex(md5),
       checksum: toObjectChecksum(checksums[0], 0),
-      isSse: true,
+      encryption: encryption.shown,
     },
   };
 }
@@ -141,6 +149,7 @@ export async function abortUpload(scope: CallScope, call: AbortUploadCall): Prom
 /** What the named parts come to. */
 interface Combined {
   readonly checksum: ObjectChecksum | undefined;
+  readonly encryption: ShownEncryption;
 }
 
 /** Every part of the upload by its number; `undefined` when it was completed before: the machine knows the outcome. */
@@ -165,7 +174,11 @@ function combine(
   named: readonly CompletePart[],
 ): Combined {
   const known = allParts(scope, call);
-  if (known === undefined) return { checksum: undefined };
+  if (known === undefined) return { checksum: undefined, encryption: { kind: "s3" } };
+  const { attributes } = known.upload;
+  if (call.customerKey) {
+    openUploadEncryption(scope, attributes, call.customerKey)[Symbol.dispose]();
+  }
   const { checksumAlgorithm, isChecksumComposite } = known.upload;
   const declared =
     checksumAlgorithm === undefined
@@ -192,7 +205,7 @@ function combine(
       : undefined;
   const fault = checkComplete(call, checksum, size);
   if (fault) throw new GatewayFailure(fault);
-  return { checksum };
+  return { checksum, encryption: shownOf(scope, attributes) };
 }
 
 function combineParts(
@@ -219,7 +232,7 @@ export async function completeUpload(
   const told = conditionalCommit(scope, call);
   const named = parseCompleteBody(await readCallDocument(scope, call));
   if (isFault(named)) throw new GatewayFailure(named);
-  const { checksum } = combine(scope, call, named as readonly CompletePart[]);
+  const { checksum, encryption } = combine(scope, call, named as readonly CompletePart[]);
   failpoint("complete-checked");
   const operation = {
     kind: "complete_upload",
@@ -254,7 +267,7 @@ export async function completeUpload(
       key: call.key,
       etag: etagText(answer.etag),
       checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
-      isSse: true,
+      encryption,
       ...currentExpiration(scope, call, answer),
     },
   };

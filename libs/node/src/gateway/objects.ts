@@ -22,6 +22,7 @@ import {
   resolveRange,
   type S3Result,
 } from "@kiseki/s3";
+import type { CustomerCipher } from "@kiseki/keys";
 import { ContentReader } from "../object/read-content.ts";
 import { type WrittenContent, writeContent } from "../object/write-content.ts";
 import { checkDigests, claimedAlgorithms } from "./content.ts";
@@ -41,6 +42,7 @@ import {
   refusalFailure,
 } from "./failure.ts";
 import { checkClaimed } from "./locks.ts";
+import { encryptTarget, type ObjectEncryption, openEncrypted } from "./encryption.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 import { findVersion, madeVersion, parseVersion, shownVersion, versionIdText } from "./versions.ts";
 
@@ -54,6 +56,7 @@ export interface CallOutcome {
 export interface StoredBody {
   readonly content: NewContent;
   readonly size: number;
+  /** For the ETag; under a customer's key no digest of the content. */
   readonly md5: Uint8Array;
   readonly checksums: readonly Checksum[];
 }
@@ -66,6 +69,7 @@ export async function storeBody<T>(
   scope: CallScope,
   expectation: BodyExpectation,
   algorithm: BodyExpectation["algorithm"],
+  cipher: CustomerCipher | undefined,
   commit: (body: StoredBody, operationId: OperationId) => Promise<T>,
 ): Promise<T> {
   const { ports, payload, request, content, tenant } = scope;
@@ -78,11 +82,12 @@ export async function storeBody<T>(
     isBounded: expectation.sizeMin !== undefined,
     algorithms,
     signal: request.signal,
+    cipher,
   });
   try {
     const { digests } = written;
     checkDigests(ports.crypto, digests, { expectation, payload, trailers: content.trailers });
-    return await commit(describeBody(written, algorithm), operationId);
+    return await commit(describeBody(written, algorithm, cipher), operationId);
   } catch (reason) {
     // After a bug nobody knows whether a commit names what was stored; a refusal says that none does.
     if (!(reason instanceof AssertionError)) written.discard();
@@ -93,12 +98,18 @@ export async function storeBody<T>(
 function describeBody(
   written: WrittenContent,
   algorithm: BodyExpectation["algorithm"],
+  cipher: CustomerCipher | undefined,
 ): StoredBody {
   const md5 = written.digests.get("md5");
   assert(md5 !== undefined, "the ETag's MD5 is always computed");
   const value = algorithm && written.digests.get(algorithm);
   const checksums = algorithm && value ? [{ algorithm, value, isComposite: false }] : [];
-  return { content: written.content, size: written.size, md5, checksums };
+  return {
+    content: written.content,
+    size: written.size,
+    md5: cipher?.etag(md5) ?? md5,
+    checksums,
+  };
 }
 
 type PutResult = Extract<S3Result, { readonly kind: "object_put" }>;
@@ -111,10 +122,11 @@ export async function putObject(
   const namespace = findBucket(scope, call.bucket).id;
   refuseOverQuota(scope, call);
   checkClaimed(scope, call.bucket, call.attributes.lock !== undefined, call.body);
+  using encryption = encryptTarget(scope, call.bucket, call.encryption);
   const told = refuseEarly(scope, call);
   const algorithm = call.body.algorithm ?? "crc64nvme";
   const answer = await told(() =>
-    storeBody(scope, call.body, algorithm, (body, operationId) => {
+    storeBody(scope, call.body, algorithm, encryption.cipher, (body, operationId) => {
       const etag: Etag = { md5: body.md5, parts: 0 };
       return submit(
         scope,
@@ -125,7 +137,7 @@ export async function putObject(
           content: body.content,
           size: body.size,
           etag,
-          attributes: toRowAttributes(call.attributes, body.checksums),
+          attributes: toRowAttributes(call.attributes, body.checksums, encryption.stored),
           conditions: toConditions(call.conditions),
         },
         "object",
@@ -139,7 +151,7 @@ export async function putObject(
       versionId: madeVersion(scope, answer),
       etag: etagText(answer.etag),
       checksum: toObjectChecksum(answer.checksums[0], 0),
-      isSse: true,
+      encryption: encryption.shown,
       ...expirationFor(scope, call, { ...answer, tags: call.attributes.tags }),
     },
   };
@@ -222,8 +234,39 @@ export function readObject(scope: CallScope, call: ReadObjectCall): CallOutcome 
 
 function openObject(scope: CallScope, call: ReadObjectCall, place: Disposable): CallOutcome {
   const found = findVersion(scope, call);
+  const encryption = openEncrypted(scope, found.cold.attributes, call.customerKey);
+  let outcome: CallOutcome | undefined;
+  try {
+    outcome = openFound(scope, call, { found, encryption, place });
+    return outcome;
+  } finally {
+    if (outcome?.content === undefined) encryption[Symbol.dispose]();
+  }
+}
+
+/** Both go when the reader has left. */
+const joined = (place: Disposable, encryption: Disposable): Disposable => ({
+  [Symbol.dispose]() {
+    encryption[Symbol.dispose]();
+    place[Symbol.dispose]();
+  },
+});
+
+function openFound(
+  scope: CallScope,
+  call: ReadObjectCall,
+  {
+    found,
+    encryption,
+    place,
+  }: {
+    readonly found: FoundObject;
+    readonly encryption: ObjectEncryption;
+    readonly place: Disposable;
+  },
+): CallOutcome {
   const versionId = shownVersion(scope, call.bucket, found.entry);
-  const view = toObjectView(found);
+  const view = toObjectView(found, encryption.shown);
   const verdict = evaluateRead(call.conditions, view);
   if (verdict.kind === "precondition_failed") {
     throw fail("PreconditionFailed", undefined, conditionDetail(verdict.condition));
@@ -250,10 +293,11 @@ function openObject(scope: CallScope, call: ReadObjectCall, place: Disposable): 
     found,
     start,
     end,
-    place,
+    place: encryption.cipher ? joined(place, encryption) : place, // the key is wiped as the reader leaves
     get signal() {
       return request.signal;
     },
+    cipher: encryption.cipher,
   });
   return { result, content };
 }
@@ -353,6 +397,7 @@ export function readAttributes(scope: CallScope, call: GetObjectAttributesCall):
   const versionId = shownVersion(scope, call.bucket, found.entry);
   const { partNumberMarker, maxParts } = call;
   const { parts: count } = found.entry.etag;
+  openEncrypted(scope, found.cold.attributes, call.customerKey)[Symbol.dispose]();
   const view = toObjectView(found);
   if (!call.wanted.has("ObjectParts") || count === 0) {
     return { result: { kind: "object_attributes", versionId, call, view, parts: undefined } };

@@ -11,7 +11,7 @@ import { parseSettings } from "../config/parse-settings.ts";
 import { foreignVariables, ignoredVariables, serverSettings } from "../config/server-settings.ts";
 import { openNode, type StorageNode } from "../node/open-node.ts";
 import { ContentReader } from "../object/read-content.ts";
-import type { ContentSource, DataPorts, OpenTenant } from "../object/types.ts";
+import type { ContentCipher, ContentSource, DataPorts, OpenTenant } from "../object/types.ts";
 import { writeContent } from "../object/write-content.ts";
 
 export const crypto = openCrypto();
@@ -65,7 +65,7 @@ export function openAt(
   });
 }
 
-function sourceOf(bytes: Uint8Array): ContentSource {
+export function sourceOf(bytes: Uint8Array): ContentSource {
   let offset = 0;
   return {
     async readInto(target) {
@@ -94,6 +94,7 @@ export async function put(
   key: string,
   bytes: Uint8Array,
   id?: TenantId,
+  sealed?: { readonly cipher: ContentCipher; readonly stored: Uint8Array },
 ): Promise<void> {
   const tenant = await openOf(node, id);
   const operation = newId();
@@ -102,6 +103,7 @@ export async function put(
     size: bytes.byteLength,
     algorithms: new Set([]),
     signal: never,
+    cipher: sealed?.cipher,
   };
   using written = await writeContent(node.ports, tenant, sourceOf(bytes), request);
   const outcome = await tenant.owner.submit(
@@ -112,7 +114,10 @@ export async function put(
       content: written.content,
       size: bytes.byteLength,
       etag: { md5: written.digests.get("md5")!, parts: 0 },
-      attributes: { headers: [], userMetadata: [], checksums: [] },
+      attributes: {
+        ...{ headers: [], userMetadata: [], checksums: [] },
+        ...(sealed && { encryption: sealed.stored }),
+      },
     },
     operation,
   );
@@ -127,6 +132,7 @@ export async function openReader(
   id?: TenantId,
   need?: KeyNeed,
   ports: DataPorts = node.ports,
+  cipher?: ContentCipher,
 ): Promise<ContentReader> {
   const tenant = await openOf(node, id, need);
   const dirKeys = tenant.dirKeys(tenant.keys("read"));
@@ -136,7 +142,7 @@ export async function openReader(
   );
   if (found.kind !== "object") throw new Error(`Cannot find ${key}: ${found.kind}`);
   const end = found.entry.size;
-  return new ContentReader(ports, tenant, { found, start: 0, end, place, signal: never });
+  return new ContentReader(ports, tenant, { found, start: 0, end, place, signal: never, cipher });
 }
 
 export async function readAll(reader: ContentReader): Promise<Buffer> {

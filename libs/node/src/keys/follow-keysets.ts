@@ -5,6 +5,7 @@ import type { MemberSet } from "@kiseki/sealed-sqlite";
 import type { Logger } from "@kiseki/telemetry";
 import type { Tenants } from "../node/tenants.ts";
 import type { DataPorts } from "../object/types.ts";
+import { resealCustomerSalts } from "./customer-salts.ts";
 import { countUses, type CountedUse } from "./keyset-use.ts";
 import { resealWhere } from "./reseal.ts";
 
@@ -98,14 +99,18 @@ export class KeysetFollower {
       bytesPerSecond: resealBytesPerSecond,
       signal,
     });
+    const salts = await resealCustomerSalts(ports, tenant, signal);
     const old = await countUses(ports.clock, members, tenant, signal);
     this.#standings.set(toHex(id), { current, old, unreadable });
     if (unreadable > 0) {
       this.#parts.log.warn({ unreadable }, "content under an old keyset cannot be read");
     }
     const dropped = this.#drop(id, current, old);
-    const left = [...old.values()].reduce((sum, use) => sum + use.chunks + use.smallContents, 0);
-    return { hasOld: true, hasMoved: resealed > 0 || dropped > 0, left };
+    const left = [...old.values()].reduce(
+      (sum, use) => sum + use.chunks + use.smallContents + use.customerSalts,
+      0,
+    );
+    return { hasOld: true, hasMoved: resealed > 0 || salts > 0 || dropped > 0, left };
   }
 
   /** The tenant closes and opens again without the keysets. */

@@ -3,6 +3,7 @@ import type { Reference } from "@kiseki/composition";
 import type { KeysetUse } from "@kiseki/keys";
 import type { Clock } from "@kiseki/ports";
 import type { MemberSet } from "@kiseki/sealed-sqlite";
+import { countCustomerSalts } from "./customer-salts.ts";
 import { filesNamed } from "../node/sealed-files.ts";
 import { shardFileName } from "../node/sealed-shards.ts";
 import type { OpenTenant } from "../object/types.ts";
@@ -15,6 +16,7 @@ export type CountedUse = { readonly [Part in keyof KeysetUse]: number };
 interface Counts {
   chunks: number;
   smallContents: number;
+  customerSalts: number;
 }
 
 /** Small content keeps its kind when it is condemned, which its row does not tell: what is dropped counts as chunks. */
@@ -34,16 +36,23 @@ export async function countUses(
   const keys = tenant.keys("read");
   const old = [...keys.keysets].filter((keyset) => keyset < keys.current);
   const counts = new Map(
-    old.map((keyset): [Keyset, Counts] => [keyset, { chunks: 0, smallContents: 0 }]),
+    old.map((keyset): [Keyset, Counts] => [
+      keyset,
+      { chunks: 0, smallContents: 0, customerSalts: 0 },
+    ]),
   );
-  if (old.length > 0) await countSeals(clock, tenant, counts, signal);
+  if (old.length > 0) {
+    await countSeals(clock, tenant, counts, signal);
+    await countCustomerSalts(clock, tenant, counts, signal);
+  }
   const files = filesNamed(members, shardFileName(tenant.shard));
   return new Map(
-    [...counts].map(([keyset, { chunks, smallContents }]) => [
+    [...counts].map(([keyset, { chunks, smallContents, customerSalts }]) => [
       keyset,
       {
         chunks,
         smallContents,
+        customerSalts,
         tenantSecrets: 0, // the current keyset opened them
         shardFiles: files.filter((file) => file.keyset === keyset).length,
         logs: countOldEntries(tenant.store, keyset),

@@ -1,4 +1,4 @@
-import { assert } from "@kiseki/base";
+import { assert, customerKeyset } from "@kiseki/base";
 import { ChunkStoreError, type GetRequest, roomFor } from "@kiseki/chunk-store";
 import {
   type ContentPage,
@@ -7,7 +7,7 @@ import {
   readContent,
 } from "@kiseki/composition";
 import { type ArenaLease, segmentSize } from "@kiseki/ports";
-import type { ContentSource, DataPorts, OpenTenant } from "./types.ts";
+import type { ContentCipher, ContentSource, DataPorts, OpenTenant } from "./types.ts";
 
 /** Bytes that one read asks of the chunk store: one fragment of a whole 4+2 chunk. */
 const readSizeMax = 16 * segmentSize;
@@ -67,6 +67,8 @@ export interface ReadRequest {
   readonly place: Disposable;
   /** Asked for only when something is waited for. */
   readonly signal: AbortSignal;
+  /** Of content under a customer's key; used until the reader has left its place. */
+  readonly cipher?: ContentCipher | undefined;
 }
 
 /**
@@ -173,21 +175,19 @@ export class ContentReader implements ContentSource, Disposable {
     const { budget, datapath, chunkStore, crypto } = this.#ports;
     const room = roomOf(read);
     if (room > segmentSize) return undefined;
-    const keyring = this.#tenant.keys("read").keyset(piece.seal.keyset);
-    if (keyring === undefined) return undefined;
     const share = budget.takeNow(room, "read");
     if (share === undefined) return undefined;
+    const dek = this.#dekOf(piece);
     let filled: Filled | undefined;
     let lease: ArenaLease | undefined;
-    const dek = keyring.chunkDek(piece.address.chunkId, piece.seal.sealId, "none");
     try {
-      lease = datapath.arena.lend(room);
-      const outcome = lease && chunkStore.getNow(requestOf(read, piece, dek, lease, room));
+      lease = dek && datapath.arena.lend(room);
+      const outcome = lease && dek && chunkStore.getNow(requestOf(read, piece, dek, lease, room));
       if (lease && outcome?.kind === "read")
         filled = this.#filled(read, share, lease, outcome.offset);
       return filled;
     } finally {
-      crypto.wipe(dek);
+      if (dek) crypto.wipe(dek);
       if (filled === undefined) {
         lease?.[Symbol.dispose]();
         share[Symbol.dispose]();
@@ -218,9 +218,11 @@ export class ContentReader implements ContentSource, Disposable {
 
   async #open(read: Read, piece: ChunkPiece, lease: ArenaLease, room: number): Promise<number> {
     const { chunkStore, crypto } = this.#ports;
-    const keyring = this.#tenant.keys("read").keyset(piece.seal.keyset);
-    assert(keyring !== undefined, "a chunk in use is under a live keyset");
-    const dek = keyring.chunkDek(piece.address.chunkId, piece.seal.sealId, "none");
+    const dek = this.#dekOf(piece);
+    assert(
+      dek !== undefined,
+      "a chunk in use is under a live keyset, or the customer's key is here",
+    );
     try {
       const outcome = await chunkStore.get(requestOf(read, piece, dek, lease, room));
       if (outcome.kind !== "read") {
@@ -235,6 +237,15 @@ export class ContentReader implements ContentSource, Disposable {
     } finally {
       crypto.wipe(dek);
     }
+  }
+
+  /** A customer's key opens what is under it, and nothing else; `undefined`: the key is not here. */
+  #dekOf({ address, seal }: ChunkPiece): Uint8Array | undefined {
+    const { cipher } = this.#request;
+    if ((seal.keyset === customerKeyset) !== (cipher !== undefined)) return undefined;
+    if (cipher) return cipher.chunkDek(address.chunkId, seal.sealId);
+    const keyring = this.#tenant.keys("read").keyset(seal.keyset);
+    return keyring?.chunkDek(address.chunkId, seal.sealId, "none");
   }
 }
 

@@ -1,4 +1,4 @@
-import type { Prng, ShardId, TenantId } from "@kiseki/base";
+import type { ChunkId, Prng, SealId, ShardId, TenantId } from "@kiseki/base";
 import type { ChunkStore } from "@kiseki/chunk-store";
 import type { DirKeys } from "@kiseki/composition";
 import type { TenantKeyring } from "@kiseki/keys";
@@ -39,6 +39,12 @@ export interface OpenTenant {
   readonly owner: Pick<ShardOwner, "submit" | "epoch">;
   readonly pins: Pins;
   readonly readers: Readers;
+}
+
+/** The keys of content that is under a customer's key and not the tenant's. */
+export interface ContentCipher {
+  /** Of one sealing of one chunk; the caller wipes it. */
+  chunkDek(chunkId: ChunkId, sealId: SealId): Uint8Array;
 }
 
 /** Content as it comes: bytes of the object, whatever they were wrapped in. */

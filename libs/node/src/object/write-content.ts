@@ -2,6 +2,7 @@ import {
   assert,
   type ChunkId,
   chunkId,
+  customerKeyset,
   newBytes,
   type OperationId,
   type SealId,
@@ -11,7 +12,7 @@ import type { SealRef } from "@kiseki/chunk-store";
 import { lookupChunk, type NewContent, type NewExtent } from "@kiseki/composition";
 import { type ArenaLease, type HashAlgorithm, type HashState } from "@kiseki/ports";
 import { chunkShare } from "./budget.ts";
-import type { ContentSource, DataPorts, OpenTenant } from "./types.ts";
+import type { ContentCipher, ContentSource, DataPorts, OpenTenant } from "./types.ts";
 
 /** Chunks of one body that are hashed, sealed and stored while the next one is filled. */
 const chunksInFlightMax = 2;
@@ -24,6 +25,8 @@ export interface WriteRequest {
   /** Digests over the whole body besides MD5; a single chunk's SHA-256 comes free. */
   readonly algorithms: ReadonlySet<HashAlgorithm>;
   readonly signal: AbortSignal;
+  /** The content is a customer's: no chunk of it is shared with another object, nor opened without its key. */
+  readonly cipher?: ContentCipher | undefined;
 }
 
 /** Content that is durable on its devices and that nothing names yet. Dispose it after the commit or the refusal. */
@@ -115,7 +118,7 @@ class ContentWriter {
     if (size === 0) return this.#finish({ kind: "empty" }, 0, await this.#digestNothing());
     const isSmall = size <= smallSizeMax;
     const wanted = new Set<HashAlgorithm>(["md5", ...algorithms]);
-    const ownWanted = wanted.delete("sha256") || !isSmall;
+    const ownWanted = wanted.delete("sha256") || (!isSmall && this.#isShared);
     using state = datapath.openHash(wanted);
     const { sha256 } = await datapath.hash({
       state,
@@ -125,7 +128,6 @@ class ContentWriter {
     const digests = new Map(datapath.digest(state));
     if (sha256) digests.set("sha256", sha256);
     if (!isSmall) {
-      assert(sha256 !== undefined, "a chunk's own hash was asked for");
       await this.#storeChunk(lease, 0, size, sha256);
       return this.#finish({ kind: "extents", extents: this.#extents }, size, digests);
     }
@@ -150,13 +152,10 @@ class ContentWriter {
     if (size === 0) return 0;
     const owned = held.move();
     const hashed = this.#hashed.then(() =>
-      datapath.hash({ state, source: { lease, offset: 0, size }, own: true }),
+      datapath.hash({ state, source: { lease, offset: 0, size }, own: this.#isShared }),
     );
     this.#hashed = hashed.catch(() => undefined); // seen through `stored` below
-    const stored = hashed.then(({ sha256 }) => {
-      assert(sha256 !== undefined, "a chunk's own hash was asked for");
-      return this.#storeChunk(lease, offset, size, sha256);
-    });
+    const stored = hashed.then(({ sha256 }) => this.#storeChunk(lease, offset, size, sha256));
     this.#inFlight.push(
       stored
         .catch((reason: unknown) => (this.#failure ??= { reason }))
@@ -188,19 +187,20 @@ class ContentWriter {
     lease: ArenaLease,
     offset: number,
     size: number,
-    sha256: Uint8Array,
+    sha256: Uint8Array | undefined,
   ): Promise<void> {
     const { chunkStore } = this.#ports;
-    const keys = this.#tenant.keys("write");
-    const id = keys.chunkIdOf(sha256);
-    const pin = this.#tenant.pins.pin(id);
-    const hit = this.#findHit(id, size);
-    if (hit) {
-      this.#pins.use(pin);
-      this.#extents.push({ ...hit, offset, length: size, chunkOffset: 0 });
-      return;
+    const id = this.#chunkIdOf(sha256);
+    if (this.#isShared) {
+      const pin = this.#tenant.pins.pin(id);
+      const hit = this.#findHit(id, size);
+      if (hit) {
+        this.#pins.use(pin);
+        this.#extents.push({ ...hit, offset, length: size, chunkOffset: 0 });
+        return;
+      }
+      pin[Symbol.dispose]();
     }
-    pin[Symbol.dispose]();
     const seal = this.#newSeal();
     const placement = await this.#put(lease, size, id, seal, false);
     assert(chunkStore.has(id, seal), "a stored chunk is in the index");
@@ -213,12 +213,22 @@ class ContentWriter {
       chunkOffset: 0,
       seal: {
         sealId: seal,
-        keyset: keys.current,
+        keyset: placement.keyset,
         placementEpoch: placement.placementEpoch,
         size,
         missing: placement.missing,
       },
     });
+  }
+
+  /** Whether equal content of other objects may be the same chunk. */
+  get #isShared(): boolean {
+    return this.#request.cipher === undefined;
+  }
+  #chunkIdOf(sha256: Uint8Array | undefined): ChunkId {
+    if (!this.#isShared) return chunkId(this.#ports.prng.fill(newBytes(32)));
+    assert(sha256 !== undefined, "a chunk's own hash was asked for");
+    return this.#tenant.keys("write").chunkIdOf(sha256);
   }
 
   /** A hit is given only for a chunk that is complete, of the profile that would be written now, in a live keyset. */
@@ -238,7 +248,6 @@ class ContentWriter {
   }
 
   async #storeSmall(lease: ArenaLease, size: number): Promise<NewContent> {
-    const keys = this.#tenant.keys("write");
     const id = chunkId(this.#ports.prng.fill(newBytes(32)));
     const seal = this.#newSeal();
     const placement = await this.#put(lease, size, id, seal, true);
@@ -247,7 +256,7 @@ class ContentWriter {
       sealId: seal,
       pool: placement.pool,
       profile: placement.profile,
-      keyset: keys.current,
+      keyset: placement.keyset,
       placementEpoch: placement.placementEpoch,
       size,
       missing: placement.missing,
@@ -261,8 +270,10 @@ class ContentWriter {
 
   async #put(lease: ArenaLease, size: number, id: ChunkId, seal: SealId, small: boolean) {
     const { chunkStore, crypto, metrics } = this.#ports;
-    const keys = this.#tenant.keys("write");
-    const dek = keys.writing.chunkDek(id, seal, "none");
+    const { cipher } = this.#request;
+    const { writing, current } = this.#tenant.keys("write");
+    const keyset = cipher ? customerKeyset : current;
+    const dek = cipher?.chunkDek(id, seal) ?? writing.chunkDek(id, seal, "none");
     try {
       const placement = await chunkStore.put(
         {
@@ -270,7 +281,7 @@ class ContentWriter {
           shard: this.#tenant.shard,
           epoch: this.#tenant.owner.epoch,
           operationId: this.#request.operationId,
-          keyset: keys.current,
+          keyset,
           chunkId: id,
           sealId: seal,
           dek,
@@ -281,7 +292,7 @@ class ContentWriter {
       );
       this.#stored.push({ chunkId: id, sealId: seal });
       metrics.add("kiseki_chunk_write_bytes_total", size);
-      return placement;
+      return { ...placement, keyset };
     } finally {
       crypto.wipe(dek);
     }

@@ -1,6 +1,7 @@
 /** Every setting of a bucket that can be set here; a setting joins by a file of its own and a line in this list. */
 import type { BucketSetting } from "./bucket-setting.ts";
 import { corsSetting } from "./cors.ts";
+import { encryptionSetting } from "./encryption.ts";
 import { lifecycleSetting } from "./lifecycle.ts";
 import { requestPaymentSetting } from "./request-payment.ts";
 import { taggingSetting } from "./tags.ts";
@@ -9,6 +10,7 @@ import { websiteSetting } from "./website.ts";
 const bucketSettings: readonly BucketSetting<unknown>[] = [
   // by subresource, one a line
   corsSetting,
+  encryptionSetting,
   lifecycleSetting,
   requestPaymentSetting,
   taggingSetting,
