@@ -1,6 +1,8 @@
 /* Devices: files or block devices in a table of slots that closes under load, with appends that are durable or failed.
  *
  * A device ends where it ended when it was opened: an append past that writes nothing (no_space).
+ * An append of whole pages that has a large part passes the page cache by: who stores gigabytes gains nothing from having
+ * them cached, and filling fresh pages costs more than the write. What is small is likely to be read soon.
  * O_DIRECT: an append's offset and total are whole pages, else it is refused; if one of its parts begins or ends inside
  * a page, all are packed into the thread's scratch and written from there. A read of whole pages goes straight to the
  * arena; any other, and all of open, rebuild and verify, reads the surrounding pages into the scratch. */
@@ -17,8 +19,11 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+enum { LARGE_PART_SIZE = 1 << 20 };
+
 struct device {
-  int fd; /* -1: free */
+  int fd;        /* -1: free */
+  int direct_fd; /* of the same file, for large appends; -1: it takes no O_DIRECT */
   uint32_t generation, users;
   int closing, direct, read_only, failed;
   uint64_t size;
@@ -31,7 +36,7 @@ struct devices {
 /* What a job holds of a device: it stays open until device_leave. */
 struct grip {
   struct device *device;
-  int fd, direct, read_only, failed;
+  int fd, direct_fd, direct, read_only, failed;
   uint64_t size;
 };
 
@@ -46,8 +51,11 @@ struct devices *devices_open(void) {
 
 void devices_close(struct devices *devices) {
   if (!devices) return;
-  for (int i = 0; i < DEVICES_MAX; i++)
-    if (devices->device[i].fd >= 0) close(devices->device[i].fd);
+  for (int i = 0; i < DEVICES_MAX; i++) {
+    if (devices->device[i].fd < 0) continue;
+    if (devices->device[i].direct_fd >= 0) close(devices->device[i].direct_fd);
+    close(devices->device[i].fd);
+  }
   pthread_cond_destroy(&devices->unused);
   pthread_mutex_destroy(&devices->mutex);
   free(devices);
@@ -64,7 +72,8 @@ static int device_enter(struct devices *devices, uint32_t slot, struct grip *gri
   struct device *device = at_slot(devices, slot);
   if (device) {
     device->users++;
-    *grip = (struct grip){device, device->fd, device->direct, device->read_only, device->failed, device->size};
+    *grip = (struct grip){.device = device, .fd = device->fd, .direct_fd = device->direct_fd, .direct = device->direct,
+                          .read_only = device->read_only, .failed = device->failed, .size = device->size};
   }
   pthread_mutex_unlock(&devices->mutex);
   return device ? 0 : -1;
@@ -93,6 +102,11 @@ static int size_of(int fd, uint64_t *size) {
  * too. Clean pages are dropped, so that what is read from here on is what the disk has. */
 static void forget_cache(int fd) { (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); }
 
+static int is_same_file(int a, int b) {
+  struct stat one, other;
+  return fstat(a, &one) == 0 && fstat(b, &other) == 0 && one.st_dev == other.st_dev && one.st_ino == other.st_ino;
+}
+
 void device_open_job(struct devices *devices, struct record *record) {
   char path[4096];
   memcpy(path, record->headers, sizeof path);
@@ -107,18 +121,25 @@ void device_open_job(struct devices *devices, struct record *record) {
     return;
   }
   forget_cache(fd);
+  int direct_fd = direct || read_only ? -1 : open(path, O_WRONLY | O_DIRECT | O_CLOEXEC | O_NOCTTY);
+  if (direct_fd >= 0 && !is_same_file(fd, direct_fd)) {
+    close(direct_fd);
+    direct_fd = -1;
+  }
   pthread_mutex_lock(&devices->mutex);
   uint32_t place = 0;
   while (place < DEVICES_MAX && devices->device[place].fd >= 0) place++;
   if (place < DEVICES_MAX) {
     struct device *device = &devices->device[place];
     uint32_t generation = (device->generation + 1) % (UINT32_MAX / DEVICES_MAX);
-    *device = (struct device){.fd = fd, .generation = generation, .direct = direct, .read_only = read_only, .size = size};
+    *device = (struct device){.fd = fd, .direct_fd = direct_fd, .generation = generation, .direct = direct,
+                              .read_only = read_only, .size = size};
     record->device = generation * DEVICES_MAX + place;
     record->device_size = size;
   }
   pthread_mutex_unlock(&devices->mutex);
   if (place < DEVICES_MAX) return;
+  if (direct_fd >= 0) close(direct_fd);
   close(fd);
   fail(record, STATUS_IO, EMFILE);
 }
@@ -127,16 +148,18 @@ void device_open_job(struct devices *devices, struct record *record) {
 void device_close_job(struct devices *devices, struct record *record) {
   pthread_mutex_lock(&devices->mutex);
   struct device *device = at_slot(devices, record->device);
-  int fd = -1;
+  int fd = -1, direct_fd = -1;
   if (device) {
     device->closing = 1;
     while (device->users > 0) pthread_cond_wait(&devices->unused, &devices->mutex);
     fd = device->fd;
+    direct_fd = device->direct_fd;
     device->fd = -1;
     device->closing = 0;
   }
   pthread_mutex_unlock(&devices->mutex);
   if (!device) return fail(record, STATUS_CLOSED, 0);
+  if (direct_fd >= 0) close(direct_fd); /* it has nothing that the other one does not hear of */
   if (close(fd) != 0 && errno != EINTR) fail(record, STATUS_IO, errno);
 }
 
@@ -284,19 +307,44 @@ static int sync_device(int fd) {
   return error;
 }
 
+static int is_whole_pages(const struct iovec *parts, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++)
+    if ((uintptr_t)parts[i].iov_base % PAGE_SIZE || parts[i].iov_len % PAGE_SIZE) return 0;
+  return 1;
+}
+
+static int has_large(const struct iovec *parts, uint32_t count) {
+  for (uint32_t i = 0; i < count; i++)
+    if (parts[i].iov_len >= LARGE_PART_SIZE) return 1;
+  return 0;
+}
+
+static int write_direct(int fd, struct iovec *parts, uint32_t count, uint64_t offset, uint8_t *scratch, int *written) {
+  return is_whole_pages(parts, count) ? write_parts(fd, parts, count, offset, written)
+                                      : write_packed(fd, parts, count, offset, scratch, written);
+}
+
+/* 0 or an errno. The parts are used up. */
+static int write_gripped(const struct grip *grip, struct iovec *parts, uint32_t count, uint64_t offset, uint64_t total,
+                         uint8_t *scratch, int *written) {
+  if (grip->direct) return write_direct(grip->fd, parts, count, offset, scratch, written);
+  if (grip->direct_fd >= 0 && offset % PAGE_SIZE == 0 && total % PAGE_SIZE == 0 && has_large(parts, count)) {
+    struct iovec tried[RANGES_MAX];
+    memcpy(tried, parts, count * sizeof *parts);
+    int error = write_direct(grip->direct_fd, tried, count, offset, scratch, written);
+    if (error != EINVAL || *written) return error; /* else the medium wants larger blocks than pages */
+  }
+  return write_parts(grip->fd, parts, count, offset, written);
+}
+
 static void append_gripped(struct grip *grip, struct record *record, struct iovec *parts, uint32_t count, uint64_t total,
                            uint8_t *scratch, int *has_failed) {
   uint64_t offset = record->device_offset;
   if (grip->failed || grip->read_only) return fail(record, STATUS_IO, grip->failed ? EIO : EROFS);
   if (offset > grip->size || total > grip->size - offset) return fail(record, STATUS_NO_SPACE, ENOSPC);
-  int packed = 0, written = 0, error;
-  if (grip->direct) {
-    if (offset % PAGE_SIZE || total % PAGE_SIZE) return fail(record, STATUS_BAD_ARGUMENT, EINVAL);
-    for (uint32_t i = 0; i < count; i++)
-      packed |= (uintptr_t)parts[i].iov_base % PAGE_SIZE || parts[i].iov_len % PAGE_SIZE;
-  }
-  error = packed ? write_packed(grip->fd, parts, count, offset, scratch, &written)
-                 : write_parts(grip->fd, parts, count, offset, &written);
+  int written = 0;
+  if (grip->direct && (offset % PAGE_SIZE || total % PAGE_SIZE)) return fail(record, STATUS_BAD_ARGUMENT, EINVAL);
+  int error = write_gripped(grip, parts, count, offset, total, scratch, &written);
   if (error != 0) {
     int is_full = (error == ENOSPC || error == EDQUOT) && !written;
     return fail(record, is_full ? STATUS_NO_SPACE : STATUS_IO, error);

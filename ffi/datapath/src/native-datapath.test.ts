@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { closeSync, openSync, writeSync } from "node:fs";
-import { mkdtemp, open, rm } from "node:fs/promises";
+import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chunkId, newBytes, prngFromSeed, sealId } from "@kiseki/base";
@@ -11,6 +11,7 @@ import { openDatapath } from "./native-datapath.ts";
 const directory = join(import.meta.dir, "../../../build/native");
 const options = { directory, arenaSize: 32 << 20, computeThreads: 2, deviceThreads: 4 };
 const blockSize = 4096;
+const mebibyte = 1024 * 1024;
 const identity = {
   chunkId: chunkId(newBytes(32).fill(1)),
   sealId: sealId(newBytes(16).fill(2)),
@@ -108,6 +109,64 @@ test("open() of a range reads only what its segments need", async () => {
   expect(Buffer.compare(target.bytes, wanted)).toBe(0);
   const next = await datapath.open({ ...job, segmentFirst: 6, segmentEnd: 7 });
   expect(next.kind).toBe("lost");
+});
+
+test("append() of a large part passes the page cache by, and reads see it all the same", async () => {
+  await using folder = await openFolder();
+  await using datapath = openDatapath(options);
+  const prng = prngFromSeed(13);
+  const path = await folder.prepare("device", 8 * mebibyte);
+  const { slot } = await datapath.openDevice({ path, direct: false });
+  using lease = datapath.arena.lend(3 * mebibyte)!;
+  using target = datapath.arena.lend(3 * mebibyte)!;
+  const read = async (offset: number, size: number): Promise<Uint8Array> => {
+    await datapath.read(slot, offset, { lease: target, offset: 0, size });
+    return target.bytes.slice(0, size);
+  };
+  const expected = newBytes(8 * mebibyte);
+  for (const [offset, sizes] of [
+    [0, [2 * mebibyte]], // whole pages
+    [mebibyte, [100, 1.5 * mebibyte, 5000, 3092]], // parts that begin and end inside pages
+    [mebibyte, [blockSize]], // small: through the cache, into what went by it
+    [mebibyte - blockSize, [1.5 * mebibyte]], // over what is cached by now
+    [5 * mebibyte + 512, [mebibyte]], // not whole pages
+  ] as const) {
+    await read(0, 3 * mebibyte); // all of it is cached
+    prng.fill(lease.bytes);
+    let at = 0;
+    const ranges = sizes.map((size) => ({ lease, offset: (at += size) - size, size }));
+    await datapath.append({ device: slot, offset, ranges, sync: true });
+    expected.set(lease.bytes.subarray(0, at), offset);
+    expect(Buffer.compare(await read(offset, at), lease.bytes.subarray(0, at))).toBe(0);
+    expect(Buffer.compare(await read(0, 3 * mebibyte), expected.subarray(0, 3 * mebibyte))).toBe(0);
+    expect(Buffer.compare(await readFile(path), expected)).toBe(0);
+  }
+  expect(
+    await codeOf(
+      datapath.append({
+        device: slot,
+        offset: 7 * mebibyte,
+        ranges: [{ lease, offset: 0, size: 2 * mebibyte }],
+        sync: true,
+      }),
+    ),
+  ).toBe("no_space");
+
+  // What went by the cache has to be waited for once.
+  const plain = prng.fill(newBytes(2 * mebibyte));
+  const { sources } = await store(datapath, folder, { kind: "copies", copies: 1 }, plain, false);
+  const job: OpenJob = {
+    identity,
+    profile: { kind: "copies", copies: 1 },
+    size: plain.byteLength,
+    fragments: sources,
+    segmentFirst: 3,
+    segmentEnd: 4,
+    target: { lease: target, offset: 0, size: segmentSize },
+  };
+  expect(datapath.openNow(job)).toBeUndefined();
+  expect(await datapath.open(job)).toEqual({ kind: "opened", faults: [] });
+  expect(datapath.openNow(job)?.kind).toBe("opened");
 });
 
 /** Drops what the system has cached of a file. */
