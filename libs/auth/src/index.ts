@@ -13,6 +13,7 @@
 export { AwsChunkedDecoder } from "./aws-chunked.ts";
 export type { AuthFault } from "./fault.ts";
 export type { PayloadMode, StreamedPayload } from "./payload-mode.ts";
+export { anonymousPayload } from "./payload-mode.ts";
 export type { PostPolicy } from "./post-policy.ts";
 export { checkPostPolicy, parsePostPolicy } from "./post-policy.ts";
 export type { TemporaryCredentials } from "./session-tokens.ts";

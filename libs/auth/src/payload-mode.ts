@@ -42,6 +42,23 @@ const streamedModes: Readonly<Record<string, { isSigned: boolean; hasTrailer: bo
   "STREAMING-UNSIGNED-PAYLOAD-TRAILER": { isSigned: false, hasTrailer: true },
 };
 
+/** Of a request that nobody signed: what its body comes wrapped in. Signed streams need a signer. */
+export function anonymousPayload(head: RequestHead): PayloadMode | AuthFault {
+  const values = headerValues(head.headers, "x-amz-content-sha256");
+  if (values.length > 1) {
+    return authFault("InvalidArgument", "x-amz-content-sha256 must be given once.", {
+      ArgumentName: "x-amz-content-sha256",
+    });
+  }
+  const text = values[0] ?? unsignedPayload;
+  if (text.startsWith("STREAMING-AWS4-")) {
+    return authFault("AccessDenied", "A signed stream needs a signed request.");
+  }
+  return readPayloadMode(head, text, () => {
+    throw new Error("Cannot sign for nobody");
+  });
+}
+
 /** Reads `text`, the value of `x-amz-content-sha256`. `signing` is asked only for signed streams. */
 export function readPayloadMode(
   head: RequestHead,

@@ -84,6 +84,13 @@ export const s3Actions = [
   "s3:RestoreObject",
 ] as const;
 
+const known: ReadonlySet<string> = new Set(s3Actions);
+
+/** Whether S3 has the action, written as AWS writes it. */
+export function isKnownAction(action: string): boolean {
+  return known.has(action);
+}
+
 /** Also in policies written for other servers of S3; nothing here asks for them, so that they grant nothing. */
 export const foreignActions: readonly string[] = [
   "s3:DeleteBucketCORS",

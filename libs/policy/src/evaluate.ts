@@ -84,6 +84,33 @@ export function evaluate(question: Question, principal: Principal, side: Resourc
   return isIdentityAllowed && (grant !== "none" || side.isGranted()) ? "allowed" : "not_allowed";
 }
 
+/**
+ * Whether there is any resource and any request for which `principal` could be allowed the action: false is
+ * certain, true says nothing. For refusing before a body that names the resources is read.
+ */
+export function mayEverAllow(
+  action: string,
+  principal: Principal,
+  owner: string,
+  policy: PolicyDocument | undefined,
+): boolean {
+  const asked = action.toLowerCase();
+  const allows = ({ effect, principals, actions }: Statement): boolean =>
+    effect === "Allow" &&
+    matchAction(actions, asked) &&
+    (principals === undefined || matchPrincipals(principals, principal));
+  const isNarrowed = principal.sessionPolicies.some(({ statements }) => !statements.some(allows));
+  if (isNarrowed && principal.kind !== "session") return false; // a session may be named by itself
+  const isOwner = principal.kind !== "anonymous" && principal.account === owner;
+  if (isOwner && principal.kind === "root") return true;
+  const byIdentity =
+    principal.kind === "root" ||
+    principal.policies.some(({ statements }) => statements.some(allows));
+  const byBucket = policy?.statements.some(allows) === true;
+  if (principal.kind === "anonymous") return byBucket;
+  return isOwner ? byIdentity || byBucket : byIdentity && byBucket;
+}
+
 function grantOf(
   question: Question,
   principal: Principal,

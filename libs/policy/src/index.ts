@@ -8,9 +8,10 @@
  * Deny and against an Allow; no pattern costs more than its length times the text's.
  */
 export { type Acl, aclGrants, aclPermission, cannedAcl, isPrivateAcl, isPublicAcl } from "./acl.ts";
+export { isKnownAction } from "./actions.ts";
 export { builtInPolicies } from "./built-in.ts";
 export type { PolicyDocument } from "./document.ts";
-export { evaluate } from "./evaluate.ts";
+export { evaluate, mayEverAllow } from "./evaluate.ts";
 export { parsePolicy, readStoredPolicy } from "./parse-policy.ts";
 export { PolicyFault } from "./policy-fault.ts";
 export {
@@ -21,6 +22,7 @@ export {
   rootPrincipal,
   userPrincipal,
 } from "./principal.ts";
+export { decodeBucketPolicy, encodeBucketPolicy } from "./stored-policy.ts";
 export { isPublicPolicy } from "./public-policy.ts";
 export { type RequestContext } from "./match-conditions.ts";
 export {

@@ -73,10 +73,7 @@ export interface UnsetSettingCall extends InBucket {
   readonly kind: "get_unset_setting";
   readonly answer: Extract<
     S3ErrorCode,
-    | "NoSuchBucketPolicy"
-    | "NoSuchPublicAccessBlockConfiguration"
-    | "ObjectLockConfigurationNotFoundError"
-    | "ReplicationConfigurationNotFoundError"
+    "ObjectLockConfigurationNotFoundError" | "ReplicationConfigurationNotFoundError"
   >;
 }
 
@@ -119,6 +116,13 @@ export interface PutRetentionCall extends OnVersion, WithDocument, MayBypass {
 /** Taking away a setting that no bucket can have: done before it was asked for. */
 export interface DeleteSettingCall extends InBucket {
   readonly kind: "delete_unset_setting";
+}
+/** A bucket's policy: JSON, as it was put. */
+export interface PolicyCall extends InBucket {
+  readonly kind: "get_bucket_policy" | "delete_bucket_policy" | "get_bucket_policy_status";
+}
+export interface PutPolicyCall extends InBucket, WithDocument {
+  readonly kind: "put_bucket_policy";
 }
 export interface BucketAclCall extends InBucket {
   readonly kind: "get_bucket_acl" | "put_private_acl";
@@ -300,6 +304,8 @@ export type S3Call =
   | ObjectLockCall
   | PutLegalHoldCall
   | PutRetentionCall
+  | PolicyCall
+  | PutPolicyCall
   | BucketAclCall
   | ObjectSettingCall
   | ObjectTaggingCall

@@ -110,6 +110,7 @@ export const s3Errors = {
     status: 400,
     message: "The body of your POST request is not well-formed multipart/form-data.",
   },
+  MalformedPolicy: { status: 400, message: "The policy is not valid." },
   MalformedTrailerError: {
     status: 400,
     message: "The request contained trailing data that was not well-formed.",

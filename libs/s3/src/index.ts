@@ -19,6 +19,7 @@ export type {
 export { isBucketName } from "./bucket-name.ts";
 export type {
   AbortUploadCall,
+  BucketAclCall,
   BucketCall,
   BucketSettingCall,
   CompleteUploadCall,
@@ -37,6 +38,8 @@ export type {
   LockConfigurationCall,
   ObjectLockCall,
   ObjectSettingCall,
+  PolicyCall,
+  PutPolicyCall,
   PostObjectCall,
   ObjectTaggingCall,
   PutBucketSettingCall,
@@ -63,6 +66,7 @@ export type {
 } from "./encryption-headers.ts";
 export { mismatchedKeyMessage } from "./encryption-headers.ts";
 export type { S3ErrorCode, S3Fault } from "./errors.ts";
+export { type Fields, parseFields } from "./fields.ts";
 export { isFault, s3Fault } from "./errors.ts";
 export type { ListScope } from "./list-token.ts";
 export { openListToken, sealListToken } from "./list-token.ts";
@@ -109,6 +113,9 @@ export {
 } from "./settings/lifecycle-evaluate.ts";
 export type { Tag } from "./settings/tags.ts";
 export { objectTagging, sortTags } from "./settings/tags.ts";
+export { bucketSettings } from "./settings/registry.ts";
+export { publicAccessBlockSetting } from "./settings/public-access-block.ts";
+export { policyStatusDocument } from "./setting-documents.ts";
 export { toFaultResponse, toResponse } from "./respond.ts";
 export type { ListedObject, ObjectView, Owner, ResponseContext, S3Result } from "./result.ts";
 export type { XmlNode } from "./xml-write.ts";

@@ -8,6 +8,7 @@ import type {
   S3Call,
   UnsetSettingCall,
 } from "./call.ts";
+import { parseAccessCall } from "./access-calls.ts";
 import { parseDocumentExpectation } from "./body-expectation.ts";
 import { parseCustomerKey } from "./encryption-headers.ts";
 import { invalidArgument, isFault, type S3Fault } from "./errors.ts";
@@ -20,9 +21,6 @@ import { findBucketSetting } from "./settings/registry.ts";
 import { taggingSizeMax } from "./settings/tags.ts";
 
 const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
-  policy: "NoSuchBucketPolicy",
-  policyStatus: "NoSuchBucketPolicy",
-  publicAccessBlock: "NoSuchPublicAccessBlockConfiguration",
   replication: "ReplicationConfigurationNotFoundError",
 };
 const fixedSettings: readonly FixedSettingCall["setting"][] = [
@@ -32,11 +30,7 @@ const fixedSettings: readonly FixedSettingCall["setting"][] = [
   "ownershipControls",
 ];
 /** What has a DELETE of its own at AWS and answers 204 there when nothing was set. */
-const removableSettings: ReadonlySet<string> = new Set([
-  "policy",
-  "publicAccessBlock",
-  "replication",
-]);
+const removableSettings: ReadonlySet<string> = new Set(["replication"]);
 
 /** The call on a setting, when `fields` names one that is answered here; `undefined`: something else. */
 export function parseSetting(
@@ -46,6 +40,8 @@ export function parseSetting(
   fields: Fields,
 ): S3Call | S3Fault | undefined {
   if (rawKey !== "") return parseObjectSetting(method, bucket, rawKey, fields);
+  const access = parseAccessCall(method, bucket, fields);
+  if (access !== undefined) return access;
   for (const name of fields.queryNames) {
     const call = parseBucketSetting(method, bucket, name, fields);
     if (call !== undefined) return call;

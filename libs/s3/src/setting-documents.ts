@@ -80,6 +80,11 @@ function aclDocument(owner: Owner): Uint8Array {
   return new TextEncoder().encode(text.replace(`<${marker}>`, `<${marker} ${type}>`));
 }
 
+/** Whether a bucket's policy lets in everyone. */
+export function policyStatusDocument(isPublic: boolean): Uint8Array {
+  return writeXml("PolicyStatus", s3Namespace, [["IsPublic", isPublic]]);
+}
+
 export function attributesDocument(result: ResultOf<"object_attributes">): Uint8Array {
   const { call, view, parts } = result;
   const { wanted } = call;

@@ -95,7 +95,14 @@ export async function deleteObjects(
   const namespace = findBucket(scope, call.bucket).id;
   const body = orFail(parseDeleteBody(await readCallDocument(scope, call)));
   const outcomes = await Promise.all(
-    body.entries.map((entry) => deleteEntry(scope, namespace, entry, call.isBypassing)),
+    body.entries.map(async (entry) => {
+      const { key, versionId } = entry;
+      if (scope.access.mayDelete(call.bucket, key, versionId)) {
+        return deleteEntry(scope, namespace, entry, call.isBypassing);
+      }
+      const error = { code: "AccessDenied" as const, message: undefined };
+      return { key, versionId, marker: undefined, error };
+    }),
   );
   return { result: { kind: "objects_deleted", isQuiet: body.isQuiet, outcomes } };
 }

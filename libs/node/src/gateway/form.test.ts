@@ -224,6 +224,6 @@ test("a form that is cut, or none, or too large before its file, is refused", as
   const large: Field[] = [...fields, ["x-ignore-a", "a".repeat(20 * 1024)]];
   expect(codeOf(await post(large))).toBe("MaxPostPreDataLengthExceeded");
   const other = await send(whole, { "content-type": "text/plain" });
-  expect([other.status, codeOf(other)]).toEqual([403, "AccessDenied"]);
+  expect([other.status, codeOf(other)]).toEqual([412, "PreconditionFailed"]);
   expect((await get("no")).status).toBe(404);
 });

@@ -28,6 +28,8 @@ export interface OpenForm {
   /** `undefined`: nobody signed it. */
   readonly key: Identity | undefined;
   readonly call: PostObjectCall;
+  /** By lower-case name, as the put sees them. */
+  readonly fields: ReadonlyMap<string, string>;
   readonly content: RequestContent;
 }
 
@@ -74,7 +76,12 @@ export async function openForm(
     ),
   );
   const content = new FormContent(body, { min: sizeMin, max: call.body.size });
-  return { key: outcome.kind === "signed" ? outcome.key : undefined, call, content };
+  return {
+    key: outcome.kind === "signed" ? outcome.key : undefined,
+    call,
+    fields: resolved,
+    content,
+  };
 }
 
 function readPolicy(text: string): PostPolicy {

@@ -1,6 +1,12 @@
-import { type PayloadMode, SignatureVerifier, type TokenRefusal } from "@kiseki/auth";
-import { assert, type TenantId, unreachable } from "@kiseki/base";
+import {
+  anonymousPayload,
+  type PayloadMode,
+  SignatureVerifier,
+  type TokenRefusal,
+} from "@kiseki/auth";
+import { unreachable } from "@kiseki/base";
 import type { ResponseHeader } from "@kiseki/http";
+import { anonymousPrincipal, type Principal } from "@kiseki/policy";
 import type { AliasQueue } from "@kiseki/catalog";
 import {
   type FormRequest,
@@ -20,7 +26,7 @@ import {
 import { isStsRequest } from "@kiseki/sts";
 import type { Logger } from "@kiseki/telemetry";
 import type { BodyStream, FrontFault, FrontRequest, FrontResponse } from "../front/types.ts";
-import type { DataPorts, OpenTenant } from "../object/types.ts";
+import type { DataPorts } from "../object/types.ts";
 import {
   createBucket,
   deleteBucket,
@@ -28,6 +34,12 @@ import {
   listBuckets,
   putVersioning,
 } from "./buckets.ts";
+import { Access } from "./access/access.ts";
+import { bucketSide } from "./access/bucket-side.ts";
+import type { RequestFacts } from "./access/conditions.ts";
+import type { RequestWords } from "./access/needs.ts";
+import { type Place, Places, type PlacesOptions } from "./access/place.ts";
+import { requestWords } from "./access/request-words.ts";
 import { openContent } from "./content.ts";
 import { copyObject, copyPart } from "./copies.ts";
 import { customerKeysOf, wipeAtEnd } from "./encryption.ts";
@@ -54,11 +66,13 @@ import {
 } from "./objects.ts";
 import { type RequestTrace, whenSent } from "./request-trace.ts";
 import type { Sts } from "./sts/sts.ts";
-import { BucketCache, type CallScope, findBucket } from "./scope.ts";
+import { accessCall } from "./policies.ts";
+import { type CallScope, findBucket } from "./scope.ts";
 import { removeSetting, showSetting, storeSetting } from "./settings.ts";
 import { deleteTags, putTags, showTags } from "./tagging.ts";
+import { whenReady } from "./when-ready.ts";
 
-export interface GatewayOptions {
+export interface GatewayOptions extends PlacesOptions {
   readonly ports: DataPorts;
   readonly log: Logger;
   /** The only region that signatures may name; `undefined`: any. */
@@ -75,28 +89,24 @@ export interface GatewayOptions {
   ) => Identity | TokenRefusal | undefined;
   /** Answers what `isStsRequest` says is not for S3. */
   readonly sts: Pick<Sts, "handle">;
-  /** At once when the tenant is open; `signal` is asked for only when something is waited for. */
-  readonly openTenant: (
-    tenant: TenantId,
-    need: "read" | "write",
-    request: { readonly signal: AbortSignal },
-  ) => OpenTenant | Promise<OpenTenant>;
   readonly aliases: AliasQueue;
 }
 
 const hostId = "kiseki";
 const defaultRegion = "us-east-1";
+/** Of every tenant's root, where S3 shows an owner's name. */
+const ownerName = "root";
 
 /** S3 over the front: signature, call, answer. What throws below ends here as an error document. */
 export class Gateway {
   readonly #options: GatewayOptions;
   readonly #verifier: SignatureVerifier<Identity>;
-  /** One per tenant, by its id's text. */
-  readonly #buckets = new Map<string, BucketCache>();
+  readonly #places: Places;
   readonly #limiter: KeyLimiter;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
+    this.#places = new Places(options);
     this.#limiter = new KeyLimiter(() => options.ports.clock.monotonic());
     this.#verifier = new SignatureVerifier(options.ports.crypto, {
       lookup: options.lookUpIdentity,
@@ -184,14 +194,24 @@ export class Gateway {
     }
     if (outcome.kind === "signed") trace.key = outcome.key;
     trace.admitted = this.#admit(trace);
-    if (outcome.kind === "anonymous") throw fail("AccessDenied");
-    this.#checkPayload(request, outcome.payload);
-    const call = parseCall(s3Request(head), addressing);
+    const payload = outcome.kind === "signed" ? outcome.payload : anonymousPayload(head);
+    if (payload.kind === "fault") throw authFailure(payload);
+    if (outcome.kind === "signed" || request.body.size !== 0) this.#checkPayload(request, payload);
+    const asked = s3Request(head, outcome.kind === "signed");
+    const call = parseCall(asked, addressing);
     if (isFault(call)) throw new GatewayFailure(call as S3Fault);
     noteCall(trace, call as S3Call);
-    const content = openContent(ports.crypto, request.body, outcome.payload);
-    const { key, payload } = outcome;
-    return this.#run(request, { key, call: call as S3Call, payload, content });
+    const content = openContent(ports.crypto, request.body, payload);
+    const isQuery = outcome.kind === "signed" && outcome.form === "query";
+    return this.#run(request, {
+      principal: outcome.kind === "signed" ? outcome.key.principal : anonymousPrincipal,
+      call: call as S3Call,
+      payload,
+      content,
+      words: () => requestWords(asked, undefined),
+      authType:
+        outcome.kind !== "signed" ? undefined : isQuery ? "REST-QUERY-STRING" : "REST-HEADER",
+    });
   }
 
   /** A browser's upload: who asks, and for what, stands in the body. */
@@ -201,12 +221,18 @@ export class Gateway {
     const payload: PayloadMode = { kind: "unsigned" };
     this.#checkPayload(request, payload);
     const now = () => ports.clock.realtime();
-    const { key, call, content } = await openForm(this.#verifier, request, form, now);
+    const { key, call, content, fields } = await openForm(this.#verifier, request, form, now);
     trace.key = key;
     trace.admitted = this.#admit(trace);
     noteCall(trace, call);
-    if (key === undefined) throw fail("AccessDenied");
-    return this.#run(request, { key, call, payload, content });
+    return this.#run(request, {
+      principal: key?.principal ?? anonymousPrincipal,
+      call,
+      payload,
+      content,
+      words: () => requestWords(s3Request(request.head), fields),
+      authType: key && "POST",
+    });
   }
 
   /** A call whose caller is known. */
@@ -228,37 +254,49 @@ export class Gateway {
   }
 
   #runPlain(request: FrontRequest, admitted: Admitted): CallOutcome | Promise<CallOutcome> {
-    const { head } = request;
-    const { principal } = admitted.key;
-    assert(principal.tenant !== undefined, "who signs belongs to a tenant");
-    const need = head.method === "GET" || head.method === "HEAD" ? "read" : "write";
-    return whenReady(this.#options.openTenant(principal.tenant, need, request), (tenant) =>
-      this.#runIn(tenant, request, admitted),
+    const { method } = request.head;
+    const need = method === "GET" || method === "HEAD" ? "read" : "write";
+    const { principal, call } = admitted;
+    return whenReady(this.#places.open(principal, call, need, request), (place) =>
+      this.#runIn(place, request, admitted),
     );
   }
 
   #runIn(
-    tenant: OpenTenant,
+    place: Place,
     request: FrontRequest,
-    { key, call, payload, content }: Admitted,
+    { principal, call, payload, content, words, authType }: Admitted,
   ): CallOutcome | Promise<CallOutcome> {
     const { ports } = this.#options;
-    const { principal, displayName } = key;
-    const ownerId = principal.canonicalId;
-    checkExpectedOwner(request, principal.account);
+    const { tenant, owner, buckets } = place;
+    const region = this.#options.region ?? defaultRegion;
+    const now = () => ports.clock.realtime();
+    const facts = () => ({ words: words(), request, principal, now: now(), region, authType });
+    const sideOf = (bucket: string) => bucketSide(place, bucket);
+    const access = Access.authorize({ principal, owner, facts, sideOf }, call);
+    checkExpectedOwner(request, owner.account);
     const scope: CallScope = {
       ports,
       tenant,
       request,
       payload,
       content,
-      owner: { id: ownerId, displayName },
-      region: this.#options.region ?? defaultRegion,
+      owner: { id: owner.canonicalId, displayName: ownerName },
+      region,
       regionOnly: this.#options.region,
       aliases: this.#options.aliases,
-      buckets: this.#bucketsOf(ownerId),
+      buckets,
+      access,
     };
-    return dispatch(scope, call);
+    const failed = (reason: unknown): never => {
+      throw hideMissing(reason, access, call);
+    };
+    try {
+      const outcome = dispatch(scope, call);
+      return outcome instanceof Promise ? outcome.catch(failed) : outcome;
+    } catch (reason) {
+      return failed(reason);
+    }
   }
 
   /** Nobody's requests count for the address that they come from. @throws {LimitError} */
@@ -294,13 +332,7 @@ export class Gateway {
 
   /** What is remembered of the bucket may be old: administration made or removed it. */
   forgetBucket(name: string): void {
-    for (const cache of this.#buckets.values()) cache.forget(name);
-  }
-
-  #bucketsOf(ownerId: string): BucketCache {
-    let cache = this.#buckets.get(ownerId);
-    if (cache === undefined) this.#buckets.set(ownerId, (cache = new BucketCache()));
-    return cache;
+    this.#places.forget(name);
   }
 
   #log(requestId: string, reason: unknown): void {
@@ -310,20 +342,29 @@ export class Gateway {
   }
 }
 
-/** Goes on with what is there or comes; waits only for what comes. */
-function whenReady<T, R>(value: T | Promise<T>, go: (ready: T) => R | Promise<R>): R | Promise<R> {
-  return value instanceof Promise ? value.then(go) : go(value);
-}
-
-/** A request that somebody known makes. */
+/** A request of which is known who makes it. */
 interface Admitted extends Pick<CallScope, "payload" | "content"> {
-  readonly key: Identity;
+  readonly principal: Principal;
   readonly call: S3Call;
+  readonly words: () => RequestWords;
+  readonly authType: RequestFacts["authType"];
 }
 
-const s3Request = ({ method, target, headers, host }: FrontRequest["head"]): S3Request => ({
-  ...{ method, target, headers, host, isSigned: true },
-});
+const s3Request = (head: FrontRequest["head"], isSigned = true): S3Request => {
+  const { method, target, headers, host } = head;
+  return { method, target, headers, host, isSigned };
+};
+
+/** That a key is not there is for those to know who may list its bucket. */
+function hideMissing(reason: unknown, access: Access, call: S3Call): unknown {
+  if (!(reason instanceof GatewayFailure) || !("key" in call)) return reason;
+  const { code } = reason.fault;
+  if (code !== "NoSuchKey" && code !== "NoSuchVersion") return reason;
+  const places = "source" in call ? [call, call.source] : [call];
+  const isVersion = code === "NoSuchVersion";
+  const isSeen = places.every(({ bucket, key }) => access.maySeeMissing(bucket, key, isVersion));
+  return isSeen ? reason : fail("AccessDenied");
+}
 
 function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOutcome {
   switch (call.kind) {
@@ -357,16 +398,17 @@ function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> | CallOu
     case "get_fixed_setting":
       findBucket(scope, call.bucket);
       return { result: { kind: "fixed_setting", setting: call.setting } };
+    case "get_bucket_policy":
+    case "delete_bucket_policy":
+    case "get_bucket_policy_status":
+    case "put_bucket_policy":
     case "get_bucket_acl":
-      findBucket(scope, call.bucket);
-      return { result: { kind: "acl", owner: scope.owner } };
+    case "put_private_acl":
+      return accessCall(scope, call);
     case "get_object_lock_configuration":
       return showLockConfiguration(scope, call);
     case "put_object_lock_configuration":
       return storeLockConfiguration(scope, call);
-    case "put_private_acl":
-      findBucket(scope, call.bucket);
-      return { result: { kind: "setting_put" } };
     case "delete_unset_setting":
       findBucket(scope, call.bucket);
       return { result: { kind: "setting_deleted" } };
@@ -388,6 +430,10 @@ type BucketKind =
   | "delete_bucket_setting"
   | "get_unset_setting"
   | "get_fixed_setting"
+  | "get_bucket_policy"
+  | "delete_bucket_policy"
+  | "get_bucket_policy_status"
+  | "put_bucket_policy"
   | "get_bucket_acl"
   | "put_private_acl"
   | "get_object_lock_configuration"

@@ -1,15 +1,14 @@
-import { toHex } from "@kiseki/base";
+import { type TenantId, toHex } from "@kiseki/base";
 import type { AccessKeyLimits, AccessKeyRecord } from "@kiseki/catalog";
 import type { Session } from "@kiseki/format";
 import { type Principal, rootPrincipal, userPrincipal } from "@kiseki/policy";
 import type { Crypto } from "@kiseki/ports";
+import type { Account } from "./access/access.ts";
 
 /** Whose signature a request carries: of an access key, or of temporary credentials. */
 export interface Identity {
   readonly secret: string;
   readonly principal: Principal;
-  /** Where S3 shows an owner's name. */
-  readonly displayName: string;
   /** What its requests are counted by; of temporary credentials the key that asked for them. */
   readonly accessKeyId: string;
   /** What temporary credentials that it asks for end with. */
@@ -22,10 +21,12 @@ export interface Identity {
 export class Identities {
   readonly #crypto: Crypto;
   readonly #known = new WeakMap<AccessKeyRecord, Identity>();
-  readonly #canonicalIds = new Map<string, string>();
+  readonly #accounts = new Map<string, Account>();
+  readonly #lookUpAccount: (tenant: TenantId) => string;
 
-  constructor(crypto: Crypto) {
+  constructor(crypto: Crypto, lookUpAccount: (tenant: TenantId) => string) {
     this.#crypto = crypto;
+    this.#lookUpAccount = lookUpAccount;
   }
 
   of(key: AccessKeyRecord): Identity {
@@ -34,26 +35,27 @@ export class Identities {
     return identity;
   }
 
-  /** 64 hex digits that stand for a tenant where S3 shows an owner. */
-  canonicalId(tenant: AccessKeyRecord["tenant"]): string {
+  /** Of a tenant, for ever; the canonical id are 64 hex digits. */
+  account(tenant: TenantId): Account {
     const name = toHex(tenant);
-    let id = this.#canonicalIds.get(name);
-    if (id === undefined) {
-      this.#canonicalIds.set(name, (id = toHex(this.#crypto.sha256(tenant))));
+    let account = this.#accounts.get(name);
+    if (account === undefined) {
+      const canonicalId = toHex(this.#crypto.sha256(tenant));
+      account = { account: this.#lookUpAccount(tenant), canonicalId };
+      this.#accounts.set(name, account);
     }
-    return id;
+    return account;
   }
 
   #make(key: AccessKeyRecord): Identity {
-    const { tenant, account, secret, userName, user: id, policies, keyPolicies } = key;
-    const place = { tenant, account, canonicalId: this.canonicalId(tenant) };
+    const { tenant, secret, userName, user: id, policies, keyPolicies } = key;
+    const place = { tenant, ...this.account(tenant) };
     const principal = key.isRoot
       ? rootPrincipal(place, keyPolicies)
       : userPrincipal(place, { id, name: userName }, policies, keyPolicies);
     return {
       secret,
       principal,
-      displayName: userName,
       accessKeyId: key.id,
       origin: { parentKey: key.id },
       ...(key.limits && { limits: key.limits }),

@@ -5,6 +5,7 @@ import type { Answer, Operation } from "@kiseki/composition";
 import { lookupNamespace } from "@kiseki/composition";
 import type { NamespaceRow, NamespaceSetting } from "@kiseki/format";
 import type { Owner } from "@kiseki/s3";
+import type { Access } from "./access/access.ts";
 import type { FrontRequest } from "../front/types.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import type { RequestContent } from "./content.ts";
@@ -26,6 +27,8 @@ export interface CallScope {
   readonly regionOnly: string | undefined;
   readonly aliases: AliasQueue;
   readonly buckets: BucketCache;
+  /** What the caller may do; there is none without having been asked. */
+  readonly access: Access;
 }
 
 export function newOperationId(prng: Prng): OperationId {
@@ -95,7 +98,10 @@ export function aliasedBucket({ tenant, buckets }: CallScope, name: string): Ali
 }
 
 /** @throws {GatewayFailure} `NoSuchBucket`, naming it: a copy speaks of two. */
-export function findBucket(scope: CallScope, name: string): NamespaceRow {
+export function findBucket(
+  scope: Pick<CallScope, "tenant" | "buckets">,
+  name: string,
+): NamespaceRow {
   const row = scope.buckets.find(scope.tenant, name);
   if (row === undefined) throw fail("NoSuchBucket", undefined, [["BucketName", name]]);
   return row;

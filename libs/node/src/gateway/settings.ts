@@ -6,7 +6,7 @@ import type { CallOutcome } from "./objects.ts";
 import { type CallScope, findBucket, submit } from "./scope.ts";
 
 function keptBytes(
-  { tenant }: CallScope,
+  { tenant }: Pick<CallScope, "tenant">,
   namespace: ReturnType<typeof findBucket>["id"],
   stored: NamespaceSetting,
 ): Uint8Array | undefined {
@@ -19,7 +19,7 @@ function keptBytes(
  * @throws {GatewayFailure} `NoSuchBucket`. @throws {Error} of `decode`: the request must fail.
  */
 export function findSetting<Config>(
-  scope: CallScope,
+  scope: Pick<CallScope, "tenant" | "buckets">,
   bucket: string,
   setting: Pick<BucketSetting<Config>, "stored" | "decode">,
 ): Config | undefined {

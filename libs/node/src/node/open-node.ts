@@ -117,19 +117,17 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     }),
   );
   const aliases = new AliasQueue(storage.catalog);
-  const gateway = new Gateway(gatewayOptions(parts, storage, { ports, tenants, aliases }));
+  const shown = { ports, tenants, aliases, defaultTenant: tenant };
+  const gateway = new Gateway(gatewayOptions(parts, storage, shown));
   const owned = building.move();
   return {
     storage,
+    ...shown,
     gateway,
-    tenants,
-    aliases,
-    ports,
     keysets,
     lifecycle,
     epoch: nodeEpoch,
     startedAt: clock.realtime(),
-    defaultTenant: tenant,
     credentials,
     shred: (tenant, signal) => shredTenant(shredParts, tenant, signal),
     openDefaultTenant,
@@ -211,10 +209,12 @@ async function ensureFirst(
 function gatewayOptions(
   { settings, clock, crypto, log }: StorageParts,
   { catalog, sessionTokens: tokens }: Storage,
-  { ports, tenants, aliases }: Pick<StorageNode, "ports" | "tenants" | "aliases">,
+  parts: Pick<StorageNode, "ports" | "tenants" | "aliases" | "defaultTenant">,
 ): GatewayOptions {
+  const { ports, tenants, aliases, defaultTenant } = parts;
   const now = () => clock.realtime();
-  const sessions = new Sessions(catalog, tokens, new Identities(crypto), now);
+  const identities = new Identities(crypto, (tenant) => catalog.account(tenant));
+  const sessions = new Sessions(catalog, tokens, identities, now);
   const region = settings.region === "" ? undefined : settings.region;
   const sts = new Sts({
     ports,
@@ -244,6 +244,9 @@ function gatewayOptions(
     sts,
     openTenant: (tenant, need, request) =>
       tenants.openNow(tenant, need) ?? tenants.open(tenant, need, request.signal),
+    accountOf: (tenant) => identities.account(tenant),
+    lookUpAlias: (bucket) => catalog.lookUpAlias(bucket),
+    defaultTenant,
     aliases,
   };
 }

@@ -3,15 +3,17 @@ import type { BucketSetting } from "./bucket-setting.ts";
 import { corsSetting } from "./cors.ts";
 import { encryptionSetting } from "./encryption.ts";
 import { lifecycleSetting } from "./lifecycle.ts";
+import { publicAccessBlockSetting } from "./public-access-block.ts";
 import { requestPaymentSetting } from "./request-payment.ts";
 import { taggingSetting } from "./tags.ts";
 import { websiteSetting } from "./website.ts";
 
-const bucketSettings: readonly BucketSetting<unknown>[] = [
+export const bucketSettings: readonly BucketSetting<unknown>[] = [
   // by subresource, one a line
   corsSetting,
   encryptionSetting,
   lifecycleSetting,
+  publicAccessBlockSetting,
   requestPaymentSetting,
   taggingSetting,
   websiteSetting,

@@ -72,12 +72,10 @@ export class Sessions {
   #make({ session, secret }: OpenSession, parent: Identity | undefined): Identity | undefined {
     const principal = this.#principalOf(session, parent);
     if (principal === undefined) return undefined;
-    const displayName = principal.userName ?? session.sessionName ?? session.subject ?? "session";
     const { parentKey, provider } = session;
     return {
       secret,
       principal,
-      displayName,
       accessKeyId: parentKey ?? session.accessKeyId,
       origin: {
         ...(parentKey === undefined ? {} : { parentKey }),
@@ -97,7 +95,7 @@ export class Sessions {
       tags: new Map(session.tags),
       claims: new Map(session.claims),
     };
-    const canonicalId = this.#identities.canonicalId(tenant);
+    const place = { tenant, ...this.#identities.account(tenant) };
     switch (session.kind) {
       case "user": {
         if (parent === undefined) return undefined;
@@ -109,9 +107,8 @@ export class Sessions {
         const role =
           session.role === undefined ? undefined : this.#catalog.roles.lookUp(session.role);
         if (role === undefined) return undefined;
-        const { id, name, account, policies } = role;
+        const { id, name, policies } = role;
         const sessionName = session.sessionName ?? "session";
-        const place = { tenant, account, canonicalId };
         const sessionPolicies = this.#narrowing(session);
         return rolePrincipal(place, { id, name, sessionName }, policies, {
           ...facts,
@@ -120,12 +117,11 @@ export class Sessions {
       }
       default: {
         if (provider === undefined) return undefined;
-        const account = this.#catalog.account(tenant);
         const policies = this.#catalog.policyDocuments(tenant, session.policyNames);
         const sessionPolicies =
           session.policy === undefined ? [] : [readStoredPolicy(session.policy, "session")];
         const who = { provider: provider.name, name: session.subject ?? "" };
-        return federatedPrincipal({ tenant, account, canonicalId }, who, policies, {
+        return federatedPrincipal(place, who, policies, {
           ...facts,
           sessionPolicies,
         });

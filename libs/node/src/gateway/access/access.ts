@@ -1,0 +1,144 @@
+/** The one place where a request is let in: what its call needs is asked of policies, ACLs and the account. */
+import { fromUtf8 } from "@kiseki/base";
+import {
+  evaluate,
+  mayEverAllow,
+  type PolicyDocument,
+  type Principal,
+  type RequestContext,
+} from "@kiseki/policy";
+import type { S3Call } from "@kiseki/s3";
+import { fail } from "../failure.ts";
+import { noSide } from "./bucket-side.ts";
+import { conditionValues, type PlaceFacts, type RequestFacts } from "./conditions.ts";
+import { callNeeds, deleteNeeds, listNeed, type Need, possibleActions } from "./needs.ts";
+
+/** The account that owns what a tenant stores. */
+export interface Account {
+  /** 12 digits. */
+  readonly account: string;
+  readonly canonicalId: string;
+}
+
+/** What stands on the side of a bucket. */
+export interface BucketSide {
+  readonly policy: PolicyDocument | undefined;
+  /** RestrictPublicBuckets, and the policy is public. */
+  readonly isRestricted: boolean;
+  /** Whether ACLs grant what is needed. */
+  readonly isGranted: (need: Need, principal: Principal) => boolean;
+  readonly objectTags: (need: Need) => ReturnType<PlaceFacts["objectTags"]>;
+  readonly bucketTags: PlaceFacts["bucketTags"];
+}
+
+export interface AccessParts {
+  readonly principal: Principal;
+  /** Whose buckets the call is about. */
+  readonly owner: Account;
+  /** Made only when a policy has to be asked. */
+  readonly facts: () => RequestFacts;
+  readonly sideOf: (bucket: string) => BucketSide;
+}
+
+function resourceOf({ bucket, key }: Need): string {
+  if (bucket === undefined) return "arn:aws:s3:::*";
+  return `arn:aws:s3:::${bucket}${key === undefined ? "" : `/${fromUtf8(key) ?? ""}`}`;
+}
+
+/** Only `Access.authorize` makes one, so that nothing runs that was not asked. */
+export class Access {
+  readonly #parts: AccessParts;
+  #facts: RequestFacts | undefined;
+
+  private constructor(parts: AccessParts) {
+    this.#parts = parts;
+  }
+
+  /** Asks once for all that the call needs, before its body is read. @throws {GatewayFailure} `AccessDenied`. */
+  static authorize(parts: AccessParts, call: S3Call): Access {
+    const access = new Access(parts);
+    if (access.#isFree("bucket" in call ? call.bucket : undefined) && !("source" in call)) {
+      return access;
+    }
+    const { words } = access.#requestFacts();
+    if (!callNeeds(call, words).every((need) => access.isAllowed(need))) throw fail("AccessDenied");
+    const possible = possibleActions(call);
+    if (possible.length > 0 && "bucket" in call && !access.#couldDo(possible, call.bucket)) {
+      throw fail("AccessDenied");
+    }
+    return access;
+  }
+
+  get principal(): Principal {
+    return this.#parts.principal;
+  }
+
+  isAllowed(need: Need): boolean {
+    if (this.#isFree(need.bucket)) return true;
+    const { principal, owner, sideOf } = this.#parts;
+    const side = need.bucket === undefined ? noSide : sideOf(need.bucket);
+    const account = need.bucket === undefined ? principal.account : owner.account;
+    const { policy, isRestricted } = side;
+    const question = {
+      action: need.action,
+      resource: resourceOf(need),
+      context: this.#contextOf(need, side),
+    };
+    const decision = evaluate(question, principal, {
+      bucketOwner: account,
+      owner: account,
+      policy,
+      isRestricted,
+      isGranted: () => side.isGranted(need, principal),
+    });
+    return decision === "allowed";
+  }
+
+  /** One key of DeleteObjects. */
+  mayDelete(bucket: string, key: Uint8Array, versionId: string | undefined): boolean {
+    if (this.#isFree(bucket)) return true;
+    const { words } = this.#requestFacts();
+    return deleteNeeds({ bucket, key }, versionId, words).every((need) => this.isAllowed(need));
+  }
+
+  /** Who may not list a bucket is not told that a key is not in it. */
+  maySeeMissing(bucket: string, key: Uint8Array, isVersion: boolean): boolean {
+    if (this.#isFree(bucket)) return true;
+    const need = listNeed(bucket, isVersion);
+    const { words, ...facts } = this.#requestFacts();
+    const prefix = fromUtf8(key);
+    const asked: RequestFacts = {
+      ...facts,
+      words: { ...words, query: (name) => (name === "prefix" ? prefix : undefined) },
+    };
+    const other = new Access({ ...this.#parts, facts: () => asked });
+    return other.isAllowed(need);
+  }
+
+  /** The account's root under no policy at all: nothing can say no. */
+  #isFree(bucket: string | undefined): boolean {
+    const { principal, owner, sideOf } = this.#parts;
+    if (principal.kind !== "root" || principal.sessionPolicies.length > 0) return false;
+    if (bucket === undefined) return true;
+    return principal.account === owner.account && sideOf(bucket).policy === undefined;
+  }
+
+  #couldDo(actions: readonly string[], bucket: string): boolean {
+    const { principal, owner, sideOf } = this.#parts;
+    const { policy } = sideOf(bucket);
+    return actions.some((action) => mayEverAllow(action, principal, owner.account, policy));
+  }
+
+  #requestFacts(): RequestFacts {
+    return (this.#facts ??= this.#parts.facts());
+  }
+
+  #contextOf(need: Need, side: BucketSide): RequestContext {
+    const place: PlaceFacts = {
+      owner: this.#parts.owner.account,
+      objectTags: () => side.objectTags(need),
+      bucketTags: side.bucketTags,
+    };
+    return { get: (key) => conditionValues(key, this.#requestFacts(), need, place) };
+  }
+}
