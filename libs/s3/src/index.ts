@@ -82,6 +82,8 @@ export {
 } from "./object-lock.ts";
 export type { FormRequest } from "./post-object.ts";
 export { parseFormRequest, parsePostObject, resolveFormFields } from "./post-object.ts";
+export type { Preflight } from "./preflight.ts";
+export { answerPreflight, bucketOfRequest, grantRequest, parsePreflight } from "./preflight.ts";
 export { resolveRange } from "./range.ts";
 export type { CompletePart, DeleteEntry } from "./request-documents.ts";
 export {
@@ -94,6 +96,8 @@ export {
 export { encryptionSetting } from "./settings/encryption.ts";
 export type { BucketSetting } from "./settings/bucket-setting.ts";
 export { SettingError } from "./settings/bucket-setting.ts";
+export type { CorsConfiguration } from "./settings/cors.ts";
+export { corsHeaders, corsSetting, corsVary } from "./settings/cors.ts";
 export { parseDocument } from "./settings/document.ts";
 export type { LifecycleConfiguration } from "./settings/lifecycle.ts";
 export { lifecycleSetting } from "./settings/lifecycle.ts";

@@ -458,6 +458,32 @@ test("toResponse() says how many tags there are and when the object expires", ()
   expect(header(upload, "x-amz-abort-rule-id")).toBe("old%20logs%2F1");
 });
 
+test("toResponse() of a preflight says what the rule allows", () => {
+  const grant = {
+    allowOrigin: "http://a",
+    isCredentialed: true,
+    allowMethods: ["GET", "PUT"],
+    allowHeaders: ["x-a"],
+    exposeHeaders: [],
+    maxAgeSeconds: 0,
+  };
+  expect(toResponse({ kind: "preflight", grant }, context)).toEqual({
+    status: 200,
+    headers: [
+      ["x-amz-id-2", "host"],
+      ["x-amz-request-id", "00000000DEADBEEF"],
+      ["Access-Control-Allow-Origin", "http://a"],
+      ["Access-Control-Allow-Methods", "GET, PUT"],
+      ["Access-Control-Allow-Headers", "x-a"],
+      ["Access-Control-Max-Age", "0"],
+      ["Access-Control-Allow-Credentials", "true"],
+      ["Vary", "Origin, Access-Control-Request-Headers, Access-Control-Request-Method"],
+      ["Content-Length", "0"],
+    ],
+    body: undefined,
+  });
+});
+
 test("toResponse() of tags writes their document", () => {
   const tags = [{ key: "a&b", value: "" }];
   expect(textOf(toResponse({ kind: "object_tags", tags }, context))).toBe(

@@ -19,6 +19,7 @@ import { lockHeaderPairs } from "./object-lock.ts";
 import { redirectTarget } from "./post-object.ts";
 import { attributesDocument, checksumNodes, settingDocument } from "./setting-documents.ts";
 import type { ResponseContext, S3Response, S3Result } from "./result.ts";
+import { corsHeaders, corsVary } from "./settings/cors.ts";
 import type { Due } from "./settings/lifecycle-evaluate.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
 
@@ -125,6 +126,8 @@ function toAnyResponse(result: S3Result, context: ResponseContext): S3Response {
     }
     case "bucket_versioning":
       return respondDocument(context, versioningDocument(result));
+    case "preflight":
+      return respond(context, 200, [...corsHeaders(result.grant), ["Vary", corsVary]]);
     case "bucket_deleted":
     case "setting_deleted":
     case "upload_aborted":
@@ -165,6 +168,7 @@ type ObjectResult = Exclude<
       | "bucket_location"
       | "bucket_versioning"
       | "bucket_deleted"
+      | "preflight"
       | "setting_deleted"
       | "setting_put"
       | "setting_shown"

@@ -22,6 +22,7 @@ import type {
 } from "./call.ts";
 import type { ShownEncryption } from "./encryption-headers.ts";
 import type { S3ErrorCode } from "./errors.ts";
+import type { CorsGrant } from "./settings/cors.ts";
 import type { Due } from "./settings/lifecycle-evaluate.ts";
 import type { Tag } from "./settings/tags.ts";
 
@@ -87,6 +88,8 @@ type AnyResult =
   | { readonly kind: "bucket_created"; readonly bucket: string }
   | { readonly kind: "bucket_found"; readonly region: string }
   | { readonly kind: "bucket_deleted" }
+  /** A browser may send the request that it asked about. */
+  | { readonly kind: "preflight"; readonly grant: CorsGrant }
   /** `us-east-1` is sent as the empty constraint, as S3 does. */
   | { readonly kind: "bucket_location"; readonly region: string }
   /** `off`: it never was set. */

@@ -10,6 +10,7 @@ import { isFault, s3Errors } from "./errors.ts";
 import { parseCopySource } from "./key.ts";
 import { openListToken, sealListToken } from "./list-token.ts";
 import { parseCall } from "./parse-call.ts";
+import { answerPreflight, parsePreflight } from "./preflight.ts";
 import { parseCopyRange, parseRange, resolveRange } from "./range.ts";
 import { parseCompleteBody, parseCreateBucketBody, parseDeleteBody } from "./request-documents.ts";
 import { toFaultResponse } from "./respond.ts";
@@ -72,6 +73,9 @@ const headerSamples = [
   ["if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT"],
   ["x-amz-acl", "private"],
   ["x-amz-tagging", "a=b&c=d"],
+  ["origin", "http://a.example"],
+  ["access-control-request-method", "PUT"],
+  ["access-control-request-headers", "x-a, x-b"],
   ["x-amz-tagging-directive", "REPLACE"],
   ["x-amz-storage-class", "STANDARD"],
   ["x-amz-copy-source-range", "bytes=0-1"],
@@ -107,6 +111,10 @@ const calls: FuzzTarget = {
       isSigned: prng.chance(1, 2),
     };
     note(JSON.stringify(head));
+    const preflight = parsePreflight(head, { baseHosts: ["s3.example"] });
+    if (!isFault(preflight) && preflight.bucket !== undefined) {
+      must(isBucketName(preflight.bucket), "a preflight is about a bucket's name");
+    }
     const result = parseCall(head, { baseHosts: ["s3.example"] });
     if (!isFault(result)) {
       if ("bucket" in result) must(isBucketName(result.bucket), "a bucket has a bucket's name");
@@ -236,7 +244,10 @@ function useCors(source: Uint8Array): void {
   const configuration = corsSetting.decode(kept as Uint8Array);
   const origin = "http://x.a";
   const request = { origin, method: "GET", headers: parseRequestHeaders("x-b") };
+  const asked = { bucket: "abc", resourceType: "BUCKET", asked: request } as const;
+  const answer = answerPreflight(asked, configuration);
   const grant = matchCors(configuration, request);
+  must(isFault(answer) === (grant === undefined), "a preflight is answered by the same rule");
   for (const [, value] of grant === undefined ? [] : corsHeaders(grant)) {
     must(isHeaderValue(value), "a CORS header is one line");
   }

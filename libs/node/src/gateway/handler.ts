@@ -40,6 +40,7 @@ import type { RequestFacts } from "./access/conditions.ts";
 import type { RequestWords } from "./access/needs.ts";
 import { type Place, Places, type PlacesOptions } from "./access/place.ts";
 import { requestWords } from "./access/request-words.ts";
+import { CorsGate } from "./cors.ts";
 import { openContent } from "./content.ts";
 import { copyObject, copyPart } from "./copies.ts";
 import { customerKeysOf, wipeAtEnd } from "./encryption.ts";
@@ -102,11 +103,13 @@ export class Gateway {
   readonly #options: GatewayOptions;
   readonly #verifier: SignatureVerifier<Identity>;
   readonly #places: Places;
+  readonly #cors: CorsGate;
   readonly #limiter: KeyLimiter;
 
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#places = new Places(options);
+    this.#cors = new CorsGate(this.#places, options.addressing);
     this.#limiter = new KeyLimiter(() => options.ports.clock.monotonic());
     this.#verifier = new SignatureVerifier(options.ports.crypto, {
       lookup: options.lookUpIdentity,
@@ -125,8 +128,12 @@ export class Gateway {
       call: undefined,
       key: undefined,
       admitted: undefined,
+      place: undefined,
     };
-    return whenReady(this.#answer(trace), (response) => {
+    const answer = whenReady(this.#answer(trace), (response) =>
+      this.#cors.decorate(request, trace.place, response),
+    );
+    return whenReady(answer, (response) => {
       const { admitted } = trace;
       if (admitted === undefined) return response;
       // What was refused was, mostly, not read.
@@ -184,6 +191,10 @@ export class Gateway {
     const { ports, addressing } = this.#options;
     const { request } = trace;
     const { head } = request;
+    if (head.method === "OPTIONS") {
+      trace.admitted = this.#admit(trace);
+      return this.#cors.preflight(request);
+    }
     const form = parseFormRequest(s3Request(head), addressing);
     if (isFault(form)) throw new GatewayFailure(form);
     if (form !== undefined) return this.#performForm(trace, form);
@@ -203,7 +214,7 @@ export class Gateway {
     noteCall(trace, call as S3Call);
     const content = openContent(ports.crypto, request.body, payload);
     const isQuery = outcome.kind === "signed" && outcome.form === "query";
-    return this.#run(request, {
+    return this.#run(trace, {
       principal: outcome.kind === "signed" ? outcome.key.principal : anonymousPrincipal,
       call: call as S3Call,
       payload,
@@ -225,7 +236,7 @@ export class Gateway {
     trace.key = key;
     trace.admitted = this.#admit(trace);
     noteCall(trace, call);
-    return this.#run(request, {
+    return this.#run(trace, {
       principal: key?.principal ?? anonymousPrincipal,
       call,
       payload,
@@ -236,30 +247,32 @@ export class Gateway {
   }
 
   /** A call whose caller is known. */
-  #run(request: FrontRequest, admitted: Admitted): CallOutcome | Promise<CallOutcome> {
+  #run(trace: RequestTrace, admitted: Admitted): CallOutcome | Promise<CallOutcome> {
     const keys = customerKeysOf(admitted.call);
     return keys.length === 0
-      ? this.#runPlain(request, admitted)
-      : this.#runKeyed(request, admitted, keys);
+      ? this.#runPlain(trace, admitted)
+      : this.#runKeyed(trace, admitted, keys);
   }
 
   async #runKeyed(
-    request: FrontRequest,
+    trace: RequestTrace,
     admitted: Admitted,
     keys: ReturnType<typeof customerKeysOf>,
   ): Promise<CallOutcome> {
     using _wiped = wipeAtEnd(this.#options.ports.crypto, keys);
-    this.#checkSecure(request);
-    return await this.#runPlain(request, admitted);
+    this.#checkSecure(trace.request);
+    return await this.#runPlain(trace, admitted);
   }
 
-  #runPlain(request: FrontRequest, admitted: Admitted): CallOutcome | Promise<CallOutcome> {
+  #runPlain(trace: RequestTrace, admitted: Admitted): CallOutcome | Promise<CallOutcome> {
+    const { request } = trace;
     const { method } = request.head;
     const need = method === "GET" || method === "HEAD" ? "read" : "write";
     const { principal, call } = admitted;
-    return whenReady(this.#places.open(principal, call, need, request), (place) =>
-      this.#runIn(place, request, admitted),
-    );
+    return whenReady(this.#places.open(principal, call, need, request), (place) => {
+      trace.place = place;
+      return this.#runIn(place, request, admitted);
+    });
   }
 
   #runIn(

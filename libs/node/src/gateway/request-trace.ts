@@ -1,5 +1,6 @@
 import type { ResponseContext, S3Call } from "@kiseki/s3";
 import type { BodyStream, FrontRequest, FrontResponse } from "../front/types.ts";
+import type { Place } from "./access/place.ts";
 import type { Identity } from "./identity.ts";
 import type { Admission } from "./key-limits.ts";
 
@@ -11,6 +12,8 @@ export interface RequestTrace {
   /** Who signed it; `undefined` for nobody. */
   key: Identity | undefined;
   admitted: Admission | undefined;
+  /** Whose buckets it is about, once its call is known. */
+  place: Place | undefined;
 }
 
 /** `response`, telling `onEnd` once how many bytes of its body were sent, when all are or none will be any more. */

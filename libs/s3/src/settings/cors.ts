@@ -173,3 +173,6 @@ export function corsHeaders(grant: CorsGrant): readonly (readonly [name: string,
   if (grant.isCredentialed) headers.push(["Access-Control-Allow-Credentials", "true"]);
   return headers;
 }
+
+/** On what answers of a bucket with rules depend, whether a rule allowed the request or not: for caches. */
+export const corsVary = "Origin, Access-Control-Request-Headers, Access-Control-Request-Method";
