@@ -254,6 +254,11 @@ export function s3Fault(
   return { kind: "fault", code, message, details };
 }
 
+/** Status and sentence of a refusal. */
+export function describeFault({ code, message }: S3Fault): ErrorRow {
+  return { ...s3Errors[code], ...(message === undefined ? {} : { message }) };
+}
+
 /** `InvalidArgument` as S3 sends it, with the argument's name and value. */
 export function invalidArgument(name: string, value: string, message: string): S3Fault {
   return s3Fault("InvalidArgument", message, [

@@ -67,7 +67,7 @@ export type {
 export { mismatchedKeyMessage } from "./encryption-headers.ts";
 export type { S3ErrorCode, S3Fault } from "./errors.ts";
 export { type Fields, parseFields } from "./fields.ts";
-export { isFault, s3Fault } from "./errors.ts";
+export { describeFault, isFault, s3Fault } from "./errors.ts";
 export type { ListScope } from "./list-token.ts";
 export { openListToken, sealListToken } from "./list-token.ts";
 export { compositeChecksum, fullObjectChecksum } from "./multipart.ts";
@@ -80,6 +80,7 @@ export {
   parseLockConfiguration,
   parseRetentionBody,
 } from "./object-lock.ts";
+export { parseWebsiteRead } from "./object-calls.ts";
 export type { FormRequest } from "./post-object.ts";
 export { parseFormRequest, parsePostObject, resolveFormFields } from "./post-object.ts";
 export type { Preflight } from "./preflight.ts";
@@ -120,6 +121,13 @@ export { objectTagging, sortTags } from "./settings/tags.ts";
 export { bucketSettings } from "./settings/registry.ts";
 export { publicAccessBlockSetting } from "./settings/public-access-block.ts";
 export { policyStatusDocument } from "./setting-documents.ts";
+export type { WebsiteConfiguration, WebsiteOrigin } from "./settings/website.ts";
+export {
+  routeWebsite,
+  routeWebsiteError,
+  websiteErrorPage,
+  websiteSetting,
+} from "./settings/website.ts";
 export { toFaultResponse, toResponse } from "./respond.ts";
 export type { ListedObject, ObjectView, Owner, ResponseContext, S3Result } from "./result.ts";
 export type { XmlNode } from "./xml-write.ts";

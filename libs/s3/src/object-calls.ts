@@ -8,6 +8,7 @@ import type {
   DeleteObjectCall,
   PutObjectCall,
   ReadObjectCall,
+  S3Request,
   UploadPartCall,
   UploadPartCopyCall,
 } from "./call.ts";
@@ -26,9 +27,9 @@ import {
 } from "./conditions.ts";
 import { parseCustomerKey, parseEncryption, sourceCustomerPrefix } from "./encryption-headers.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
-import { parseVersionId, type Fields } from "./fields.ts";
-import { parseCopySource } from "./key.ts";
 import { isBypassingGovernance } from "./object-lock.ts";
+import { parseFields, parseVersionId, type Fields } from "./fields.ts";
+import { canonicalKey, parseCopySource } from "./key.ts";
 import { parseObjectAttributes, parseOverrides } from "./object-headers.ts";
 import { parseCopyRange, parseRange } from "./range.ts";
 
@@ -272,4 +273,17 @@ function withoutChecksums(fields: Fields): Fields {
     get: (name) => (isKept(name) ? fields.get(name) : undefined),
     headers: fields.headers.filter(([name]) => isKept(name)),
   };
+}
+
+/** A read of a website's page: conditions and range count, the query says nothing. */
+export function parseWebsiteRead(
+  request: S3Request,
+  page: { readonly bucket: string; readonly key: string; readonly isHead: boolean },
+): ReadObjectCall | S3Fault {
+  const fields = parseFields({ ...request, target: request.target.split("?", 1)[0]! });
+  if (isFault(fields)) return fields;
+  const key = canonicalKey(page.key);
+  if (isFault(key)) return key;
+  const kind = page.isHead ? "head_object" : "get_object";
+  return parseReadObject(kind, { bucket: page.bucket, key, fields }, false);
 }

@@ -71,6 +71,7 @@ import { accessCall } from "./policies.ts";
 import { type CallScope, findBucket } from "./scope.ts";
 import { removeSetting, showSetting, storeSetting } from "./settings.ts";
 import { deleteTags, putTags, showTags } from "./tagging.ts";
+import { servePage, siteOf, type WebsiteParts } from "./website.ts";
 import { whenReady } from "./when-ready.ts";
 
 export interface GatewayOptions extends PlacesOptions {
@@ -79,6 +80,8 @@ export interface GatewayOptions extends PlacesOptions {
   /** The only region that signatures may name; `undefined`: any. */
   readonly region: string | undefined;
   readonly addressing: S3Addressing;
+  /** Host names below which a bucket is shown as a website. */
+  readonly websiteDomains: readonly string[];
   /** Unsigned bodies are taken over plain TCP from beyond this machine. */
   readonly allowPlaintext: boolean;
   /** Of every access key that has none of its own. */
@@ -109,7 +112,8 @@ export class Gateway {
   constructor(options: GatewayOptions) {
     this.#options = options;
     this.#places = new Places(options);
-    this.#cors = new CorsGate(this.#places, options.addressing);
+    const baseHosts = [...options.addressing.baseHosts, ...options.websiteDomains];
+    this.#cors = new CorsGate(this.#places, { baseHosts });
     this.#limiter = new KeyLimiter(() => options.ports.clock.monotonic());
     this.#verifier = new SignatureVerifier(options.ports.crypto, {
       lookup: options.lookUpIdentity,
@@ -130,7 +134,10 @@ export class Gateway {
       admitted: undefined,
       place: undefined,
     };
-    const answer = whenReady(this.#answer(trace), (response) =>
+    const site = siteOf(request.head.host, this.#options.websiteDomains);
+    const isPage = site !== undefined && request.head.method !== "OPTIONS";
+    const answered = isPage ? this.#showPage(trace, site) : this.#answer(trace);
+    const answer = whenReady(answered, (response) =>
       this.#cors.decorate(request, trace.place, response),
     );
     return whenReady(answer, (response) => {
@@ -176,6 +183,36 @@ export class Gateway {
     } catch (reason) {
       return this.#refuse(trace, reason);
     }
+  }
+
+  /** A page of a bucket's website: whoever asks is nobody. */
+  #showPage(trace: RequestTrace, bucket: string): FrontResponse | Promise<FrontResponse> {
+    const { request } = trace;
+    try {
+      trace.admitted = this.#admit(trace);
+    } catch (reason) {
+      return this.#refuse(trace, reason);
+    }
+    const path = request.head.target.split("?", 1)[0]!; // a page's query is its own affair
+    const asked = s3Request({ ...request.head, target: path }, false);
+    const payload: PayloadMode = { kind: "unsigned" };
+    const { ports } = this.#options;
+    const parts: WebsiteParts = {
+      places: this.#places,
+      read: (call) =>
+        this.#run(trace, {
+          principal: anonymousPrincipal,
+          call,
+          payload,
+          content: openContent(ports.crypto, request.body, payload),
+          words: () => requestWords(asked, undefined),
+          authType: undefined,
+        }),
+      render: ({ result, content }) => render(toResponse(result, trace.context), content),
+      onInternal: (reason) => this.#log(request.id, reason),
+      hostId,
+    };
+    return servePage(parts, request, bucket);
   }
 
   #refuse(trace: RequestTrace, reason: unknown): FrontResponse {

@@ -233,6 +233,7 @@ function gatewayOptions(
     log,
     region,
     addressing: { baseHosts: settings.domains },
+    websiteDomains: settings.websiteDomains,
     allowPlaintext: settings.allowPlaintext,
     keyLimits: {
       requestsPerSecond: settings.keyRequestsPerSecond,
