@@ -14,7 +14,9 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { toUuid } from "../libs/base/src/index.ts";
 import { Bed, type User } from "../libs/node/src/gateway/bed.test-helper.ts";
+import { kmsKeyArn } from "../libs/node/src/keys/key-name.ts";
 
 const root = join(import.meta.dir, "..");
 const list = join(root, "tests/s3-tests/passing.txt");
@@ -53,10 +55,14 @@ async function ownerOf(bed: Bed, user: User): Promise<string> {
 async function writeSettings(bed: Bed, path: string): Promise<void> {
   const section = async (name: string, user: User, more = "") =>
     `[${name}]\naccess_key = ${user.id}\nsecret_key = ${user.secret}\nuser_id = ${await ownerOf(bed, user)}\ndisplay_name = root\nemail = ${name.replaceAll(" ", "-")}@example.org\n${more}`;
+  // One key a tenant, under two of its names.
+  const { defaultTenant } = bed.node;
+  const keys = `kms_keyid = ${kmsKeyArn(defaultTenant, "us-east-1")}\nkms_keyid2 = ${toUuid(defaultTenant)}\n`;
+  const main = `api_name =\nstorage_classes = REDUCED_REDUNDANCY\n${keys}`;
   const text = [
     `[DEFAULT]\nhost = 127.0.0.1\nport = ${bed.port}\nis_secure = False\nssl_verify = False\n`,
     "[fixtures]\nbucket prefix = kt-{random}-\niam name prefix = kt-\niam path prefix = /kt/\n",
-    await section("s3 main", bed.main, "api_name =\nstorage_classes = REDUCED_REDUNDANCY\n"),
+    await section("s3 main", bed.main, main),
     await section("s3 alt", bed.other),
     await section("s3 tenant", bed.other, "tenant = other\n"),
     await section("iam", bed.main),

@@ -3,6 +3,7 @@
  * secrets are looked for raw, in hex, base64 and UTF-16. The controls find the same canaries in plain files, and
  * in what a node leaves whose ciphers only copy; and a core where one was asked for.
  */
+import { createHash } from "node:crypto";
 import { expect, test } from "bun:test";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -22,7 +23,16 @@ const canaries = {
   contentType: canary("type"),
   uploadName: canary("upload"),
   bucket: "canary-bucket-name-qzqzq",
+  ownContent: canary("owncontent"),
+  ownSmall: canary("ownsmall"),
 } as const;
+/** A customer's key (SSE-C), 32 characters: it is kept nowhere, sealed or not. */
+const customerKey = canary("key").padEnd(32, "qZ7");
+const customerHeaders = (key: string) => ({
+  "x-amz-server-side-encryption-customer-algorithm": "AES256",
+  "x-amz-server-side-encryption-customer-key": Buffer.from(key).toString("base64"),
+  "x-amz-server-side-encryption-customer-key-md5": createHash("md5").update(key).digest("base64"),
+});
 
 function formsOf(text: string): readonly Buffer[] {
   const bytes = Buffer.from(text);
@@ -93,9 +103,26 @@ async function use(client: S3Client): Promise<void> {
   await client.completeUpload(bucket, canaries.uploadName, upload, [etag]);
   await client.get(bucket, `${canaries.directory}/${canaries.name}`);
   await client.list(bucket);
+  await useCustomerKey(client);
   await client.call("GET", bucket, `${canaries.name} not there`);
   await client.call("PUT", `${canaries.bucket}-none`, canaries.name, { body: canaries.content });
   await client.delete(bucket, `${canaries.name} copied`);
+}
+
+async function useCustomerKey(client: S3Client): Promise<void> {
+  const { bucket } = canaries;
+  const headers = customerHeaders(customerKey);
+  const large = canaries.ownContent.repeat(20_000);
+  await client.put(bucket, "own", Buffer.from(large), { headers });
+  await client.put(bucket, "own small", canaries.ownSmall.repeat(20), { headers });
+  const got = await client.call("GET", bucket, "own", { headers });
+  expect(Buffer.from(got.body).toString()).toBe(large);
+  const wrong = customerHeaders("w".repeat(32));
+  expect((await client.call("GET", bucket, "own", { headers: wrong })).status).toBe(403);
+  const bad = { ...headers, "x-amz-server-side-encryption-customer-key-md5": "AAAA" };
+  expect((await client.call("PUT", bucket, "own bad", { headers: bad, body: "x" })).status).toBe(
+    400,
+  );
 }
 
 test("no content, name, metadata or secret in devices, data, mirrors, logs, metrics, temporary files", async () => {
@@ -113,6 +140,7 @@ test("no content, name, metadata or secret in devices, data, mirrors, logs, metr
   }
   const wanted = {
     ...canaries,
+    customerKey,
     secretKey,
     recoveryCode: node.recoveryCode,
   };
@@ -154,12 +182,17 @@ test("control: where ciphers only copy, devices and sealed files show every cana
     await node.kill();
   }
   const shown = async (files: readonly string[]): Promise<ReadonlySet<string>> => {
-    const found = await search(files, { ...canaries, secretKey });
+    const found = await search(files, { ...canaries, customerKey, secretKey });
     return new Set(found.map((line) => line.split(": ")[1]!));
   };
-  expect([...(await shown(node.devices))].toSorted()).toEqual(["content", "smallContent"]);
+  expect([...(await shown(node.devices))].toSorted()).toEqual([
+    "content",
+    "ownContent",
+    "ownSmall",
+    "smallContent",
+  ]);
   for (const folder of [node.dataDirectory, ...node.mirrors]) {
-    const { content, smallContent, ...named } = canaries;
+    const { content, smallContent, ownContent, ownSmall, ...named } = canaries;
     const wanted = [...Object.keys(named), "secretKey"].toSorted();
     expect([...(await shown(await filesBelow(folder)))].toSorted()).toEqual(wanted);
   }

@@ -3,6 +3,7 @@
  * what was stored follows, and the old keyset goes. Keys that wrap are rotated on the way.
  */
 import { expect, setDefaultTimeout, test } from "bun:test";
+import { createHash } from "node:crypto";
 import { readdirSync } from "node:fs";
 import { kiseki, kisekiJson } from "./support/cli.ts";
 import { NodeProcess } from "./support/node-process.ts";
@@ -26,6 +27,18 @@ test("encryption rekey under load: every acknowledged object is read back, and k
     else expect(status).toBe(503); // may be tried again
   };
   for (let n = 0; n < 10; n++) await write(`before/${n}`, n < 7 ? 500 : 300_000);
+  const key = Buffer.alloc(32, 0x5c);
+  const headers = {
+    "x-amz-server-side-encryption-customer-algorithm": "AES256",
+    "x-amz-server-side-encryption-customer-key": key.toString("base64"),
+    "x-amz-server-side-encryption-customer-key-md5": createHash("md5").update(key).digest("base64"),
+  };
+  const own = "under a customer's key ".repeat(5000);
+  expect((await s3.call("PUT", "papers", "own", { body: own, headers })).status).toBe(200);
+  const [named] = await kisekiJson([...words, "encryption", "key"]);
+  expect(named).toMatchObject({
+    arn: expect.stringMatching(/^arn:aws:kms:us-east-1:\d{12}:key\//),
+  });
   let isOver = false;
   const writing = (async () => {
     for (let n = 0; !isOver; n++) await write(`during/${n}`, n % 5 === 0 ? 100_000 : 900);
@@ -53,6 +66,8 @@ test("encryption rekey under load: every acknowledged object is read back, and k
       true,
     ]);
   }
+  const kept = await again.call("GET", "papers", "own", { headers });
+  expect(Buffer.from(kept.body).toString()).toBe(own);
   const files = readdirSync(node.dataDirectory).filter((file) => /^shard-.*\.db$/.test(file));
   expect(files.map((file) => /-k\d+/.exec(file)?.[0])).toEqual(["-k2"]);
   expect((await kiseki([...words, "encryption", "rekey", "--tenant", "nobody"])).code).toBe(1);

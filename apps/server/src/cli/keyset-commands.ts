@@ -27,15 +27,30 @@ export const listKeysets: Work = async (session) => {
     String(each.keyset),
     each.isCurrent ? "new writes" : each.isCounted ? "emptied" : "not counted yet",
     ...(each.isCounted
-      ? [each.chunkCount, each.smallContentCount, each.shardFileCount, each.logCount].map(String)
-      : ["", "", "", ""]),
+      ? [
+          each.chunkCount,
+          each.smallContentCount,
+          each.customerSaltCount,
+          each.shardFileCount,
+          each.logCount,
+        ].map(String)
+      : ["", "", "", "", ""]),
   ]);
-  console.say(formatTable(["KEYSET", "STATE", "CHUNKS", "SMALL", "FILES", "LOG"], rows));
+  console.say(formatTable(["KEYSET", "STATE", "CHUNKS", "SMALL", "SSE-C", "FILES", "LOG"], rows));
   if (unreadableCount > 0n) {
     console.say(
       `${unreadableCount} chunks cannot be read and keep their keyset; "kiseki verify" names their objects.`,
     );
   }
+  return exitCode.ok;
+};
+
+/** What `aws:kms` takes for the key. */
+export const showKmsKey: Work = async (session) => {
+  const client = await session.client();
+  const { arn, keyId } = await client.showKmsKey(tenantOf(session), call(session));
+  session.console.emit({ arn, keyId });
+  session.console.say(arn);
   return exitCode.ok;
 };
 

@@ -3,7 +3,7 @@ import { completionScript, shells } from "./completion.ts";
 import { openConsole } from "./console.ts";
 import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
 import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
-import { listKeysets, rekey, rotateKek, rotateMaster } from "./keyset-commands.ts";
+import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./keyset-commands.ts";
 import { showLifecycle } from "./lifecycle-commands.ts";
 import { replaceDevice, runScrub, runVerify } from "./long-commands.ts";
 import { clearQuota, setQuota, showQuota } from "./quota-commands.ts";
@@ -190,6 +190,8 @@ function addKeysets(parent: Command, add: Add): void {
     "list keysets that live and what is left under the older ones",
     listKeysets,
   ).option(...tenant);
+  const named = "show how S3 names the tenant's key, for aws:kms";
+  add(parent, "key", named, showKmsKey).option(...tenant);
   add(parent, "rotate-master", "make a new master key; touches no data", rotateMaster);
   add(
     parent,

@@ -12,7 +12,7 @@ import { exportEncryption } from "./encryption.ts";
 import { toAdminError } from "./failure.ts";
 import { lifecycleStatus } from "./lifecycle.ts";
 import { getQuota, setQuota } from "./quotas.ts";
-import { listKeysets, rekey, rotateKek, rotateMaster } from "./rekey.ts";
+import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./rekey.ts";
 import { replaceDevice } from "./replace-device.ts";
 import { scrub } from "./scrub.ts";
 import { listDevices, readStatus } from "./status.ts";
@@ -98,6 +98,7 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
     scrub: (_, signal) => scrubbing.run(scrub(parts, signal)),
     verify: (request, signal) => verifying.run(verify(parts, request, signal)),
     rekey: ({ tenant }, signal) => told(() => rekey(parts, tenant, signal)),
+    showKmsKey: ({ tenant }) => told(() => showKmsKey(parts, tenant)),
     listKeysets: ({ tenant }, signal) => told(() => listKeysets(parts, tenant, signal)),
     rotateMaster: () => told(() => rotateMaster(parts)),
     rotateKek: ({ tenant }, signal) => told(() => rotateKek(parts, tenant, signal)),

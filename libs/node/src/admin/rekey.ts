@@ -1,5 +1,7 @@
 import { type TenantId, toHex, toUuid } from "@kiseki/base";
 import { RpcError } from "@kiseki/rpc";
+import { defaultRegion } from "../gateway/handler.ts";
+import { kmsKeyArn } from "../keys/key-name.ts";
 import { rekeyTenant } from "../keys/rekey.ts";
 import type { AdminParts } from "./types.ts";
 
@@ -39,9 +41,15 @@ export async function listKeysets(parts: AdminParts, word: string, signal: Abort
         smallContentCount: BigInt(use?.smallContents ?? 0),
         shardFileCount: BigInt(use?.shardFiles ?? 0),
         logCount: BigInt(use?.logs ?? 0),
+        customerSaltCount: BigInt(use?.customerSalts ?? 0),
       };
     });
   return { keysets, unreadableCount: BigInt(standing?.unreadable ?? 0) };
+}
+
+export function showKmsKey(parts: AdminParts, word: string) {
+  const tenant = findTenant(parts, word);
+  return { arn: kmsKeyArn(tenant, parts.settings.region || defaultRegion), keyId: toUuid(tenant) };
 }
 
 export function rotateMaster({ node }: AdminParts) {

@@ -1,7 +1,7 @@
 /** Encryption headers through real HTTP: SSE-C for real, SSE-KMS by the tenant's own key, what a bucket says. */
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { toUuid } from "@kiseki/base";
+import { millis, toUuid } from "@kiseki/base";
 import { kmsKeyArn } from "../keys/key-name.ts";
 import { Bed, type Call, type Reply } from "./bed.test-helper.ts";
 
@@ -110,6 +110,43 @@ test("a key for an object that has none, and keys that are none, are refused by 
   expect(codeOf(forged)).toBe("SignatureDoesNotMatch");
   expect(forged.text).toContain("x-amz-server-side-encryption-customer-key:...");
   expect(forged.text).not.toContain(keyA.toString("base64"));
+});
+
+test("a customer's key is refused where others can listen, for reads, writes and copies", async () => {
+  const ask = async (method: string, target: string, headers: Record<string, string>) => {
+    const signed = bed.sign(bed.main, method, target, { headers }).headers;
+    const response = await bed.node.gateway.handle({
+      id: "0",
+      head: {
+        ...{ method, target, version: "1.1", host: bed.host },
+        headers: Object.entries(signed).map(([name, value]) => ({ name, value })),
+        ...{ body: { kind: "none" }, expectsContinue: false, keepAlive: true },
+      },
+      remoteAddress: "192.0.2.1",
+      isLoopback: false,
+      isTls: false,
+      body: {
+        size: 0,
+        readInto: () => Promise.resolve(0),
+        readSlice: () => Promise.resolve(undefined),
+        trailers: [],
+      },
+      arrivedAt: millis(0),
+      signal: new AbortController().signal,
+    });
+    return { status: response.status, text: Buffer.from(response.body as Uint8Array).toString() };
+  };
+  const copy = { "x-amz-copy-source": "/bucket/plain", ...source(keyA) };
+  const length = { "content-length": "0" };
+  for (const refused of [
+    await ask("GET", "/bucket/own-100", customer(keyA)),
+    await ask("PUT", "/bucket/insecure", { ...length, ...customer(keyA) }),
+    await ask("PUT", "/bucket/insecure", { ...length, ...copy }),
+    await ask("POST", "/bucket/insecure?uploads", customer(keyA)),
+  ]) {
+    expect(refused.status).toBe(400);
+    expect(refused.text).toContain("must be made over a secure connection");
+  }
 });
 
 /** The document that completes, out of number and ETag. */

@@ -70,7 +70,8 @@ export interface GatewayOptions extends PlacesOptions {
 }
 
 const hostId = "kiseki";
-const defaultRegion = "us-east-1";
+/** What answers say where no region is configured: S3's first. */
+export const defaultRegion = "us-east-1";
 /** Of every tenant's root, where S3 shows an owner's name. */
 const ownerName = "root";
 
