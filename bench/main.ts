@@ -1,5 +1,5 @@
 /**
- * `bun run bench s3 [--peer minio|versitygw|none] [--layout one|six] [--cases a,b] [--seconds N] [--rounds N] [--syncs] [--keep] [--plot]`
+ * `bun run bench s3 [--peer minio|versitygw|none] [--layout one|six] [--cases a,b] [--seconds N] [--rounds N] [--syncs] [--guarded] [--keep] [--plot]`
  * `bun run bench memory`, `bun run bench scale [--objects N] [--buckets N] [--rounds N] [--seconds N]`, `bun run bench report`: what the
  * parts measure is said in docs/benchmarks.md.
  */
@@ -20,6 +20,7 @@ const { values, positionals } = parseArgs({
     objects: { type: "string", default: "1000000" },
     buckets: { type: "string", default: "10000" },
     syncs: { type: "boolean", default: false },
+    guarded: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
     plot: { type: "boolean", default: false },
   },
@@ -43,6 +44,7 @@ async function runS3(): Promise<void> {
     seconds: Number(values.seconds),
     rounds: Number(values.rounds),
     countsSyncs: values.syncs,
+    isGuarded: values.guarded,
     keepsResult: values.keep,
   });
 }

@@ -104,7 +104,7 @@ function renderS3(result: S3Result): readonly string[] {
       : [ours];
   });
   return [
-    `## S3, ${result.layout === "six" ? "six devices 4+2" : "one device"}, against ${peer}`,
+    `## S3, ${result.layout === "six" ? "six devices 4+2" : "one device"}, against ${peer}${result.isGuarded ? ", versioning and a bucket policy on" : ""}`,
     "",
     row(head),
     row(head.map(() => "---")),
@@ -191,7 +191,7 @@ export async function plot(): Promise<void> {
     result.cases
       .filter(({ ratio }) => ratio !== undefined && ratio > 0)
       .map(({ case: name, ratio }) => ({
-        label: `${name}, ${result.layout}, ${result.peer}`,
+        label: `${name}, ${result.layout}${result.isGuarded ? ", guarded" : ""}, ${result.peer}`,
         ratio: ratio!,
       })),
   );

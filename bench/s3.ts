@@ -14,6 +14,8 @@ export interface S3Options {
   readonly seconds: number;
   readonly rounds: number;
   readonly countsSyncs: boolean;
+  /** With versioning and a bucket policy on both servers. */
+  readonly isGuarded: boolean;
   readonly keepsResult: boolean;
 }
 
@@ -46,6 +48,7 @@ export interface S3Result {
   readonly kind: "s3";
   readonly layout: Layout;
   readonly peer: ServerName | undefined;
+  readonly isGuarded?: boolean;
   readonly cases: readonly CaseResult[];
 }
 
@@ -229,6 +232,7 @@ export async function benchS3(options: S3Options): Promise<S3Result> {
   for (const name of ["kiseki" as const, ...(options.peer ? [options.peer] : [])]) {
     const server = cleaning.use(await startServer(name, options.layout, join(folder, name)));
     await server.createBucket("bench");
+    if (options.isGuarded) await server.guard("bench");
     server.pause();
     contestants.push(new Contestant(server));
   }
@@ -253,6 +257,7 @@ export async function benchS3(options: S3Options): Promise<S3Result> {
     kind: "s3",
     layout: options.layout,
     peer: options.peer,
+    ...(options.isGuarded ? { isGuarded: true } : {}),
     cases: measured.map(({ name }) => compare(name, run, ours!, peer)),
   };
   for (const one of result.cases) {
@@ -269,7 +274,10 @@ export async function benchS3(options: S3Options): Promise<S3Result> {
 async function keep(result: S3Result): Promise<void> {
   const folder = join(root, "bench/results");
   await mkdir(folder, { recursive: true });
-  const path = join(folder, `s3-${result.layout}-${result.peer ?? "alone"}.json`);
+  const path = join(
+    folder,
+    `s3-${result.layout}-${result.peer ?? "alone"}${result.isGuarded ? "-guarded" : ""}.json`,
+  );
   const text = await readFile(path, "utf8").catch(() => undefined);
   const earlier: readonly CaseResult[] =
     text === undefined ? [] : (JSON.parse(text) as S3Result).cases;

@@ -68,6 +68,26 @@ export class Server implements AsyncDisposable {
       await Bun.sleep(100);
     }
   }
+  /** What a careful administrator sets: every version is kept, and a policy is asked on each request. */
+  async guard(bucket: string): Promise<void> {
+    using client = this.client();
+    const resource = `arn:aws:s3:::${bucket}`;
+    const statements = [
+      {
+        ...{ Sid: "NoForeigners", Effect: "Deny", Principal: "*", Action: "s3:*" },
+        Resource: [resource, `${resource}/*`],
+        Condition: { NotIpAddress: { "aws:SourceIp": "127.0.0.0/8" } },
+      },
+      {
+        ...{ Sid: "Published", Effect: "Allow", Principal: "*", Action: ["s3:GetObject"] },
+        Resource: `${resource}/public/*`,
+      },
+    ];
+    const policy = JSON.stringify({ Version: "2012-10-17", Statement: statements });
+    await client.expect("PUT", bucket, "", { query: { policy: "" }, body: policy });
+    const body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+    await client.expect("PUT", bucket, "", { query: { versioning: "" }, body });
+  }
   async [Symbol.asyncDispose](): Promise<void> {
     this.resume();
     this.#child.kill("SIGTERM");
