@@ -16,6 +16,12 @@ test("openMetrics() counts, sets, observes and exposes the text format", async (
   expect((await metrics.read()).get("kiseki_pool_capacity_used_bytes{pool=default}")).toBe(7);
 });
 
+test("openMetrics() has the process's own metrics, but none that stops the engine", async () => {
+  const text = await openMetrics().expose();
+  expect(text).toContain("process_resident_memory_bytes");
+  expect(text).not.toContain("nodejs_heap_space");
+});
+
 test("openMetrics() refuses a name that is not in the table", () => {
   // @ts-expect-error a name that is not in the table does not compile either
   expect(() => openMetrics().add("kiseki_no_such_thing", 1)).toThrow("is in the metric table");
