@@ -1,7 +1,8 @@
 import type { MapReader, MapWriter } from "@kiseki/ports";
 import { unreachable } from "@kiseki/base";
 import type { RowWrite } from "@kiseki/format";
-import { decodeRowWrites, encodeRowWrites } from "@kiseki/format";
+import { decodeRowWrites, encodeRowWrites, isLoggedNoticeKey } from "@kiseki/format";
+import { moveNotices, noticeRows } from "./notices.ts";
 import { switchSmall } from "./small.ts";
 import { noteRepair, removeDrops, switchSeal } from "./chunks.ts";
 import { setObjectLock } from "./lock.ts";
@@ -42,6 +43,7 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   repaired: 51,
   small_resealed: 52,
   encryption_resealed: 53,
+  move_notices: 54,
 };
 
 /**
@@ -53,8 +55,10 @@ export function decide(map: MapReader, operation: Operation, context: DecideCont
   const step = startStep(map, context);
   const answer = perform(step, operation);
   if (answer.kind === "refused") return answer;
-  const rows = step.map.writes();
-  if (rows.length === 0) return { kind: "answer", answer };
+  const written = step.map.writes();
+  if (written.length === 0) return { kind: "answer", answer };
+  const notices = noticeRows(step, operation, answer);
+  const rows = notices.length === 0 ? written : [...written, ...notices];
   const { chunkRefs, dirKey, name } = step;
   const change = { operation: operationCode[operation.kind], dirKey, name, chunkRefs, rows };
   return { kind: "change", change, answer };
@@ -96,6 +100,8 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
       return abortUpload(step, operation);
     case "reclaim_step":
       return reclaimStep(step);
+    case "move_notices":
+      return moveNotices(step, operation);
     case "dropped":
       return removeDrops(step, operation);
     case "resealed":
@@ -114,6 +120,7 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
 /** Puts a change's rows into the map; nothing else is asked, so a replay gives the same map. */
 export function apply(map: MapWriter, change: { readonly rows: readonly RowWrite[] }): void {
   for (const { key, value } of change.rows) {
+    if (isLoggedNoticeKey(key)) continue;
     if (value === undefined) map.delete(key);
     else map.put(key, value);
   }

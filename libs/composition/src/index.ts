@@ -29,6 +29,7 @@ export type {
   NewContent,
   NewExtent,
   Operation,
+  Origin,
   RefusalCode,
   VersionRef,
 } from "./operation.ts";

@@ -16,6 +16,7 @@ import type {
   Versioning,
   VersionNumber,
 } from "@kiseki/format";
+import type { ShelvedNotice } from "./notices.ts";
 
 /** Names of a tenant turned into keys; both are functions of the tenant's dirSecret alone. */
 export interface DirKeys {
@@ -41,8 +42,19 @@ export interface Limits {
   readonly doneMs: number;
 }
 
+/** Who asked for an operation, as those who subscribed are told. */
+export interface Origin {
+  readonly principal: string;
+  readonly address: string;
+  readonly requestId: string;
+  /** How it came to the operation: a copy may be a put of what was read. */
+  readonly via?: "form" | "copy" | "lifecycle";
+}
+
 /** What a decision needs besides the map; all of it ends up in the change, so replay asks for none of it. */
 export interface DecideContext {
+  /** Who asked, for notices; absent: the node itself. */
+  readonly origin?: Origin | undefined;
   /** Never goes back within an owner's epoch (the physical part of its HLC): drop rows are ordered by it. */
   readonly now: WallTime;
   readonly operationId: OperationId;
@@ -217,6 +229,13 @@ export type Operation =
       readonly conditions?: Conditions;
     })
   | (ObjectName & { readonly kind: "abort_upload"; readonly upload: Uint8Array })
+  /** Notices that a target waits for, or would not take, come and go. */
+  | {
+      readonly kind: "move_notices";
+      readonly target: string;
+      readonly put: readonly (ShelvedNotice & { readonly value: Uint8Array })[];
+      readonly remove: readonly ShelvedNotice[];
+    }
   /** One bounded step of freeing; answer `reclaimed` says whether more is to do. */
   | { readonly kind: "reclaim_step" }
   /** The collector has deleted these seals from every present device: their `drop` rows go. */
@@ -355,7 +374,10 @@ export interface Change {
   readonly name: Uint8Array;
   /** Seals that this change makes live. */
   readonly chunkRefs: readonly ChunkRef[];
-  /** In the order of their keys. `encodeChange` turns them into the delta's payload. */
+  /**
+   * In the order of their keys; notices, which are for the log alone, are the last. `encodeChange` turns them into the
+   * delta's payload.
+   */
   readonly rows: readonly RowWrite[];
 }
 

@@ -190,6 +190,24 @@ export {
   usageKey,
   usagePrefix,
 } from "./rows/keys.ts";
+export type {
+  DeadNotice,
+  NoticeEvent,
+  NoticePlace,
+  NoticeRow,
+  NoticeShelf,
+} from "./rows/notices.ts";
+export {
+  decodeDeadNotice,
+  decodeNotice,
+  encodeDeadNotice,
+  encodeNotice,
+  isLoggedNoticeKey,
+  loggedNoticeKey,
+  noticeKey,
+  noticePrefix,
+  parseNoticeKey,
+} from "./rows/notices.ts";
 export {
   decodeChunk,
   decodeCold,

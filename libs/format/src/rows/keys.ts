@@ -22,6 +22,7 @@ export const table = {
   meta: 15,
   manifest: 16,
   reclaim: 17,
+  notice: 18,
 } as const;
 export const dirKeySize = 16;
 const noVersion = 0xffff_ffff_ffff_ffffn;

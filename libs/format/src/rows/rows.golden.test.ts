@@ -8,6 +8,7 @@ import { RowError } from "./codec.ts";
 import * as keys from "./keys.ts";
 import { decodeLockDefault, encodeLockDefault } from "./lock-default.ts";
 import type { ChunkAddress, ChunkSeal, Extent, ObjectEntry } from "./types.ts";
+import * as notices from "./notices.ts";
 import * as values from "./values.ts";
 
 const filled = (size: number, byte: number): Uint8Array => newBytes(size).fill(byte);
@@ -375,6 +376,44 @@ const golden: readonly Sample[] = [
 ];
 
 const dirKey = filled(16, 0xdd);
+const notice: notices.NoticeRow = {
+  event: "created:put",
+  namespace,
+  bucket: "bucket",
+  key: Uint8Array.of(0x6b),
+  version: 5n,
+  isNull: true,
+  isVersioned: false,
+  size: 300,
+  etag: { md5: filled(16, 3), parts: 0 },
+  time,
+  principal: "AWS:x",
+  address: "::1",
+  requestId: "R",
+};
+test("encodeNotice() keeps the bytes of v1 notices, logged and dead", () => {
+  const encoded = notices.encodeNotice(notice);
+  expect(toHex(encoded)).toBe(
+    "010101aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa066275636b6574016b05ac02030303030303030303030303030303030080a0abfef962054157533a78033a3a310152",
+  );
+  expect(notices.decodeNotice(encoded)).toEqual(notice);
+  const dead = { time, reason: "no", notice: Uint8Array.of(1, 2) };
+  const buried = notices.encodeDeadNotice(dead);
+  expect(toHex(buried)).toBe("0180a0abfef962026e6f020102");
+  expect(notices.decodeDeadNotice(buried)).toEqual(dead);
+  for (let size = 0; size < encoded.byteLength; size++) {
+    expect(() => notices.decodeNotice(encoded.slice(0, size))).toThrow(RowError);
+  }
+});
+test("noticeKey() keeps its bytes, in the order of the log", () => {
+  const place = { sequence: 7n, index: 2 };
+  const key = notices.noticeKey("dead", "hook", place);
+  expect(toHex(key)).toBe("1202686f6f6b000100000000000000070002");
+  expect(toHex(notices.noticePrefix("queued", "hook"))).toBe("1201686f6f6b0001");
+  expect(toHex(notices.loggedNoticeKey(1))).toBe("12000001");
+  expect(notices.parseNoticeKey(key)).toEqual(place);
+  expect([key, notices.loggedNoticeKey(0)].map(notices.isLoggedNoticeKey)).toEqual([false, true]);
+});
 const name = Uint8Array.of(0x61, 0, 0x62);
 const goldenKeys: readonly (readonly [string, Uint8Array, string])[] = [
   ["entry", keys.entryKey(dirKey, name), "01dddddddddddddddddddddddddddddddd610062"],
