@@ -21,4 +21,4 @@ export {
   resumeChain,
 } from "./log-chain.ts";
 export { openDelta, sealDelta } from "./seal-delta.ts";
-export { truncationTarget } from "./truncation.ts";
+export { mustSpool, truncationTarget } from "./truncation.ts";

@@ -104,6 +104,31 @@ export const metricTable = {
     labels: ["rpc", "outcome"],
   },
   kiseki_gateway_connections: { kind: "gauge", help: "Open connections of the S3 listener" },
+  kiseki_notifications_sent_total: {
+    kind: "counter",
+    help: "Events that their target took",
+    labels: ["target"],
+  },
+  kiseki_notifications_failed_total: {
+    kind: "counter",
+    help: "Tries to send an event that failed",
+    labels: ["target"],
+  },
+  kiseki_notifications_dead_total: {
+    kind: "counter",
+    help: "Events that their target would not take: kiseki notification dead-letters",
+    labels: ["target"],
+  },
+  kiseki_notifications_lost_total: {
+    kind: "counter",
+    help: "Events dropped because too many lay aside for their target",
+    labels: ["target"],
+  },
+  kiseki_notifications_behind: {
+    kind: "gauge",
+    help: "Entries of the log that a target has not passed, of the tenant that moved last",
+    labels: ["target"],
+  },
   kiseki_requests_limited_total: {
     kind: "counter",
     help: "Requests refused by a limit of their access key: requests, bytes, at_once",

@@ -95,6 +95,13 @@ export {
   parseVersioningBody,
 } from "./request-documents.ts";
 export { encryptionSetting } from "./settings/encryption.ts";
+export type { NotificationConfig } from "./settings/notification.ts";
+export {
+  matchNotification,
+  notificationEventName,
+  notificationSetting,
+  notificationTarget,
+} from "./settings/notification.ts";
 export type { BucketSetting } from "./settings/bucket-setting.ts";
 export { SettingError } from "./settings/bucket-setting.ts";
 export type { CorsConfiguration } from "./settings/cors.ts";

@@ -4,6 +4,7 @@ import { corsSetting } from "./cors.ts";
 import { encryptionSetting } from "./encryption.ts";
 import { lifecycleSetting } from "./lifecycle.ts";
 import { publicAccessBlockSetting } from "./public-access-block.ts";
+import { notificationSetting } from "./notification.ts";
 import { requestPaymentSetting } from "./request-payment.ts";
 import { taggingSetting } from "./tags.ts";
 import { websiteSetting } from "./website.ts";
@@ -14,6 +15,7 @@ export const bucketSettings: readonly BucketSetting<unknown>[] = [
   encryptionSetting,
   lifecycleSetting,
   publicAccessBlockSetting,
+  notificationSetting,
   requestPaymentSetting,
   taggingSetting,
   websiteSetting,
