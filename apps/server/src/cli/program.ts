@@ -6,6 +6,12 @@ import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./keyset-commands.ts";
 import { showLifecycle } from "./lifecycle-commands.ts";
 import { replaceDevice, runScrub, runVerify } from "./long-commands.ts";
+import {
+  listDeadLetters,
+  listTargets,
+  retryDeadLetters,
+  showNotifications,
+} from "./notification-commands.ts";
 import { clearQuota, setQuota, showQuota } from "./quota-commands.ts";
 import { act, type Work } from "./session.ts";
 import * as show from "./show-commands.ts";
@@ -33,6 +39,10 @@ export function buildProgram(
   addBuckets(group("bucket", "buckets"), add);
   addLifecycle(group("lifecycle", "rules by which objects expire"), add);
   addQuotas(group("quota", "limits of a bucket, or of the tenant when none is named"), add);
+  addNotifications(
+    group("notification", "events of buckets on their way to webhooks and NATS"),
+    add,
+  );
   addAccessKeys(group("access-key", "access keys of S3 clients"), add);
   addDevices(group("device", "devices that hold content"), add);
   add(program, "scrub", "read and check every record, repair what is bad", runScrub);
@@ -115,6 +125,13 @@ function addQuotas(parent: Command, add: Add): void {
     .option("--bytes <size>", "of all versions and of parts of open uploads, such as 10GiB")
     .option("--objects <count>", "versions and delete markers");
   add(parent, "clear [bucket]", "take the limits away", clearQuota);
+}
+
+function addNotifications(parent: Command, add: Add): void {
+  add(parent, "targets", "list where events may go, with the ARNs that buckets name", listTargets);
+  add(parent, "status", "show how far each target is", showNotifications);
+  add(parent, "dead-letters <target>", "list events that it would not take", listDeadLetters);
+  add(parent, "retry <target>", "send its dead letters once more", retryDeadLetters);
 }
 
 function addAccessKeys(parent: Command, add: Add): void {

@@ -11,6 +11,7 @@ import { diagnose } from "./diagnose.ts";
 import { exportEncryption } from "./encryption.ts";
 import { toAdminError } from "./failure.ts";
 import { lifecycleStatus } from "./lifecycle.ts";
+import { listDeadLetters, listTargets, retryDeadLetters } from "./notifications.ts";
 import { getQuota, setQuota } from "./quotas.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./rekey.ts";
 import { replaceDevice } from "./replace-device.ts";
@@ -82,6 +83,12 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
       told(async () => setQuota(parts, await node.openDefaultTenant(signal), request)),
     getLifecycleStatus: (_, signal) =>
       told(async () => lifecycleStatus(node.lifecycle, await node.openDefaultTenant(signal))),
+    listNotificationTargets: (_, signal) =>
+      told(async () => ({ targets: listTargets(parts, await node.openDefaultTenant(signal)) })),
+    listDeadLetters: (request, signal) =>
+      told(async () => listDeadLetters(parts, await node.openDefaultTenant(signal), request)),
+    retryDeadLetters: ({ target }, signal) =>
+      told(async () => retryDeadLetters(parts, await node.openDefaultTenant(signal), target)),
     listAccessKeys: () => told(() => ({ accessKeys: [...listAccessKeys(parts)] })),
     createAccessKey: ({ user }) => told(() => createAccessKey(parts, user)),
     setAccessKeyState: ({ accessKeyId, isEnabled }) =>

@@ -4,6 +4,7 @@ import { createSecureContext } from "node:tls";
 import type { Settings } from "./parse-settings.ts";
 import { serverSettings } from "./server-settings.ts";
 import { parseNetworks } from "../front/forwarded.ts";
+import { readTargets } from "../notify/read-targets.ts";
 import { isLoopback } from "./setting.ts";
 
 /** Settings as far as each of them could be read by itself. */
@@ -76,6 +77,9 @@ const reasonOf = (reason: unknown): string =>
   reason instanceof Error ? ("code" in reason ? String(reason.code) : reason.message) : "unknown";
 
 function* checkFiles(given: Given): Generator<string> {
+  for (const fault of readTargets(given.notificationTargets ?? "").faults) {
+    yield `${nameOf("notificationTargets")}: ${fault}`;
+  }
   const { certificate, certificateKey } = given;
   if ((certificate === "") !== (certificateKey === "")) {
     yield `${nameOf("certificate")} and ${nameOf("certificateKey")} are given together or not at all`;

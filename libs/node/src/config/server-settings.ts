@@ -79,6 +79,12 @@ export const serverSettings = {
   keyRequestsAtOnce: integerSetting("key-requests-at-once", "0", [0, 100_000], {
     help: "requests of one access key under way, each on its connection; 0: no limit",
   }),
+  notificationTargets: textSetting("notification-targets", "", {
+    help: "JSON file of webhooks and NATS subjects that notifications may go to",
+  }),
+  notificationRetry: integerSetting("notification-retry-max-s", "60", [1, 3600], {
+    help: "longest pause between tries to reach a target of notifications",
+  }),
   arenaSize: sizeSetting("arena-size", "96MiB", [32 * MiB, 64 * GiB], {
     help: "memory for content on its way",
   }),

@@ -134,6 +134,7 @@ async function deleteEntry(
       ...(version === undefined ? {} : { version }),
     },
     newOperationId(scope.ports.prng),
+    scope.origin,
   );
   if (outcome.kind === "refused") {
     return failed(refusalFault[outcome.code], refusalMessage(outcome.code));

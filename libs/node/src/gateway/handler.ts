@@ -4,6 +4,7 @@ import {
   SignatureVerifier,
   type TokenRefusal,
 } from "@kiseki/auth";
+import type { Origin } from "@kiseki/composition";
 import type { ResponseHeader } from "@kiseki/http";
 import { anonymousPrincipal, type Principal } from "@kiseki/policy";
 import type { AliasQueue } from "@kiseki/catalog";
@@ -25,6 +26,7 @@ import {
 import { isStsRequest } from "@kiseki/sts";
 import type { Logger } from "@kiseki/telemetry";
 import type { BodyStream, FrontFault, FrontRequest, FrontResponse } from "../front/types.ts";
+import type { Notifier } from "../notify/notifier.ts";
 import type { DataPorts } from "../object/types.ts";
 import { Access } from "./access/access.ts";
 import { bucketSide } from "./access/bucket-side.ts";
@@ -67,6 +69,7 @@ export interface GatewayOptions extends PlacesOptions {
   /** Answers what `isStsRequest` says is not for S3. */
   readonly sts: Pick<Sts, "handle">;
   readonly aliases: AliasQueue;
+  readonly notifier: Notifier;
 }
 
 const hostId = "kiseki";
@@ -311,6 +314,8 @@ export class Gateway {
       aliases: this.#options.aliases,
       buckets,
       access,
+      notifier: this.#options.notifier,
+      origin: originOf(request, call, principal),
     };
     const failed = (reason: unknown): never => {
       throw hideMissing(reason, access, call);
@@ -389,6 +394,14 @@ function hideMissing(reason: unknown, access: Access, call: S3Call): unknown {
   const isSeen = places.every(({ bucket, key }) => access.maySeeMissing(bucket, key, isVersion));
   return isSeen ? reason : fail("AccessDenied");
 }
+
+const originOf = (request: FrontRequest, call: S3Call, { userId }: Principal): Origin => ({
+  principal: `AWS:${userId}`,
+  address: request.remoteAddress,
+  requestId: request.id,
+  ...(call.kind === "post_object" ? { via: "form" } : {}),
+  ...(call.kind === "copy_object" ? { via: "copy" } : {}),
+});
 
 function noteCall(trace: RequestTrace, call: S3Call): void {
   trace.call = call;

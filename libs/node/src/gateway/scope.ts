@@ -1,12 +1,13 @@
 import type { PayloadMode } from "@kiseki/auth";
 import { assert, newBytes, operationId, type OperationId, type Prng, toHex } from "@kiseki/base";
 import type { AliasedBucket, AliasQueue } from "@kiseki/catalog";
-import type { Answer, Operation } from "@kiseki/composition";
+import type { Answer, Operation, Origin } from "@kiseki/composition";
 import { lookupNamespace } from "@kiseki/composition";
 import type { NamespaceRow, NamespaceSetting } from "@kiseki/format";
 import type { Owner } from "@kiseki/s3";
 import type { Access } from "./access/access.ts";
 import type { FrontRequest } from "../front/types.ts";
+import type { Notifier } from "../notify/notifier.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import type { RequestContent } from "./content.ts";
 import { conditionDetails, fail, refusalFailure } from "./failure.ts";
@@ -29,6 +30,9 @@ export interface CallScope {
   readonly buckets: BucketCache;
   /** What the caller may do; there is none without having been asked. */
   readonly access: Access;
+  readonly notifier: Pick<Notifier, "test" | "unknownArns">;
+  /** Who asks, as those are told who subscribed to what changes. */
+  readonly origin: Origin;
 }
 
 export function newOperationId(prng: Prng): OperationId {
@@ -44,7 +48,7 @@ export async function submit<Kind extends Answer["kind"]>(
   kind: Kind,
   id: OperationId = newOperationId(scope.ports.prng),
 ): Promise<Done<Kind>> {
-  const outcome = await scope.tenant.owner.submit(operation, id);
+  const outcome = await scope.tenant.owner.submit(operation, id, scope.origin);
   if (outcome.kind === "refused") throw refusedFailure(operation, outcome.code);
   assert(outcome.answer.kind === kind, `an operation of kind ${operation.kind} answers ${kind}`);
   return outcome.answer as Done<Kind>;

@@ -2,6 +2,7 @@ import { lookupSetting } from "@kiseki/composition";
 import type { NamespaceSetting } from "@kiseki/format";
 import { type BucketSetting, type BucketSettingCall, type PutBucketSettingCall } from "@kiseki/s3";
 import { orFail, readCallDocument } from "./buckets.ts";
+import { putNotification } from "./notifications.ts";
 import type { CallOutcome } from "./objects.ts";
 import { type CallScope, findBucket, submit } from "./scope.ts";
 
@@ -63,7 +64,8 @@ export async function storeSetting(
   const { stored, store, putStatus } = call.setting;
   findBucket(scope, call.bucket);
   const value = orFail(store(await readCallDocument(scope, call)));
-  await putSetting(scope, call.bucket, stored, value);
+  if (stored === "notification") await putNotification(scope, call.bucket, value);
+  else await putSetting(scope, call.bucket, stored, value);
   return { result: { kind: putStatus === 204 ? "setting_deleted" : "setting_put" } };
 }
 export async function removeSetting(

@@ -1,5 +1,5 @@
 import { failpoint, millis, type Millis } from "@kiseki/base";
-import { listUploads, type Operation } from "@kiseki/composition";
+import { listUploads, type Operation, type Origin } from "@kiseki/composition";
 import type { NamespaceRow } from "@kiseki/format";
 import {
   abortionOf,
@@ -150,6 +150,9 @@ function toAction(
   return { kind: "removed", operation: { ...base, version } };
 }
 
+/** What those are told who subscribed to a bucket that rules empty. */
+const origin: Origin = { principal: "", address: "", requestId: "", via: "lifecycle" };
+
 /** All at once: they join the same batches. What fails for a reason of its own is counted; the rest is thrown. */
 async function perform(
   { ports }: RoundParts,
@@ -160,7 +163,9 @@ async function perform(
   const counts: Record<keyof RoundCounts, number> = { ...noCounts, looked };
   ports.metrics.add("kiseki_lifecycle_looked_total", looked);
   const outcomes = await Promise.all(
-    actions.map(({ operation }) => tenant.owner.submit(operation, newOperationId(ports.prng))),
+    actions.map(({ operation }) =>
+      tenant.owner.submit(operation, newOperationId(ports.prng), origin),
+    ),
   );
   outcomes.forEach((outcome, i) => {
     const kind = kindOf(outcome, actions[i]!.kind);

@@ -13,6 +13,8 @@ import type { ShredReport } from "@kiseki/kms";
 import { KeysetFollower } from "../keys/follow-keysets.ts";
 import type { Credentials } from "./config-directory.ts";
 import { allNodeSafeties } from "../safeties.ts";
+import type { Notifier } from "../notify/notifier.ts";
+import { openNotifier } from "../notify/open-notifier.ts";
 import { Housekeeping } from "./housekeeping.ts";
 import { openStorage, type Storage, type StorageParts } from "./open-storage.ts";
 import { sealedShards } from "./sealed-shards.ts";
@@ -27,6 +29,7 @@ export interface StorageNode extends AsyncDisposable {
   readonly gateway: Gateway;
   readonly tenants: Tenants;
   readonly aliases: AliasQueue;
+  readonly notifier: Notifier;
   readonly ports: DataPorts;
   readonly keysets: KeysetFollower;
   readonly lifecycle: LifecycleWorker;
@@ -65,43 +68,41 @@ function portsOf(
   };
 }
 
+/** Stands for the node in clocks. */
+const nodeNumber = ({ clusterId }: Storage): bigint =>
+  new DataView(clusterId.buffer, clusterId.byteOffset).getBigUint64(0, true);
+
 /** Opens storage, counts the start, opens the default tenant, and begins housekeeping. */
 export async function openNode(parts: StorageParts): Promise<StorageNode> {
   const { clock, metrics, settings, log } = parts;
   await using building = new AsyncDisposableStack();
   const storage = building.use(await openStorage(parts));
-  const { chunkStore, tenantKeys } = storage;
+  const { tenantKeys } = storage;
   const nodeEpoch = await countStart(storage);
   const ports = portsOf(parts, storage);
   const space = await SpaceWatch.open(storage.directories);
+  const notifier = openNotifier(parts, ports);
   const tenants = building.use(
     new Tenants({
+      subscriber: notifier,
       ports,
       keys: tenantKeys,
       openShard: sealedShards(parts, storage.members),
       nodeEpoch,
-      node: new DataView(storage.clusterId.buffer, storage.clusterId.byteOffset).getBigUint64(
-        0,
-        true,
-      ),
+      node: nodeNumber(storage),
       acceptLoss: settings.acceptLoss,
       admission: () => space.admission,
       onFatal: parts.onFatal,
     }),
   );
+  building.use(notifier);
   const shredParts: ShredParts = { ...storage, tenants, metrics };
   await finishShreds(shredParts, log);
   const { tenant, credentials } = await ensureFirst(parts, storage);
   const openDefaultTenant = (signal: AbortSignal) => tenants.open(tenant, "write", signal);
   await openFirst(openDefaultTenant, log);
-  const { members } = storage;
-  const keysets = new KeysetFollower({ ports, tenants, tenantKeys, members, log });
-  const health = new HealthWatch({
-    metrics,
-    log,
-    status: () => chunkStore.status(),
-    members: () => members.status(),
-  });
+  const keysets = new KeysetFollower({ ports, tenants, log, ...storage });
+  const health = watchHealth(parts, storage);
   const lifecycle = openLifecycle(parts, storage, { ports, tenants });
   building.use(
     new Housekeeping({
@@ -117,7 +118,7 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     }),
   );
   const aliases = new AliasQueue(storage.catalog);
-  const shown = { ports, tenants, aliases, defaultTenant: tenant };
+  const shown = { ports, tenants, aliases, notifier, defaultTenant: tenant };
   const gateway = new Gateway(gatewayOptions(parts, storage, shown));
   const owned = building.move();
   return {
@@ -134,6 +135,14 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
+
+const watchHealth = ({ metrics, log }: StorageParts, { chunkStore, members }: Storage) =>
+  new HealthWatch({
+    metrics,
+    log,
+    status: () => chunkStore.status(),
+    members: () => members.status(),
+  });
 
 const calendarDaySeconds = 86_400;
 
@@ -209,9 +218,9 @@ async function ensureFirst(
 function gatewayOptions(
   { settings, clock, crypto, log }: StorageParts,
   { catalog, sessionTokens: tokens }: Storage,
-  parts: Pick<StorageNode, "ports" | "tenants" | "aliases" | "defaultTenant">,
+  parts: Pick<StorageNode, "ports" | "tenants" | "aliases" | "notifier" | "defaultTenant">,
 ): GatewayOptions {
-  const { ports, tenants, aliases, defaultTenant } = parts;
+  const { ports, tenants, aliases, notifier, defaultTenant } = parts;
   const now = () => clock.realtime();
   const identities = new Identities(crypto, (tenant) => catalog.account(tenant));
   const sessions = new Sessions(catalog, tokens, identities, now);
@@ -243,6 +252,7 @@ function gatewayOptions(
     },
     lookUpIdentity: (id, sessionToken) => sessions.lookUp(id, sessionToken),
     sts,
+    notifier,
     openTenant: (tenant, need, request) =>
       tenants.openNow(tenant, need) ?? tenants.open(tenant, need, request.signal),
     accountOf: (tenant) => identities.account(tenant),

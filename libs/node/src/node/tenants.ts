@@ -1,4 +1,12 @@
-import { type Epoch, newBytes, type ShardId, shardId, type TenantId, toHex } from "@kiseki/base";
+import {
+  type Epoch,
+  type LogIndex,
+  newBytes,
+  type ShardId,
+  shardId,
+  type TenantId,
+  toHex,
+} from "@kiseki/base";
 import { type decide, type DirKeys, defaultLimits, type Limits } from "@kiseki/composition";
 import type { TenantKeyring } from "@kiseki/keys";
 import { type KeyNeed, type TenantKeys, TenantKeysError } from "@kiseki/kms";
@@ -38,6 +46,12 @@ export interface TenantsParts {
   /** See `OwnerOptions.decide`. */
   readonly decide?: typeof decide;
   readonly onFatal: (reason: unknown) => void;
+  /** Who reads the logs of open tenants. */
+  readonly subscriber?: {
+    /** Before anything is written under this opening. */
+    opened(tenant: OpenTenant): void;
+    noticed(tenant: TenantId, index: LogIndex): void;
+  };
 }
 
 /** A shard file is older than what the devices remember of its shard: it is an old copy (STORE §2). */
@@ -166,6 +180,7 @@ export class Tenants implements AsyncDisposable {
         admission: this.#parts.admission,
         queueMax: operationsQueuedMax,
         onFatal: this.#parts.onFatal,
+        onNotices: (index) => this.#parts.subscriber?.noticed(id, index),
       });
       cutOldKeysets(opened.store);
       let isRewriting = false;
@@ -179,6 +194,7 @@ export class Tenants implements AsyncDisposable {
         pins: new Pins(),
         readers: this.#readersOf(id),
       };
+      this.#parts.subscriber?.opened(tenant);
       this.#open.set(toHex(id), tenant);
       if (!opened.rewrite) return { tenant, close: () => closeAll(owner, opened) };
       isRewriting = true;
@@ -189,14 +205,12 @@ export class Tenants implements AsyncDisposable {
         ending.signal,
         () => (isRewriting = false),
       );
-      return {
-        tenant,
-        async close() {
-          ending.abort();
-          await over;
-          await closeAll(owner, opened);
-        },
+      const close = async (): Promise<void> => {
+        ending.abort();
+        await over;
+        await closeAll(owner, opened);
       };
+      return { tenant, close };
     } catch (reason) {
       await opened.store[Symbol.asyncDispose]();
       opened.close();
@@ -270,8 +284,8 @@ const refusingWhile = (owner: ShardOwner, isHeld: () => boolean): OpenTenant["ow
   get epoch() {
     return owner.epoch;
   },
-  submit: async (operation, id) =>
-    isHeld() ? { kind: "refused", code: "busy" } : await owner.submit(operation, id),
+  submit: async (operation, id, origin) =>
+    isHeld() ? { kind: "refused", code: "busy" } : await owner.submit(operation, id, origin),
 });
 
 async function closeAll(owner: ShardOwner, opened: OpenedShard): Promise<void> {

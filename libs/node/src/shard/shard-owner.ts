@@ -1,4 +1,4 @@
-import type { Epoch, Keyset, OperationId, Prng, ShardId, TenantId } from "@kiseki/base";
+import type { Epoch, Keyset, LogIndex, OperationId, Prng, ShardId, TenantId } from "@kiseki/base";
 import {
   assert,
   AssertionError,
@@ -17,9 +17,15 @@ import {
   encodeChange,
   type Limits,
   type Operation,
+  type Origin,
   type RefusalCode,
 } from "@kiseki/composition";
-import { type Hlc, logEntryBodySizeMax, logEntryDeltasMax } from "@kiseki/format";
+import {
+  type Hlc,
+  isLoggedNoticeKey,
+  logEntryBodySizeMax,
+  logEntryDeltasMax,
+} from "@kiseki/format";
 import type { TenantKeyring } from "@kiseki/keys";
 import {
   type Admission,
@@ -66,6 +72,8 @@ export interface OwnerOptions {
   /** The outcome of a commit is not known: the process must end (STORE §2). */
   readonly onFatal: (reason: unknown) => void;
   readonly safeties: NodeSafeties;
+  /** Told of each committed entry that holds notices. */
+  readonly onNotices?: ((index: LogIndex) => void) | undefined;
   /** The machine; the simulator puts a wrong one in its place to see that its checkers find it. */
   readonly decide?: typeof decide;
 }
@@ -73,6 +81,7 @@ export interface OwnerOptions {
 interface Waiting {
   readonly operation: Operation;
   readonly operationId: OperationId;
+  readonly origin: Origin | undefined;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -109,6 +118,8 @@ interface Batch {
   readonly deltas: Uint8Array[];
   readonly answers: { readonly waiting: Waiting; readonly outcome: Outcome }[];
   size: number;
+  /** Its entry says something to those who subscribed. */
+  hasNotices: boolean;
 }
 
 /**
@@ -146,9 +157,9 @@ export class ShardOwner {
   }
 
   /** Durable when it resolves with `done`. Rejects when the tenant's keys are gone or a row is damaged; nothing was written then. */
-  submit(operation: Operation, operationId: OperationId): Promise<Outcome> {
+  submit(operation: Operation, operationId: OperationId, origin?: Origin): Promise<Outcome> {
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
-    const waiting = { operation, operationId, resolve, reject };
+    const waiting = { operation, operationId, origin, resolve, reject };
     if (this.#isClosed) resolve({ kind: "refused", code: "closed" });
     else if (!this.#queue.push(waiting)) resolve({ kind: "refused", code: "busy" });
     else this.#running ??= this.#run();
@@ -191,7 +202,7 @@ export class ShardOwner {
     using keys = this.#tryDeriveKeys();
     if (keys === undefined) return;
     const tx = this.#options.store.begin();
-    const batch: Batch = { keys, tx, deltas: [], answers: [], size: 0 };
+    const batch: Batch = { keys, tx, deltas: [], answers: [], size: 0, hasNotices: false };
     try {
       this.#gather(batch);
     } catch (reason) {
@@ -247,6 +258,7 @@ export class ShardOwner {
     const decision = (this.#options.decide ?? decide)(batch.tx, waiting.operation, {
       now: this.#now,
       operationId: waiting.operationId,
+      origin: waiting.origin,
       dirKeys: batch.keys.dirKeys,
       md5: crypto.md5,
       limits: this.#options.limits,
@@ -261,6 +273,8 @@ export class ShardOwner {
         return false;
       }
       apply(batch.tx, decision.change);
+      const last = decision.change.rows.at(-1);
+      if (last !== undefined && isLoggedNoticeKey(last.key)) batch.hasNotices = true;
       batch.deltas.push(delta);
       batch.size += delta.byteLength;
     }
@@ -311,6 +325,7 @@ export class ShardOwner {
     // Embedded there is one writer and COMMIT's word is final; a cluster's owner steps down here.
     if (outcome.kind !== "committed") throw new Error(`Cannot go on: commit was ${outcome.kind}`);
     this.#chain = packed.next;
+    if (batch.hasNotices) this.#options.onNotices?.(packed.next.index);
     metrics.observe("kiseki_shard_commit_seconds", (clock.monotonic() - started) / 1000);
     metrics.observe("kiseki_shard_batch_operations", batch.answers.length);
     metrics.add("kiseki_shard_delta_count", batch.deltas.length, this.#metricLabels);

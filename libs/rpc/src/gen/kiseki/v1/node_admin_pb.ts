@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiseki/v1/node_admin.proto.
  */
 export const file_kiseki_v1_node_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IqcDChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkSDwoHdmVyc2lvbhgNIAEoCRITCgtub3dfdW5peF9tcxgOIAEoBBITCgtjaHVua19jb3VudBgPIAEoBBIVCg1yZXBhaXJfcXVldWVkGBAgASgEEh8KBXF1b3RhGBIgASgLMhAua2lzZWtpLnYxLlF1b3RhIkIKCENhcGFjaXR5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhIKCnVzZWRfYnl0ZXMYAiABKAQSDQoFc3RhdGUYAyABKAkiPgoGTWVtYmVyEhEKCWRpcmVjdG9yeRgBIAEoCRISCgppc19wcmVzZW50GAIgASgIEg0KBXN0YXRlGAMgASgJIoYBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFc3RhdGUYAyABKAkSEwoLdG90YWxfYnl0ZXMYBCABKAQSEgoKdXNlZF9ieXRlcxgFIAEoBBITCgtmYXVsdF9jb3VudBgGIAEoBBIOCgZyZWFzb24YByABKAkiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJ8CgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBBIfCgVxdW90YRgFIAEoCzIQLmtpc2VraS52MS5RdW90YSI2ChJMaXN0QnVja2V0c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAkSEQoJY291bnRfbWF4GAIgASgNIkcKE0xpc3RCdWNrZXRzUmVzcG9uc2USIgoHYnVja2V0cxgBIAMoCzIRLmtpc2VraS52MS5CdWNrZXQSDAoEbmV4dBgCIAEoCSIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UidwoFUXVvdGESFgoJYnl0ZXNfbWF4GAEgASgESACIAQESGAoLb2JqZWN0c19tYXgYAiABKARIAYgBARINCgVieXRlcxgDIAEoBBIPCgdvYmplY3RzGAQgASgEQgwKCl9ieXRlc19tYXhCDgoMX29iamVjdHNfbWF4IiEKD0dldFF1b3RhUmVxdWVzdBIOCgZidWNrZXQYASABKAkiMwoQR2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSJxCg9TZXRRdW90YVJlcXVlc3QSDgoGYnVja2V0GAEgASgJEhYKCWJ5dGVzX21heBgCIAEoBEgAiAEBEhgKC29iamVjdHNfbWF4GAMgASgESAGIAQFCDAoKX2J5dGVzX21heEIOCgxfb2JqZWN0c19tYXgiMwoQU2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSIbChlHZXRMaWZlY3ljbGVTdGF0dXNSZXF1ZXN0IkkKGkdldExpZmVjeWNsZVN0YXR1c1Jlc3BvbnNlEisKB2J1Y2tldHMYASADKAsyGi5raXNla2kudjEuTGlmZWN5Y2xlQnVja2V0IqICCg9MaWZlY3ljbGVCdWNrZXQSDgoGYnVja2V0GAEgASgJEg0KBXN0YXRlGAIgASgJEhIKCnJ1bGVfY291bnQYAyABKA0SFwoPc3RhcnRlZF91bml4X21zGAQgASgEEhgKEGZpbmlzaGVkX3VuaXhfbXMYBSABKAQSFAoMbmV4dF91bml4X21zGAYgASgEEg0KBXBoYXNlGAcgASgJEhQKDGxvb2tlZF9jb3VudBgIIAEoBBIVCg1leHBpcmVkX2NvdW50GAkgASgEEhUKDXJlbW92ZWRfY291bnQYCiABKAQSFQoNYWJvcnRlZF9jb3VudBgLIAEoBBIVCg1jaGFuZ2VkX2NvdW50GAwgASgEEhIKCmhlbGRfY291bnQYDSABKAQigwEKCUFjY2Vzc0tleRIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJEgwKBHVzZXIYAiABKAkSFwoPY3JlYXRlZF91bml4X21zGAMgASgEEhIKCmlzX2VuYWJsZWQYBCABKAgSJAoGbGltaXRzGAkgASgLMhQua2lzZWtpLnYxLktleUxpbWl0cyLLAQoJS2V5TGltaXRzEiAKE3JlcXVlc3RzX3Blcl9zZWNvbmQYASABKA1IAIgBARISCgVidXJzdBgCIAEoDUgBiAEBEh0KEGJ5dGVzX3Blcl9zZWNvbmQYAyABKARIAogBARIdChByZXF1ZXN0c19hdF9vbmNlGAQgASgNSAOIAQFCFgoUX3JlcXVlc3RzX3Blcl9zZWNvbmRCCAoGX2J1cnN0QhMKEV9ieXRlc19wZXJfc2Vjb25kQhMKEV9yZXF1ZXN0c19hdF9vbmNlIlgKGVNldEFjY2Vzc0tleUxpbWl0c1JlcXVlc3QSFQoNYWNjZXNzX2tleV9pZBgBIAEoCRIkCgZsaW1pdHMYAiABKAsyFC5raXNla2kudjEuS2V5TGltaXRzIkYKGlNldEFjY2Vzc0tleUxpbWl0c1Jlc3BvbnNlEigKCmFjY2Vzc19rZXkYASABKAsyFC5raXNla2kudjEuQWNjZXNzS2V5IhcKFUxpc3RBY2Nlc3NLZXlzUmVxdWVzdCJDChZMaXN0QWNjZXNzS2V5c1Jlc3BvbnNlEikKC2FjY2Vzc19rZXlzGAEgAygLMhQua2lzZWtpLnYxLkFjY2Vzc0tleSImChZDcmVhdGVBY2Nlc3NLZXlSZXF1ZXN0EgwKBHVzZXIYASABKAkiXgoXQ3JlYXRlQWNjZXNzS2V5UmVzcG9uc2USKAoKYWNjZXNzX2tleRgBIAEoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkSGQoRc2VjcmV0X2FjY2Vzc19rZXkYAiABKAkiRQoYU2V0QWNjZXNzS2V5U3RhdGVSZXF1ZXN0EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSEgoKaXNfZW5hYmxlZBgCIAEoCCJFChlTZXRBY2Nlc3NLZXlTdGF0ZVJlc3BvbnNlEigKCmFjY2Vzc19rZXkYASABKAsyFC5raXNla2kudjEuQWNjZXNzS2V5Ii8KFkRlbGV0ZUFjY2Vzc0tleVJlcXVlc3QSFQoNYWNjZXNzX2tleV9pZBgBIAEoCSIZChdEZWxldGVBY2Nlc3NLZXlSZXNwb25zZSIUChJMaXN0RGV2aWNlc1JlcXVlc3QiOQoTTGlzdERldmljZXNSZXNwb25zZRIiCgdkZXZpY2VzGAEgAygLMhEua2lzZWtpLnYxLkRldmljZSJaChRSZXBsYWNlRGV2aWNlUmVxdWVzdBIRCglkZXZpY2VfaWQYASABKAkSDAoEcGF0aBgCIAEoCRINCgVmb3JjZRgDIAEoCBISCgpzaXplX2J5dGVzGAQgASgEIqcBChVSZXBsYWNlRGV2aWNlUmVzcG9uc2USEgoKZG9uZV9jb3VudBgBIAEoBBITCgt0b3RhbF9jb3VudBgCIAEoBBISCgpsb3N0X2NvdW50GAMgASgEEhEKCWRldmljZV9pZBgEIAEoCRIWCg5yZXBhaXJlZF9jb3VudBgFIAEoBBIVCg13YWl0aW5nX2NvdW50GAYgASgEEg8KB2lzX2RvbmUYByABKAgiDgoMU2NydWJSZXF1ZXN0It8BCg1TY3J1YlJlc3BvbnNlEg0KBXBoYXNlGAEgASgJEhIKCmRvbmVfY291bnQYAiABKAQSEwoLdG90YWxfY291bnQYAyABKAQSFAoMcmVjb3JkX2NvdW50GAQgASgEEhEKCWJhZF9jb3VudBgFIAEoBBIWCg5yZXBhaXJlZF9jb3VudBgGIAEoBBISCgpsb3N0X2NvdW50GAcgASgEEhUKDXdhaXRpbmdfY291bnQYCCABKAQSGQoRd3JvbmdfdGFibGVfY291bnQYCSABKAQSDwoHaXNfZG9uZRgKIAEoCCIuCg1WZXJpZnlSZXF1ZXN0Eg4KBmJ1Y2tldBgBIAEoCRINCgVxdWljaxgCIAEoCCLnAQoOVmVyaWZ5UmVzcG9uc2USFAoMb2JqZWN0X2NvdW50GAEgASgEEhQKDG9iamVjdF90b3RhbBgCIAEoBBIpCgdkYW1hZ2VkGAMgAygLMhgua2lzZWtpLnYxLkRhbWFnZWRPYmplY3QSEgoKYnl0ZV9jb3VudBgEIAEoBBIWCg5kZWdyYWRlZF9jb3VudBgFIAEoBBISCgpsb3N0X2NvdW50GAYgASgEEhMKC2NodW5rX2NvdW50GAcgASgEEhgKEGxvc3RfY2h1bmtfY291bnQYCCABKAQSDwoHaXNfZG9uZRgJIAEoCCJcCg1EYW1hZ2VkT2JqZWN0Eg4KBmJ1Y2tldBgBIAEoCRILCgNrZXkYAiABKAwSDQoFc3RhdGUYAyABKAkSDgoGZGV0YWlsGAQgASgJEg8KB3ZlcnNpb24YBSABKAkiLQoXRXhwb3J0RW5jcnlwdGlvblJlcXVlc3QSEgoKcGFzc3BocmFzZRgBIAEoCSIqChhFeHBvcnRFbmNyeXB0aW9uUmVzcG9uc2USDgoGc2VhbGVkGAEgASgMIh4KDFJla2V5UmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiHwoNUmVrZXlSZXNwb25zZRIOCgZrZXlzZXQYASABKA0ivAEKBktleXNldBIOCgZrZXlzZXQYASABKA0SEgoKaXNfY3VycmVudBgCIAEoCBISCgppc19jb3VudGVkGAMgASgIEhMKC2NodW5rX2NvdW50GAQgASgEEhsKE3NtYWxsX2NvbnRlbnRfY291bnQYBSABKAQSGAoQc2hhcmRfZmlsZV9jb3VudBgGIAEoBBIRCglsb2dfY291bnQYByABKAQSGwoTY3VzdG9tZXJfc2FsdF9jb3VudBgIIAEoBCIjChFTaG93S21zS2V5UmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiMQoSU2hvd0ttc0tleVJlc3BvbnNlEgsKA2FybhgBIAEoCRIOCgZrZXlfaWQYAiABKAkiJAoSTGlzdEtleXNldHNSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCSJTChNMaXN0S2V5c2V0c1Jlc3BvbnNlEiIKB2tleXNldHMYASADKAsyES5raXNla2kudjEuS2V5c2V0EhgKEHVucmVhZGFibGVfY291bnQYAiABKAQiFQoTUm90YXRlTWFzdGVyUmVxdWVzdCIlChRSb3RhdGVNYXN0ZXJSZXNwb25zZRINCgVlcG9jaBgBIAEoBCIiChBSb3RhdGVLZWtSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCSIkChFSb3RhdGVLZWtSZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJMoMPChBOb2RlQWRtaW5TZXJ2aWNlEkkKCkdldFZlcnNpb24SHC5raXNla2kudjEuR2V0VmVyc2lvblJlcXVlc3QaHS5raXNla2kudjEuR2V0VmVyc2lvblJlc3BvbnNlEkYKCUdldFN0YXR1cxIbLmtpc2VraS52MS5HZXRTdGF0dXNSZXF1ZXN0Ghwua2lzZWtpLnYxLkdldFN0YXR1c1Jlc3BvbnNlEkMKCERpYWdub3NlEhoua2lzZWtpLnYxLkRpYWdub3NlUmVxdWVzdBobLmtpc2VraS52MS5EaWFnbm9zZVJlc3BvbnNlEkwKC0xpc3RCdWNrZXRzEh0ua2lzZWtpLnYxLkxpc3RCdWNrZXRzUmVxdWVzdBoeLmtpc2VraS52MS5MaXN0QnVja2V0c1Jlc3BvbnNlEk8KDENyZWF0ZUJ1Y2tldBIeLmtpc2VraS52MS5DcmVhdGVCdWNrZXRSZXF1ZXN0Gh8ua2lzZWtpLnYxLkNyZWF0ZUJ1Y2tldFJlc3BvbnNlEk8KDERlbGV0ZUJ1Y2tldBIeLmtpc2VraS52MS5EZWxldGVCdWNrZXRSZXF1ZXN0Gh8ua2lzZWtpLnYxLkRlbGV0ZUJ1Y2tldFJlc3BvbnNlEkMKCEdldFF1b3RhEhoua2lzZWtpLnYxLkdldFF1b3RhUmVxdWVzdBobLmtpc2VraS52MS5HZXRRdW90YVJlc3BvbnNlEkMKCFNldFF1b3RhEhoua2lzZWtpLnYxLlNldFF1b3RhUmVxdWVzdBobLmtpc2VraS52MS5TZXRRdW90YVJlc3BvbnNlEmEKEkdldExpZmVjeWNsZVN0YXR1cxIkLmtpc2VraS52MS5HZXRMaWZlY3ljbGVTdGF0dXNSZXF1ZXN0GiUua2lzZWtpLnYxLkdldExpZmVjeWNsZVN0YXR1c1Jlc3BvbnNlElUKDkxpc3RBY2Nlc3NLZXlzEiAua2lzZWtpLnYxLkxpc3RBY2Nlc3NLZXlzUmVxdWVzdBohLmtpc2VraS52MS5MaXN0QWNjZXNzS2V5c1Jlc3BvbnNlElgKD0NyZWF0ZUFjY2Vzc0tleRIhLmtpc2VraS52MS5DcmVhdGVBY2Nlc3NLZXlSZXF1ZXN0GiIua2lzZWtpLnYxLkNyZWF0ZUFjY2Vzc0tleVJlc3BvbnNlEl4KEVNldEFjY2Vzc0tleVN0YXRlEiMua2lzZWtpLnYxLlNldEFjY2Vzc0tleVN0YXRlUmVxdWVzdBokLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlTdGF0ZVJlc3BvbnNlEmEKElNldEFjY2Vzc0tleUxpbWl0cxIkLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlMaW1pdHNSZXF1ZXN0GiUua2lzZWtpLnYxLlNldEFjY2Vzc0tleUxpbWl0c1Jlc3BvbnNlElgKD0RlbGV0ZUFjY2Vzc0tleRIhLmtpc2VraS52MS5EZWxldGVBY2Nlc3NLZXlSZXF1ZXN0GiIua2lzZWtpLnYxLkRlbGV0ZUFjY2Vzc0tleVJlc3BvbnNlEkwKC0xpc3REZXZpY2VzEh0ua2lzZWtpLnYxLkxpc3REZXZpY2VzUmVxdWVzdBoeLmtpc2VraS52MS5MaXN0RGV2aWNlc1Jlc3BvbnNlElQKDVJlcGxhY2VEZXZpY2USHy5raXNla2kudjEuUmVwbGFjZURldmljZVJlcXVlc3QaIC5raXNla2kudjEuUmVwbGFjZURldmljZVJlc3BvbnNlMAESPAoFU2NydWISFy5raXNla2kudjEuU2NydWJSZXF1ZXN0Ghgua2lzZWtpLnYxLlNjcnViUmVzcG9uc2UwARI/CgZWZXJpZnkSGC5raXNla2kudjEuVmVyaWZ5UmVxdWVzdBoZLmtpc2VraS52MS5WZXJpZnlSZXNwb25zZTABElsKEEV4cG9ydEVuY3J5cHRpb24SIi5raXNla2kudjEuRXhwb3J0RW5jcnlwdGlvblJlcXVlc3QaIy5raXNla2kudjEuRXhwb3J0RW5jcnlwdGlvblJlc3BvbnNlEjoKBVJla2V5Ehcua2lzZWtpLnYxLlJla2V5UmVxdWVzdBoYLmtpc2VraS52MS5SZWtleVJlc3BvbnNlEkkKClNob3dLbXNLZXkSHC5raXNla2kudjEuU2hvd0ttc0tleVJlcXVlc3QaHS5raXNla2kudjEuU2hvd0ttc0tleVJlc3BvbnNlEkwKC0xpc3RLZXlzZXRzEh0ua2lzZWtpLnYxLkxpc3RLZXlzZXRzUmVxdWVzdBoeLmtpc2VraS52MS5MaXN0S2V5c2V0c1Jlc3BvbnNlEk8KDFJvdGF0ZU1hc3RlchIeLmtpc2VraS52MS5Sb3RhdGVNYXN0ZXJSZXF1ZXN0Gh8ua2lzZWtpLnYxLlJvdGF0ZU1hc3RlclJlc3BvbnNlEkYKCVJvdGF0ZUtlaxIbLmtpc2VraS52MS5Sb3RhdGVLZWtSZXF1ZXN0Ghwua2lzZWtpLnYxLlJvdGF0ZUtla1Jlc3BvbnNlYgZwcm90bzM");
+  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IqcDChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkSDwoHdmVyc2lvbhgNIAEoCRITCgtub3dfdW5peF9tcxgOIAEoBBITCgtjaHVua19jb3VudBgPIAEoBBIVCg1yZXBhaXJfcXVldWVkGBAgASgEEh8KBXF1b3RhGBIgASgLMhAua2lzZWtpLnYxLlF1b3RhIkIKCENhcGFjaXR5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhIKCnVzZWRfYnl0ZXMYAiABKAQSDQoFc3RhdGUYAyABKAkiPgoGTWVtYmVyEhEKCWRpcmVjdG9yeRgBIAEoCRISCgppc19wcmVzZW50GAIgASgIEg0KBXN0YXRlGAMgASgJIoYBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFc3RhdGUYAyABKAkSEwoLdG90YWxfYnl0ZXMYBCABKAQSEgoKdXNlZF9ieXRlcxgFIAEoBBITCgtmYXVsdF9jb3VudBgGIAEoBBIOCgZyZWFzb24YByABKAkiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJ8CgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBBIfCgVxdW90YRgFIAEoCzIQLmtpc2VraS52MS5RdW90YSI2ChJMaXN0QnVja2V0c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAkSEQoJY291bnRfbWF4GAIgASgNIkcKE0xpc3RCdWNrZXRzUmVzcG9uc2USIgoHYnVja2V0cxgBIAMoCzIRLmtpc2VraS52MS5CdWNrZXQSDAoEbmV4dBgCIAEoCSIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UidwoFUXVvdGESFgoJYnl0ZXNfbWF4GAEgASgESACIAQESGAoLb2JqZWN0c19tYXgYAiABKARIAYgBARINCgVieXRlcxgDIAEoBBIPCgdvYmplY3RzGAQgASgEQgwKCl9ieXRlc19tYXhCDgoMX29iamVjdHNfbWF4IiEKD0dldFF1b3RhUmVxdWVzdBIOCgZidWNrZXQYASABKAkiMwoQR2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSJxCg9TZXRRdW90YVJlcXVlc3QSDgoGYnVja2V0GAEgASgJEhYKCWJ5dGVzX21heBgCIAEoBEgAiAEBEhgKC29iamVjdHNfbWF4GAMgASgESAGIAQFCDAoKX2J5dGVzX21heEIOCgxfb2JqZWN0c19tYXgiMwoQU2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSIbChlHZXRMaWZlY3ljbGVTdGF0dXNSZXF1ZXN0IkkKGkdldExpZmVjeWNsZVN0YXR1c1Jlc3BvbnNlEisKB2J1Y2tldHMYASADKAsyGi5raXNla2kudjEuTGlmZWN5Y2xlQnVja2V0IqICCg9MaWZlY3ljbGVCdWNrZXQSDgoGYnVja2V0GAEgASgJEg0KBXN0YXRlGAIgASgJEhIKCnJ1bGVfY291bnQYAyABKA0SFwoPc3RhcnRlZF91bml4X21zGAQgASgEEhgKEGZpbmlzaGVkX3VuaXhfbXMYBSABKAQSFAoMbmV4dF91bml4X21zGAYgASgEEg0KBXBoYXNlGAcgASgJEhQKDGxvb2tlZF9jb3VudBgIIAEoBBIVCg1leHBpcmVkX2NvdW50GAkgASgEEhUKDXJlbW92ZWRfY291bnQYCiABKAQSFQoNYWJvcnRlZF9jb3VudBgLIAEoBBIVCg1jaGFuZ2VkX2NvdW50GAwgASgEEhIKCmhlbGRfY291bnQYDSABKAQiqgEKEk5vdGlmaWNhdGlvblRhcmdldBIKCgJpZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA2FybhgDIAEoCRINCgVwbGFjZRgEIAEoCRINCgVzdGF0ZRgFIAEoCRIUCgxiZWhpbmRfY291bnQYBiABKAQSFAoMcXVldWVkX2NvdW50GAcgASgEEhIKCmRlYWRfY291bnQYCCABKAQSDwoHdHJvdWJsZRgJIAEoCSIgCh5MaXN0Tm90aWZpY2F0aW9uVGFyZ2V0c1JlcXVlc3QiUQofTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXNwb25zZRIuCgd0YXJnZXRzGAEgAygLMh0ua2lzZWtpLnYxLk5vdGlmaWNhdGlvblRhcmdldCKLAQoKRGVhZExldHRlchIRCglzZXF1ZW5jZXIYASABKAkSDQoFZXZlbnQYAiABKAkSDgoGYnVja2V0GAMgASgJEgsKA2tleRgEIAEoDBIVCg1ldmVudF91bml4X21zGAUgASgEEhcKD3JlZnVzZWRfdW5peF9tcxgGIAEoBBIOCgZyZWFzb24YByABKAkiNwoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBIOCgZ0YXJnZXQYASABKAkSDQoFYWZ0ZXIYAiABKAkiTwoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USJgoHbGV0dGVycxgBIAMoCzIVLmtpc2VraS52MS5EZWFkTGV0dGVyEgwKBG5leHQYAiABKAkiKQoXUmV0cnlEZWFkTGV0dGVyc1JlcXVlc3QSDgoGdGFyZ2V0GAEgASgJIikKGFJldHJ5RGVhZExldHRlcnNSZXNwb25zZRINCgVjb3VudBgBIAEoBCKDAQoJQWNjZXNzS2V5EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAyABKAQSEgoKaXNfZW5hYmxlZBgEIAEoCBIkCgZsaW1pdHMYCSABKAsyFC5raXNla2kudjEuS2V5TGltaXRzIssBCglLZXlMaW1pdHMSIAoTcmVxdWVzdHNfcGVyX3NlY29uZBgBIAEoDUgAiAEBEhIKBWJ1cnN0GAIgASgNSAGIAQESHQoQYnl0ZXNfcGVyX3NlY29uZBgDIAEoBEgCiAEBEh0KEHJlcXVlc3RzX2F0X29uY2UYBCABKA1IA4gBAUIWChRfcmVxdWVzdHNfcGVyX3NlY29uZEIICgZfYnVyc3RCEwoRX2J5dGVzX3Blcl9zZWNvbmRCEwoRX3JlcXVlc3RzX2F0X29uY2UiWAoZU2V0QWNjZXNzS2V5TGltaXRzUmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJEiQKBmxpbWl0cxgCIAEoCzIULmtpc2VraS52MS5LZXlMaW1pdHMiRgoaU2V0QWNjZXNzS2V5TGltaXRzUmVzcG9uc2USKAoKYWNjZXNzX2tleRgBIAEoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiFwoVTGlzdEFjY2Vzc0tleXNSZXF1ZXN0IkMKFkxpc3RBY2Nlc3NLZXlzUmVzcG9uc2USKQoLYWNjZXNzX2tleXMYASADKAsyFC5raXNla2kudjEuQWNjZXNzS2V5IiYKFkNyZWF0ZUFjY2Vzc0tleVJlcXVlc3QSDAoEdXNlchgBIAEoCSJeChdDcmVhdGVBY2Nlc3NLZXlSZXNwb25zZRIoCgphY2Nlc3Nfa2V5GAEgASgLMhQua2lzZWtpLnYxLkFjY2Vzc0tleRIZChFzZWNyZXRfYWNjZXNzX2tleRgCIAEoCSJFChhTZXRBY2Nlc3NLZXlTdGF0ZVJlcXVlc3QSFQoNYWNjZXNzX2tleV9pZBgBIAEoCRISCgppc19lbmFibGVkGAIgASgIIkUKGVNldEFjY2Vzc0tleVN0YXRlUmVzcG9uc2USKAoKYWNjZXNzX2tleRgBIAEoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiLwoWRGVsZXRlQWNjZXNzS2V5UmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJIhkKF0RlbGV0ZUFjY2Vzc0tleVJlc3BvbnNlIhQKEkxpc3REZXZpY2VzUmVxdWVzdCI5ChNMaXN0RGV2aWNlc1Jlc3BvbnNlEiIKB2RldmljZXMYASADKAsyES5raXNla2kudjEuRGV2aWNlIloKFFJlcGxhY2VEZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBWZvcmNlGAMgASgIEhIKCnNpemVfYnl0ZXMYBCABKAQipwEKFVJlcGxhY2VEZXZpY2VSZXNwb25zZRISCgpkb25lX2NvdW50GAEgASgEEhMKC3RvdGFsX2NvdW50GAIgASgEEhIKCmxvc3RfY291bnQYAyABKAQSEQoJZGV2aWNlX2lkGAQgASgJEhYKDnJlcGFpcmVkX2NvdW50GAUgASgEEhUKDXdhaXRpbmdfY291bnQYBiABKAQSDwoHaXNfZG9uZRgHIAEoCCIOCgxTY3J1YlJlcXVlc3Qi3wEKDVNjcnViUmVzcG9uc2USDQoFcGhhc2UYASABKAkSEgoKZG9uZV9jb3VudBgCIAEoBBITCgt0b3RhbF9jb3VudBgDIAEoBBIUCgxyZWNvcmRfY291bnQYBCABKAQSEQoJYmFkX2NvdW50GAUgASgEEhYKDnJlcGFpcmVkX2NvdW50GAYgASgEEhIKCmxvc3RfY291bnQYByABKAQSFQoNd2FpdGluZ19jb3VudBgIIAEoBBIZChF3cm9uZ190YWJsZV9jb3VudBgJIAEoBBIPCgdpc19kb25lGAogASgIIi4KDVZlcmlmeVJlcXVlc3QSDgoGYnVja2V0GAEgASgJEg0KBXF1aWNrGAIgASgIIucBCg5WZXJpZnlSZXNwb25zZRIUCgxvYmplY3RfY291bnQYASABKAQSFAoMb2JqZWN0X3RvdGFsGAIgASgEEikKB2RhbWFnZWQYAyADKAsyGC5raXNla2kudjEuRGFtYWdlZE9iamVjdBISCgpieXRlX2NvdW50GAQgASgEEhYKDmRlZ3JhZGVkX2NvdW50GAUgASgEEhIKCmxvc3RfY291bnQYBiABKAQSEwoLY2h1bmtfY291bnQYByABKAQSGAoQbG9zdF9jaHVua19jb3VudBgIIAEoBBIPCgdpc19kb25lGAkgASgIIlwKDURhbWFnZWRPYmplY3QSDgoGYnVja2V0GAEgASgJEgsKA2tleRgCIAEoDBINCgVzdGF0ZRgDIAEoCRIOCgZkZXRhaWwYBCABKAkSDwoHdmVyc2lvbhgFIAEoCSItChdFeHBvcnRFbmNyeXB0aW9uUmVxdWVzdBISCgpwYXNzcGhyYXNlGAEgASgJIioKGEV4cG9ydEVuY3J5cHRpb25SZXNwb25zZRIOCgZzZWFsZWQYASABKAwiHgoMUmVrZXlSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCSIfCg1SZWtleVJlc3BvbnNlEg4KBmtleXNldBgBIAEoDSK8AQoGS2V5c2V0Eg4KBmtleXNldBgBIAEoDRISCgppc19jdXJyZW50GAIgASgIEhIKCmlzX2NvdW50ZWQYAyABKAgSEwoLY2h1bmtfY291bnQYBCABKAQSGwoTc21hbGxfY29udGVudF9jb3VudBgFIAEoBBIYChBzaGFyZF9maWxlX2NvdW50GAYgASgEEhEKCWxvZ19jb3VudBgHIAEoBBIbChNjdXN0b21lcl9zYWx0X2NvdW50GAggASgEIiMKEVNob3dLbXNLZXlSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCSIxChJTaG93S21zS2V5UmVzcG9uc2USCwoDYXJuGAEgASgJEg4KBmtleV9pZBgCIAEoCSIkChJMaXN0S2V5c2V0c1JlcXVlc3QSDgoGdGVuYW50GAEgASgJIlMKE0xpc3RLZXlzZXRzUmVzcG9uc2USIgoHa2V5c2V0cxgBIAMoCzIRLmtpc2VraS52MS5LZXlzZXQSGAoQdW5yZWFkYWJsZV9jb3VudBgCIAEoBCIVChNSb3RhdGVNYXN0ZXJSZXF1ZXN0IiUKFFJvdGF0ZU1hc3RlclJlc3BvbnNlEg0KBWVwb2NoGAEgASgEIiIKEFJvdGF0ZUtla1JlcXVlc3QSDgoGdGVuYW50GAEgASgJIiQKEVJvdGF0ZUtla1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkyrBEKEE5vZGVBZG1pblNlcnZpY2USSQoKR2V0VmVyc2lvbhIcLmtpc2VraS52MS5HZXRWZXJzaW9uUmVxdWVzdBodLmtpc2VraS52MS5HZXRWZXJzaW9uUmVzcG9uc2USRgoJR2V0U3RhdHVzEhsua2lzZWtpLnYxLkdldFN0YXR1c1JlcXVlc3QaHC5raXNla2kudjEuR2V0U3RhdHVzUmVzcG9uc2USQwoIRGlhZ25vc2USGi5raXNla2kudjEuRGlhZ25vc2VSZXF1ZXN0Ghsua2lzZWtpLnYxLkRpYWdub3NlUmVzcG9uc2USTAoLTGlzdEJ1Y2tldHMSHS5raXNla2kudjEuTGlzdEJ1Y2tldHNSZXF1ZXN0Gh4ua2lzZWtpLnYxLkxpc3RCdWNrZXRzUmVzcG9uc2USTwoMQ3JlYXRlQnVja2V0Eh4ua2lzZWtpLnYxLkNyZWF0ZUJ1Y2tldFJlcXVlc3QaHy5raXNla2kudjEuQ3JlYXRlQnVja2V0UmVzcG9uc2USTwoMRGVsZXRlQnVja2V0Eh4ua2lzZWtpLnYxLkRlbGV0ZUJ1Y2tldFJlcXVlc3QaHy5raXNla2kudjEuRGVsZXRlQnVja2V0UmVzcG9uc2USQwoIR2V0UXVvdGESGi5raXNla2kudjEuR2V0UXVvdGFSZXF1ZXN0Ghsua2lzZWtpLnYxLkdldFF1b3RhUmVzcG9uc2USQwoIU2V0UXVvdGESGi5raXNla2kudjEuU2V0UXVvdGFSZXF1ZXN0Ghsua2lzZWtpLnYxLlNldFF1b3RhUmVzcG9uc2USYQoSR2V0TGlmZWN5Y2xlU3RhdHVzEiQua2lzZWtpLnYxLkdldExpZmVjeWNsZVN0YXR1c1JlcXVlc3QaJS5raXNla2kudjEuR2V0TGlmZWN5Y2xlU3RhdHVzUmVzcG9uc2UScAoXTGlzdE5vdGlmaWNhdGlvblRhcmdldHMSKS5raXNla2kudjEuTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXF1ZXN0Gioua2lzZWtpLnYxLkxpc3ROb3RpZmljYXRpb25UYXJnZXRzUmVzcG9uc2USWAoPTGlzdERlYWRMZXR0ZXJzEiEua2lzZWtpLnYxLkxpc3REZWFkTGV0dGVyc1JlcXVlc3QaIi5raXNla2kudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USWwoQUmV0cnlEZWFkTGV0dGVycxIiLmtpc2VraS52MS5SZXRyeURlYWRMZXR0ZXJzUmVxdWVzdBojLmtpc2VraS52MS5SZXRyeURlYWRMZXR0ZXJzUmVzcG9uc2USVQoOTGlzdEFjY2Vzc0tleXMSIC5raXNla2kudjEuTGlzdEFjY2Vzc0tleXNSZXF1ZXN0GiEua2lzZWtpLnYxLkxpc3RBY2Nlc3NLZXlzUmVzcG9uc2USWAoPQ3JlYXRlQWNjZXNzS2V5EiEua2lzZWtpLnYxLkNyZWF0ZUFjY2Vzc0tleVJlcXVlc3QaIi5raXNla2kudjEuQ3JlYXRlQWNjZXNzS2V5UmVzcG9uc2USXgoRU2V0QWNjZXNzS2V5U3RhdGUSIy5raXNla2kudjEuU2V0QWNjZXNzS2V5U3RhdGVSZXF1ZXN0GiQua2lzZWtpLnYxLlNldEFjY2Vzc0tleVN0YXRlUmVzcG9uc2USYQoSU2V0QWNjZXNzS2V5TGltaXRzEiQua2lzZWtpLnYxLlNldEFjY2Vzc0tleUxpbWl0c1JlcXVlc3QaJS5raXNla2kudjEuU2V0QWNjZXNzS2V5TGltaXRzUmVzcG9uc2USWAoPRGVsZXRlQWNjZXNzS2V5EiEua2lzZWtpLnYxLkRlbGV0ZUFjY2Vzc0tleVJlcXVlc3QaIi5raXNla2kudjEuRGVsZXRlQWNjZXNzS2V5UmVzcG9uc2USTAoLTGlzdERldmljZXMSHS5raXNla2kudjEuTGlzdERldmljZXNSZXF1ZXN0Gh4ua2lzZWtpLnYxLkxpc3REZXZpY2VzUmVzcG9uc2USVAoNUmVwbGFjZURldmljZRIfLmtpc2VraS52MS5SZXBsYWNlRGV2aWNlUmVxdWVzdBogLmtpc2VraS52MS5SZXBsYWNlRGV2aWNlUmVzcG9uc2UwARI8CgVTY3J1YhIXLmtpc2VraS52MS5TY3J1YlJlcXVlc3QaGC5raXNla2kudjEuU2NydWJSZXNwb25zZTABEj8KBlZlcmlmeRIYLmtpc2VraS52MS5WZXJpZnlSZXF1ZXN0Ghkua2lzZWtpLnYxLlZlcmlmeVJlc3BvbnNlMAESWwoQRXhwb3J0RW5jcnlwdGlvbhIiLmtpc2VraS52MS5FeHBvcnRFbmNyeXB0aW9uUmVxdWVzdBojLmtpc2VraS52MS5FeHBvcnRFbmNyeXB0aW9uUmVzcG9uc2USOgoFUmVrZXkSFy5raXNla2kudjEuUmVrZXlSZXF1ZXN0Ghgua2lzZWtpLnYxLlJla2V5UmVzcG9uc2USSQoKU2hvd0ttc0tleRIcLmtpc2VraS52MS5TaG93S21zS2V5UmVxdWVzdBodLmtpc2VraS52MS5TaG93S21zS2V5UmVzcG9uc2USTAoLTGlzdEtleXNldHMSHS5raXNla2kudjEuTGlzdEtleXNldHNSZXF1ZXN0Gh4ua2lzZWtpLnYxLkxpc3RLZXlzZXRzUmVzcG9uc2USTwoMUm90YXRlTWFzdGVyEh4ua2lzZWtpLnYxLlJvdGF0ZU1hc3RlclJlcXVlc3QaHy5raXNla2kudjEuUm90YXRlTWFzdGVyUmVzcG9uc2USRgoJUm90YXRlS2VrEhsua2lzZWtpLnYxLlJvdGF0ZUtla1JlcXVlc3QaHC5raXNla2kudjEuUm90YXRlS2VrUmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * @generated from message kiseki.v1.GetVersionRequest
@@ -747,6 +747,236 @@ export const LifecycleBucketSchema: GenMessage<LifecycleBucket> = /*@__PURE__*/
   messageDesc(file_kiseki_v1_node_admin, 24);
 
 /**
+ * @generated from message kiseki.v1.NotificationTarget
+ */
+export type NotificationTarget = Message<"kiseki.v1.NotificationTarget"> & {
+  /**
+   * @generated from field: string id = 1;
+   */
+  id: string;
+
+  /**
+   * webhook or nats
+   *
+   * @generated from field: string type = 2;
+   */
+  type: string;
+
+  /**
+   * In a QueueConfiguration; the others have another service in it.
+   *
+   * @generated from field: string arn = 3;
+   */
+  arn: string;
+
+  /**
+   * Where it is, without credentials.
+   *
+   * @generated from field: string place = 4;
+   */
+  place: string;
+
+  /**
+   * idle, sending, waiting (it cannot be reached), or closed (the tenant is not open)
+   *
+   * @generated from field: string state = 5;
+   */
+  state: string;
+
+  /**
+   * Entries of the tenant's log that it has not passed.
+   *
+   * @generated from field: uint64 behind_count = 6;
+   */
+  behindCount: bigint;
+
+  /**
+   * Events put aside because it held the log for too long.
+   *
+   * @generated from field: uint64 queued_count = 7;
+   */
+  queuedCount: bigint;
+
+  /**
+   * @generated from field: uint64 dead_count = 8;
+   */
+  deadCount: bigint;
+
+  /**
+   * What the last try met; empty once one went through.
+   *
+   * @generated from field: string trouble = 9;
+   */
+  trouble: string;
+};
+
+/**
+ * Describes the message kiseki.v1.NotificationTarget.
+ * Use `create(NotificationTargetSchema)` to create a new message.
+ */
+export const NotificationTargetSchema: GenMessage<NotificationTarget> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 25);
+
+/**
+ * @generated from message kiseki.v1.ListNotificationTargetsRequest
+ */
+export type ListNotificationTargetsRequest = Message<"kiseki.v1.ListNotificationTargetsRequest"> & {
+};
+
+/**
+ * Describes the message kiseki.v1.ListNotificationTargetsRequest.
+ * Use `create(ListNotificationTargetsRequestSchema)` to create a new message.
+ */
+export const ListNotificationTargetsRequestSchema: GenMessage<ListNotificationTargetsRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 26);
+
+/**
+ * @generated from message kiseki.v1.ListNotificationTargetsResponse
+ */
+export type ListNotificationTargetsResponse = Message<"kiseki.v1.ListNotificationTargetsResponse"> & {
+  /**
+   * @generated from field: repeated kiseki.v1.NotificationTarget targets = 1;
+   */
+  targets: NotificationTarget[];
+};
+
+/**
+ * Describes the message kiseki.v1.ListNotificationTargetsResponse.
+ * Use `create(ListNotificationTargetsResponseSchema)` to create a new message.
+ */
+export const ListNotificationTargetsResponseSchema: GenMessage<ListNotificationTargetsResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 27);
+
+/**
+ * @generated from message kiseki.v1.DeadLetter
+ */
+export type DeadLetter = Message<"kiseki.v1.DeadLetter"> & {
+  /**
+   * @generated from field: string sequencer = 1;
+   */
+  sequencer: string;
+
+  /**
+   * @generated from field: string event = 2;
+   */
+  event: string;
+
+  /**
+   * @generated from field: string bucket = 3;
+   */
+  bucket: string;
+
+  /**
+   * @generated from field: bytes key = 4;
+   */
+  key: Uint8Array;
+
+  /**
+   * @generated from field: uint64 event_unix_ms = 5;
+   */
+  eventUnixMs: bigint;
+
+  /**
+   * @generated from field: uint64 refused_unix_ms = 6;
+   */
+  refusedUnixMs: bigint;
+
+  /**
+   * @generated from field: string reason = 7;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message kiseki.v1.DeadLetter.
+ * Use `create(DeadLetterSchema)` to create a new message.
+ */
+export const DeadLetterSchema: GenMessage<DeadLetter> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 28);
+
+/**
+ * @generated from message kiseki.v1.ListDeadLettersRequest
+ */
+export type ListDeadLettersRequest = Message<"kiseki.v1.ListDeadLettersRequest"> & {
+  /**
+   * @generated from field: string target = 1;
+   */
+  target: string;
+
+  /**
+   * Only those behind it; `next` of the page before.
+   *
+   * @generated from field: string after = 2;
+   */
+  after: string;
+};
+
+/**
+ * Describes the message kiseki.v1.ListDeadLettersRequest.
+ * Use `create(ListDeadLettersRequestSchema)` to create a new message.
+ */
+export const ListDeadLettersRequestSchema: GenMessage<ListDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 29);
+
+/**
+ * @generated from message kiseki.v1.ListDeadLettersResponse
+ */
+export type ListDeadLettersResponse = Message<"kiseki.v1.ListDeadLettersResponse"> & {
+  /**
+   * @generated from field: repeated kiseki.v1.DeadLetter letters = 1;
+   */
+  letters: DeadLetter[];
+
+  /**
+   * Empty: this was the last page.
+   *
+   * @generated from field: string next = 2;
+   */
+  next: string;
+};
+
+/**
+ * Describes the message kiseki.v1.ListDeadLettersResponse.
+ * Use `create(ListDeadLettersResponseSchema)` to create a new message.
+ */
+export const ListDeadLettersResponseSchema: GenMessage<ListDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 30);
+
+/**
+ * @generated from message kiseki.v1.RetryDeadLettersRequest
+ */
+export type RetryDeadLettersRequest = Message<"kiseki.v1.RetryDeadLettersRequest"> & {
+  /**
+   * @generated from field: string target = 1;
+   */
+  target: string;
+};
+
+/**
+ * Describes the message kiseki.v1.RetryDeadLettersRequest.
+ * Use `create(RetryDeadLettersRequestSchema)` to create a new message.
+ */
+export const RetryDeadLettersRequestSchema: GenMessage<RetryDeadLettersRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 31);
+
+/**
+ * @generated from message kiseki.v1.RetryDeadLettersResponse
+ */
+export type RetryDeadLettersResponse = Message<"kiseki.v1.RetryDeadLettersResponse"> & {
+  /**
+   * @generated from field: uint64 count = 1;
+   */
+  count: bigint;
+};
+
+/**
+ * Describes the message kiseki.v1.RetryDeadLettersResponse.
+ * Use `create(RetryDeadLettersResponseSchema)` to create a new message.
+ */
+export const RetryDeadLettersResponseSchema: GenMessage<RetryDeadLettersResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 32);
+
+/**
  * @generated from message kiseki.v1.AccessKey
  */
 export type AccessKey = Message<"kiseki.v1.AccessKey"> & {
@@ -783,7 +1013,7 @@ export type AccessKey = Message<"kiseki.v1.AccessKey"> & {
  * Use `create(AccessKeySchema)` to create a new message.
  */
 export const AccessKeySchema: GenMessage<AccessKey> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 25);
+  messageDesc(file_kiseki_v1_node_admin, 33);
 
 /**
  * Absent fields follow the node's flags; 0 is no limit.
@@ -817,7 +1047,7 @@ export type KeyLimits = Message<"kiseki.v1.KeyLimits"> & {
  * Use `create(KeyLimitsSchema)` to create a new message.
  */
 export const KeyLimitsSchema: GenMessage<KeyLimits> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 26);
+  messageDesc(file_kiseki_v1_node_admin, 34);
 
 /**
  * @generated from message kiseki.v1.SetAccessKeyLimitsRequest
@@ -839,7 +1069,7 @@ export type SetAccessKeyLimitsRequest = Message<"kiseki.v1.SetAccessKeyLimitsReq
  * Use `create(SetAccessKeyLimitsRequestSchema)` to create a new message.
  */
 export const SetAccessKeyLimitsRequestSchema: GenMessage<SetAccessKeyLimitsRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 27);
+  messageDesc(file_kiseki_v1_node_admin, 35);
 
 /**
  * @generated from message kiseki.v1.SetAccessKeyLimitsResponse
@@ -856,7 +1086,7 @@ export type SetAccessKeyLimitsResponse = Message<"kiseki.v1.SetAccessKeyLimitsRe
  * Use `create(SetAccessKeyLimitsResponseSchema)` to create a new message.
  */
 export const SetAccessKeyLimitsResponseSchema: GenMessage<SetAccessKeyLimitsResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 28);
+  messageDesc(file_kiseki_v1_node_admin, 36);
 
 /**
  * @generated from message kiseki.v1.ListAccessKeysRequest
@@ -869,7 +1099,7 @@ export type ListAccessKeysRequest = Message<"kiseki.v1.ListAccessKeysRequest"> &
  * Use `create(ListAccessKeysRequestSchema)` to create a new message.
  */
 export const ListAccessKeysRequestSchema: GenMessage<ListAccessKeysRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 29);
+  messageDesc(file_kiseki_v1_node_admin, 37);
 
 /**
  * @generated from message kiseki.v1.ListAccessKeysResponse
@@ -886,7 +1116,7 @@ export type ListAccessKeysResponse = Message<"kiseki.v1.ListAccessKeysResponse">
  * Use `create(ListAccessKeysResponseSchema)` to create a new message.
  */
 export const ListAccessKeysResponseSchema: GenMessage<ListAccessKeysResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 30);
+  messageDesc(file_kiseki_v1_node_admin, 38);
 
 /**
  * @generated from message kiseki.v1.CreateAccessKeyRequest
@@ -905,7 +1135,7 @@ export type CreateAccessKeyRequest = Message<"kiseki.v1.CreateAccessKeyRequest">
  * Use `create(CreateAccessKeyRequestSchema)` to create a new message.
  */
 export const CreateAccessKeyRequestSchema: GenMessage<CreateAccessKeyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 31);
+  messageDesc(file_kiseki_v1_node_admin, 39);
 
 /**
  * @generated from message kiseki.v1.CreateAccessKeyResponse
@@ -929,7 +1159,7 @@ export type CreateAccessKeyResponse = Message<"kiseki.v1.CreateAccessKeyResponse
  * Use `create(CreateAccessKeyResponseSchema)` to create a new message.
  */
 export const CreateAccessKeyResponseSchema: GenMessage<CreateAccessKeyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 32);
+  messageDesc(file_kiseki_v1_node_admin, 40);
 
 /**
  * @generated from message kiseki.v1.SetAccessKeyStateRequest
@@ -951,7 +1181,7 @@ export type SetAccessKeyStateRequest = Message<"kiseki.v1.SetAccessKeyStateReque
  * Use `create(SetAccessKeyStateRequestSchema)` to create a new message.
  */
 export const SetAccessKeyStateRequestSchema: GenMessage<SetAccessKeyStateRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 33);
+  messageDesc(file_kiseki_v1_node_admin, 41);
 
 /**
  * @generated from message kiseki.v1.SetAccessKeyStateResponse
@@ -968,7 +1198,7 @@ export type SetAccessKeyStateResponse = Message<"kiseki.v1.SetAccessKeyStateResp
  * Use `create(SetAccessKeyStateResponseSchema)` to create a new message.
  */
 export const SetAccessKeyStateResponseSchema: GenMessage<SetAccessKeyStateResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 34);
+  messageDesc(file_kiseki_v1_node_admin, 42);
 
 /**
  * @generated from message kiseki.v1.DeleteAccessKeyRequest
@@ -985,7 +1215,7 @@ export type DeleteAccessKeyRequest = Message<"kiseki.v1.DeleteAccessKeyRequest">
  * Use `create(DeleteAccessKeyRequestSchema)` to create a new message.
  */
 export const DeleteAccessKeyRequestSchema: GenMessage<DeleteAccessKeyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 35);
+  messageDesc(file_kiseki_v1_node_admin, 43);
 
 /**
  * @generated from message kiseki.v1.DeleteAccessKeyResponse
@@ -998,7 +1228,7 @@ export type DeleteAccessKeyResponse = Message<"kiseki.v1.DeleteAccessKeyResponse
  * Use `create(DeleteAccessKeyResponseSchema)` to create a new message.
  */
 export const DeleteAccessKeyResponseSchema: GenMessage<DeleteAccessKeyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 36);
+  messageDesc(file_kiseki_v1_node_admin, 44);
 
 /**
  * @generated from message kiseki.v1.ListDevicesRequest
@@ -1011,7 +1241,7 @@ export type ListDevicesRequest = Message<"kiseki.v1.ListDevicesRequest"> & {
  * Use `create(ListDevicesRequestSchema)` to create a new message.
  */
 export const ListDevicesRequestSchema: GenMessage<ListDevicesRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 37);
+  messageDesc(file_kiseki_v1_node_admin, 45);
 
 /**
  * @generated from message kiseki.v1.ListDevicesResponse
@@ -1028,7 +1258,7 @@ export type ListDevicesResponse = Message<"kiseki.v1.ListDevicesResponse"> & {
  * Use `create(ListDevicesResponseSchema)` to create a new message.
  */
 export const ListDevicesResponseSchema: GenMessage<ListDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 38);
+  messageDesc(file_kiseki_v1_node_admin, 46);
 
 /**
  * @generated from message kiseki.v1.ReplaceDeviceRequest
@@ -1064,7 +1294,7 @@ export type ReplaceDeviceRequest = Message<"kiseki.v1.ReplaceDeviceRequest"> & {
  * Use `create(ReplaceDeviceRequestSchema)` to create a new message.
  */
 export const ReplaceDeviceRequestSchema: GenMessage<ReplaceDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 39);
+  messageDesc(file_kiseki_v1_node_admin, 47);
 
 /**
  * @generated from message kiseki.v1.ReplaceDeviceResponse
@@ -1117,7 +1347,7 @@ export type ReplaceDeviceResponse = Message<"kiseki.v1.ReplaceDeviceResponse"> &
  * Use `create(ReplaceDeviceResponseSchema)` to create a new message.
  */
 export const ReplaceDeviceResponseSchema: GenMessage<ReplaceDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 40);
+  messageDesc(file_kiseki_v1_node_admin, 48);
 
 /**
  * @generated from message kiseki.v1.ScrubRequest
@@ -1130,7 +1360,7 @@ export type ScrubRequest = Message<"kiseki.v1.ScrubRequest"> & {
  * Use `create(ScrubRequestSchema)` to create a new message.
  */
 export const ScrubRequestSchema: GenMessage<ScrubRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 41);
+  messageDesc(file_kiseki_v1_node_admin, 49);
 
 /**
  * @generated from message kiseki.v1.ScrubResponse
@@ -1202,7 +1432,7 @@ export type ScrubResponse = Message<"kiseki.v1.ScrubResponse"> & {
  * Use `create(ScrubResponseSchema)` to create a new message.
  */
 export const ScrubResponseSchema: GenMessage<ScrubResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 42);
+  messageDesc(file_kiseki_v1_node_admin, 50);
 
 /**
  * @generated from message kiseki.v1.VerifyRequest
@@ -1228,7 +1458,7 @@ export type VerifyRequest = Message<"kiseki.v1.VerifyRequest"> & {
  * Use `create(VerifyRequestSchema)` to create a new message.
  */
 export const VerifyRequestSchema: GenMessage<VerifyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 43);
+  messageDesc(file_kiseki_v1_node_admin, 51);
 
 /**
  * @generated from message kiseki.v1.VerifyResponse
@@ -1291,7 +1521,7 @@ export type VerifyResponse = Message<"kiseki.v1.VerifyResponse"> & {
  * Use `create(VerifyResponseSchema)` to create a new message.
  */
 export const VerifyResponseSchema: GenMessage<VerifyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 44);
+  messageDesc(file_kiseki_v1_node_admin, 52);
 
 /**
  * @generated from message kiseki.v1.DamagedObject
@@ -1332,7 +1562,7 @@ export type DamagedObject = Message<"kiseki.v1.DamagedObject"> & {
  * Use `create(DamagedObjectSchema)` to create a new message.
  */
 export const DamagedObjectSchema: GenMessage<DamagedObject> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 45);
+  messageDesc(file_kiseki_v1_node_admin, 53);
 
 /**
  * @generated from message kiseki.v1.ExportEncryptionRequest
@@ -1349,7 +1579,7 @@ export type ExportEncryptionRequest = Message<"kiseki.v1.ExportEncryptionRequest
  * Use `create(ExportEncryptionRequestSchema)` to create a new message.
  */
 export const ExportEncryptionRequestSchema: GenMessage<ExportEncryptionRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 46);
+  messageDesc(file_kiseki_v1_node_admin, 54);
 
 /**
  * @generated from message kiseki.v1.ExportEncryptionResponse
@@ -1366,7 +1596,7 @@ export type ExportEncryptionResponse = Message<"kiseki.v1.ExportEncryptionRespon
  * Use `create(ExportEncryptionResponseSchema)` to create a new message.
  */
 export const ExportEncryptionResponseSchema: GenMessage<ExportEncryptionResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 47);
+  messageDesc(file_kiseki_v1_node_admin, 55);
 
 /**
  * @generated from message kiseki.v1.RekeyRequest
@@ -1385,7 +1615,7 @@ export type RekeyRequest = Message<"kiseki.v1.RekeyRequest"> & {
  * Use `create(RekeyRequestSchema)` to create a new message.
  */
 export const RekeyRequestSchema: GenMessage<RekeyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 48);
+  messageDesc(file_kiseki_v1_node_admin, 56);
 
 /**
  * @generated from message kiseki.v1.RekeyResponse
@@ -1402,7 +1632,7 @@ export type RekeyResponse = Message<"kiseki.v1.RekeyResponse"> & {
  * Use `create(RekeyResponseSchema)` to create a new message.
  */
 export const RekeyResponseSchema: GenMessage<RekeyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 49);
+  messageDesc(file_kiseki_v1_node_admin, 57);
 
 /**
  * @generated from message kiseki.v1.Keyset
@@ -1460,7 +1690,7 @@ export type Keyset = Message<"kiseki.v1.Keyset"> & {
  * Use `create(KeysetSchema)` to create a new message.
  */
 export const KeysetSchema: GenMessage<Keyset> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 50);
+  messageDesc(file_kiseki_v1_node_admin, 58);
 
 /**
  * @generated from message kiseki.v1.ShowKmsKeyRequest
@@ -1479,7 +1709,7 @@ export type ShowKmsKeyRequest = Message<"kiseki.v1.ShowKmsKeyRequest"> & {
  * Use `create(ShowKmsKeyRequestSchema)` to create a new message.
  */
 export const ShowKmsKeyRequestSchema: GenMessage<ShowKmsKeyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 51);
+  messageDesc(file_kiseki_v1_node_admin, 59);
 
 /**
  * @generated from message kiseki.v1.ShowKmsKeyResponse
@@ -1501,7 +1731,7 @@ export type ShowKmsKeyResponse = Message<"kiseki.v1.ShowKmsKeyResponse"> & {
  * Use `create(ShowKmsKeyResponseSchema)` to create a new message.
  */
 export const ShowKmsKeyResponseSchema: GenMessage<ShowKmsKeyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 52);
+  messageDesc(file_kiseki_v1_node_admin, 60);
 
 /**
  * @generated from message kiseki.v1.ListKeysetsRequest
@@ -1518,7 +1748,7 @@ export type ListKeysetsRequest = Message<"kiseki.v1.ListKeysetsRequest"> & {
  * Use `create(ListKeysetsRequestSchema)` to create a new message.
  */
 export const ListKeysetsRequestSchema: GenMessage<ListKeysetsRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 53);
+  messageDesc(file_kiseki_v1_node_admin, 61);
 
 /**
  * @generated from message kiseki.v1.ListKeysetsResponse
@@ -1544,7 +1774,7 @@ export type ListKeysetsResponse = Message<"kiseki.v1.ListKeysetsResponse"> & {
  * Use `create(ListKeysetsResponseSchema)` to create a new message.
  */
 export const ListKeysetsResponseSchema: GenMessage<ListKeysetsResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 54);
+  messageDesc(file_kiseki_v1_node_admin, 62);
 
 /**
  * @generated from message kiseki.v1.RotateMasterRequest
@@ -1557,7 +1787,7 @@ export type RotateMasterRequest = Message<"kiseki.v1.RotateMasterRequest"> & {
  * Use `create(RotateMasterRequestSchema)` to create a new message.
  */
 export const RotateMasterRequestSchema: GenMessage<RotateMasterRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 55);
+  messageDesc(file_kiseki_v1_node_admin, 63);
 
 /**
  * @generated from message kiseki.v1.RotateMasterResponse
@@ -1574,7 +1804,7 @@ export type RotateMasterResponse = Message<"kiseki.v1.RotateMasterResponse"> & {
  * Use `create(RotateMasterResponseSchema)` to create a new message.
  */
 export const RotateMasterResponseSchema: GenMessage<RotateMasterResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 56);
+  messageDesc(file_kiseki_v1_node_admin, 64);
 
 /**
  * @generated from message kiseki.v1.RotateKekRequest
@@ -1591,7 +1821,7 @@ export type RotateKekRequest = Message<"kiseki.v1.RotateKekRequest"> & {
  * Use `create(RotateKekRequestSchema)` to create a new message.
  */
 export const RotateKekRequestSchema: GenMessage<RotateKekRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 57);
+  messageDesc(file_kiseki_v1_node_admin, 65);
 
 /**
  * @generated from message kiseki.v1.RotateKekResponse
@@ -1610,7 +1840,7 @@ export type RotateKekResponse = Message<"kiseki.v1.RotateKekResponse"> & {
  * Use `create(RotateKekResponseSchema)` to create a new message.
  */
 export const RotateKekResponseSchema: GenMessage<RotateKekResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 58);
+  messageDesc(file_kiseki_v1_node_admin, 66);
 
 /**
  * Administration of one storage node. Spoken by the kiseki command over Connect on the data RPC port
@@ -1694,6 +1924,36 @@ export const NodeAdminService: GenService<{
     methodKind: "unary";
     input: typeof GetLifecycleStatusRequestSchema;
     output: typeof GetLifecycleStatusResponseSchema;
+  },
+  /**
+   * Where events may go, and how far each target is.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.ListNotificationTargets
+   */
+  listNotificationTargets: {
+    methodKind: "unary";
+    input: typeof ListNotificationTargetsRequestSchema;
+    output: typeof ListNotificationTargetsResponseSchema;
+  },
+  /**
+   * Events that a target would not take.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.ListDeadLetters
+   */
+  listDeadLetters: {
+    methodKind: "unary";
+    input: typeof ListDeadLettersRequestSchema;
+    output: typeof ListDeadLettersResponseSchema;
+  },
+  /**
+   * Sends them once more.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.RetryDeadLetters
+   */
+  retryDeadLetters: {
+    methodKind: "unary";
+    input: typeof RetryDeadLettersRequestSchema;
+    output: typeof RetryDeadLettersResponseSchema;
   },
   /**
    * @generated from rpc kiseki.v1.NodeAdminService.ListAccessKeys
