@@ -16,6 +16,7 @@ import { fuzz, FuzzFailure, type FuzzTarget, must } from "../libs/base/src/contr
 import { formatTargets } from "../libs/format/src/format.fuzz.ts";
 import { httpTargets } from "../libs/http/src/http.fuzz.ts";
 import { s3Targets } from "../libs/s3/src/s3.fuzz.ts";
+import { stsTargets } from "../libs/sts/src/sts.fuzz.ts";
 
 const canary: FuzzTarget = {
   name: "canary",
@@ -32,6 +33,7 @@ const targets: readonly FuzzTarget[] = [
   ...httpTargets,
   ...authTargets,
   ...s3Targets,
+  ...stsTargets,
   ...formatTargets,
   ...sealedTargets,
 ];

@@ -3,7 +3,13 @@ import { type Prng, toHex, toUtf8, wallTime } from "@kiseki/base";
 import { type FuzzTarget, must, mutateText, pick } from "@kiseki/base/contract";
 import { openCrypto } from "@kiseki/host";
 import { parseQuery, percentDecode, splitTarget } from "@kiseki/http";
-import { AwsChunkedDecoder, SignatureVerifier, type StreamedPayload } from "./index.ts";
+import {
+  AwsChunkedDecoder,
+  checkPostPolicy,
+  parsePostPolicy,
+  SignatureVerifier,
+  type StreamedPayload,
+} from "./index.ts";
 
 const crypto = openCrypto();
 export const key = toUtf8("a derived key");
@@ -202,4 +208,51 @@ const sigV4: FuzzTarget = {
   },
 };
 
-export const authTargets: readonly FuzzTarget[] = [{ name: "aws-chunked", run: runChunked }, sigV4];
+const goodPolicy = JSON.stringify({
+  expiration: "2026-11-30T12:00:00Z",
+  conditions: [
+    { bucket: "b" },
+    ["starts-with", "$key", "user/"],
+    ["eq", "$acl", "private"],
+    ["content-length-range", 1, 10],
+  ],
+});
+const goodFields: readonly (readonly [string, string])[] = [
+  ["bucket", "b"],
+  ["key", "user/a"],
+  ["acl", "private"],
+];
+
+const postPolicy: FuzzTarget = {
+  name: "post-policy",
+  run(prng, note) {
+    const text = mutateText(prng, goodPolicy, [
+      "$",
+      "\\",
+      '"',
+      "{",
+      "]",
+      "eq",
+      "\\$",
+      "e308",
+      "-1",
+    ]);
+    note(text);
+    const policy = parsePostPolicy(Buffer.from(text).toString("base64"));
+    if (policy.kind === "fault") return policy.code;
+    must(policy.sizeMin >= 0, "no size is negative");
+    const fields = new Map(goodFields);
+    if (prng.chance(1, 2)) fields.set("x-amz-meta-a", "b");
+    const refusal = checkPostPolicy(policy, fields, now);
+    const named = new Set(policy.conditions.map(({ field }) => field));
+    const isCovered = [...fields.keys()].every((name) => named.has(name) || name === "policy");
+    must(refusal !== undefined || isCovered, "every field of an accepted form is named");
+    return refusal === undefined ? "accepted" : "AccessDenied";
+  },
+};
+
+export const authTargets: readonly FuzzTarget[] = [
+  { name: "aws-chunked", run: runChunked },
+  postPolicy,
+  sigV4,
+];

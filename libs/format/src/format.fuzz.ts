@@ -2,7 +2,7 @@
  * Fuzz targets: everything that is read back from disks. Samples are damaged; a checksum that always fits lets the other
  * checks see the damage. Nothing throws but `RowError`; what is accepted stays within its limits.
  */
-import { fromHex, newBytes, type Prng, toHex } from "@kiseki/base";
+import { fromHex, newBytes, type Prng, sameBytes, tenantId, toHex, wallTime } from "@kiseki/base";
 import { type FuzzTarget, must, mutateBytes, mutateText, pick } from "@kiseki/base/contract";
 import {
   decodeBoundShare,
@@ -15,14 +15,18 @@ import {
   decodeRecordHeader,
   decodeRowWrites,
   decodeSealedKey,
+  decodeSession,
+  decodeSessionToken,
   decodeSuperblock,
   decodeZoneFooter,
   decodeZoneHeader,
   encodeRowWrites,
+  encodeSession,
   foreignSignature,
   formatRecoveryCode,
   parseRecoveryCode,
   recordHeaderSize,
+  type Session,
   superblockSize,
   toRecoverySecret,
 } from "./index.ts";
@@ -285,6 +289,39 @@ const recoveryCodes: FuzzTarget = {
   },
 };
 
+const aSession: Session = {
+  kind: "role",
+  tenant: tenantId(newBytes(16)),
+  accessKeyId: "ASIAAAAAAAAAAAAAAAAA",
+  issued: wallTime(1),
+  expires: wallTime(2),
+  parentKey: "K",
+  sessionName: "s",
+  policyNames: ["a", "b"],
+  claims: [["sub", "x"]],
+  tags: [],
+};
+const sessions: FuzzTarget = {
+  name: "session-token",
+  run(prng, note) {
+    const source = mutateBytes(prng, encodeSession(aSession)!);
+    note(source);
+    const session = decodeSession(source);
+    const text = mutateText(prng, source.toBase64({ alphabet: "base64url" }), [
+      "=",
+      "+",
+      "A",
+      "\0",
+    ]);
+    const token = decodeSessionToken(text);
+    must(token === undefined || token.nonce.byteLength === 12, "a nonce has 12 bytes");
+    if (session === undefined) return "refused";
+    const again = encodeSession(session);
+    must(again !== undefined && sameBytes(again, source), "what is taken is what was written");
+    return "accepted";
+  },
+};
+
 export const formatTargets: readonly FuzzTarget[] = [
   records,
   zones,
@@ -295,4 +332,5 @@ export const formatTargets: readonly FuzzTarget[] = [
   memberLists,
   keyFileTarget,
   recoveryCodes,
+  sessions,
 ];

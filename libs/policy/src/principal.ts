@@ -118,7 +118,7 @@ export function rolePrincipal(
 /** Temporary credentials with the policies that a provider's token named. */
 export function federatedPrincipal(
   account: Account,
-  federated: { readonly provider: string; readonly name: string },
+  name: string,
   policies: readonly PolicyDocument[],
   facts: SessionFacts,
 ): Principal {
@@ -127,8 +127,8 @@ export function federatedPrincipal(
     ...account,
     ...facts,
     kind: "session",
-    arn: `arn:aws:sts::${account.account}:federated-user/${federated.name}`,
-    userId: `${federated.provider}:${federated.name}`,
+    arn: `arn:aws:sts::${account.account}:federated-user/${name}`,
+    userId: name,
     policies,
   };
 }

@@ -5,7 +5,7 @@
  */
 export { toStsFaultAnswer, toStsAnswer } from "./answer.ts";
 export type { StsResult } from "./answer.ts";
-export type { AssumeRoleCall, StsCall } from "./call.ts";
+export type { AssumeRoleCall, StsCall, WebIdentityCall } from "./call.ts";
 export { parseStsCall } from "./parse-sts-call.ts";
 export type { StsFault, StsFaultCode } from "./fault.ts";
 export { isStsFault, stsFault } from "./fault.ts";

@@ -64,6 +64,12 @@ export const serverSettings = {
   proxyHeader: choiceSetting("proxy-header", "x-forwarded", ["x-forwarded", "forwarded"], {
     help: "how trusted proxies say it: X-Forwarded-For, -Proto, -Host, or Forwarded (RFC 7239)",
   }),
+  oidcAllowLoopback: switchSetting("oidc-allow-loopback", {
+    help: "ask identity providers on this machine, also without TLS",
+  }),
+  oidcAuthority: textSetting("oidc-ca-path", "", {
+    help: "PEM authority of identity providers, trusted beside the system's",
+  }),
   connectionsMax: integerSetting("s3-connections-max", "4096", [1, 100_000], {
     help: "open S3 connections",
   }),

@@ -1,6 +1,8 @@
+import { readFileSync } from "node:fs";
 import { type Epoch, epoch, millis, type TenantId } from "@kiseki/base";
 import { AliasQueue } from "@kiseki/catalog";
-import { chunkSizeMax } from "@kiseki/ports";
+import { DocumentFetcher, OidcVerifier } from "@kiseki/oidc";
+import { chunkSizeMax, type Clock } from "@kiseki/ports";
 import type { Logger } from "@kiseki/telemetry";
 import { Gateway, type GatewayOptions } from "../gateway/handler.ts";
 import { Identities } from "../gateway/identity.ts";
@@ -215,6 +217,13 @@ async function ensureFirst(
   return { tenant: tenant.id, credentials };
 }
 
+/** @throws {Error} when the authority cannot be read. */
+function openOidc(clock: Clock, settings: StorageParts["settings"]): OidcVerifier {
+  const { oidcAllowLoopback: allowLoopback, oidcAuthority: path } = settings;
+  const authority = path === "" ? undefined : readFileSync(path, "utf8");
+  return new OidcVerifier(clock, new DocumentFetcher({ allowLoopback, authority }));
+}
+
 function gatewayOptions(
   { settings, clock, crypto, log }: StorageParts,
   { catalog, sessionTokens: tokens }: Storage,
@@ -230,6 +239,7 @@ function gatewayOptions(
     catalog,
     sessions,
     tokens,
+    oidc: openOidc(clock, settings),
     region,
     onError(requestId, reason) {
       const error = reason instanceof Error ? reason.name : "unknown";

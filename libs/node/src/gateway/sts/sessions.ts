@@ -9,6 +9,7 @@ import {
   rolePrincipal,
 } from "@kiseki/policy";
 import type { Identities, Identity } from "../identity.ts";
+import { federatedName } from "./web-identity.ts";
 
 type OpenSession = NonNullable<ReturnType<SessionTokens["open"]>>;
 type Session = OpenSession["session"];
@@ -120,8 +121,8 @@ export class Sessions {
         const policies = this.#catalog.policyDocuments(tenant, session.policyNames);
         const sessionPolicies =
           session.policy === undefined ? [] : [readStoredPolicy(session.policy, "session")];
-        const who = { provider: provider.name, name: session.subject ?? "" };
-        return federatedPrincipal(place, who, policies, {
+        const name = federatedName(provider.name, session.subject ?? "");
+        return federatedPrincipal(place, name, policies, {
           ...facts,
           sessionPolicies,
         });

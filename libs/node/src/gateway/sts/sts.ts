@@ -2,7 +2,6 @@ import { type SessionTokens, SignatureVerifier } from "@kiseki/auth";
 import { fromUtf8, newBytes } from "@kiseki/base";
 import type { Catalog } from "@kiseki/catalog";
 import { splitTarget } from "@kiseki/http";
-import type { RequestContext } from "@kiseki/policy";
 import {
   isStsFault,
   parseStsCall,
@@ -19,15 +18,18 @@ import type { FrontRequest, FrontResponse } from "../../front/types.ts";
 import type { DataPorts } from "../../object/types.ts";
 import { toFault } from "../failure.ts";
 import type { Identity } from "../identity.ts";
-import { assumeOwn, type AssumeParts, assumeRole, sessionToken } from "./assume.ts";
+import { assumeOwn, assumeRole, sessionToken } from "./assume.ts";
 import { readBody } from "./read-body.ts";
+import { contextOf } from "./context.ts";
 import type { Sessions } from "./sessions.ts";
+import { assumeWithWebIdentity, type WebIdentityParts } from "./web-identity.ts";
 
 export interface StsOptions {
   readonly ports: DataPorts;
   readonly catalog: Catalog;
   readonly sessions: Sessions;
   readonly tokens: SessionTokens;
+  readonly oidc: WebIdentityParts["oidc"];
   /** The only region that signatures may name; `undefined`: any. */
   readonly region: string | undefined;
   readonly onError: (requestId: string, reason: unknown) => void;
@@ -39,12 +41,12 @@ const noBytes = newBytes(0);
 export class Sts {
   readonly #options: StsOptions;
   readonly #verifier: SignatureVerifier<Identity>;
-  readonly #parts: AssumeParts;
+  readonly #parts: WebIdentityParts;
 
   constructor(options: StsOptions) {
-    const { ports, sessions, region, catalog, tokens } = options;
+    const { ports, sessions, region, catalog, tokens, oidc } = options;
     this.#options = options;
-    this.#parts = { catalog, tokens };
+    this.#parts = { catalog, tokens, oidc };
     this.#verifier = new SignatureVerifier(ports.crypto, {
       lookup: (id, token) => sessions.lookUp(id, token),
       region,
@@ -74,10 +76,18 @@ export class Sts {
     const call = parseStsCall(text);
     // Its token says who asks.
     if (!isStsFault(call) && call.kind === "assume_role_with_web_identity") {
-      return stsFault("InvalidAction", "AssumeRoleWithWebIdentity is not here yet.");
+      return assumeWithWebIdentity(
+        this.#parts,
+        request,
+        call,
+        this.#options.ports.clock.realtime(),
+      );
     }
     const caller = this.#authenticate(request, document);
-    if (isStsFault(caller)) return caller;
+    if (isStsFault(caller)) {
+      // Unsigned and wrong at once: it may have been meant as the call that nobody signs.
+      return caller.code === "MissingAuthenticationToken" && isStsFault(call) ? call : caller;
+    }
     return isStsFault(call) ? call : this.#answer(request, caller, call);
   }
 
@@ -136,29 +146,3 @@ const authFaults: Readonly<Partial<Record<string, StsFaultCode>>> = {
   RequestTimeTooSkewed: "SignatureDoesNotMatch",
   SignatureDoesNotMatch: "SignatureDoesNotMatch",
 };
-
-/** Condition keys that policies may ask for here. */
-export function contextOf(
-  request: FrontRequest,
-  caller: Identity | undefined,
-  now: number,
-  more: Readonly<Record<string, string | undefined>>,
-): RequestContext {
-  const values: Readonly<Record<string, string | undefined>> = {
-    "aws:currenttime": new Date(now).toISOString(),
-    "aws:epochtime": String(Math.floor(now / 1000)),
-    "aws:principalaccount": caller?.principal.account,
-    "aws:principalarn": caller && (caller.principal.issuerArn ?? caller.principal.arn),
-    "aws:securetransport": String(request.isTls),
-    "aws:sourceip": request.remoteAddress,
-    "aws:userid": caller?.principal.userId,
-    "aws:username": caller?.principal.userName,
-    ...more,
-  };
-  return {
-    get(key) {
-      const value = Object.hasOwn(values, key) ? values[key] : undefined;
-      return value === undefined ? undefined : [value];
-    },
-  };
-}
