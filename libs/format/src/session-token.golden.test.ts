@@ -89,6 +89,12 @@ test.each([
   [Buffer.from(`0200${"11".repeat(81)}`, "hex").toString("base64url"), "a later version"],
   [Buffer.from(`0101${"11".repeat(81)}`, "hex").toString("base64url"), "what is to be zero"],
   [`${Buffer.from(`0100${"ff".repeat(81)}`, "hex").toString("base64")}==`, "another alphabet"],
+  [
+    `${Buffer.from(`0100${"11".repeat(83)}`, "hex")
+      .toString("base64url")
+      .slice(0, -1)}F`,
+    "bits of no byte",
+  ],
   ["A".repeat(20_000), "too long"],
 ])("decodeSessionToken() refuses %s: %s", (text) => {
   expect(decodeSessionToken(text)).toBeUndefined();

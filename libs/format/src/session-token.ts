@@ -220,6 +220,8 @@ export function decodeSessionToken(
   }
   if (source.byteLength < headerSize + nonceSize + fixedSize + tagSize) return undefined;
   if (source[0] !== version || source[1] !== 0) return undefined;
+  // One text for each token: bits that no byte has are zero.
+  if (source.toBase64({ alphabet: "base64url", omitPadding: true }) !== text) return undefined;
   const nonce = source.slice(headerSize, headerSize + nonceSize);
   return { nonce, sealed: source.slice(headerSize + nonceSize) };
 }

@@ -145,7 +145,13 @@ test("credentials go together or not at all", async () => {
     ["400 InvalidToken", { ...one, id: two.id }],
     ["400 InvalidToken", { ...one, token: two.token }],
     ["403 SignatureDoesNotMatch", { ...one, secret: two.secret }],
-    ["400 InvalidToken", { ...one, token: `${one.token.slice(0, -1)}A` }],
+    [
+      "400 InvalidToken",
+      {
+        ...one,
+        token: `${one.token.slice(0, 40)}${one.token[40] === "A" ? "B" : "A"}${one.token.slice(41)}`,
+      },
+    ],
     ["400 InvalidToken", { ...one, token: "x" }],
     ["400 InvalidToken", { ...bed.main, token: one.token }],
   ] as const;
@@ -273,4 +279,46 @@ test("AssumeRole looks at the external id, tags only where trusted, and an hour 
   expect(codeOf(await sts.ask(first, { ...second, ...tags }))).toBe("403 AccessDenied");
   catalog().deleteUser(user.user);
   expect(codeOf(await sts.ask(first, identity))).toBe("403 InvalidClientTokenId");
+});
+
+test("a session policy narrows what its caller may, the root included, and adds nothing", async () => {
+  const only = (Action: string, Resource: string) => trustIn({ Effect: "Allow", Action, Resource });
+  const put = (session: Parameters<StsClient["s3"]>[0]) => sts.s3(session, "PUT", "/box/new", "x");
+  const reading = await sts.session(bed.main, {
+    ...own,
+    Policy: only("s3:GetObject", "arn:aws:s3:::box/k"),
+  });
+  expect((await sts.s3(reading, "GET", "/box/k")).text).toBe("content");
+  expect(codeOf(await put(reading))).toBe("403 AccessDenied");
+  const user = newUser("narrow", "readonly");
+  const wide = await sts.session(user, { ...own, Policy: only("s3:*", "*") });
+  expect((await sts.s3(wide, "GET", "/box/k")).status).toBe(200);
+  expect(codeOf(await put(wide))).toBe("403 AccessDenied");
+  const managed = { "PolicyArns.member.1.arn": "arn:aws:iam::aws:policy/readonly" };
+  const byArn = await sts.session(bed.main, { ...own, ...managed });
+  expect((await sts.s3(byArn, "GET", "/box/k")).status).toBe(200);
+  expect(codeOf(await put(byArn))).toBe("403 AccessDenied");
+  // Both together allow what either does.
+  const both = await sts.session(bed.main, {
+    ...own,
+    ...managed,
+    Policy: only("s3:PutObject", "arn:aws:s3:::box/new"),
+  });
+  expect((await put(both)).status).toBe(200);
+  expect((await sts.s3(both, "GET", "/box/k")).status).toBe(200);
+  expect(codeOf(await sts.s3(both, "DELETE", "/box/k"))).toBe("403 AccessDenied");
+});
+test("a role's policies hold at once when they change", async () => {
+  const user = newUser("operator");
+  catalog().roles.create(tenant(), "changing", {
+    trust: trustIn(trusting({ AWS: `arn:aws:iam::${account()}:user/operator` })),
+  });
+  const session = await sts.session(user, assume("changing"));
+  const get = async () => codeOf(await sts.s3(session, "GET", "/box/k"));
+  expect(await get()).toBe("403 AccessDenied");
+  catalog().roles.attach(tenant(), "changing", "readonly");
+  expect(await get()).toBe("200");
+  expect(codeOf(await sts.s3(session, "PUT", "/box/new", "x"))).toBe("403 AccessDenied");
+  catalog().roles.detach(tenant(), "changing", "readonly");
+  expect(await get()).toBe("403 AccessDenied");
 });

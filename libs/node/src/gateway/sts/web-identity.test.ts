@@ -146,9 +146,27 @@ test("a provider that two tenants have is told apart by its client, or by a role
     undefined,
     web(await provider.token({ policy: "readwrite", aud: "theirs" })),
   );
-  expect(codeOf(await sts.s3(theirs, "GET", "/box/k"))).toBe("404 NoSuchBucket");
+  expect(codeOf(await sts.s3(theirs, "GET", "/box/k"))).toBe("403 AccessDenied");
   expect(await ask(await provider.token({ aud: "theirs" }), named("ours"))).toBe(
     "400 InvalidIdentityToken",
   );
   catalog().providers.delete(other, "idp");
+});
+test("policies of a claim may speak of the token's subject", async () => {
+  catalog().putPolicy(
+    tenant(),
+    "home",
+    JSON.stringify({
+      Version: "2012-10-17",
+      Statement: {
+        Effect: "Allow",
+        Action: ["s3:GetObject", "s3:PutObject"],
+        Resource: "arn:aws:s3:::box/${jwt:sub}/*",
+      },
+    }),
+  );
+  const session = await sts.session(undefined, web(await provider.token({ policy: "home" })));
+  expect((await sts.s3(session, "PUT", "/box/ann/x", "x")).status).toBe(200);
+  expect(codeOf(await sts.s3(session, "PUT", "/box/bob/x", "x"))).toBe("403 AccessDenied");
+  expect(codeOf(await sts.s3(session, "GET", "/box/k"))).toBe("403 AccessDenied");
 });
