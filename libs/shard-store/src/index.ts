@@ -10,5 +10,6 @@
  * COMMIT error every call throws `commit_failed`: the process must end.
  */
 export { copyShard } from "./copy-shard.ts";
+export { RowBudget } from "./row-cache.ts";
 export { ShardStoreError } from "./shard-store-error.ts";
 export { openSqliteShardStore, SqliteShardStore } from "./sqlite-shard-store.ts";

@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { epoch, prngFromSeed, toUtf8 } from "@kiseki/base";
 import { openPlainPlace } from "./place.test-helper.ts";
-import { RowCache } from "./row-cache.ts";
+import { RowBudget } from "./row-cache.ts";
 
 /** A source that counts how often it is asked. */
 function source(rows: Readonly<Record<string, string>>) {
@@ -17,7 +17,7 @@ function source(rows: Readonly<Record<string, string>>) {
 const key = (name: string) => toUtf8(name);
 
 test("RowCache.get() asks once for a row and once for none, and hands out bytes of the caller's own", () => {
-  const cache = new RowCache(1 << 20);
+  const cache = new RowBudget(1 << 20).open();
   const rows = source({ a: "one" });
   cache.get(key("a"), rows)!.fill(0);
   expect(cache.get(key("a"), rows)).toEqual(toUtf8("one"));
@@ -27,7 +27,7 @@ test("RowCache.get() asks once for a row and once for none, and hands out bytes 
 });
 
 test("RowCache.forget() asks anew, of old generations too", () => {
-  const cache = new RowCache(2048);
+  const cache = new RowBudget(2048).open();
   const before = source({ a: "old" });
   cache.get(key("a"), before);
   for (const name of ["b", "c", "d"]) cache.get(key(name), before); // "a" is in the older half now
@@ -36,7 +36,7 @@ test("RowCache.forget() asks anew, of old generations too", () => {
 });
 
 test("RowCache holds what was asked for last and stays within its size", () => {
-  const cache = new RowCache(64 * 1024);
+  const cache = new RowBudget(64 * 1024).open();
   const names = Array.from({ length: 1000 }, (_, at) => `key-${at}`);
   const rows = source(Object.fromEntries(names.map((name) => [name, "x".repeat(256)])));
   for (const name of names) cache.get(key(name), rows);
@@ -49,6 +49,33 @@ test("RowCache holds what was asked for last and stays within its size", () => {
   }
   expect(held).toBeGreaterThan(10);
   expect(held).toBeLessThan((64 * 1024) / 512);
+});
+
+test("RowBudget gives its room to whoever reads, and takes it back from who is closed", () => {
+  const budget = new RowBudget(64 * 1024);
+  const quiet = budget.open();
+  const busy = budget.open();
+  const rows = source(
+    Object.fromEntries(Array.from({ length: 500 }, (_, at) => [`${at}`, "x".repeat(256)])),
+  );
+  const isHeld = (cache: typeof quiet, name: string): boolean => {
+    const again = source({});
+    cache.get(key(name), again);
+    return again.asked.length === 0;
+  };
+  for (let at = 0; at < 20; at++) quiet.get(key(`${at}`), rows);
+  for (let at = 0; at < 20; at++) busy.get(key(`${at}`), rows);
+  expect(isHeld(quiet, "0")).toBe(true);
+  for (let at = 0; at < 300; at++) busy.get(key(`${at}`), rows);
+  expect(isHeld(busy, "299")).toBe(true);
+  expect(isHeld(quiet, "1")).toBe(false); // nobody asked for it
+  busy[Symbol.dispose]();
+  expect(isHeld(busy, "299")).toBe(false);
+  expect(isHeld(busy, "299")).toBe(false); // nor is anything kept any more
+  // What the closed one took is free again: a third of the room stays held.
+  const next = budget.open();
+  for (let at = 0; at < 40; at++) next.get(key(`${at}`), rows);
+  expect(isHeld(next, "0")).toBe(true);
 });
 
 const seed = Number(

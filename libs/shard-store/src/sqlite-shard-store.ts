@@ -11,7 +11,7 @@ import type {
   ShardTx,
 } from "@kiseki/ports";
 import type { HashedChange, RowHash, TableSum } from "./row-sums.ts";
-import { RowCache } from "./row-cache.ts";
+import { RowBudget, type RowCache } from "./row-cache.ts";
 import { RowSums, rowHasher } from "./row-sums.ts";
 import type { OpenDatabase } from "./shard-database.ts";
 import { openReader, openWriter, pragma } from "./shard-database.ts";
@@ -37,8 +37,8 @@ export interface SqliteShardStoreOptions {
   readonly sumKey: Uint8Array;
   /** Bytes of pages that each of the two connections keeps; 4 MiB unless told. */
   readonly cacheSize?: number;
-  /** Bytes of rows that were read of late; 4 MiB unless told. */
-  readonly rowCacheSize?: number;
+  /** Room for rows that were read of late, shared with other stores; 4 MiB of its own unless told. */
+  readonly rows?: RowBudget;
 }
 
 const u64 = (n: LogIndex): number => {
@@ -76,8 +76,8 @@ export class SqliteShardStore implements ShardStore {
       this.#consumers.set(name as string, logIndex(BigInt(mark as number)));
     }
     this.#map = new SqliteMap(database);
-    this.#cache = new RowCache(options.rowCacheSize ?? cacheSizeDefault);
     this.#statements = prepareStatements(database);
+    this.#cache = (options.rows ?? new RowBudget(cacheSizeDefault)).open();
     this.#host = {
       get: (key) => this.#cache.get(key, this.#map), // asked only for rows that the transaction has not written
       scan: (range, visit) => this.#map.scan(range, visit),
@@ -172,6 +172,7 @@ export class SqliteShardStore implements ShardStore {
       this.#inTransaction(() => this.#writeConsumers());
     }
     this.#isClosed = true;
+    this.#cache[Symbol.dispose]();
     this.#reader[Symbol.dispose]();
     this.#map[Symbol.dispose]();
     for (const statement of this.#statements.all) statement.finalize();

@@ -2,14 +2,14 @@ import { AssertionError, failpoint, millis, type Prng, type ShardId, toHex } fro
 import type { KeysetKeyring, TenantKeyring } from "@kiseki/keys";
 import type { Clock, Crypto } from "@kiseki/ports";
 import { closeSlot, type MemberSet, SealedSqliteError } from "@kiseki/sealed-sqlite";
-import { openSqliteShardStore } from "@kiseki/shard-store";
+import { openSqliteShardStore, RowBudget } from "@kiseki/shard-store";
 import type { Logger } from "@kiseki/telemetry";
 import { rewriteShardFile } from "../keys/rewrite-shard-file.ts";
 import { filesNamed, type FoundFile, namingFile, openSealedFile } from "./sealed-files.ts";
 import type { OpenedShard } from "./tenants.ts";
 
-/** Rows of some 13,000 objects that are read again and again. For each open tenant: many tenants will have to share it. */
-const rowCacheSize = 32 * 1024 * 1024;
+/** Rows of some 13,000 objects that are read again and again, of all open tenants together. */
+const rowsSizeMax = 32 * 1024 * 1024;
 
 export interface ShardTools {
   readonly clock: Clock;
@@ -28,6 +28,7 @@ export function sealedShards(
   tools: ShardTools,
   members: MemberSet,
 ): (shard: ShardId, keyring: TenantKeyring, isNew: boolean) => OpenedShard {
+  const rows = new RowBudget(rowsSizeMax);
   return (shard, keyring, isNew) => {
     const name = shardFileName(shard);
     members.deleteUnfinished(name);
@@ -41,7 +42,7 @@ export function sealedShards(
       const sumKey = keysOf(keyring, file.keyset).rowSumKey(shard);
       const { crypto } = tools;
       const store = namingFile(members, name, () =>
-        openSqliteShardStore({ openDatabase: file.open, crypto, sumKey, rowCacheSize }),
+        openSqliteShardStore({ openDatabase: file.open, crypto, sumKey, rows }),
       );
       // Only now, that the newer one was read, the older ones are not needed any more.
       for (const other of filesNamed(members, name)) {
