@@ -73,7 +73,9 @@ export interface UnsetSettingCall extends InBucket {
   readonly kind: "get_unset_setting";
   readonly answer: Extract<
     S3ErrorCode,
-    "ObjectLockConfigurationNotFoundError" | "ReplicationConfigurationNotFoundError"
+    | "NoSuchConfiguration"
+    | "ObjectLockConfigurationNotFoundError"
+    | "ReplicationConfigurationNotFoundError"
   >;
 }
 
@@ -83,7 +85,15 @@ export interface UnsetSettingCall extends InBucket {
  */
 export interface FixedSettingCall extends InBucket {
   readonly kind: "get_fixed_setting";
-  readonly setting: "accelerate" | "logging" | "notification" | "ownershipControls";
+  readonly setting:
+    | "accelerate"
+    | "analytics"
+    | "intelligent-tiering"
+    | "inventory"
+    | "logging"
+    | "metrics"
+    | "notification"
+    | "ownershipControls";
 }
 /** A setting that can be set here, moved between the request and its row. */
 export interface BucketSettingCall extends InBucket {

@@ -142,6 +142,7 @@ export const s3Errors = {
   NoSuchBucket: { status: 404, message: "The specified bucket does not exist." },
   NoSuchBucketPolicy: { status: 404, message: "The bucket policy does not exist." },
   NoSuchCORSConfiguration: { status: 404, message: "The CORS configuration does not exist." },
+  NoSuchConfiguration: { status: 404, message: "The specified configuration does not exist." },
   NoSuchKey: { status: 404, message: "The specified key does not exist." },
   NoSuchLifecycleConfiguration: {
     status: 404,

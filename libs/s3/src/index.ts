@@ -123,6 +123,7 @@ export {
   expirationOf,
   needsTags,
 } from "./settings/lifecycle-evaluate.ts";
+export { requestPaymentSetting } from "./settings/request-payment.ts";
 export type { Tag } from "./settings/tags.ts";
 export { objectTagging, sortTags } from "./settings/tags.ts";
 export { bucketSettings } from "./settings/registry.ts";

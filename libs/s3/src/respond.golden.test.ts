@@ -1,7 +1,7 @@
 // Clients parse these documents with parsers of their own: each is kept whole, byte for byte.
 import { describe, expect, test } from "bun:test";
 import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
-import type { ListObjectsCall, ReadObjectCall } from "./call.ts";
+import type { FixedSettingCall, ListObjectsCall, ReadObjectCall } from "./call.ts";
 import { s3Errors, s3Fault, type S3ErrorCode } from "./errors.ts";
 import { toFaultResponse, toResponse } from "./respond.ts";
 import type { ListedObject, ObjectView, ResponseContext, S3Response, S3Result } from "./result.ts";
@@ -525,9 +525,20 @@ test("toResponse() of attributes and settings writes their documents", () => {
   expect(acl).toBe(
     `${open}<AccessControlPolicy xmlns="${s3Namespace}"><Owner><ID>0a</ID><DisplayName>o</DisplayName></Owner><AccessControlList><Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"><ID>0a</ID><DisplayName>o</DisplayName></Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList></AccessControlPolicy>`,
   );
-  const setting = (name: "logging") =>
+  const setting = (name: FixedSettingCall["setting"]) =>
     textOf(toResponse({ kind: "fixed_setting", setting: name }, context));
   expect(setting("logging")).toBe(`${open}<BucketLoggingStatus xmlns="${s3Namespace}"/>`);
+  const lists = {
+    analytics: "ListBucketAnalyticsConfigurationResult",
+    "intelligent-tiering": "ListBucketIntelligentTieringConfigurationsOutput",
+    inventory: "ListInventoryConfigurationsResult",
+    metrics: "ListMetricsConfigurationsResult",
+  } as const;
+  for (const [name, root] of Object.entries(lists)) {
+    expect(setting(name as keyof typeof lists)).toBe(
+      `${open}<${root} xmlns="${s3Namespace}"><IsTruncated>false</IsTruncated></${root}>`,
+    );
+  }
 });
 
 test("toResponse() of a range answers 206 without the whole's checksum", () => {

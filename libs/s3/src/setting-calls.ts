@@ -25,7 +25,11 @@ const unsetSettings: Readonly<Record<string, UnsetSettingCall["answer"]>> = {
 };
 const fixedSettings: readonly FixedSettingCall["setting"][] = [
   "accelerate",
+  "analytics",
+  "intelligent-tiering",
+  "inventory",
   "logging",
+  "metrics",
   "notification",
   "ownershipControls",
 ];
@@ -47,6 +51,9 @@ export function parseSetting(
     if (call !== undefined) return call;
     const answer = Object.hasOwn(unsetSettings, name) ? unsetSettings[name] : undefined;
     const setting = fixedSettings.find((candidate) => candidate === name);
+    if ((method === "GET" || method === "DELETE") && isNamed(name, fields)) {
+      return { kind: "get_unset_setting", bucket, answer: "NoSuchConfiguration" };
+    }
     if (method === "GET" && answer !== undefined) {
       return { kind: "get_unset_setting", bucket, answer };
     }
@@ -64,6 +71,16 @@ export function parseSetting(
   }
   return undefined;
 }
+
+/** Settings of which a bucket may have several at AWS, each by its id; here it has none. */
+const severalSettings: ReadonlySet<string> = new Set([
+  "analytics",
+  "intelligent-tiering",
+  "inventory",
+  "metrics",
+]);
+const isNamed = (name: string, fields: Fields): boolean =>
+  severalSettings.has(name) && fields.hasQuery("id");
 
 function parseLockConfigurationCall(
   method: string,

@@ -35,10 +35,21 @@ export function settingDocument(
   return fixedDocument(result.setting);
 }
 
+const emptyList = (root: string): Uint8Array =>
+  writeXml(root, s3Namespace, [["IsTruncated", false]]);
+
 function fixedDocument(setting: FixedSettingCall["setting"]): Uint8Array {
   switch (setting) {
     case "accelerate":
       return writeXml("AccelerateConfiguration", s3Namespace, "");
+    case "analytics":
+      return emptyList("ListBucketAnalyticsConfigurationResult");
+    case "intelligent-tiering":
+      return emptyList("ListBucketIntelligentTieringConfigurationsOutput");
+    case "inventory":
+      return emptyList("ListInventoryConfigurationsResult");
+    case "metrics":
+      return emptyList("ListMetricsConfigurationsResult");
     case "logging":
       return writeXml("BucketLoggingStatus", s3Namespace, "");
     case "notification":

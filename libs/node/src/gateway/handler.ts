@@ -43,6 +43,7 @@ import { openForm } from "./form.ts";
 import type { Identity } from "./identity.ts";
 import { type Admission, KeyLimiter, type KeyLimits, LimitError } from "./key-limits.ts";
 import type { CallOutcome } from "./objects.ts";
+import { isCharged, withCharge } from "./request-payer.ts";
 import { type RequestTrace, whenSent } from "./request-trace.ts";
 import type { Sts } from "./sts/sts.ts";
 import type { CallScope } from "./scope.ts";
@@ -110,12 +111,13 @@ export class Gateway {
       key: undefined,
       admitted: undefined,
       place: undefined,
+      isPaid: false,
     };
     const site = siteOf(request.head.host, this.#options.websiteDomains);
     const isPage = site !== undefined && request.head.method !== "OPTIONS";
     const answered = isPage ? this.#showPage(trace, site) : this.#answer(trace);
     const answer = whenReady(answered, (response) =>
-      this.#cors.decorate(request, trace.place, response),
+      this.#cors.decorate(request, trace.place, withCharge(response, trace.isPaid)),
     );
     return whenReady(answer, (response) => {
       const { admitted } = trace;
@@ -285,6 +287,7 @@ export class Gateway {
     const { principal, call } = admitted;
     return whenReady(this.#places.open(principal, call, need, request), (place) => {
       trace.place = place;
+      trace.isPaid = isCharged(place, call, principal, admitted.words);
       return this.#runIn(place, request, admitted);
     });
   }

@@ -14,6 +14,8 @@ export interface RequestTrace {
   admitted: Admission | undefined;
   /** Whose buckets it is about, once its call is known. */
   place: Place | undefined;
+  /** By the requester, not by the bucket's owner. */
+  isPaid: boolean;
 }
 
 /** `response`, telling `onEnd` once how many bytes of its body were sent, when all are or none will be any more. */

@@ -49,10 +49,17 @@ const settingActions: ReadonlyMap<string, readonly [get: string, put: string, re
   new Map([
     ["accelerate", ["GetAccelerateConfiguration", "PutAccelerateConfiguration"]],
     ["acl", ["GetBucketAcl", "PutBucketAcl"]],
+    ["analytics", ["GetAnalyticsConfiguration", "PutAnalyticsConfiguration"]],
     ["cors", ["GetBucketCORS", "PutBucketCORS"]],
     ["encryption", ["GetEncryptionConfiguration", "PutEncryptionConfiguration"]],
+    [
+      "intelligent-tiering",
+      ["GetIntelligentTieringConfiguration", "PutIntelligentTieringConfiguration"],
+    ],
+    ["inventory", ["GetInventoryConfiguration", "PutInventoryConfiguration"]],
     ["lifecycle", ["GetLifecycleConfiguration", "PutLifecycleConfiguration"]],
     ["logging", ["GetBucketLogging", "PutBucketLogging"]],
+    ["metrics", ["GetMetricsConfiguration", "PutMetricsConfiguration"]],
     ["notification", ["GetBucketNotification", "PutBucketNotification"]],
     ["object-lock", ["GetBucketObjectLockConfiguration", "PutBucketObjectLockConfiguration"]],
     ["ownershipControls", ["GetBucketOwnershipControls", "PutBucketOwnershipControls"]],
