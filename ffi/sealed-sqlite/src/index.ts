@@ -10,7 +10,13 @@
  * the caller ends the process. Refused: files of other processes, journals, temporary files, page
  * sizes other than 4096, older member lists, a slot once closed.
  */
-export { createFilledDatabase, fileName, openDatabase, parseFileName } from "./database.ts";
+export {
+  createFilledDatabase,
+  fileName,
+  openDatabase,
+  parseFileName,
+  scrubFile,
+} from "./database.ts";
 export { openMembers } from "./members.ts";
 export { loadSealedSqlite } from "./native.ts";
 export { closeSlot, openSlot } from "./slots.ts";

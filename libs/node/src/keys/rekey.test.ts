@@ -6,6 +6,7 @@ import { SqliteShardStore } from "@kiseki/shard-store";
 import { systemClock } from "@kiseki/host";
 import type { Clock, Crypto } from "@kiseki/ports";
 import { openLogger } from "@kiseki/telemetry";
+import { SealedScrub } from "../node/sealed-scrub.ts";
 import { sealedShards } from "../node/sealed-shards.ts";
 import { firstShardOf } from "../node/tenants.ts";
 import {
@@ -218,7 +219,8 @@ test("a shard that cannot be rewritten goes on under its keyset, and the next op
   const tools = { clock, prng, crypto: failing, log: openLogger("silent") };
   const [oldFile = ""] = members.listFiles().filter((file) => file.startsWith("shard-"));
   for (const keyset of ["-k1.db", "-k2.db"]) {
-    const opened = sealedShards(tools, members)(firstShardOf(tenant), keyring, false);
+    const open = sealedShards(tools, members, new SealedScrub(members));
+    const opened = open(firstShardOf(tenant), keyring, false);
     expect(opened.store.head().index).toBeGreaterThan(1n);
     expect(await opened.rewrite!(never, () => undefined)).toBe(keyset === "-k2.db");
     await opened.store[Symbol.asyncDispose]();

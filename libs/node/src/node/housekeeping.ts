@@ -5,6 +5,7 @@ import type { KeysetFollower } from "../keys/follow-keysets.ts";
 import type { LifecycleWorker } from "../lifecycle/lifecycle-worker.ts";
 import { collectGarbage, matchOrphans } from "./collector.ts";
 import { noteRepairs, repairChunks } from "./repairs.ts";
+import type { SealedScrub } from "./sealed-scrub.ts";
 import type { SpaceWatch } from "./space.ts";
 import type { Tenants } from "./tenants.ts";
 import type { HealthWatch } from "./watch-health.ts";
@@ -17,6 +18,7 @@ export interface HousekeepingParts {
   readonly keysets: KeysetFollower;
   readonly health: HealthWatch;
   readonly lifecycle: LifecycleWorker;
+  readonly scrub: SealedScrub;
   readonly log: Logger;
   readonly collectSeconds: number;
   readonly scrubHours: number;
@@ -31,6 +33,7 @@ const orphanMs = millis(15_000);
 const keysetMs = millis(1000);
 const wideningMs = millis(1000);
 const scrubPauseMs = millis(60_000);
+const sealedScrubMs = millis(3600_000);
 
 /** What a node does by itself: collection, repair, compaction, scrub, checkpoints. One loop each, until disposed. */
 export class Housekeeping implements AsyncDisposable {
@@ -62,6 +65,10 @@ export class Housekeeping implements AsyncDisposable {
     const widening = new Widening(parts);
     this.#repeat("widening", wideningMs, () => widening.runWhenDue(this.#abort.signal));
     this.#repeat("scrub", scrubPauseMs, () => this.#scrub());
+    const { scrub, log, ports } = parts;
+    this.#repeat("scrub of sealed files", sealedScrubMs, async () => {
+      await scrub.run(ports.clock, log, this.#abort.signal);
+    });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -32,6 +32,7 @@ import type { serverSettings } from "../config/server-settings.ts";
 import type { Settings } from "../config/parse-settings.ts";
 import { ConfigDirectory, keyFiles } from "./config-directory.ts";
 import { namingFile, openSealedFile } from "./sealed-files.ts";
+import { SealedScrub } from "./sealed-scrub.ts";
 
 export type ServerSettings = Settings<typeof serverSettings>;
 
@@ -58,6 +59,8 @@ export interface Storage extends AsyncDisposable {
   readonly tenantKeys: TenantKeys;
   readonly catalog: Catalog;
   readonly sessionTokens: SessionTokens;
+  /** Of the sealed files that are open. */
+  readonly scrub: SealedScrub;
   readonly datapath: NativeDatapath;
   readonly chunkStore: ChunkStore;
   readonly directories: readonly string[];
@@ -87,11 +90,16 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
   const keyring = building.use(new ClusterKeyring(tools, cluster.clusterKey));
   loadSealedSqlite(parts.nativeDirectory);
   const members = building.adopt(openMemberSet(parts, config, directories), (set) => set.close());
+  const scrub = new SealedScrub(members);
   const isNew = !(await config.hasDevices());
   const openFile = (name: string) => {
     const keys = { keyset: 1, of: () => keyring };
     const file = openSealedFile(parts, members, name, keys, isNew);
-    building.defer(() => void closeSlot(file.slot));
+    building.defer(() => {
+      scrub.forget(file);
+      closeSlot(file.slot);
+    });
+    scrub.add(file);
     return building.adopt(file.open({ readOnly: false }), (database) => database.close(true));
   };
   const absentMembers = () => awayMembers(members);
@@ -122,6 +130,7 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     config,
     clusterId: cluster.clusterId,
     members,
+    scrub,
     tenantKeys,
     catalog,
     sessionTokens: new SessionTokens(crypto, prng, keyring),

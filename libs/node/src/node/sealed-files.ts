@@ -18,6 +18,8 @@ export interface FileKeys {
 
 export interface SealedFile {
   readonly open: (options: { readonly readOnly: boolean }) => Database;
+  readonly name: string;
+  readonly fileId: Uint8Array;
   readonly slot: SlotNumber;
   readonly keyset: number;
 }
@@ -117,6 +119,8 @@ export function openSealedFile(
   const options = { name, fileId, keyset, slot, synchronous: "full" } as const;
   if (!found) openDatabase(members, { ...options, create: true }).close(true);
   return {
+    name,
+    fileId,
     slot,
     keyset,
     open: ({ readOnly }) => openDatabase(members, { ...options, readOnly }),

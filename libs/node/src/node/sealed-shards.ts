@@ -5,6 +5,7 @@ import { closeSlot, type MemberSet, SealedSqliteError } from "@kiseki/sealed-sql
 import { openSqliteShardStore, RowBudget } from "@kiseki/shard-store";
 import type { Logger } from "@kiseki/telemetry";
 import { rewriteShardFile } from "../keys/rewrite-shard-file.ts";
+import type { SealedScrub } from "./sealed-scrub.ts";
 import { filesNamed, type FoundFile, namingFile, openSealedFile } from "./sealed-files.ts";
 import type { OpenedShard } from "./tenants.ts";
 
@@ -27,6 +28,7 @@ export const shardFileName = (shard: ShardId): string => `shard-${toHex(shard)}`
 export function sealedShards(
   tools: ShardTools,
   members: MemberSet,
+  scrub: Pick<SealedScrub, "add" | "forget">,
 ): (shard: ShardId, keyring: TenantKeyring, isNew: boolean) => OpenedShard {
   const rows = new RowBudget(rowsSizeMax);
   return (shard, keyring, isNew) => {
@@ -50,7 +52,11 @@ export function sealedShards(
         failpoint("rewrite-opened");
         members.deleteFile(other.file);
       }
-      const close = () => void closeSlot(file.slot);
+      scrub.add(file);
+      const close = () => {
+        scrub.forget(file);
+        closeSlot(file.slot);
+      };
       if (!found || found.keyset >= keyring.current) return { store, close };
       const rewrite: OpenedShard["rewrite"] = (signal, onStep) => {
         const pause = async (): Promise<void> => {
