@@ -136,8 +136,9 @@ export class S3Client implements Disposable {
   async createBucket(bucket: string): Promise<void> {
     await this.expect("PUT", bucket, "");
   }
+  /** The version made, if the bucket keeps them; so of `delete`, `copy` and `completeUpload`. */
   async put(bucket: string, key: Key, body: Uint8Array | string, options: CallOptions = {}) {
-    await this.expect("PUT", bucket, key, { ...options, body });
+    return versionOf(await this.expect("PUT", bucket, key, { ...options, body }));
   }
   /** `undefined` when there is no such key. */
   async get(bucket: string, key: Key): Promise<Uint8Array | undefined> {
@@ -147,12 +148,13 @@ export class S3Client implements Disposable {
     if (answer.status === 404 && code === "NoSuchKey") return undefined;
     throw new S3Error(answer.status, code, Buffer.from(answer.body).toString("utf8"));
   }
-  async delete(bucket: string, key: Key): Promise<void> {
-    await this.expect("DELETE", bucket, key);
+  async delete(bucket: string, key: Key) {
+    return versionOf(await this.expect("DELETE", bucket, key));
   }
-  async copy(bucket: string, from: Key, to: Key): Promise<void> {
+  async copy(bucket: string, from: Key, to: Key) {
     const source = `/${bucket}/${percentEncode(from, true)}`;
-    await this.expect("PUT", bucket, to, { headers: { "x-amz-copy-source": source } });
+    const headers = { "x-amz-copy-source": source };
+    return versionOf(await this.expect("PUT", bucket, to, { headers }));
   }
 
   async createUpload(bucket: string, key: Key): Promise<string> {
@@ -173,6 +175,7 @@ export class S3Client implements Disposable {
     const answer = await this.expect("POST", bucket, key, { query: { uploadId }, body });
     const code = xmlValues(answer.body, "Code")[0];
     if (code) throw new S3Error(answer.status, code, Buffer.from(answer.body).toString("utf8"));
+    return versionOf(answer);
   }
 
   /** Every key of a bucket in the order listed, with its size and ETag; keys as bytes in latin1. */
@@ -213,6 +216,8 @@ export class S3Client implements Disposable {
     this.#http[Symbol.dispose]();
   }
 }
+
+const versionOf = ({ headers }: RawAnswer): string | undefined => headers.get("x-amz-version-id");
 
 /** Bytes of a key as `list` names them. */
 export const listedName = (key: Key): string =>

@@ -1,4 +1,5 @@
 import { BrokenConnectionError } from "./raw-http.ts";
+import { VersionManifest } from "./version-manifest.ts";
 import { content, digest, listedName, type S3Client, S3Error } from "./s3-client.ts";
 
 /** What a key may hold: `undefined` is nothing. */
@@ -31,6 +32,8 @@ export function chance(seed: number): () => number {
 
 const MiB = 1024 * 1024;
 const bucket = "load";
+/** Versioning is on in it; the keys of every third worker are there. */
+const versionedBucket = "kept";
 const keysPerWorker = 10;
 const sharedBodies = 8;
 
@@ -50,6 +53,7 @@ export class Workload {
   readonly #chance: () => number;
   readonly #workers: number;
   readonly #keys = new Map<string, KeyState>();
+  readonly #versions = new VersionManifest(versionedBucket);
   readonly #uploads: OpenUpload[] = [];
   #client: S3Client | undefined;
   #running: Promise<unknown> = Promise.resolve();
@@ -73,7 +77,10 @@ export class Workload {
   async begin(client: S3Client): Promise<void> {
     this.#client = client;
     this.#isStopping = false;
-    if ((await client.call("HEAD", bucket, "")).status === 404) await client.createBucket(bucket);
+    for (const name of [bucket, versionedBucket]) {
+      if ((await client.call("HEAD", name, "")).status === 404) await client.createBucket(name);
+    }
+    await client.expect("PUT", versionedBucket, "", { query: { versioning: "" }, body: enabled });
     const workers = Array.from({ length: this.#workers }, (_, worker) => this.#work(worker));
     this.#running = Promise.all(workers);
     this.#running.catch(() => undefined); // seen by whoever waits for the end
@@ -93,7 +100,11 @@ export class Workload {
    * on counts as found. @throws {Error} naming the first key that is wrong.
    */
   async check(client: S3Client): Promise<void> {
+    await this.#versions.check(client, (name) => this.#keys.get(name)?.pending ?? []);
     const listed = await client.list(bucket, 37);
+    if ((await client.call("HEAD", versionedBucket, "")).status === 200) {
+      for (const [name, item] of await client.list(versionedBucket, 37)) listed.set(name, item);
+    }
     const names = [...this.#keys.keys()];
     for (let at = 0; at < names.length; at += 16) {
       await Promise.all(
@@ -109,7 +120,7 @@ export class Workload {
   /** Deletes everything. */
   async clear(client: S3Client): Promise<void> {
     for (const [name, state] of this.#keys) {
-      await client.delete(bucket, name);
+      await client.delete(bucketOf(name), name);
       state.settled = undefined;
       state.pending = [];
     }
@@ -121,7 +132,7 @@ export class Workload {
     listed: ReadonlyMap<string, { readonly size: number }>,
   ): Promise<void> {
     const state = this.#keys.get(name)!;
-    const got = await client.get(bucket, name);
+    const got = await client.get(bucketOf(name), name);
     const found = got && versionOf(got);
     if (![state.settled, ...state.pending].some((version) => same(version, found))) {
       const pending = state.pending.map(show).join(", ");
@@ -142,10 +153,12 @@ export class Workload {
     const state = this.#keys.get(upload.key)!;
     const version = versionOf(upload.body);
     state.pending.push(version); // the node may be killed before it answers
-    await client.completeUpload(bucket, upload.key, upload.uploadId, [upload.etag]);
+    const into = bucketOf(upload.key);
+    const id = await client.completeUpload(into, upload.key, upload.uploadId, [upload.etag]);
+    if (into === versionedBucket) this.#versions.note(upload.key, id, version);
     state.settled = version;
     state.pending = [];
-    const got = await client.get(bucket, upload.key);
+    const got = await client.get(into, upload.key);
     if (!got || !same(versionOf(got), version)) {
       throw new Error(`${upload.key} was completed and holds ${show(got && versionOf(got))}`);
     }
@@ -165,19 +178,20 @@ export class Workload {
 
   #operate(worker: number, key: string): Promise<void> {
     const client = this.#client!;
+    const into = bucketOf(key);
     const dice = this.#chance();
     if (dice < 0.6) {
       const body = this.#body();
-      return this.#attempt(key, versionOf(body), () => client.put(bucket, key, body));
+      return this.#attempt(key, versionOf(body), () => client.put(into, key, body));
     }
-    if (dice < 0.75) return this.#attempt(key, undefined, () => client.delete(bucket, key));
+    if (dice < 0.75) return this.#attempt(key, undefined, () => client.delete(into, key));
     if (dice < 0.88) {
       const from = keyName(worker, Math.floor(this.#chance() * keysPerWorker));
       const source = this.#keys.get(from)!.settled;
       if (from === key || source === undefined || this.#keys.get(from)!.pending.length > 0) {
         return Promise.resolve();
       }
-      return this.#attempt(key, source, () => client.copy(bucket, from, key));
+      return this.#attempt(key, source, () => client.copy(into, from, key));
     }
     return dice < 0.99 ? this.#upload(key, 1) : this.#upload(key, 2);
   }
@@ -186,9 +200,10 @@ export class Workload {
     const client = this.#client!;
     const bodies = [this.#body()];
     if (parts === 2) bodies.unshift(this.#newBody(5 * MiB));
-    const uploadId = await client.createUpload(bucket, key);
+    const into = bucketOf(key);
+    const uploadId = await client.createUpload(into, key);
     const etags = await Promise.all(
-      bodies.map((body, at) => client.uploadPart(bucket, key, uploadId, at + 1, body)),
+      bodies.map((body, at) => client.uploadPart(into, key, uploadId, at + 1, body)),
     );
     this.acknowledged += 1 + parts;
     const whole = Buffer.concat(bodies);
@@ -197,16 +212,21 @@ export class Workload {
       return;
     }
     await this.#attempt(key, versionOf(whole), () =>
-      client.completeUpload(bucket, key, uploadId, etags),
+      client.completeUpload(into, key, uploadId, etags),
     );
   }
 
   /** Notes what is about to be asked, asks, and notes the answer. */
-  async #attempt(key: string, version: Version, ask: () => Promise<unknown>): Promise<void> {
+  async #attempt(
+    key: string,
+    version: Version,
+    ask: () => Promise<string | undefined>,
+  ): Promise<void> {
     const state = this.#keys.get(key)!;
     state.pending.push(version);
     try {
-      await ask();
+      const id = await ask();
+      if (bucketOf(key) === versionedBucket) this.#versions.note(key, id, version);
     } catch (reason) {
       // A refusal says that nothing was done; a fault inside may have come after the commit.
       if (!(reason instanceof S3Error) || reason.status === 500) throw reason;
@@ -217,6 +237,7 @@ export class Workload {
     state.settled = version;
     state.pending = [];
     this.acknowledged += 1;
+    if (bucketOf(key) === versionedBucket) await this.#versions.trim(this.#client!, key);
   }
 
   /** Some bodies are the same for all, so that chunks are shared, dropped and taken back. */
@@ -233,5 +254,8 @@ export class Workload {
   }
 }
 
+const enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+const bucketOf = (key: string): string =>
+  Number(/^worker-(\d+)/.exec(key)?.[1]) % 3 === 2 ? versionedBucket : bucket;
 const keyName = (worker: number, at: number): string =>
   at % 3 === 0 ? `worker-${worker}/key ${at}` : `worker-${worker}-${at}`;

@@ -25,6 +25,7 @@ export type {
   Conditions,
   Decision,
   DirKeys,
+  ExtrasChanges,
   Limits,
   NewContent,
   NewExtent,

@@ -1,4 +1,12 @@
-import { fromHex, logIndex, namespaceId, newBytes, toHex, toUtf8 } from "@kiseki/base";
+import {
+  fromHex,
+  logIndex,
+  type NamespaceId,
+  namespaceId,
+  newBytes,
+  toHex,
+  toUtf8,
+} from "@kiseki/base";
 import type { SealRef } from "@kiseki/chunk-store";
 import {
   apply,
@@ -7,13 +15,14 @@ import {
   listParts,
   listReferences,
   listUploads,
+  lookupObject,
 } from "@kiseki/composition";
 import { checkMap, memoryMap, type MemoryMap } from "@kiseki/composition/contract";
 import { checkEntry, emptyChain, type LogChain, openDelta } from "@kiseki/log";
 import { collectGarbage, matchOrphans } from "@kiseki/node/sim";
 import type { MapReader } from "@kiseki/ports";
-import type { ModelBucket, PlainModel } from "./sim-model.ts";
-import { textOf, uploadName } from "./sim-model.ts";
+import type { ModelBucket, ModelExtras, PlainModel } from "./sim-model.ts";
+import { extrasOf, extrasText, textOf, uploadName } from "./sim-model.ts";
 import { must, SimFinding, type SimNode } from "./sim-node.ts";
 import { allVersions, describeSeal, listPage, readObject } from "./sim-reads.ts";
 
@@ -31,16 +40,30 @@ const plainLines = (lines: readonly string[]): StateLine[] =>
 function storeState(node: SimNode): StateLine[] {
   const lines: StateLine[] = [];
   const { namespaces } = node.tenant.store.view((map) => listNamespaces(map, undefined, 1000));
-  for (const { id, name, versioning } of namespaces) {
+  for (const { id, name, versioning, isLockEnabled } of namespaces) {
     const bucket = toHex(id);
-    lines.push({ text: `bucket ${bucket} ${name} ${versioning}`, number: undefined });
+    const text = `bucket ${bucket} ${name} ${versioning} ${isLockEnabled}`;
+    lines.push({ text, number: undefined });
     for (const one of allVersions(node, bucket, pageSize)) {
-      const text = `${one.key} ${one.isNull} ${one.isMarker} ${one.etag}`;
+      const extras = extrasText(storedExtras(node, id, one));
+      const text = `${one.key} ${one.isNull} ${one.isMarker} ${one.etag} ${extras}`;
       lines.push({ text, number: one.number });
     }
     lines.push(...plainLines(storedUploads(node, bucket)));
   }
   return lines;
+}
+/** What is kept beside a version's content. */
+function storedExtras(
+  node: SimNode,
+  namespace: NamespaceId,
+  { key, number, isMarker }: ReturnType<typeof allVersions>[number],
+): ModelExtras {
+  if (isMarker) return {};
+  const query = { namespace, key: toUtf8(key), version: number };
+  const found = node.tenant.store.view((map) => lookupObject(map, node.dirKeys, query));
+  must(found.kind === "object", "a version that is listed is there");
+  return extrasOf(found.cold.attributes);
 }
 function openUploads(
   node: SimNode,
@@ -79,12 +102,13 @@ function modelState(model: PlainModel): StateLine[] {
   const lines: StateLine[] = [];
   const buckets = [...model.buckets.values()].toSorted((a, b) => compareText(a.name, b.name));
   for (const bucket of buckets) {
-    const text = `bucket ${bucket.id} ${bucket.name} ${bucket.versioning}`;
+    const { id, name, versioning, isLockEnabled } = bucket;
+    const text = `bucket ${id} ${name} ${versioning} ${isLockEnabled}`;
     lines.push({ text, number: undefined });
     for (const key of [...bucket.keys.keys()].toSorted(compareText))
       for (const one of bucket.keys.get(key)!)
         lines.push({
-          text: `${key} ${one.isNull} ${one.isMarker} ${one.etag}`,
+          text: `${key} ${one.isNull} ${one.isMarker} ${one.etag} ${extrasText(one.extras)}`,
           number: one.number,
         });
     lines.push(...plainLines(modelUploads(bucket)));

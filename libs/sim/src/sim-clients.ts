@@ -6,9 +6,11 @@ import {
   operationId,
   type Prng,
   toUtf8,
+  wallTime,
 } from "@kiseki/base";
 import { ChunkStoreError } from "@kiseki/chunk-store";
-import type { Conditions, NewContent, Operation } from "@kiseki/composition";
+import type { Conditions, ExtrasChanges, NewContent, Operation } from "@kiseki/composition";
+import type { ObjectAttributes } from "@kiseki/format";
 import { type Outcome, writeContent } from "@kiseki/node/sim";
 import { type Body, bodyBytes, bodyMd5, md5Of, sizeOf, sliceBody } from "./sim-body.ts";
 import { SimChoices } from "./sim-choices.ts";
@@ -30,6 +32,8 @@ import { checkThickness, SimSource } from "./sim-source.ts";
 import type { SimTrace } from "./sim-trace.ts";
 
 const bucketNames = ["red", "green", "blue"] as const;
+/** Later than every clock of a run, so that the model needs none. */
+const lockEnd = wallTime(250_000_000_000_000);
 const noAttributes = { headers: [], userMetadata: [], checksums: [] } as const;
 
 interface Stored {
@@ -61,6 +65,8 @@ const acts: readonly (readonly [weight: number, name: string, act: Act])[] = [
   [2, "create bucket", (c) => c.createBucket()],
   [1, "delete bucket", (c) => c.deleteBucket()],
   [1, "set versioning", (c) => c.setVersioning()],
+  [1, "set lock", (c) => c.setLock()],
+  [4, "set extras", (c) => c.setExtras()],
   [5, "collect", (_, node) => collect(node)],
   [1, "compact", (_, node) => compact(node)],
   [1, "repair", (_, node) => repair(node)],
@@ -171,12 +177,23 @@ export class SimClients {
           content,
           size,
           etag: { md5, parts: 0 },
-          attributes: noAttributes,
+          attributes: { ...noAttributes, ...this.#locks(bucket) },
           ...(conditions && { conditions }),
         },
         body,
       ),
     );
+  }
+  /** Now and then a lock; few that hold a bucket for ever. */
+  #locks(bucket: string): Pick<ObjectAttributes, "retention" | "legalHold"> {
+    const { buckets } = this.#node.model;
+    if (buckets.get(bucket)?.isLockEnabled !== true || !this.#prng.chance(1, 3)) return {};
+    const all = [...buckets.values()].flatMap(({ keys }) => [...keys.values()].flat());
+    const kept = all.filter(({ extras }) => extras.hold === true || extras.mode === "compliance");
+    const kind = this.#prng.below(6);
+    if (kind === 0 && kept.length < 8) return { legalHold: true };
+    const mode = kind === 1 && kept.length < 8 ? "compliance" : "governance";
+    return { retention: { mode, until: lockEnd } };
   }
   async put(): Promise<string> {
     const key = this.#choices.key();
@@ -281,12 +298,14 @@ export class SimClients {
     bucket: ModelBucket,
     key: string,
     version?: bigint | "null",
+    isBypassing = false,
   ): Promise<Outcome> {
     return this.#node.submit({
       kind: "delete_object",
       namespace: namespaceId(fromHex(bucket.id)),
       key: toUtf8(key),
       ...(version !== undefined && { version }),
+      isBypassing,
     });
   }
   async delete(): Promise<string> {
@@ -303,7 +322,8 @@ export class SimClients {
     const one = this.#choices.pick(versions);
     if (found === undefined || one?.number === undefined) return "skipped";
     const version = one.isNull && this.#prng.chance(1, 2) ? "null" : one.number;
-    const outcome = await this.#submitDelete(found.bucket, found.key, version);
+    const isBypassing = this.#choices.isFull || this.#prng.chance(1, 2);
+    const outcome = await this.#submitDelete(found.bucket, found.key, version, isBypassing);
     return `${found.bucket.name}/${found.key} ${version} ${textOfOutcome(outcome)}`;
   }
   /** Everything under a prefix at once; where versions are kept, they lie under a prefix that has vanished. */
@@ -425,8 +445,10 @@ export class SimClients {
     const name = this.#choices.pick(bucketNames)!;
     const versioning = this.#choices.pick(["off", "off", "enabled", "suspended"] as const)!;
     const id = namespaceId(this.#node.world.nodePrng.fill(newBytes(16)));
-    const outcome = await this.#node.submit({ kind: "create_namespace", id, name, versioning });
-    return `${name} ${versioning} ${textOfOutcome(outcome)}`;
+    const isLockEnabled = this.#prng.chance(1, 4);
+    const made = { id, name, versioning, isLockEnabled };
+    const outcome = await this.#node.submit({ kind: "create_namespace", ...made });
+    return `${name} ${versioning} ${isLockEnabled} ${textOfOutcome(outcome)}`;
   }
   async deleteBucket(): Promise<string> {
     const bucket = this.#choices.bucket();
@@ -436,7 +458,9 @@ export class SimClients {
       const all = [...bucket.keys].flatMap(([key, list]) =>
         list.map(({ number }) => ({ key, number })),
       );
-      await Promise.all(all.map(({ key, number }) => this.#submitDelete(bucket, key, number)));
+      await Promise.all(
+        all.map(({ key, number }) => this.#submitDelete(bucket, key, number, true)),
+      );
     }
     const namespace = namespaceId(fromHex(bucket.id));
     const outcome = await this.#node.submit({ kind: "delete_namespace", namespace });
@@ -449,6 +473,36 @@ export class SimClients {
     const namespace = namespaceId(fromHex(bucket.id));
     const outcome = await this.#node.submit({ kind: "set_versioning", namespace, versioning });
     return `${bucket.name} ${versioning} ${textOfOutcome(outcome)}`;
+  }
+  async setLock(): Promise<string> {
+    const bucket = this.#choices.bucket();
+    if (bucket === undefined) return "skipped";
+    const namespace = namespaceId(fromHex(bucket.id));
+    const outcome = await this.#node.submit({ kind: "set_object_lock", namespace });
+    return `${bucket.name} ${textOfOutcome(outcome)}`;
+  }
+  /** Tags and holds that come and go, and attempts to loosen retention. */
+  async setExtras(): Promise<string> {
+    const found = this.#choices.version();
+    if (found === undefined) return "skipped";
+    const { number } = found.one;
+    const changes = this.#choices.pick<ExtrasChanges>([
+      { tags: [["n", String(this.#prng.below(100))]] },
+      { tags: null },
+      { legalHold: false },
+      { legalHold: null },
+      { retention: { mode: "governance", until: lockEnd } },
+      { retention: null },
+    ])!;
+    const outcome = await this.#node.submit({
+      kind: "set_object_extras",
+      namespace: namespaceId(fromHex(found.bucket.id)),
+      key: toUtf8(found.key),
+      ...(number !== undefined && this.#prng.chance(3, 4) && { version: number }),
+      changes,
+      isBypassing: this.#prng.chance(1, 2),
+    });
+    return `${found.bucket.name}/${found.key} ${Object.keys(changes).join()} ${textOfOutcome(outcome)}`;
   }
 }
 

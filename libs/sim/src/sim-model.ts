@@ -1,5 +1,6 @@
 import { assert, fromHex, fromUtf8, toHex } from "@kiseki/base";
-import type { Answer, Conditions, Operation, RefusalCode } from "@kiseki/composition";
+import type { Answer, Conditions, Operation, RefusalCode, VersionRef } from "@kiseki/composition";
+import type { ObjectAttributes } from "@kiseki/format";
 import { type Body, cutBody, etagOf, md5Of, sizeOf } from "./sim-body.ts";
 
 /** One version of a name; `number` is not known while its answer was lost with a crash. */
@@ -11,6 +12,13 @@ export interface ModelVersion {
   readonly body: Body;
   /** Content as the store keeps it: small content cannot be shared by a copy. */
   readonly isSmall: boolean;
+  extras: ModelExtras;
+}
+/** Locks here never run out: what is locked stays until somebody may and does unlock it. */
+export interface ModelExtras {
+  readonly mode?: "governance" | "compliance";
+  readonly hold?: boolean;
+  readonly tags?: string;
 }
 export interface ModelUpload {
   readonly key: string;
@@ -22,6 +30,7 @@ export interface ModelBucket {
   readonly id: string;
   readonly name: string;
   versioning: "off" | "enabled" | "suspended";
+  isLockEnabled: boolean;
   /** Newest first, never empty. */
   readonly keys: Map<string, ModelVersion[]>;
   /** By the last 10 bytes of the id, which are random. */
@@ -97,6 +106,10 @@ export class PlainModel {
         return this.#deleteBucket(operation);
       case "set_versioning":
         return this.#setVersioning(operation);
+      case "set_object_lock":
+        return this.#setLock(operation);
+      case "set_object_extras":
+        return this.#setExtras(operation);
       case "put_object":
         return this.#put(operation, body, answer);
       case "delete_object":
@@ -117,12 +130,14 @@ export class PlainModel {
     }
   }
 
-  #createBucket({ id, name, versioning }: Of<"create_namespace">): Expected {
+  #createBucket(operation: Of<"create_namespace">): Expected {
+    const { id, name, versioning, isLockEnabled = false } = operation;
     if (this.bucketNamed(name) !== undefined) return refused("namespace_exists");
     this.buckets.set(toHex(id), {
       id: toHex(id),
       name,
-      versioning: versioning ?? "off",
+      versioning: isLockEnabled ? "enabled" : (versioning ?? "off"),
+      isLockEnabled,
       keys: new Map(),
       uploads: new Map(),
     });
@@ -139,7 +154,34 @@ export class PlainModel {
     const bucket = this.buckets.get(toHex(namespace));
     if (bucket === undefined) return refused("no_such_namespace");
     if (versioning === "off" && bucket.versioning !== "off") return refused("invalid_versioning");
+    if (bucket.isLockEnabled && versioning !== "enabled") return refused("versioning_locked");
     bucket.versioning = versioning;
+    return done;
+  }
+  #setLock({ namespace }: Of<"set_object_lock">): Expected {
+    const bucket = this.buckets.get(toHex(namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    if (bucket.versioning !== "enabled") return refused("lock_needs_versioning");
+    bucket.isLockEnabled = true;
+    return done;
+  }
+  #setExtras(operation: Of<"set_object_extras">): Expected {
+    const bucket = this.buckets.get(toHex(operation.namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    const versions = bucket.keys.get(textOf(operation.key));
+    const { version, changes, isBypassing = false } = operation;
+    const one = version === undefined ? currentOf(versions) : versions?.find(isNamed(version));
+    if (one === undefined)
+      return refused(version === undefined ? "no_such_key" : "no_such_version");
+    if (one.isMarker) return refused("is_delete_marker");
+    const { retention, legalHold } = changes;
+    if (retention !== undefined || legalHold !== undefined) {
+      if (!bucket.isLockEnabled) return refused("lock_not_enabled");
+    }
+    const { mode } = one.extras;
+    const isLoosened = retention !== undefined && mode !== undefined && retention?.mode !== mode;
+    if (isLoosened && (mode === "compliance" || !isBypassing)) return refused("object_locked");
+    one.extras = changedExtras(one.extras, changes);
     return done;
   }
   #put(operation: Of<"put_object">, body: Body, answer: Answer | undefined): Expected {
@@ -148,8 +190,12 @@ export class PlainModel {
     const key = textOf(operation.key);
     const unmet = unmetBy(currentOf(bucket.keys.get(key)), operation.conditions);
     if (unmet !== undefined) return refused(unmet);
+    const extras = extrasOf(operation.attributes);
+    const isLocking = extras.mode !== undefined || extras.hold !== undefined;
+    if (isLocking && !bucket.isLockEnabled) return refused("lock_not_enabled");
     const etag = etagOf(operation.etag.md5, operation.etag.parts);
-    return place(bucket, key, { etag, body, isSmall: operation.content.kind === "small" }, answer);
+    const isSmall = operation.content.kind === "small";
+    return place(bucket, key, { etag, body, isSmall, extras }, answer);
   }
   #delete(operation: Of<"delete_object">, answer: Answer | undefined): Expected {
     const bucket = this.buckets.get(toHex(operation.namespace));
@@ -157,13 +203,15 @@ export class PlainModel {
     const key = textOf(operation.key);
     const versions = bucket.keys.get(key) ?? [];
     if (operation.version !== undefined) {
-      const { version } = operation;
-      const isNamed = (one: ModelVersion): boolean =>
-        version === "null" ? one.isNull : one.number === version;
+      const named = isNamed(operation.version);
+      const one = versions.find(named);
+      if (one !== undefined && isLocked(one.extras, operation.isBypassing ?? false)) {
+        return refused("object_locked");
+      }
       setVersions(
         bucket,
         key,
-        versions.filter((one) => !isNamed(one)),
+        versions.filter((other) => !named(other)),
       );
       return done;
     }
@@ -181,6 +229,7 @@ export class PlainModel {
       etag: "",
       body: [],
       isSmall: false,
+      extras: {},
     };
     setVersions(bucket, key, [marker, ...versions.filter((one) => !isNull || !one.isNull)]);
     return { kind: "done", version: marker };
@@ -192,9 +241,7 @@ export class PlainModel {
     const versions = bucket.keys.get(textOf(source.key));
     if (source.version === undefined) return currentOf(versions) ?? "no_such_source_key";
     const { version } = source;
-    const found = versions?.find((one) =>
-      version === "null" ? one.isNull : one.number === version,
-    );
+    const found = versions?.find(isNamed(version));
     if (found === undefined) return "no_such_source_version";
     return found.isMarker ? "is_delete_marker" : found;
   }
@@ -207,7 +254,9 @@ export class PlainModel {
     const unmet = unmetBy(currentOf(bucket.keys.get(key)), operation.conditions);
     if (unmet !== undefined) return refused(unmet);
     if (source.isSmall) return refused("source_is_small");
-    return place(bucket, key, { ...source }, answer);
+    const { tags } = source.extras;
+    const extras = tags === undefined ? {} : { tags };
+    return place(bucket, key, { ...source, extras }, answer);
   }
   #upload(operation: {
     readonly namespace: Uint8Array;
@@ -268,7 +317,7 @@ export class PlainModel {
     const body = chosen.flatMap((one) => [...one.body]);
     bucket.uploads.delete(name);
     this.completed.set(name, { bucket: bucket.id, key: upload.key, etag });
-    return place(bucket, upload.key, { etag, body, isSmall: false }, answer);
+    return place(bucket, upload.key, { etag, body, isSmall: false, extras: {} }, answer);
   }
   #abort(operation: Of<"abort_upload">): Expected {
     const found = this.#upload(operation);
@@ -278,10 +327,50 @@ export class PlainModel {
   }
 }
 
+/** Tells whether a version is the one that a client names. */
+const isNamed =
+  (version: VersionRef) =>
+  (one: ModelVersion): boolean =>
+    version === "null" ? one.isNull : one.number === version;
+
+const isLocked = ({ mode, hold }: ModelExtras, isBypassing: boolean): boolean =>
+  hold === true || mode === "compliance" || (mode === "governance" && !isBypassing);
+
+/** As the model has them. */
+export function extrasOf(attributes: ObjectAttributes): ModelExtras {
+  const { retention, legalHold, tags } = attributes;
+  return {
+    ...(retention === undefined ? {} : { mode: retention.mode }),
+    ...(legalHold === undefined ? {} : { hold: legalHold }),
+    ...(tags === undefined ? {} : { tags: tags.map((tag) => tag.join("=")).join("&") }),
+  };
+}
+export const extrasText = ({ mode, hold, tags }: ModelExtras): string =>
+  `${mode ?? "-"} ${hold ?? "-"} ${tags ?? "-"}`;
+
+function changedExtras(
+  before: ModelExtras,
+  { retention, legalHold, tags }: Of<"set_object_extras">["changes"],
+): ModelExtras {
+  const next: { -readonly [Name in keyof ModelExtras]: ModelExtras[Name] } = { ...before };
+  if (retention === null) delete next.mode;
+  if (legalHold === null) delete next.hold;
+  if (tags === null) delete next.tags;
+  const attributes = {
+    headers: [],
+    userMetadata: [],
+    checksums: [],
+    ...(retention ? { retention } : {}),
+    ...(typeof legalHold === "boolean" ? { legalHold } : {}),
+    ...(tags ? { tags } : {}),
+  };
+  return { ...next, ...extrasOf(attributes) };
+}
+
 function place(
   bucket: ModelBucket,
   key: string,
-  object: Pick<ModelVersion, "etag" | "body" | "isSmall">,
+  object: Pick<ModelVersion, "etag" | "body" | "isSmall" | "extras">,
   answer: Answer | undefined,
 ): Expected {
   const isNull = bucket.versioning !== "enabled";
@@ -292,6 +381,7 @@ function place(
     etag: object.etag,
     body: object.body,
     isSmall: object.isSmall,
+    extras: object.extras,
   };
   const before = bucket.keys.get(key) ?? [];
   setVersions(bucket, key, [version, ...before.filter((one) => !isNull || !one.isNull)]);

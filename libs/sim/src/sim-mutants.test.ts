@@ -11,6 +11,7 @@ const foundBy: Record<SimMutantName, number> = {
   count_off_by_one: 1,
   second_seal_kept: 1,
   directory_removed_with_old_versions: 1,
+  lock_ended_early: 1,
   pin_ignored: 7,
   reader_ignored: 57,
   stale_index_believed: 1,

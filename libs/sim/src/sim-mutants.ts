@@ -1,3 +1,4 @@
+import { wallTime } from "@kiseki/base";
 import type { Safeties } from "@kiseki/chunk-store";
 import { allSafeties } from "@kiseki/chunk-store";
 import type { Change, Decision, decide, Operation } from "@kiseki/composition";
@@ -38,6 +39,7 @@ export const simMutants = {
   count_off_by_one: { machine: () => withRows(miscount) },
   second_seal_kept: { machine: () => withRows(keepSecondSeal) },
   directory_removed_with_old_versions: { machine: () => withRows(removeDeadDirectory) },
+  lock_ended_early: { machine: () => endLocks },
   pin_ignored: { node: { honourPins: false } },
   reader_ignored: { node: { waitForReaders: false } },
   stale_index_believed: { chunkStore: { scanTail: false } },
@@ -86,6 +88,13 @@ function withRows(change: (decided: Decided) => Rows): (honest: Decide) => Decid
     };
 }
 
+/** A delete of a version believes in a clock that is far ahead. */
+function endLocks(honest: Decide): Decide {
+  return (map, operation, context) =>
+    operation.kind === "delete_object" && operation.version !== undefined
+      ? honest(map, operation, { ...context, now: wallTime(260_000_000_000_000) })
+      : honest(map, operation, context);
+}
 /** A copy forgets to count. */
 function miscount({ operation, rows }: Decided): Rows {
   if (operation.kind !== "put_object") return rows;
