@@ -18,6 +18,7 @@ export {
   anonymousPrincipal,
   federatedPrincipal,
   type Principal,
+  roleArn,
   rolePrincipal,
   rootPrincipal,
   userPrincipal,

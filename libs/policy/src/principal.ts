@@ -133,7 +133,7 @@ export function federatedPrincipal(
   };
 }
 
-function roleArn(account: string, name: string): string {
+export function roleArn(account: string, name: string): string {
   return `arn:aws:iam::${account}:role/${name}`;
 }
 

@@ -13,6 +13,7 @@ import {
   showNotifications,
 } from "./notification-commands.ts";
 import { clearQuota, setQuota, showQuota } from "./quota-commands.ts";
+import * as role from "./role-commands.ts";
 import { act, type Work } from "./session.ts";
 import * as show from "./show-commands.ts";
 
@@ -44,6 +45,8 @@ export function buildProgram(
     add,
   );
   addAccessKeys(group("access-key", "access keys of S3 clients"), add);
+  addRoles(group("role", "rights that somebody takes on for a while"), add);
+  addProviders(group("oidc", "identity providers whose tokens are taken"), add);
   addDevices(group("device", "devices that hold content"), add);
   add(program, "scrub", "read and check every record, repair what is bad", runScrub);
   add(
@@ -155,6 +158,27 @@ function addAccessKeys(parent: Command, add: Add): void {
     .option("--bytes-per-second <size>", "of bodies in both directions, such as 10MiB")
     .option("--requests-at-once <count>", "requests under way");
   add(parent, "delete <access-key-id>", "delete it for good", show.deleteAccessKey);
+}
+
+function addRoles(parent: Command, add: Add): void {
+  const trust = ["--trust-file <path>", "JSON that says who may take it on"] as const;
+  add(parent, "list", "list roles with their policies", role.listRoles);
+  add(parent, "show <name>", "show a role and whom it trusts", role.showRole);
+  add(parent, "create <name>", "make a role", role.createRole)
+    .requiredOption(...trust)
+    .option("--max-seconds <count>", "how long its credentials may last; 3600 when left out");
+  add(parent, "trust <name>", "trust others from now on", role.trustRole).requiredOption(...trust);
+  add(parent, "attach <name> <policy>", "give it a policy", role.attachRole);
+  add(parent, "detach <name> <policy>", "take a policy away", role.detachRole);
+  add(parent, "delete <name>", "delete it; its credentials end", role.deleteRole);
+}
+
+function addProviders(parent: Command, add: Add): void {
+  add(parent, "list", "list providers", role.listProviders);
+  add(parent, "add <name> <issuer>", "take tokens of an issuer", role.addProvider)
+    .requiredOption("--client-ids <ids>", "whom its tokens are for, comma-separated")
+    .option("--policy-claim <name>", "claim that names policies; policy when left out");
+  add(parent, "remove <name>", "take no more tokens; what they gave ends", role.removeProvider);
 }
 
 function addEncryption(parent: Command, add: Add): void {

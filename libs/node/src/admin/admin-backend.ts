@@ -15,6 +15,7 @@ import { listDeadLetters, listTargets, retryDeadLetters } from "./notifications.
 import { getQuota, setQuota } from "./quotas.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./rekey.ts";
 import { replaceDevice } from "./replace-device.ts";
+import { RoleAdmin } from "./roles.ts";
 import { scrub } from "./scrub.ts";
 import { listDevices, readStatus } from "./status.ts";
 import type { AdminParts } from "./types.ts";
@@ -46,6 +47,42 @@ class Turn {
       this.#isTaken = false;
     }
   }
+}
+
+type RoleCall =
+  | "listRoles"
+  | "createRole"
+  | "setRoleTrust"
+  | "attachRolePolicy"
+  | "detachRolePolicy"
+  | "deleteRole"
+  | "listProviders"
+  | "addProvider"
+  | "removeProvider";
+
+function roleCalls(parts: AdminParts): Pick<NodeAdminBackend, RoleCall> {
+  const roles = new RoleAdmin(parts);
+  return {
+    listRoles: () => told(() => ({ roles: roles.roles() })),
+    createRole: ({ name, trust, secondsMax }) =>
+      told(() => ({ role: roles.create(name, trust, secondsMax) })),
+    setRoleTrust: ({ name, trust }) => told(() => ({ role: roles.setTrust(name, trust) })),
+    attachRolePolicy: ({ name, policy }) => told(() => ({ role: roles.attach(name, policy) })),
+    detachRolePolicy: ({ name, policy }) => told(() => ({ role: roles.detach(name, policy) })),
+    deleteRole: ({ name }) =>
+      told(() => {
+        roles.delete(name);
+        return {};
+      }),
+    listProviders: () => told(() => ({ providers: roles.providers() })),
+    addProvider: ({ name, issuer, clientIds, policyClaim }) =>
+      told(() => ({ provider: roles.addProvider(name, issuer, clientIds, policyClaim) })),
+    removeProvider: ({ name }) =>
+      told(() => {
+        roles.removeProvider(name);
+        return {};
+      }),
+  };
 }
 
 /** Administration of a node at work. Scrub, verify and replacement run one at a time each; buckets and keys are the default tenant's. */
@@ -100,6 +137,7 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
         deleteAccessKey(parts, accessKeyId);
         return {};
       }),
+    ...roleCalls(parts),
     listDevices: () => told(() => ({ devices: [...listDevices(parts)] })),
     replaceDevice: (request, signal) => replacing.run(replaceDevice(parts, request, signal)),
     scrub: (_, signal) => scrubbing.run(scrub(parts, signal)),

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiseki/v1/node_admin.proto.
  */
 export const file_kiseki_v1_node_admin: GenFile = /*@__PURE__*/
-  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IqcDChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkSDwoHdmVyc2lvbhgNIAEoCRITCgtub3dfdW5peF9tcxgOIAEoBBITCgtjaHVua19jb3VudBgPIAEoBBIVCg1yZXBhaXJfcXVldWVkGBAgASgEEh8KBXF1b3RhGBIgASgLMhAua2lzZWtpLnYxLlF1b3RhIkIKCENhcGFjaXR5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhIKCnVzZWRfYnl0ZXMYAiABKAQSDQoFc3RhdGUYAyABKAkiPgoGTWVtYmVyEhEKCWRpcmVjdG9yeRgBIAEoCRISCgppc19wcmVzZW50GAIgASgIEg0KBXN0YXRlGAMgASgJIoYBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFc3RhdGUYAyABKAkSEwoLdG90YWxfYnl0ZXMYBCABKAQSEgoKdXNlZF9ieXRlcxgFIAEoBBITCgtmYXVsdF9jb3VudBgGIAEoBBIOCgZyZWFzb24YByABKAkiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJ8CgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBBIfCgVxdW90YRgFIAEoCzIQLmtpc2VraS52MS5RdW90YSI2ChJMaXN0QnVja2V0c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAkSEQoJY291bnRfbWF4GAIgASgNIkcKE0xpc3RCdWNrZXRzUmVzcG9uc2USIgoHYnVja2V0cxgBIAMoCzIRLmtpc2VraS52MS5CdWNrZXQSDAoEbmV4dBgCIAEoCSIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UidwoFUXVvdGESFgoJYnl0ZXNfbWF4GAEgASgESACIAQESGAoLb2JqZWN0c19tYXgYAiABKARIAYgBARINCgVieXRlcxgDIAEoBBIPCgdvYmplY3RzGAQgASgEQgwKCl9ieXRlc19tYXhCDgoMX29iamVjdHNfbWF4IiEKD0dldFF1b3RhUmVxdWVzdBIOCgZidWNrZXQYASABKAkiMwoQR2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSJxCg9TZXRRdW90YVJlcXVlc3QSDgoGYnVja2V0GAEgASgJEhYKCWJ5dGVzX21heBgCIAEoBEgAiAEBEhgKC29iamVjdHNfbWF4GAMgASgESAGIAQFCDAoKX2J5dGVzX21heEIOCgxfb2JqZWN0c19tYXgiMwoQU2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSIbChlHZXRMaWZlY3ljbGVTdGF0dXNSZXF1ZXN0IkkKGkdldExpZmVjeWNsZVN0YXR1c1Jlc3BvbnNlEisKB2J1Y2tldHMYASADKAsyGi5raXNla2kudjEuTGlmZWN5Y2xlQnVja2V0IqICCg9MaWZlY3ljbGVCdWNrZXQSDgoGYnVja2V0GAEgASgJEg0KBXN0YXRlGAIgASgJEhIKCnJ1bGVfY291bnQYAyABKA0SFwoPc3RhcnRlZF91bml4X21zGAQgASgEEhgKEGZpbmlzaGVkX3VuaXhfbXMYBSABKAQSFAoMbmV4dF91bml4X21zGAYgASgEEg0KBXBoYXNlGAcgASgJEhQKDGxvb2tlZF9jb3VudBgIIAEoBBIVCg1leHBpcmVkX2NvdW50GAkgASgEEhUKDXJlbW92ZWRfY291bnQYCiABKAQSFQoNYWJvcnRlZF9jb3VudBgLIAEoBBIVCg1jaGFuZ2VkX2NvdW50GAwgASgEEhIKCmhlbGRfY291bnQYDSABKAQiqgEKEk5vdGlmaWNhdGlvblRhcmdldBIKCgJpZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA2FybhgDIAEoCRINCgVwbGFjZRgEIAEoCRINCgVzdGF0ZRgFIAEoCRIUCgxiZWhpbmRfY291bnQYBiABKAQSFAoMcXVldWVkX2NvdW50GAcgASgEEhIKCmRlYWRfY291bnQYCCABKAQSDwoHdHJvdWJsZRgJIAEoCSIgCh5MaXN0Tm90aWZpY2F0aW9uVGFyZ2V0c1JlcXVlc3QiUQofTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXNwb25zZRIuCgd0YXJnZXRzGAEgAygLMh0ua2lzZWtpLnYxLk5vdGlmaWNhdGlvblRhcmdldCKLAQoKRGVhZExldHRlchIRCglzZXF1ZW5jZXIYASABKAkSDQoFZXZlbnQYAiABKAkSDgoGYnVja2V0GAMgASgJEgsKA2tleRgEIAEoDBIVCg1ldmVudF91bml4X21zGAUgASgEEhcKD3JlZnVzZWRfdW5peF9tcxgGIAEoBBIOCgZyZWFzb24YByABKAkiNwoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBIOCgZ0YXJnZXQYASABKAkSDQoFYWZ0ZXIYAiABKAkiTwoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USJgoHbGV0dGVycxgBIAMoCzIVLmtpc2VraS52MS5EZWFkTGV0dGVyEgwKBG5leHQYAiABKAkiKQoXUmV0cnlEZWFkTGV0dGVyc1JlcXVlc3QSDgoGdGFyZ2V0GAEgASgJIikKGFJldHJ5RGVhZExldHRlcnNSZXNwb25zZRINCgVjb3VudBgBIAEoBCKDAQoJQWNjZXNzS2V5EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAyABKAQSEgoKaXNfZW5hYmxlZBgEIAEoCBIkCgZsaW1pdHMYCSABKAsyFC5raXNla2kudjEuS2V5TGltaXRzIssBCglLZXlMaW1pdHMSIAoTcmVxdWVzdHNfcGVyX3NlY29uZBgBIAEoDUgAiAEBEhIKBWJ1cnN0GAIgASgNSAGIAQESHQoQYnl0ZXNfcGVyX3NlY29uZBgDIAEoBEgCiAEBEh0KEHJlcXVlc3RzX2F0X29uY2UYBCABKA1IA4gBAUIWChRfcmVxdWVzdHNfcGVyX3NlY29uZEIICgZfYnVyc3RCEwoRX2J5dGVzX3Blcl9zZWNvbmRCEwoRX3JlcXVlc3RzX2F0X29uY2UiWAoZU2V0QWNjZXNzS2V5TGltaXRzUmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJEiQKBmxpbWl0cxgCIAEoCzIULmtpc2VraS52MS5LZXlMaW1pdHMiRgoaU2V0QWNjZXNzS2V5TGltaXRzUmVzcG9uc2USKAoKYWNjZXNzX2tleRgBIAEoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiFwoVTGlzdEFjY2Vzc0tleXNSZXF1ZXN0IkMKFkxpc3RBY2Nlc3NLZXlzUmVzcG9uc2USKQoLYWNjZXNzX2tleXMYASADKAsyFC5raXNla2kudjEuQWNjZXNzS2V5IiYKFkNyZWF0ZUFjY2Vzc0tleVJlcXVlc3QSDAoEdXNlchgBIAEoCSJeChdDcmVhdGVBY2Nlc3NLZXlSZXNwb25zZRIoCgphY2Nlc3Nfa2V5GAEgASgLMhQua2lzZWtpLnYxLkFjY2Vzc0tleRIZChFzZWNyZXRfYWNjZXNzX2tleRgCIAEoCSJFChhTZXRBY2Nlc3NLZXlTdGF0ZVJlcXVlc3QSFQoNYWNjZXNzX2tleV9pZBgBIAEoCRISCgppc19lbmFibGVkGAIgASgIIkUKGVNldEFjY2Vzc0tleVN0YXRlUmVzcG9uc2USKAoKYWNjZXNzX2tleRgBIAEoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiLwoWRGVsZXRlQWNjZXNzS2V5UmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJIhkKF0RlbGV0ZUFjY2Vzc0tleVJlc3BvbnNlIhQKEkxpc3REZXZpY2VzUmVxdWVzdCI5ChNMaXN0RGV2aWNlc1Jlc3BvbnNlEiIKB2RldmljZXMYASADKAsyES5raXNla2kudjEuRGV2aWNlIloKFFJlcGxhY2VEZXZpY2VSZXF1ZXN0EhEKCWRldmljZV9pZBgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBWZvcmNlGAMgASgIEhIKCnNpemVfYnl0ZXMYBCABKAQipwEKFVJlcGxhY2VEZXZpY2VSZXNwb25zZRISCgpkb25lX2NvdW50GAEgASgEEhMKC3RvdGFsX2NvdW50GAIgASgEEhIKCmxvc3RfY291bnQYAyABKAQSEQoJZGV2aWNlX2lkGAQgASgJEhYKDnJlcGFpcmVkX2NvdW50GAUgASgEEhUKDXdhaXRpbmdfY291bnQYBiABKAQSDwoHaXNfZG9uZRgHIAEoCCIOCgxTY3J1YlJlcXVlc3Qi3wEKDVNjcnViUmVzcG9uc2USDQoFcGhhc2UYASABKAkSEgoKZG9uZV9jb3VudBgCIAEoBBITCgt0b3RhbF9jb3VudBgDIAEoBBIUCgxyZWNvcmRfY291bnQYBCABKAQSEQoJYmFkX2NvdW50GAUgASgEEhYKDnJlcGFpcmVkX2NvdW50GAYgASgEEhIKCmxvc3RfY291bnQYByABKAQSFQoNd2FpdGluZ19jb3VudBgIIAEoBBIZChF3cm9uZ190YWJsZV9jb3VudBgJIAEoBBIPCgdpc19kb25lGAogASgIIi4KDVZlcmlmeVJlcXVlc3QSDgoGYnVja2V0GAEgASgJEg0KBXF1aWNrGAIgASgIIucBCg5WZXJpZnlSZXNwb25zZRIUCgxvYmplY3RfY291bnQYASABKAQSFAoMb2JqZWN0X3RvdGFsGAIgASgEEikKB2RhbWFnZWQYAyADKAsyGC5raXNla2kudjEuRGFtYWdlZE9iamVjdBISCgpieXRlX2NvdW50GAQgASgEEhYKDmRlZ3JhZGVkX2NvdW50GAUgASgEEhIKCmxvc3RfY291bnQYBiABKAQSEwoLY2h1bmtfY291bnQYByABKAQSGAoQbG9zdF9jaHVua19jb3VudBgIIAEoBBIPCgdpc19kb25lGAkgASgIIlwKDURhbWFnZWRPYmplY3QSDgoGYnVja2V0GAEgASgJEgsKA2tleRgCIAEoDBINCgVzdGF0ZRgDIAEoCRIOCgZkZXRhaWwYBCABKAkSDwoHdmVyc2lvbhgFIAEoCSItChdFeHBvcnRFbmNyeXB0aW9uUmVxdWVzdBISCgpwYXNzcGhyYXNlGAEgASgJIioKGEV4cG9ydEVuY3J5cHRpb25SZXNwb25zZRIOCgZzZWFsZWQYASABKAwiHgoMUmVrZXlSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCSIfCg1SZWtleVJlc3BvbnNlEg4KBmtleXNldBgBIAEoDSK8AQoGS2V5c2V0Eg4KBmtleXNldBgBIAEoDRISCgppc19jdXJyZW50GAIgASgIEhIKCmlzX2NvdW50ZWQYAyABKAgSEwoLY2h1bmtfY291bnQYBCABKAQSGwoTc21hbGxfY29udGVudF9jb3VudBgFIAEoBBIYChBzaGFyZF9maWxlX2NvdW50GAYgASgEEhEKCWxvZ19jb3VudBgHIAEoBBIbChNjdXN0b21lcl9zYWx0X2NvdW50GAggASgEIiMKEVNob3dLbXNLZXlSZXF1ZXN0Eg4KBnRlbmFudBgBIAEoCSIxChJTaG93S21zS2V5UmVzcG9uc2USCwoDYXJuGAEgASgJEg4KBmtleV9pZBgCIAEoCSIkChJMaXN0S2V5c2V0c1JlcXVlc3QSDgoGdGVuYW50GAEgASgJIlMKE0xpc3RLZXlzZXRzUmVzcG9uc2USIgoHa2V5c2V0cxgBIAMoCzIRLmtpc2VraS52MS5LZXlzZXQSGAoQdW5yZWFkYWJsZV9jb3VudBgCIAEoBCIVChNSb3RhdGVNYXN0ZXJSZXF1ZXN0IiUKFFJvdGF0ZU1hc3RlclJlc3BvbnNlEg0KBWVwb2NoGAEgASgEIiIKEFJvdGF0ZUtla1JlcXVlc3QSDgoGdGVuYW50GAEgASgJIiQKEVJvdGF0ZUtla1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkyrBEKEE5vZGVBZG1pblNlcnZpY2USSQoKR2V0VmVyc2lvbhIcLmtpc2VraS52MS5HZXRWZXJzaW9uUmVxdWVzdBodLmtpc2VraS52MS5HZXRWZXJzaW9uUmVzcG9uc2USRgoJR2V0U3RhdHVzEhsua2lzZWtpLnYxLkdldFN0YXR1c1JlcXVlc3QaHC5raXNla2kudjEuR2V0U3RhdHVzUmVzcG9uc2USQwoIRGlhZ25vc2USGi5raXNla2kudjEuRGlhZ25vc2VSZXF1ZXN0Ghsua2lzZWtpLnYxLkRpYWdub3NlUmVzcG9uc2USTAoLTGlzdEJ1Y2tldHMSHS5raXNla2kudjEuTGlzdEJ1Y2tldHNSZXF1ZXN0Gh4ua2lzZWtpLnYxLkxpc3RCdWNrZXRzUmVzcG9uc2USTwoMQ3JlYXRlQnVja2V0Eh4ua2lzZWtpLnYxLkNyZWF0ZUJ1Y2tldFJlcXVlc3QaHy5raXNla2kudjEuQ3JlYXRlQnVja2V0UmVzcG9uc2USTwoMRGVsZXRlQnVja2V0Eh4ua2lzZWtpLnYxLkRlbGV0ZUJ1Y2tldFJlcXVlc3QaHy5raXNla2kudjEuRGVsZXRlQnVja2V0UmVzcG9uc2USQwoIR2V0UXVvdGESGi5raXNla2kudjEuR2V0UXVvdGFSZXF1ZXN0Ghsua2lzZWtpLnYxLkdldFF1b3RhUmVzcG9uc2USQwoIU2V0UXVvdGESGi5raXNla2kudjEuU2V0UXVvdGFSZXF1ZXN0Ghsua2lzZWtpLnYxLlNldFF1b3RhUmVzcG9uc2USYQoSR2V0TGlmZWN5Y2xlU3RhdHVzEiQua2lzZWtpLnYxLkdldExpZmVjeWNsZVN0YXR1c1JlcXVlc3QaJS5raXNla2kudjEuR2V0TGlmZWN5Y2xlU3RhdHVzUmVzcG9uc2UScAoXTGlzdE5vdGlmaWNhdGlvblRhcmdldHMSKS5raXNla2kudjEuTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXF1ZXN0Gioua2lzZWtpLnYxLkxpc3ROb3RpZmljYXRpb25UYXJnZXRzUmVzcG9uc2USWAoPTGlzdERlYWRMZXR0ZXJzEiEua2lzZWtpLnYxLkxpc3REZWFkTGV0dGVyc1JlcXVlc3QaIi5raXNla2kudjEuTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USWwoQUmV0cnlEZWFkTGV0dGVycxIiLmtpc2VraS52MS5SZXRyeURlYWRMZXR0ZXJzUmVxdWVzdBojLmtpc2VraS52MS5SZXRyeURlYWRMZXR0ZXJzUmVzcG9uc2USVQoOTGlzdEFjY2Vzc0tleXMSIC5raXNla2kudjEuTGlzdEFjY2Vzc0tleXNSZXF1ZXN0GiEua2lzZWtpLnYxLkxpc3RBY2Nlc3NLZXlzUmVzcG9uc2USWAoPQ3JlYXRlQWNjZXNzS2V5EiEua2lzZWtpLnYxLkNyZWF0ZUFjY2Vzc0tleVJlcXVlc3QaIi5raXNla2kudjEuQ3JlYXRlQWNjZXNzS2V5UmVzcG9uc2USXgoRU2V0QWNjZXNzS2V5U3RhdGUSIy5raXNla2kudjEuU2V0QWNjZXNzS2V5U3RhdGVSZXF1ZXN0GiQua2lzZWtpLnYxLlNldEFjY2Vzc0tleVN0YXRlUmVzcG9uc2USYQoSU2V0QWNjZXNzS2V5TGltaXRzEiQua2lzZWtpLnYxLlNldEFjY2Vzc0tleUxpbWl0c1JlcXVlc3QaJS5raXNla2kudjEuU2V0QWNjZXNzS2V5TGltaXRzUmVzcG9uc2USWAoPRGVsZXRlQWNjZXNzS2V5EiEua2lzZWtpLnYxLkRlbGV0ZUFjY2Vzc0tleVJlcXVlc3QaIi5raXNla2kudjEuRGVsZXRlQWNjZXNzS2V5UmVzcG9uc2USTAoLTGlzdERldmljZXMSHS5raXNla2kudjEuTGlzdERldmljZXNSZXF1ZXN0Gh4ua2lzZWtpLnYxLkxpc3REZXZpY2VzUmVzcG9uc2USVAoNUmVwbGFjZURldmljZRIfLmtpc2VraS52MS5SZXBsYWNlRGV2aWNlUmVxdWVzdBogLmtpc2VraS52MS5SZXBsYWNlRGV2aWNlUmVzcG9uc2UwARI8CgVTY3J1YhIXLmtpc2VraS52MS5TY3J1YlJlcXVlc3QaGC5raXNla2kudjEuU2NydWJSZXNwb25zZTABEj8KBlZlcmlmeRIYLmtpc2VraS52MS5WZXJpZnlSZXF1ZXN0Ghkua2lzZWtpLnYxLlZlcmlmeVJlc3BvbnNlMAESWwoQRXhwb3J0RW5jcnlwdGlvbhIiLmtpc2VraS52MS5FeHBvcnRFbmNyeXB0aW9uUmVxdWVzdBojLmtpc2VraS52MS5FeHBvcnRFbmNyeXB0aW9uUmVzcG9uc2USOgoFUmVrZXkSFy5raXNla2kudjEuUmVrZXlSZXF1ZXN0Ghgua2lzZWtpLnYxLlJla2V5UmVzcG9uc2USSQoKU2hvd0ttc0tleRIcLmtpc2VraS52MS5TaG93S21zS2V5UmVxdWVzdBodLmtpc2VraS52MS5TaG93S21zS2V5UmVzcG9uc2USTAoLTGlzdEtleXNldHMSHS5raXNla2kudjEuTGlzdEtleXNldHNSZXF1ZXN0Gh4ua2lzZWtpLnYxLkxpc3RLZXlzZXRzUmVzcG9uc2USTwoMUm90YXRlTWFzdGVyEh4ua2lzZWtpLnYxLlJvdGF0ZU1hc3RlclJlcXVlc3QaHy5raXNla2kudjEuUm90YXRlTWFzdGVyUmVzcG9uc2USRgoJUm90YXRlS2VrEhsua2lzZWtpLnYxLlJvdGF0ZUtla1JlcXVlc3QaHC5raXNla2kudjEuUm90YXRlS2VrUmVzcG9uc2ViBnByb3RvMw");
+  fileDesc("ChpraXNla2kvdjEvbm9kZV9hZG1pbi5wcm90bxIJa2lzZWtpLnYxIhMKEUdldFZlcnNpb25SZXF1ZXN0ImUKEkdldFZlcnNpb25SZXNwb25zZRIPCgd2ZXJzaW9uGAEgASgJEhUKDWNyeXB0b19tb2R1bGUYAiABKAkSFgoOY3J5cHRvX2lzX2ZpcHMYAyABKAgSDwoHcnVudGltZRgEIAEoCSISChBHZXRTdGF0dXNSZXF1ZXN0IqcDChFHZXRTdGF0dXNSZXNwb25zZRIPCgdub2RlX2lkGAEgASgJEhcKD3N0YXJ0ZWRfdW5peF9tcxgCIAEoBBITCgtzM19lbmRwb2ludBgDIAEoCRINCgVlcG9jaBgEIAEoBBIQCghpc19yZWFkeRgFIAEoCBIUCgxidWNrZXRfY291bnQYBiABKAQSFAoMb2JqZWN0X2NvdW50GAcgASgEEhQKDG9iamVjdF9ieXRlcxgIIAEoBBIlCghjYXBhY2l0eRgJIAEoCzITLmtpc2VraS52MS5DYXBhY2l0eRIiCgdtZW1iZXJzGAogAygLMhEua2lzZWtpLnYxLk1lbWJlchIiCgdkZXZpY2VzGAsgAygLMhEua2lzZWtpLnYxLkRldmljZRIOCgZhbGVydHMYDCADKAkSDwoHdmVyc2lvbhgNIAEoCRITCgtub3dfdW5peF9tcxgOIAEoBBITCgtjaHVua19jb3VudBgPIAEoBBIVCg1yZXBhaXJfcXVldWVkGBAgASgEEh8KBXF1b3RhGBIgASgLMhAua2lzZWtpLnYxLlF1b3RhIkIKCENhcGFjaXR5EhMKC3RvdGFsX2J5dGVzGAEgASgEEhIKCnVzZWRfYnl0ZXMYAiABKAQSDQoFc3RhdGUYAyABKAkiPgoGTWVtYmVyEhEKCWRpcmVjdG9yeRgBIAEoCRISCgppc19wcmVzZW50GAIgASgIEg0KBXN0YXRlGAMgASgJIoYBCgZEZXZpY2USEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFc3RhdGUYAyABKAkSEwoLdG90YWxfYnl0ZXMYBCABKAQSEgoKdXNlZF9ieXRlcxgFIAEoBBITCgtmYXVsdF9jb3VudBgGIAEoBBIOCgZyZWFzb24YByABKAkiEQoPRGlhZ25vc2VSZXF1ZXN0IjgKEERpYWdub3NlUmVzcG9uc2USJAoIZmluZGluZ3MYASADKAsyEi5raXNla2kudjEuRmluZGluZyJJCgdGaW5kaW5nEg0KBWNoZWNrGAEgASgJEg8KB291dGNvbWUYAiABKAkSDgoGZGV0YWlsGAMgASgJEg4KBmFkdmljZRgEIAEoCSJ8CgZCdWNrZXQSDAoEbmFtZRgBIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAiABKAQSFAoMb2JqZWN0X2NvdW50GAMgASgEEhQKDG9iamVjdF9ieXRlcxgEIAEoBBIfCgVxdW90YRgFIAEoCzIQLmtpc2VraS52MS5RdW90YSI2ChJMaXN0QnVja2V0c1JlcXVlc3QSDQoFYWZ0ZXIYASABKAkSEQoJY291bnRfbWF4GAIgASgNIkcKE0xpc3RCdWNrZXRzUmVzcG9uc2USIgoHYnVja2V0cxgBIAMoCzIRLmtpc2VraS52MS5CdWNrZXQSDAoEbmV4dBgCIAEoCSIjChNDcmVhdGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiOQoUQ3JlYXRlQnVja2V0UmVzcG9uc2USIQoGYnVja2V0GAEgASgLMhEua2lzZWtpLnYxLkJ1Y2tldCIjChNEZWxldGVCdWNrZXRSZXF1ZXN0EgwKBG5hbWUYASABKAkiFgoURGVsZXRlQnVja2V0UmVzcG9uc2UidwoFUXVvdGESFgoJYnl0ZXNfbWF4GAEgASgESACIAQESGAoLb2JqZWN0c19tYXgYAiABKARIAYgBARINCgVieXRlcxgDIAEoBBIPCgdvYmplY3RzGAQgASgEQgwKCl9ieXRlc19tYXhCDgoMX29iamVjdHNfbWF4IiEKD0dldFF1b3RhUmVxdWVzdBIOCgZidWNrZXQYASABKAkiMwoQR2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSJxCg9TZXRRdW90YVJlcXVlc3QSDgoGYnVja2V0GAEgASgJEhYKCWJ5dGVzX21heBgCIAEoBEgAiAEBEhgKC29iamVjdHNfbWF4GAMgASgESAGIAQFCDAoKX2J5dGVzX21heEIOCgxfb2JqZWN0c19tYXgiMwoQU2V0UXVvdGFSZXNwb25zZRIfCgVxdW90YRgBIAEoCzIQLmtpc2VraS52MS5RdW90YSIbChlHZXRMaWZlY3ljbGVTdGF0dXNSZXF1ZXN0IkkKGkdldExpZmVjeWNsZVN0YXR1c1Jlc3BvbnNlEisKB2J1Y2tldHMYASADKAsyGi5raXNla2kudjEuTGlmZWN5Y2xlQnVja2V0IqICCg9MaWZlY3ljbGVCdWNrZXQSDgoGYnVja2V0GAEgASgJEg0KBXN0YXRlGAIgASgJEhIKCnJ1bGVfY291bnQYAyABKA0SFwoPc3RhcnRlZF91bml4X21zGAQgASgEEhgKEGZpbmlzaGVkX3VuaXhfbXMYBSABKAQSFAoMbmV4dF91bml4X21zGAYgASgEEg0KBXBoYXNlGAcgASgJEhQKDGxvb2tlZF9jb3VudBgIIAEoBBIVCg1leHBpcmVkX2NvdW50GAkgASgEEhUKDXJlbW92ZWRfY291bnQYCiABKAQSFQoNYWJvcnRlZF9jb3VudBgLIAEoBBIVCg1jaGFuZ2VkX2NvdW50GAwgASgEEhIKCmhlbGRfY291bnQYDSABKAQiqgEKEk5vdGlmaWNhdGlvblRhcmdldBIKCgJpZBgBIAEoCRIMCgR0eXBlGAIgASgJEgsKA2FybhgDIAEoCRINCgVwbGFjZRgEIAEoCRINCgVzdGF0ZRgFIAEoCRIUCgxiZWhpbmRfY291bnQYBiABKAQSFAoMcXVldWVkX2NvdW50GAcgASgEEhIKCmRlYWRfY291bnQYCCABKAQSDwoHdHJvdWJsZRgJIAEoCSIgCh5MaXN0Tm90aWZpY2F0aW9uVGFyZ2V0c1JlcXVlc3QiUQofTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXNwb25zZRIuCgd0YXJnZXRzGAEgAygLMh0ua2lzZWtpLnYxLk5vdGlmaWNhdGlvblRhcmdldCKLAQoKRGVhZExldHRlchIRCglzZXF1ZW5jZXIYASABKAkSDQoFZXZlbnQYAiABKAkSDgoGYnVja2V0GAMgASgJEgsKA2tleRgEIAEoDBIVCg1ldmVudF91bml4X21zGAUgASgEEhcKD3JlZnVzZWRfdW5peF9tcxgGIAEoBBIOCgZyZWFzb24YByABKAkiNwoWTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBIOCgZ0YXJnZXQYASABKAkSDQoFYWZ0ZXIYAiABKAkiTwoXTGlzdERlYWRMZXR0ZXJzUmVzcG9uc2USJgoHbGV0dGVycxgBIAMoCzIVLmtpc2VraS52MS5EZWFkTGV0dGVyEgwKBG5leHQYAiABKAkiKQoXUmV0cnlEZWFkTGV0dGVyc1JlcXVlc3QSDgoGdGFyZ2V0GAEgASgJIikKGFJldHJ5RGVhZExldHRlcnNSZXNwb25zZRINCgVjb3VudBgBIAEoBCKDAQoJQWNjZXNzS2V5EhUKDWFjY2Vzc19rZXlfaWQYASABKAkSDAoEdXNlchgCIAEoCRIXCg9jcmVhdGVkX3VuaXhfbXMYAyABKAQSEgoKaXNfZW5hYmxlZBgEIAEoCBIkCgZsaW1pdHMYCSABKAsyFC5raXNla2kudjEuS2V5TGltaXRzIssBCglLZXlMaW1pdHMSIAoTcmVxdWVzdHNfcGVyX3NlY29uZBgBIAEoDUgAiAEBEhIKBWJ1cnN0GAIgASgNSAGIAQESHQoQYnl0ZXNfcGVyX3NlY29uZBgDIAEoBEgCiAEBEh0KEHJlcXVlc3RzX2F0X29uY2UYBCABKA1IA4gBAUIWChRfcmVxdWVzdHNfcGVyX3NlY29uZEIICgZfYnVyc3RCEwoRX2J5dGVzX3Blcl9zZWNvbmRCEwoRX3JlcXVlc3RzX2F0X29uY2UiWAoZU2V0QWNjZXNzS2V5TGltaXRzUmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJEiQKBmxpbWl0cxgCIAEoCzIULmtpc2VraS52MS5LZXlMaW1pdHMiRgoaU2V0QWNjZXNzS2V5TGltaXRzUmVzcG9uc2USKAoKYWNjZXNzX2tleRgBIAEoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiFwoVTGlzdEFjY2Vzc0tleXNSZXF1ZXN0IkMKFkxpc3RBY2Nlc3NLZXlzUmVzcG9uc2USKQoLYWNjZXNzX2tleXMYASADKAsyFC5raXNla2kudjEuQWNjZXNzS2V5IiYKFkNyZWF0ZUFjY2Vzc0tleVJlcXVlc3QSDAoEdXNlchgBIAEoCSJeChdDcmVhdGVBY2Nlc3NLZXlSZXNwb25zZRIoCgphY2Nlc3Nfa2V5GAEgASgLMhQua2lzZWtpLnYxLkFjY2Vzc0tleRIZChFzZWNyZXRfYWNjZXNzX2tleRgCIAEoCSJFChhTZXRBY2Nlc3NLZXlTdGF0ZVJlcXVlc3QSFQoNYWNjZXNzX2tleV9pZBgBIAEoCRISCgppc19lbmFibGVkGAIgASgIIkUKGVNldEFjY2Vzc0tleVN0YXRlUmVzcG9uc2USKAoKYWNjZXNzX2tleRgBIAEoCzIULmtpc2VraS52MS5BY2Nlc3NLZXkiLwoWRGVsZXRlQWNjZXNzS2V5UmVxdWVzdBIVCg1hY2Nlc3Nfa2V5X2lkGAEgASgJIhkKF0RlbGV0ZUFjY2Vzc0tleVJlc3BvbnNlInAKBFJvbGUSDAoEbmFtZRgBIAEoCRILCgNhcm4YAiABKAkSEAoIcG9saWNpZXMYAyADKAkSEwoLc2Vjb25kc19tYXgYBCABKA0SFwoPY3JlYXRlZF91bml4X21zGAUgASgDEg0KBXRydXN0GAYgASgJIhIKEExpc3RSb2xlc1JlcXVlc3QiMwoRTGlzdFJvbGVzUmVzcG9uc2USHgoFcm9sZXMYASADKAsyDy5raXNla2kudjEuUm9sZSJFChFDcmVhdGVSb2xlUmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBXRydXN0GAIgASgJEhMKC3NlY29uZHNfbWF4GAMgASgNIjMKEkNyZWF0ZVJvbGVSZXNwb25zZRIdCgRyb2xlGAEgASgLMg8ua2lzZWtpLnYxLlJvbGUiMgoTU2V0Um9sZVRydXN0UmVxdWVzdBIMCgRuYW1lGAEgASgJEg0KBXRydXN0GAIgASgJIjUKFFNldFJvbGVUcnVzdFJlc3BvbnNlEh0KBHJvbGUYASABKAsyDy5raXNla2kudjEuUm9sZSI3ChdBdHRhY2hSb2xlUG9saWN5UmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBnBvbGljeRgCIAEoCSI5ChhBdHRhY2hSb2xlUG9saWN5UmVzcG9uc2USHQoEcm9sZRgBIAEoCzIPLmtpc2VraS52MS5Sb2xlIjcKF0RldGFjaFJvbGVQb2xpY3lSZXF1ZXN0EgwKBG5hbWUYASABKAkSDgoGcG9saWN5GAIgASgJIjkKGERldGFjaFJvbGVQb2xpY3lSZXNwb25zZRIdCgRyb2xlGAEgASgLMg8ua2lzZWtpLnYxLlJvbGUiIQoRRGVsZXRlUm9sZVJlcXVlc3QSDAoEbmFtZRgBIAEoCSIUChJEZWxldGVSb2xlUmVzcG9uc2UieAoIUHJvdmlkZXISDAoEbmFtZRgBIAEoCRIOCgZpc3N1ZXIYAiABKAkSEgoKY2xpZW50X2lkcxgDIAMoCRIUCgxwb2xpY3lfY2xhaW0YBCABKAkSCwoDYXJuGAUgASgJEhcKD2NyZWF0ZWRfdW5peF9tcxgGIAEoAyIWChRMaXN0UHJvdmlkZXJzUmVxdWVzdCI/ChVMaXN0UHJvdmlkZXJzUmVzcG9uc2USJgoJcHJvdmlkZXJzGAEgAygLMhMua2lzZWtpLnYxLlByb3ZpZGVyIlwKEkFkZFByb3ZpZGVyUmVxdWVzdBIMCgRuYW1lGAEgASgJEg4KBmlzc3VlchgCIAEoCRISCgpjbGllbnRfaWRzGAMgAygJEhQKDHBvbGljeV9jbGFpbRgEIAEoCSI8ChNBZGRQcm92aWRlclJlc3BvbnNlEiUKCHByb3ZpZGVyGAEgASgLMhMua2lzZWtpLnYxLlByb3ZpZGVyIiUKFVJlbW92ZVByb3ZpZGVyUmVxdWVzdBIMCgRuYW1lGAEgASgJIhgKFlJlbW92ZVByb3ZpZGVyUmVzcG9uc2UiFAoSTGlzdERldmljZXNSZXF1ZXN0IjkKE0xpc3REZXZpY2VzUmVzcG9uc2USIgoHZGV2aWNlcxgBIAMoCzIRLmtpc2VraS52MS5EZXZpY2UiWgoUUmVwbGFjZURldmljZVJlcXVlc3QSEQoJZGV2aWNlX2lkGAEgASgJEgwKBHBhdGgYAiABKAkSDQoFZm9yY2UYAyABKAgSEgoKc2l6ZV9ieXRlcxgEIAEoBCKnAQoVUmVwbGFjZURldmljZVJlc3BvbnNlEhIKCmRvbmVfY291bnQYASABKAQSEwoLdG90YWxfY291bnQYAiABKAQSEgoKbG9zdF9jb3VudBgDIAEoBBIRCglkZXZpY2VfaWQYBCABKAkSFgoOcmVwYWlyZWRfY291bnQYBSABKAQSFQoNd2FpdGluZ19jb3VudBgGIAEoBBIPCgdpc19kb25lGAcgASgIIg4KDFNjcnViUmVxdWVzdCLfAQoNU2NydWJSZXNwb25zZRINCgVwaGFzZRgBIAEoCRISCgpkb25lX2NvdW50GAIgASgEEhMKC3RvdGFsX2NvdW50GAMgASgEEhQKDHJlY29yZF9jb3VudBgEIAEoBBIRCgliYWRfY291bnQYBSABKAQSFgoOcmVwYWlyZWRfY291bnQYBiABKAQSEgoKbG9zdF9jb3VudBgHIAEoBBIVCg13YWl0aW5nX2NvdW50GAggASgEEhkKEXdyb25nX3RhYmxlX2NvdW50GAkgASgEEg8KB2lzX2RvbmUYCiABKAgiLgoNVmVyaWZ5UmVxdWVzdBIOCgZidWNrZXQYASABKAkSDQoFcXVpY2sYAiABKAgi5wEKDlZlcmlmeVJlc3BvbnNlEhQKDG9iamVjdF9jb3VudBgBIAEoBBIUCgxvYmplY3RfdG90YWwYAiABKAQSKQoHZGFtYWdlZBgDIAMoCzIYLmtpc2VraS52MS5EYW1hZ2VkT2JqZWN0EhIKCmJ5dGVfY291bnQYBCABKAQSFgoOZGVncmFkZWRfY291bnQYBSABKAQSEgoKbG9zdF9jb3VudBgGIAEoBBITCgtjaHVua19jb3VudBgHIAEoBBIYChBsb3N0X2NodW5rX2NvdW50GAggASgEEg8KB2lzX2RvbmUYCSABKAgiXAoNRGFtYWdlZE9iamVjdBIOCgZidWNrZXQYASABKAkSCwoDa2V5GAIgASgMEg0KBXN0YXRlGAMgASgJEg4KBmRldGFpbBgEIAEoCRIPCgd2ZXJzaW9uGAUgASgJIi0KF0V4cG9ydEVuY3J5cHRpb25SZXF1ZXN0EhIKCnBhc3NwaHJhc2UYASABKAkiKgoYRXhwb3J0RW5jcnlwdGlvblJlc3BvbnNlEg4KBnNlYWxlZBgBIAEoDCIeCgxSZWtleVJlcXVlc3QSDgoGdGVuYW50GAEgASgJIh8KDVJla2V5UmVzcG9uc2USDgoGa2V5c2V0GAEgASgNIrwBCgZLZXlzZXQSDgoGa2V5c2V0GAEgASgNEhIKCmlzX2N1cnJlbnQYAiABKAgSEgoKaXNfY291bnRlZBgDIAEoCBITCgtjaHVua19jb3VudBgEIAEoBBIbChNzbWFsbF9jb250ZW50X2NvdW50GAUgASgEEhgKEHNoYXJkX2ZpbGVfY291bnQYBiABKAQSEQoJbG9nX2NvdW50GAcgASgEEhsKE2N1c3RvbWVyX3NhbHRfY291bnQYCCABKAQiIwoRU2hvd0ttc0tleVJlcXVlc3QSDgoGdGVuYW50GAEgASgJIjEKElNob3dLbXNLZXlSZXNwb25zZRILCgNhcm4YASABKAkSDgoGa2V5X2lkGAIgASgJIiQKEkxpc3RLZXlzZXRzUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiUwoTTGlzdEtleXNldHNSZXNwb25zZRIiCgdrZXlzZXRzGAEgAygLMhEua2lzZWtpLnYxLktleXNldBIYChB1bnJlYWRhYmxlX2NvdW50GAIgASgEIhUKE1JvdGF0ZU1hc3RlclJlcXVlc3QiJQoUUm90YXRlTWFzdGVyUmVzcG9uc2USDQoFZXBvY2gYASABKAQiIgoQUm90YXRlS2VrUmVxdWVzdBIOCgZ0ZW5hbnQYASABKAkiJAoRUm90YXRlS2VrUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCTKOFwoQTm9kZUFkbWluU2VydmljZRJJCgpHZXRWZXJzaW9uEhwua2lzZWtpLnYxLkdldFZlcnNpb25SZXF1ZXN0Gh0ua2lzZWtpLnYxLkdldFZlcnNpb25SZXNwb25zZRJGCglHZXRTdGF0dXMSGy5raXNla2kudjEuR2V0U3RhdHVzUmVxdWVzdBocLmtpc2VraS52MS5HZXRTdGF0dXNSZXNwb25zZRJDCghEaWFnbm9zZRIaLmtpc2VraS52MS5EaWFnbm9zZVJlcXVlc3QaGy5raXNla2kudjEuRGlhZ25vc2VSZXNwb25zZRJMCgtMaXN0QnVja2V0cxIdLmtpc2VraS52MS5MaXN0QnVja2V0c1JlcXVlc3QaHi5raXNla2kudjEuTGlzdEJ1Y2tldHNSZXNwb25zZRJPCgxDcmVhdGVCdWNrZXQSHi5raXNla2kudjEuQ3JlYXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5DcmVhdGVCdWNrZXRSZXNwb25zZRJPCgxEZWxldGVCdWNrZXQSHi5raXNla2kudjEuRGVsZXRlQnVja2V0UmVxdWVzdBofLmtpc2VraS52MS5EZWxldGVCdWNrZXRSZXNwb25zZRJDCghHZXRRdW90YRIaLmtpc2VraS52MS5HZXRRdW90YVJlcXVlc3QaGy5raXNla2kudjEuR2V0UXVvdGFSZXNwb25zZRJDCghTZXRRdW90YRIaLmtpc2VraS52MS5TZXRRdW90YVJlcXVlc3QaGy5raXNla2kudjEuU2V0UXVvdGFSZXNwb25zZRJhChJHZXRMaWZlY3ljbGVTdGF0dXMSJC5raXNla2kudjEuR2V0TGlmZWN5Y2xlU3RhdHVzUmVxdWVzdBolLmtpc2VraS52MS5HZXRMaWZlY3ljbGVTdGF0dXNSZXNwb25zZRJwChdMaXN0Tm90aWZpY2F0aW9uVGFyZ2V0cxIpLmtpc2VraS52MS5MaXN0Tm90aWZpY2F0aW9uVGFyZ2V0c1JlcXVlc3QaKi5raXNla2kudjEuTGlzdE5vdGlmaWNhdGlvblRhcmdldHNSZXNwb25zZRJYCg9MaXN0RGVhZExldHRlcnMSIS5raXNla2kudjEuTGlzdERlYWRMZXR0ZXJzUmVxdWVzdBoiLmtpc2VraS52MS5MaXN0RGVhZExldHRlcnNSZXNwb25zZRJbChBSZXRyeURlYWRMZXR0ZXJzEiIua2lzZWtpLnYxLlJldHJ5RGVhZExldHRlcnNSZXF1ZXN0GiMua2lzZWtpLnYxLlJldHJ5RGVhZExldHRlcnNSZXNwb25zZRJVCg5MaXN0QWNjZXNzS2V5cxIgLmtpc2VraS52MS5MaXN0QWNjZXNzS2V5c1JlcXVlc3QaIS5raXNla2kudjEuTGlzdEFjY2Vzc0tleXNSZXNwb25zZRJYCg9DcmVhdGVBY2Nlc3NLZXkSIS5raXNla2kudjEuQ3JlYXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5DcmVhdGVBY2Nlc3NLZXlSZXNwb25zZRJeChFTZXRBY2Nlc3NLZXlTdGF0ZRIjLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlTdGF0ZVJlcXVlc3QaJC5raXNla2kudjEuU2V0QWNjZXNzS2V5U3RhdGVSZXNwb25zZRJhChJTZXRBY2Nlc3NLZXlMaW1pdHMSJC5raXNla2kudjEuU2V0QWNjZXNzS2V5TGltaXRzUmVxdWVzdBolLmtpc2VraS52MS5TZXRBY2Nlc3NLZXlMaW1pdHNSZXNwb25zZRJYCg9EZWxldGVBY2Nlc3NLZXkSIS5raXNla2kudjEuRGVsZXRlQWNjZXNzS2V5UmVxdWVzdBoiLmtpc2VraS52MS5EZWxldGVBY2Nlc3NLZXlSZXNwb25zZRJGCglMaXN0Um9sZXMSGy5raXNla2kudjEuTGlzdFJvbGVzUmVxdWVzdBocLmtpc2VraS52MS5MaXN0Um9sZXNSZXNwb25zZRJJCgpDcmVhdGVSb2xlEhwua2lzZWtpLnYxLkNyZWF0ZVJvbGVSZXF1ZXN0Gh0ua2lzZWtpLnYxLkNyZWF0ZVJvbGVSZXNwb25zZRJPCgxTZXRSb2xlVHJ1c3QSHi5raXNla2kudjEuU2V0Um9sZVRydXN0UmVxdWVzdBofLmtpc2VraS52MS5TZXRSb2xlVHJ1c3RSZXNwb25zZRJbChBBdHRhY2hSb2xlUG9saWN5EiIua2lzZWtpLnYxLkF0dGFjaFJvbGVQb2xpY3lSZXF1ZXN0GiMua2lzZWtpLnYxLkF0dGFjaFJvbGVQb2xpY3lSZXNwb25zZRJbChBEZXRhY2hSb2xlUG9saWN5EiIua2lzZWtpLnYxLkRldGFjaFJvbGVQb2xpY3lSZXF1ZXN0GiMua2lzZWtpLnYxLkRldGFjaFJvbGVQb2xpY3lSZXNwb25zZRJJCgpEZWxldGVSb2xlEhwua2lzZWtpLnYxLkRlbGV0ZVJvbGVSZXF1ZXN0Gh0ua2lzZWtpLnYxLkRlbGV0ZVJvbGVSZXNwb25zZRJSCg1MaXN0UHJvdmlkZXJzEh8ua2lzZWtpLnYxLkxpc3RQcm92aWRlcnNSZXF1ZXN0GiAua2lzZWtpLnYxLkxpc3RQcm92aWRlcnNSZXNwb25zZRJMCgtBZGRQcm92aWRlchIdLmtpc2VraS52MS5BZGRQcm92aWRlclJlcXVlc3QaHi5raXNla2kudjEuQWRkUHJvdmlkZXJSZXNwb25zZRJVCg5SZW1vdmVQcm92aWRlchIgLmtpc2VraS52MS5SZW1vdmVQcm92aWRlclJlcXVlc3QaIS5raXNla2kudjEuUmVtb3ZlUHJvdmlkZXJSZXNwb25zZRJMCgtMaXN0RGV2aWNlcxIdLmtpc2VraS52MS5MaXN0RGV2aWNlc1JlcXVlc3QaHi5raXNla2kudjEuTGlzdERldmljZXNSZXNwb25zZRJUCg1SZXBsYWNlRGV2aWNlEh8ua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXF1ZXN0GiAua2lzZWtpLnYxLlJlcGxhY2VEZXZpY2VSZXNwb25zZTABEjwKBVNjcnViEhcua2lzZWtpLnYxLlNjcnViUmVxdWVzdBoYLmtpc2VraS52MS5TY3J1YlJlc3BvbnNlMAESPwoGVmVyaWZ5Ehgua2lzZWtpLnYxLlZlcmlmeVJlcXVlc3QaGS5raXNla2kudjEuVmVyaWZ5UmVzcG9uc2UwARJbChBFeHBvcnRFbmNyeXB0aW9uEiIua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXF1ZXN0GiMua2lzZWtpLnYxLkV4cG9ydEVuY3J5cHRpb25SZXNwb25zZRI6CgVSZWtleRIXLmtpc2VraS52MS5SZWtleVJlcXVlc3QaGC5raXNla2kudjEuUmVrZXlSZXNwb25zZRJJCgpTaG93S21zS2V5Ehwua2lzZWtpLnYxLlNob3dLbXNLZXlSZXF1ZXN0Gh0ua2lzZWtpLnYxLlNob3dLbXNLZXlSZXNwb25zZRJMCgtMaXN0S2V5c2V0cxIdLmtpc2VraS52MS5MaXN0S2V5c2V0c1JlcXVlc3QaHi5raXNla2kudjEuTGlzdEtleXNldHNSZXNwb25zZRJPCgxSb3RhdGVNYXN0ZXISHi5raXNla2kudjEuUm90YXRlTWFzdGVyUmVxdWVzdBofLmtpc2VraS52MS5Sb3RhdGVNYXN0ZXJSZXNwb25zZRJGCglSb3RhdGVLZWsSGy5raXNla2kudjEuUm90YXRlS2VrUmVxdWVzdBocLmtpc2VraS52MS5Sb3RhdGVLZWtSZXNwb25zZWIGcHJvdG8z");
 
 /**
  * @generated from message kiseki.v1.GetVersionRequest
@@ -1231,6 +1231,430 @@ export const DeleteAccessKeyResponseSchema: GenMessage<DeleteAccessKeyResponse> 
   messageDesc(file_kiseki_v1_node_admin, 44);
 
 /**
+ * @generated from message kiseki.v1.Role
+ */
+export type Role = Message<"kiseki.v1.Role"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string arn = 2;
+   */
+  arn: string;
+
+  /**
+   * @generated from field: repeated string policies = 3;
+   */
+  policies: string[];
+
+  /**
+   * @generated from field: uint32 seconds_max = 4;
+   */
+  secondsMax: number;
+
+  /**
+   * @generated from field: int64 created_unix_ms = 5;
+   */
+  createdUnixMs: bigint;
+
+  /**
+   * JSON, as it was put.
+   *
+   * @generated from field: string trust = 6;
+   */
+  trust: string;
+};
+
+/**
+ * Describes the message kiseki.v1.Role.
+ * Use `create(RoleSchema)` to create a new message.
+ */
+export const RoleSchema: GenMessage<Role> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 45);
+
+/**
+ * @generated from message kiseki.v1.ListRolesRequest
+ */
+export type ListRolesRequest = Message<"kiseki.v1.ListRolesRequest"> & {
+};
+
+/**
+ * Describes the message kiseki.v1.ListRolesRequest.
+ * Use `create(ListRolesRequestSchema)` to create a new message.
+ */
+export const ListRolesRequestSchema: GenMessage<ListRolesRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 46);
+
+/**
+ * @generated from message kiseki.v1.ListRolesResponse
+ */
+export type ListRolesResponse = Message<"kiseki.v1.ListRolesResponse"> & {
+  /**
+   * @generated from field: repeated kiseki.v1.Role roles = 1;
+   */
+  roles: Role[];
+};
+
+/**
+ * Describes the message kiseki.v1.ListRolesResponse.
+ * Use `create(ListRolesResponseSchema)` to create a new message.
+ */
+export const ListRolesResponseSchema: GenMessage<ListRolesResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 47);
+
+/**
+ * @generated from message kiseki.v1.CreateRoleRequest
+ */
+export type CreateRoleRequest = Message<"kiseki.v1.CreateRoleRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * JSON of at most 20 KiB.
+   *
+   * @generated from field: string trust = 2;
+   */
+  trust: string;
+
+  /**
+   * 3600 to 43200; 0: an hour.
+   *
+   * @generated from field: uint32 seconds_max = 3;
+   */
+  secondsMax: number;
+};
+
+/**
+ * Describes the message kiseki.v1.CreateRoleRequest.
+ * Use `create(CreateRoleRequestSchema)` to create a new message.
+ */
+export const CreateRoleRequestSchema: GenMessage<CreateRoleRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 48);
+
+/**
+ * @generated from message kiseki.v1.CreateRoleResponse
+ */
+export type CreateRoleResponse = Message<"kiseki.v1.CreateRoleResponse"> & {
+  /**
+   * @generated from field: kiseki.v1.Role role = 1;
+   */
+  role?: Role | undefined;
+};
+
+/**
+ * Describes the message kiseki.v1.CreateRoleResponse.
+ * Use `create(CreateRoleResponseSchema)` to create a new message.
+ */
+export const CreateRoleResponseSchema: GenMessage<CreateRoleResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 49);
+
+/**
+ * @generated from message kiseki.v1.SetRoleTrustRequest
+ */
+export type SetRoleTrustRequest = Message<"kiseki.v1.SetRoleTrustRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string trust = 2;
+   */
+  trust: string;
+};
+
+/**
+ * Describes the message kiseki.v1.SetRoleTrustRequest.
+ * Use `create(SetRoleTrustRequestSchema)` to create a new message.
+ */
+export const SetRoleTrustRequestSchema: GenMessage<SetRoleTrustRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 50);
+
+/**
+ * @generated from message kiseki.v1.SetRoleTrustResponse
+ */
+export type SetRoleTrustResponse = Message<"kiseki.v1.SetRoleTrustResponse"> & {
+  /**
+   * @generated from field: kiseki.v1.Role role = 1;
+   */
+  role?: Role | undefined;
+};
+
+/**
+ * Describes the message kiseki.v1.SetRoleTrustResponse.
+ * Use `create(SetRoleTrustResponseSchema)` to create a new message.
+ */
+export const SetRoleTrustResponseSchema: GenMessage<SetRoleTrustResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 51);
+
+/**
+ * @generated from message kiseki.v1.AttachRolePolicyRequest
+ */
+export type AttachRolePolicyRequest = Message<"kiseki.v1.AttachRolePolicyRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string policy = 2;
+   */
+  policy: string;
+};
+
+/**
+ * Describes the message kiseki.v1.AttachRolePolicyRequest.
+ * Use `create(AttachRolePolicyRequestSchema)` to create a new message.
+ */
+export const AttachRolePolicyRequestSchema: GenMessage<AttachRolePolicyRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 52);
+
+/**
+ * @generated from message kiseki.v1.AttachRolePolicyResponse
+ */
+export type AttachRolePolicyResponse = Message<"kiseki.v1.AttachRolePolicyResponse"> & {
+  /**
+   * @generated from field: kiseki.v1.Role role = 1;
+   */
+  role?: Role | undefined;
+};
+
+/**
+ * Describes the message kiseki.v1.AttachRolePolicyResponse.
+ * Use `create(AttachRolePolicyResponseSchema)` to create a new message.
+ */
+export const AttachRolePolicyResponseSchema: GenMessage<AttachRolePolicyResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 53);
+
+/**
+ * @generated from message kiseki.v1.DetachRolePolicyRequest
+ */
+export type DetachRolePolicyRequest = Message<"kiseki.v1.DetachRolePolicyRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string policy = 2;
+   */
+  policy: string;
+};
+
+/**
+ * Describes the message kiseki.v1.DetachRolePolicyRequest.
+ * Use `create(DetachRolePolicyRequestSchema)` to create a new message.
+ */
+export const DetachRolePolicyRequestSchema: GenMessage<DetachRolePolicyRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 54);
+
+/**
+ * @generated from message kiseki.v1.DetachRolePolicyResponse
+ */
+export type DetachRolePolicyResponse = Message<"kiseki.v1.DetachRolePolicyResponse"> & {
+  /**
+   * @generated from field: kiseki.v1.Role role = 1;
+   */
+  role?: Role | undefined;
+};
+
+/**
+ * Describes the message kiseki.v1.DetachRolePolicyResponse.
+ * Use `create(DetachRolePolicyResponseSchema)` to create a new message.
+ */
+export const DetachRolePolicyResponseSchema: GenMessage<DetachRolePolicyResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 55);
+
+/**
+ * @generated from message kiseki.v1.DeleteRoleRequest
+ */
+export type DeleteRoleRequest = Message<"kiseki.v1.DeleteRoleRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message kiseki.v1.DeleteRoleRequest.
+ * Use `create(DeleteRoleRequestSchema)` to create a new message.
+ */
+export const DeleteRoleRequestSchema: GenMessage<DeleteRoleRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 56);
+
+/**
+ * @generated from message kiseki.v1.DeleteRoleResponse
+ */
+export type DeleteRoleResponse = Message<"kiseki.v1.DeleteRoleResponse"> & {
+};
+
+/**
+ * Describes the message kiseki.v1.DeleteRoleResponse.
+ * Use `create(DeleteRoleResponseSchema)` to create a new message.
+ */
+export const DeleteRoleResponseSchema: GenMessage<DeleteRoleResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 57);
+
+/**
+ * @generated from message kiseki.v1.Provider
+ */
+export type Provider = Message<"kiseki.v1.Provider"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string issuer = 2;
+   */
+  issuer: string;
+
+  /**
+   * @generated from field: repeated string client_ids = 3;
+   */
+  clientIds: string[];
+
+  /**
+   * @generated from field: string policy_claim = 4;
+   */
+  policyClaim: string;
+
+  /**
+   * By which trust policies name it.
+   *
+   * @generated from field: string arn = 5;
+   */
+  arn: string;
+
+  /**
+   * @generated from field: int64 created_unix_ms = 6;
+   */
+  createdUnixMs: bigint;
+};
+
+/**
+ * Describes the message kiseki.v1.Provider.
+ * Use `create(ProviderSchema)` to create a new message.
+ */
+export const ProviderSchema: GenMessage<Provider> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 58);
+
+/**
+ * @generated from message kiseki.v1.ListProvidersRequest
+ */
+export type ListProvidersRequest = Message<"kiseki.v1.ListProvidersRequest"> & {
+};
+
+/**
+ * Describes the message kiseki.v1.ListProvidersRequest.
+ * Use `create(ListProvidersRequestSchema)` to create a new message.
+ */
+export const ListProvidersRequestSchema: GenMessage<ListProvidersRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 59);
+
+/**
+ * @generated from message kiseki.v1.ListProvidersResponse
+ */
+export type ListProvidersResponse = Message<"kiseki.v1.ListProvidersResponse"> & {
+  /**
+   * @generated from field: repeated kiseki.v1.Provider providers = 1;
+   */
+  providers: Provider[];
+};
+
+/**
+ * Describes the message kiseki.v1.ListProvidersResponse.
+ * Use `create(ListProvidersResponseSchema)` to create a new message.
+ */
+export const ListProvidersResponseSchema: GenMessage<ListProvidersResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 60);
+
+/**
+ * @generated from message kiseki.v1.AddProviderRequest
+ */
+export type AddProviderRequest = Message<"kiseki.v1.AddProviderRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * @generated from field: string issuer = 2;
+   */
+  issuer: string;
+
+  /**
+   * @generated from field: repeated string client_ids = 3;
+   */
+  clientIds: string[];
+
+  /**
+   * Empty: policy.
+   *
+   * @generated from field: string policy_claim = 4;
+   */
+  policyClaim: string;
+};
+
+/**
+ * Describes the message kiseki.v1.AddProviderRequest.
+ * Use `create(AddProviderRequestSchema)` to create a new message.
+ */
+export const AddProviderRequestSchema: GenMessage<AddProviderRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 61);
+
+/**
+ * @generated from message kiseki.v1.AddProviderResponse
+ */
+export type AddProviderResponse = Message<"kiseki.v1.AddProviderResponse"> & {
+  /**
+   * @generated from field: kiseki.v1.Provider provider = 1;
+   */
+  provider?: Provider | undefined;
+};
+
+/**
+ * Describes the message kiseki.v1.AddProviderResponse.
+ * Use `create(AddProviderResponseSchema)` to create a new message.
+ */
+export const AddProviderResponseSchema: GenMessage<AddProviderResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 62);
+
+/**
+ * @generated from message kiseki.v1.RemoveProviderRequest
+ */
+export type RemoveProviderRequest = Message<"kiseki.v1.RemoveProviderRequest"> & {
+  /**
+   * @generated from field: string name = 1;
+   */
+  name: string;
+};
+
+/**
+ * Describes the message kiseki.v1.RemoveProviderRequest.
+ * Use `create(RemoveProviderRequestSchema)` to create a new message.
+ */
+export const RemoveProviderRequestSchema: GenMessage<RemoveProviderRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 63);
+
+/**
+ * @generated from message kiseki.v1.RemoveProviderResponse
+ */
+export type RemoveProviderResponse = Message<"kiseki.v1.RemoveProviderResponse"> & {
+};
+
+/**
+ * Describes the message kiseki.v1.RemoveProviderResponse.
+ * Use `create(RemoveProviderResponseSchema)` to create a new message.
+ */
+export const RemoveProviderResponseSchema: GenMessage<RemoveProviderResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_node_admin, 64);
+
+/**
  * @generated from message kiseki.v1.ListDevicesRequest
  */
 export type ListDevicesRequest = Message<"kiseki.v1.ListDevicesRequest"> & {
@@ -1241,7 +1665,7 @@ export type ListDevicesRequest = Message<"kiseki.v1.ListDevicesRequest"> & {
  * Use `create(ListDevicesRequestSchema)` to create a new message.
  */
 export const ListDevicesRequestSchema: GenMessage<ListDevicesRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 45);
+  messageDesc(file_kiseki_v1_node_admin, 65);
 
 /**
  * @generated from message kiseki.v1.ListDevicesResponse
@@ -1258,7 +1682,7 @@ export type ListDevicesResponse = Message<"kiseki.v1.ListDevicesResponse"> & {
  * Use `create(ListDevicesResponseSchema)` to create a new message.
  */
 export const ListDevicesResponseSchema: GenMessage<ListDevicesResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 46);
+  messageDesc(file_kiseki_v1_node_admin, 66);
 
 /**
  * @generated from message kiseki.v1.ReplaceDeviceRequest
@@ -1294,7 +1718,7 @@ export type ReplaceDeviceRequest = Message<"kiseki.v1.ReplaceDeviceRequest"> & {
  * Use `create(ReplaceDeviceRequestSchema)` to create a new message.
  */
 export const ReplaceDeviceRequestSchema: GenMessage<ReplaceDeviceRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 47);
+  messageDesc(file_kiseki_v1_node_admin, 67);
 
 /**
  * @generated from message kiseki.v1.ReplaceDeviceResponse
@@ -1347,7 +1771,7 @@ export type ReplaceDeviceResponse = Message<"kiseki.v1.ReplaceDeviceResponse"> &
  * Use `create(ReplaceDeviceResponseSchema)` to create a new message.
  */
 export const ReplaceDeviceResponseSchema: GenMessage<ReplaceDeviceResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 48);
+  messageDesc(file_kiseki_v1_node_admin, 68);
 
 /**
  * @generated from message kiseki.v1.ScrubRequest
@@ -1360,7 +1784,7 @@ export type ScrubRequest = Message<"kiseki.v1.ScrubRequest"> & {
  * Use `create(ScrubRequestSchema)` to create a new message.
  */
 export const ScrubRequestSchema: GenMessage<ScrubRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 49);
+  messageDesc(file_kiseki_v1_node_admin, 69);
 
 /**
  * @generated from message kiseki.v1.ScrubResponse
@@ -1432,7 +1856,7 @@ export type ScrubResponse = Message<"kiseki.v1.ScrubResponse"> & {
  * Use `create(ScrubResponseSchema)` to create a new message.
  */
 export const ScrubResponseSchema: GenMessage<ScrubResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 50);
+  messageDesc(file_kiseki_v1_node_admin, 70);
 
 /**
  * @generated from message kiseki.v1.VerifyRequest
@@ -1458,7 +1882,7 @@ export type VerifyRequest = Message<"kiseki.v1.VerifyRequest"> & {
  * Use `create(VerifyRequestSchema)` to create a new message.
  */
 export const VerifyRequestSchema: GenMessage<VerifyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 51);
+  messageDesc(file_kiseki_v1_node_admin, 71);
 
 /**
  * @generated from message kiseki.v1.VerifyResponse
@@ -1521,7 +1945,7 @@ export type VerifyResponse = Message<"kiseki.v1.VerifyResponse"> & {
  * Use `create(VerifyResponseSchema)` to create a new message.
  */
 export const VerifyResponseSchema: GenMessage<VerifyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 52);
+  messageDesc(file_kiseki_v1_node_admin, 72);
 
 /**
  * @generated from message kiseki.v1.DamagedObject
@@ -1562,7 +1986,7 @@ export type DamagedObject = Message<"kiseki.v1.DamagedObject"> & {
  * Use `create(DamagedObjectSchema)` to create a new message.
  */
 export const DamagedObjectSchema: GenMessage<DamagedObject> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 53);
+  messageDesc(file_kiseki_v1_node_admin, 73);
 
 /**
  * @generated from message kiseki.v1.ExportEncryptionRequest
@@ -1579,7 +2003,7 @@ export type ExportEncryptionRequest = Message<"kiseki.v1.ExportEncryptionRequest
  * Use `create(ExportEncryptionRequestSchema)` to create a new message.
  */
 export const ExportEncryptionRequestSchema: GenMessage<ExportEncryptionRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 54);
+  messageDesc(file_kiseki_v1_node_admin, 74);
 
 /**
  * @generated from message kiseki.v1.ExportEncryptionResponse
@@ -1596,7 +2020,7 @@ export type ExportEncryptionResponse = Message<"kiseki.v1.ExportEncryptionRespon
  * Use `create(ExportEncryptionResponseSchema)` to create a new message.
  */
 export const ExportEncryptionResponseSchema: GenMessage<ExportEncryptionResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 55);
+  messageDesc(file_kiseki_v1_node_admin, 75);
 
 /**
  * @generated from message kiseki.v1.RekeyRequest
@@ -1615,7 +2039,7 @@ export type RekeyRequest = Message<"kiseki.v1.RekeyRequest"> & {
  * Use `create(RekeyRequestSchema)` to create a new message.
  */
 export const RekeyRequestSchema: GenMessage<RekeyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 56);
+  messageDesc(file_kiseki_v1_node_admin, 76);
 
 /**
  * @generated from message kiseki.v1.RekeyResponse
@@ -1632,7 +2056,7 @@ export type RekeyResponse = Message<"kiseki.v1.RekeyResponse"> & {
  * Use `create(RekeyResponseSchema)` to create a new message.
  */
 export const RekeyResponseSchema: GenMessage<RekeyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 57);
+  messageDesc(file_kiseki_v1_node_admin, 77);
 
 /**
  * @generated from message kiseki.v1.Keyset
@@ -1690,7 +2114,7 @@ export type Keyset = Message<"kiseki.v1.Keyset"> & {
  * Use `create(KeysetSchema)` to create a new message.
  */
 export const KeysetSchema: GenMessage<Keyset> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 58);
+  messageDesc(file_kiseki_v1_node_admin, 78);
 
 /**
  * @generated from message kiseki.v1.ShowKmsKeyRequest
@@ -1709,7 +2133,7 @@ export type ShowKmsKeyRequest = Message<"kiseki.v1.ShowKmsKeyRequest"> & {
  * Use `create(ShowKmsKeyRequestSchema)` to create a new message.
  */
 export const ShowKmsKeyRequestSchema: GenMessage<ShowKmsKeyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 59);
+  messageDesc(file_kiseki_v1_node_admin, 79);
 
 /**
  * @generated from message kiseki.v1.ShowKmsKeyResponse
@@ -1731,7 +2155,7 @@ export type ShowKmsKeyResponse = Message<"kiseki.v1.ShowKmsKeyResponse"> & {
  * Use `create(ShowKmsKeyResponseSchema)` to create a new message.
  */
 export const ShowKmsKeyResponseSchema: GenMessage<ShowKmsKeyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 60);
+  messageDesc(file_kiseki_v1_node_admin, 80);
 
 /**
  * @generated from message kiseki.v1.ListKeysetsRequest
@@ -1748,7 +2172,7 @@ export type ListKeysetsRequest = Message<"kiseki.v1.ListKeysetsRequest"> & {
  * Use `create(ListKeysetsRequestSchema)` to create a new message.
  */
 export const ListKeysetsRequestSchema: GenMessage<ListKeysetsRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 61);
+  messageDesc(file_kiseki_v1_node_admin, 81);
 
 /**
  * @generated from message kiseki.v1.ListKeysetsResponse
@@ -1774,7 +2198,7 @@ export type ListKeysetsResponse = Message<"kiseki.v1.ListKeysetsResponse"> & {
  * Use `create(ListKeysetsResponseSchema)` to create a new message.
  */
 export const ListKeysetsResponseSchema: GenMessage<ListKeysetsResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 62);
+  messageDesc(file_kiseki_v1_node_admin, 82);
 
 /**
  * @generated from message kiseki.v1.RotateMasterRequest
@@ -1787,7 +2211,7 @@ export type RotateMasterRequest = Message<"kiseki.v1.RotateMasterRequest"> & {
  * Use `create(RotateMasterRequestSchema)` to create a new message.
  */
 export const RotateMasterRequestSchema: GenMessage<RotateMasterRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 63);
+  messageDesc(file_kiseki_v1_node_admin, 83);
 
 /**
  * @generated from message kiseki.v1.RotateMasterResponse
@@ -1804,7 +2228,7 @@ export type RotateMasterResponse = Message<"kiseki.v1.RotateMasterResponse"> & {
  * Use `create(RotateMasterResponseSchema)` to create a new message.
  */
 export const RotateMasterResponseSchema: GenMessage<RotateMasterResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 64);
+  messageDesc(file_kiseki_v1_node_admin, 84);
 
 /**
  * @generated from message kiseki.v1.RotateKekRequest
@@ -1821,7 +2245,7 @@ export type RotateKekRequest = Message<"kiseki.v1.RotateKekRequest"> & {
  * Use `create(RotateKekRequestSchema)` to create a new message.
  */
 export const RotateKekRequestSchema: GenMessage<RotateKekRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 65);
+  messageDesc(file_kiseki_v1_node_admin, 85);
 
 /**
  * @generated from message kiseki.v1.RotateKekResponse
@@ -1840,7 +2264,7 @@ export type RotateKekResponse = Message<"kiseki.v1.RotateKekResponse"> & {
  * Use `create(RotateKekResponseSchema)` to create a new message.
  */
 export const RotateKekResponseSchema: GenMessage<RotateKekResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_node_admin, 66);
+  messageDesc(file_kiseki_v1_node_admin, 86);
 
 /**
  * Administration of one storage node. Spoken by the kiseki command over Connect on the data RPC port
@@ -1996,6 +2420,84 @@ export const NodeAdminService: GenService<{
     methodKind: "unary";
     input: typeof DeleteAccessKeyRequestSchema;
     output: typeof DeleteAccessKeyResponseSchema;
+  },
+  /**
+   * Rights that somebody takes on for a while.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.ListRoles
+   */
+  listRoles: {
+    methodKind: "unary";
+    input: typeof ListRolesRequestSchema;
+    output: typeof ListRolesResponseSchema;
+  },
+  /**
+   * @generated from rpc kiseki.v1.NodeAdminService.CreateRole
+   */
+  createRole: {
+    methodKind: "unary";
+    input: typeof CreateRoleRequestSchema;
+    output: typeof CreateRoleResponseSchema;
+  },
+  /**
+   * In the place of the trust policy that the role had.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.SetRoleTrust
+   */
+  setRoleTrust: {
+    methodKind: "unary";
+    input: typeof SetRoleTrustRequestSchema;
+    output: typeof SetRoleTrustResponseSchema;
+  },
+  /**
+   * @generated from rpc kiseki.v1.NodeAdminService.AttachRolePolicy
+   */
+  attachRolePolicy: {
+    methodKind: "unary";
+    input: typeof AttachRolePolicyRequestSchema;
+    output: typeof AttachRolePolicyResponseSchema;
+  },
+  /**
+   * @generated from rpc kiseki.v1.NodeAdminService.DetachRolePolicy
+   */
+  detachRolePolicy: {
+    methodKind: "unary";
+    input: typeof DetachRolePolicyRequestSchema;
+    output: typeof DetachRolePolicyResponseSchema;
+  },
+  /**
+   * @generated from rpc kiseki.v1.NodeAdminService.DeleteRole
+   */
+  deleteRole: {
+    methodKind: "unary";
+    input: typeof DeleteRoleRequestSchema;
+    output: typeof DeleteRoleResponseSchema;
+  },
+  /**
+   * Identity providers whose tokens are taken.
+   *
+   * @generated from rpc kiseki.v1.NodeAdminService.ListProviders
+   */
+  listProviders: {
+    methodKind: "unary";
+    input: typeof ListProvidersRequestSchema;
+    output: typeof ListProvidersResponseSchema;
+  },
+  /**
+   * @generated from rpc kiseki.v1.NodeAdminService.AddProvider
+   */
+  addProvider: {
+    methodKind: "unary";
+    input: typeof AddProviderRequestSchema;
+    output: typeof AddProviderResponseSchema;
+  },
+  /**
+   * @generated from rpc kiseki.v1.NodeAdminService.RemoveProvider
+   */
+  removeProvider: {
+    methodKind: "unary";
+    input: typeof RemoveProviderRequestSchema;
+    output: typeof RemoveProviderResponseSchema;
   },
   /**
    * @generated from rpc kiseki.v1.NodeAdminService.ListDevices
