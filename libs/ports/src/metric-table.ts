@@ -104,6 +104,14 @@ export const metricTable = {
     labels: ["rpc", "outcome"],
   },
   kiseki_gateway_connections: { kind: "gauge", help: "Open connections of the S3 listener" },
+  kiseki_access_log_delivered_total: {
+    kind: "counter",
+    help: "Lines of buckets' access logs that are in their target buckets",
+  },
+  kiseki_access_log_dropped_total: {
+    kind: "counter",
+    help: "Lines of buckets' access logs that were lost: too many waited, or the target took none",
+  },
   kiseki_notifications_sent_total: {
     kind: "counter",
     help: "Events that their target took",

@@ -90,9 +90,7 @@ export interface FixedSettingCall extends InBucket {
     | "analytics"
     | "intelligent-tiering"
     | "inventory"
-    | "logging"
     | "metrics"
-    | "notification"
     | "ownershipControls";
 }
 /** A setting that can be set here, moved between the request and its row. */

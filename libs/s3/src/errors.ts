@@ -103,6 +103,10 @@ export const s3Errors = {
     message: "The storage class that you specified is not valid.",
   },
   InvalidTag: { status: 400, message: "The tag provided was not a valid tag." },
+  InvalidTargetBucketForLogging: {
+    status: 400,
+    message: "The target bucket for logging either does not exist or is not owned by you.",
+  },
   InvalidToken: { status: 400, message: "The provided token is malformed or not valid." },
   InvalidURI: { status: 400, message: "The specified URI could not be parsed." },
   KeyTooLongError: { status: 400, message: "Your key is too long." },

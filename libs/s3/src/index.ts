@@ -95,6 +95,9 @@ export {
   parseVersioningBody,
 } from "./request-documents.ts";
 export { encryptionSetting } from "./settings/encryption.ts";
+export { accessLine, accessLogKey, accessOperation } from "./access-record.ts";
+export type { LoggingConfig } from "./settings/logging.ts";
+export { loggingSetting } from "./settings/logging.ts";
 export type { NotificationConfig } from "./settings/notification.ts";
 export {
   matchNotification,

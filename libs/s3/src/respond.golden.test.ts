@@ -2,6 +2,7 @@
 import { describe, expect, test } from "bun:test";
 import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
 import type { FixedSettingCall, ListObjectsCall, ReadObjectCall } from "./call.ts";
+import { loggingSetting } from "./settings/logging.ts";
 import { s3Errors, s3Fault, type S3ErrorCode } from "./errors.ts";
 import { toFaultResponse, toResponse } from "./respond.ts";
 import type { ListedObject, ObjectView, ResponseContext, S3Response, S3Result } from "./result.ts";
@@ -527,7 +528,8 @@ test("toResponse() of attributes and settings writes their documents", () => {
   );
   const setting = (name: FixedSettingCall["setting"]) =>
     textOf(toResponse({ kind: "fixed_setting", setting: name }, context));
-  expect(setting("logging")).toBe(`${open}<BucketLoggingStatus xmlns="${s3Namespace}"/>`);
+  const logging = loggingSetting.show(undefined) as Uint8Array;
+  expect(fromUtf8(logging)).toBe(`${open}<BucketLoggingStatus xmlns="${s3Namespace}"/>`);
   const lists = {
     analytics: "ListBucketAnalyticsConfigurationResult",
     "intelligent-tiering": "ListBucketIntelligentTieringConfigurationsOutput",

@@ -28,9 +28,7 @@ const fixedSettings: readonly FixedSettingCall["setting"][] = [
   "analytics",
   "intelligent-tiering",
   "inventory",
-  "logging",
   "metrics",
-  "notification",
   "ownershipControls",
 ];
 /** What has a DELETE of its own at AWS and answers 204 there when nothing was set. */

@@ -50,10 +50,6 @@ function fixedDocument(setting: FixedSettingCall["setting"]): Uint8Array {
       return emptyList("ListInventoryConfigurationsResult");
     case "metrics":
       return emptyList("ListMetricsConfigurationsResult");
-    case "logging":
-      return writeXml("BucketLoggingStatus", s3Namespace, "");
-    case "notification":
-      return writeXml("NotificationConfiguration", s3Namespace, "");
     case "ownershipControls":
       return writeXml("OwnershipControls", s3Namespace, [
         ["Rule", [["ObjectOwnership", "BucketOwnerEnforced"]]],

@@ -91,6 +91,9 @@ export const serverSettings = {
   notificationRetry: integerSetting("notification-retry-max-s", "60", [1, 3600], {
     help: "longest pause between tries to reach a target of notifications",
   }),
+  bucketLoggingInterval: integerSetting("bucket-logging-interval-s", "300", [1, 86_400], {
+    help: "how often access logs of buckets are delivered to their target buckets",
+  }),
   arenaSize: sizeSetting("arena-size", "96MiB", [32 * MiB, 64 * GiB], {
     help: "memory for content on its way",
   }),

@@ -35,6 +35,7 @@ import type { RequestWords } from "./access/needs.ts";
 import { type Place, Places, type PlacesOptions } from "./access/place.ts";
 import { requestWords } from "./access/request-words.ts";
 import { CorsGate } from "./cors.ts";
+import type { AccessLog } from "./access-log.ts";
 import { openContent } from "./content.ts";
 import { dispatch } from "./dispatch.ts";
 import { customerKeysOf, wipeAtEnd } from "./encryption.ts";
@@ -71,6 +72,7 @@ export interface GatewayOptions extends PlacesOptions {
   readonly sts: Pick<Sts, "handle">;
   readonly aliases: AliasQueue;
   readonly notifier: Notifier;
+  readonly accessLog: Pick<AccessLog, "follow">;
 }
 
 const hostId = "kiseki";
@@ -112,6 +114,8 @@ export class Gateway {
       admitted: undefined,
       place: undefined,
       isPaid: false,
+      result: undefined,
+      errorCode: undefined,
     };
     const site = siteOf(request.head.host, this.#options.websiteDomains);
     const isPage = site !== undefined && request.head.method !== "OPTIONS";
@@ -119,12 +123,19 @@ export class Gateway {
     const answer = whenReady(answered, (response) =>
       this.#cors.decorate(request, trace.place, withCharge(response, trace.isPaid)),
     );
-    return whenReady(answer, (response) => {
-      const { admitted } = trace;
-      if (admitted === undefined) return response;
-      // What was refused was, mostly, not read.
-      const refund = response.status < 400 ? 0 : sizeComing(request);
-      return whenSent(response, (size) => admitted.end(size - refund));
+    return whenReady(answer, (response) => this.#ended(trace, response));
+  }
+
+  /** Whoever counts or logs the request is told when its answer is sent. */
+  #ended(trace: RequestTrace, response: FrontResponse): FrontResponse {
+    const { admitted, request } = trace;
+    const logged = this.#options.accessLog.follow(trace);
+    if (admitted === undefined && logged === undefined) return response;
+    // What was refused was, mostly, not read.
+    const refund = response.status < 400 ? 0 : sizeComing(request);
+    return whenSent(response, (size) => {
+      admitted?.end(size - refund);
+      logged?.(response, size);
     });
   }
 
@@ -148,6 +159,7 @@ export class Gateway {
 
   #answer(trace: RequestTrace): FrontResponse | Promise<FrontResponse> {
     const answer = ({ result, content }: CallOutcome): FrontResponse => {
+      trace.result = result;
       try {
         return render(toResponse(result, trace.context), content);
       } catch (reason) {
@@ -197,6 +209,7 @@ export class Gateway {
   #refuse(trace: RequestTrace, reason: unknown): FrontResponse {
     const fault = toFault(reason) ?? s3Fault("RequestTimeout");
     if (fault.code === "InternalError") this.#log(trace.request.id, reason);
+    trace.errorCode = fault.code;
     const response = render(toFaultResponse(fault, trace.context), undefined);
     if (!(reason instanceof LimitError)) return response;
     const retry: ResponseHeader = ["Retry-After", String(reason.retrySeconds)];

@@ -1,4 +1,4 @@
-import type { ResponseContext, S3Call } from "@kiseki/s3";
+import type { ResponseContext, S3Call, S3Result } from "@kiseki/s3";
 import type { BodyStream, FrontRequest, FrontResponse } from "../front/types.ts";
 import type { Place } from "./access/place.ts";
 import type { Identity } from "./identity.ts";
@@ -16,6 +16,8 @@ export interface RequestTrace {
   place: Place | undefined;
   /** By the requester, not by the bucket's owner. */
   isPaid: boolean;
+  result: S3Result | undefined;
+  errorCode: string | undefined;
 }
 
 /** `response`, telling `onEnd` once how many bytes of its body were sent, when all are or none will be any more. */

@@ -2,6 +2,7 @@ import { lookupSetting } from "@kiseki/composition";
 import type { NamespaceSetting } from "@kiseki/format";
 import { type BucketSetting, type BucketSettingCall, type PutBucketSettingCall } from "@kiseki/s3";
 import { orFail, readCallDocument } from "./buckets.ts";
+import { putLogging } from "./logging.ts";
 import { putNotification } from "./notifications.ts";
 import type { CallOutcome } from "./objects.ts";
 import { type CallScope, findBucket, submit } from "./scope.ts";
@@ -65,6 +66,7 @@ export async function storeSetting(
   findBucket(scope, call.bucket);
   const value = orFail(store(await readCallDocument(scope, call)));
   if (stored === "notification") await putNotification(scope, call.bucket, value);
+  else if (stored === "logging") await putLogging(scope, call.bucket, value);
   else await putSetting(scope, call.bucket, stored, value);
   return { result: { kind: putStatus === 204 ? "setting_deleted" : "setting_put" } };
 }

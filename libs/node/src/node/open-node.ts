@@ -4,7 +4,8 @@ import { AliasQueue } from "@kiseki/catalog";
 import { DocumentFetcher, OidcVerifier } from "@kiseki/oidc";
 import { chunkSizeMax, type Clock } from "@kiseki/ports";
 import type { Logger } from "@kiseki/telemetry";
-import { Gateway, type GatewayOptions } from "../gateway/handler.ts";
+import { AccessLog } from "../gateway/access-log.ts";
+import { defaultRegion, Gateway, type GatewayOptions } from "../gateway/handler.ts";
 import { Identities } from "../gateway/identity.ts";
 import { Sessions } from "../gateway/sts/sessions.ts";
 import { Sts } from "../gateway/sts/sts.ts";
@@ -32,6 +33,7 @@ export interface StorageNode extends AsyncDisposable {
   readonly tenants: Tenants;
   readonly aliases: AliasQueue;
   readonly notifier: Notifier;
+  readonly accessLog: AccessLog;
   readonly ports: DataPorts;
   readonly keysets: KeysetFollower;
   readonly lifecycle: LifecycleWorker;
@@ -121,7 +123,8 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     }),
   );
   const aliases = new AliasQueue(storage.catalog);
-  const shown = { ports, tenants, aliases, notifier, defaultTenant: tenant };
+  const accessLog = building.use(openAccessLog(parts, ports, tenants));
+  const shown = { ports, tenants, aliases, notifier, accessLog, defaultTenant: tenant };
   const gateway = new Gateway(gatewayOptions(parts, storage, shown));
   const owned = building.move();
   return {
@@ -145,6 +148,19 @@ const watchHealth = ({ metrics, log }: StorageParts, { chunkStore, members }: St
     log,
     status: () => chunkStore.status(),
     members: () => members.status(),
+  });
+
+const openAccessLog = (
+  { settings, log }: StorageParts,
+  ports: DataPorts,
+  tenants: Tenants,
+): AccessLog =>
+  new AccessLog({
+    ports,
+    log,
+    openTenant: (tenant, signal) => tenants.open(tenant, "write", signal),
+    region: settings.region === "" ? defaultRegion : settings.region,
+    interval: millis(settings.bucketLoggingInterval * 1000),
   });
 
 const calendarDaySeconds = 86_400;
@@ -228,9 +244,12 @@ function openOidc(clock: Clock, settings: StorageParts["settings"]): OidcVerifie
 function gatewayOptions(
   { settings, clock, crypto, log }: StorageParts,
   { catalog, sessionTokens: tokens }: Storage,
-  parts: Pick<StorageNode, "ports" | "tenants" | "aliases" | "notifier" | "defaultTenant">,
+  parts: Pick<
+    StorageNode,
+    "ports" | "tenants" | "aliases" | "notifier" | "accessLog" | "defaultTenant"
+  >,
 ): GatewayOptions {
-  const { ports, tenants, aliases, notifier, defaultTenant } = parts;
+  const { ports, tenants, aliases, notifier, accessLog, defaultTenant } = parts;
   const now = () => clock.realtime();
   const identities = new Identities(crypto, (tenant) => catalog.account(tenant));
   const sessions = new Sessions(catalog, tokens, identities, now);
@@ -264,6 +283,7 @@ function gatewayOptions(
     lookUpIdentity: (id, sessionToken) => sessions.lookUp(id, sessionToken),
     sts,
     notifier,
+    accessLog,
     openTenant: (tenant, need, request) =>
       tenants.openNow(tenant, need) ?? tenants.open(tenant, need, request.signal),
     accountOf: (tenant) => identities.account(tenant),

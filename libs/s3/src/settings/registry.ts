@@ -4,6 +4,7 @@ import { corsSetting } from "./cors.ts";
 import { encryptionSetting } from "./encryption.ts";
 import { lifecycleSetting } from "./lifecycle.ts";
 import { publicAccessBlockSetting } from "./public-access-block.ts";
+import { loggingSetting } from "./logging.ts";
 import { notificationSetting } from "./notification.ts";
 import { requestPaymentSetting } from "./request-payment.ts";
 import { taggingSetting } from "./tags.ts";
@@ -15,6 +16,7 @@ export const bucketSettings: readonly BucketSetting<unknown>[] = [
   encryptionSetting,
   lifecycleSetting,
   publicAccessBlockSetting,
+  loggingSetting,
   notificationSetting,
   requestPaymentSetting,
   taggingSetting,
