@@ -5,6 +5,7 @@ import { fromUtf8 } from "@kiseki/base";
 import type { S3Call, S3Request } from "./call.ts";
 import { isFault, type S3ErrorCode, type S3Fault } from "./errors.ts";
 import { parseAddress, parseCall } from "./parse-call.ts";
+import { loggingSetting } from "./settings/logging.ts";
 
 const addressing = { baseHosts: ["s3.example", "eu.s3.example"] };
 type Headers = Readonly<Record<string, string>>;
@@ -143,10 +144,11 @@ const calls: readonly (readonly [string, Headers, Record<string, unknown>])[] = 
   ],
   ["GET /abc?acl", {}, { kind: "get_bucket_acl", bucket: "abc" }],
   ["GET /abc/k?acl", {}, { kind: "get_object_acl", bucket: "abc" }],
-  ["GET /abc?logging", {}, { kind: "get_fixed_setting", setting: "logging" }],
   ["GET /abc?inventory", {}, { kind: "get_fixed_setting", setting: "inventory" }],
   ["GET /abc?metrics&id=m", {}, { kind: "get_unset_setting", answer: "NoSuchConfiguration" }],
   ["DELETE /abc?analytics&id=a", {}, { kind: "get_unset_setting", answer: "NoSuchConfiguration" }],
+  ["GET /abc?logging", {}, { kind: "get_bucket_setting", setting: loggingSetting }],
+  ["GET /abc?accelerate", {}, { kind: "get_fixed_setting", setting: "accelerate" }],
   ["DELETE /abc?policy", {}, { kind: "delete_bucket_policy" }],
   ["GET /abc?policyStatus", {}, { kind: "get_bucket_policy_status" }],
   ["PUT /abc?policy", length, { kind: "put_bucket_policy", bodySizeMax: 20_481 }],

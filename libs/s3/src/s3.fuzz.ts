@@ -24,6 +24,8 @@ import {
   decideVersion,
   type VersionState,
 } from "./settings/lifecycle-evaluate.ts";
+import { loggingSetting } from "./settings/logging.ts";
+import { notificationSetting } from "./settings/notification.ts";
 import { requestPaymentSetting } from "./settings/request-payment.ts";
 import { objectTagging, parseTaggingHeader, taggingSetting } from "./settings/tags.ts";
 import {
@@ -183,6 +185,8 @@ const xml: FuzzTarget = {
 };
 
 const settingDocuments = [
+  `<NotificationConfiguration><QueueConfiguration><Id>a</Id><Queue>arn:kiseki:sqs::hook:webhook</Queue><Event>s3:ObjectCreated:*</Event><Filter><S3Key><FilterRule><Name>prefix</Name><Value>a</Value></FilterRule></S3Key></Filter></QueueConfiguration><TopicConfiguration><Topic>arn:kiseki:sns::bus:nats</Topic><Event>s3:ObjectRemoved:Delete</Event></TopicConfiguration></NotificationConfiguration>`,
+  `<BucketLoggingStatus><LoggingEnabled><TargetBucket>abc</TargetBucket><TargetPrefix>a/</TargetPrefix><TargetObjectKeyFormat><PartitionedPrefix><PartitionDateSource>EventTime</PartitionDateSource></PartitionedPrefix></TargetObjectKeyFormat></LoggingEnabled></BucketLoggingStatus>`,
   "<Tagging><TagSet><Tag><Key>a</Key><Value>b</Value></Tag></TagSet></Tagging>",
   "<CORSConfiguration><CORSRule><ID>i</ID><AllowedMethod>GET</AllowedMethod><AllowedOrigin>http://*.a</AllowedOrigin><AllowedHeader>x-*</AllowedHeader><MaxAgeSeconds>9</MaxAgeSeconds><ExposeHeader>ETag</ExposeHeader></CORSRule></CORSConfiguration>",
   "<LifecycleConfiguration><Rule><ID>a</ID><Expiration><Days>3</Days></Expiration><Filter><And><Prefix>p</Prefix><Tag><Key>k</Key><Value>v</Value></Tag><ObjectSizeLessThan>9</ObjectSizeLessThan></And></Filter><Status>Enabled</Status><NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration></Rule></LifecycleConfiguration>",
@@ -215,6 +219,8 @@ const settings: FuzzTarget = {
       lifecycleSetting,
       websiteSetting,
       requestPaymentSetting,
+      notificationSetting,
+      loggingSetting,
     ];
     for (const setting of all) {
       const kept = setting.store(source);

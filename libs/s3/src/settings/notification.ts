@@ -118,9 +118,8 @@ function parseRule(
   const kind = kinds.find((candidate) => candidate.element === element.name)!;
   const id = textOf(element, "Id");
   const arn = textOf(element, kind.arn)?.trim();
-  const events = element.children
-    .filter(({ name }) => name === "Event")
-    .map(({ text }) => text.trim());
+  const named = element.children.filter(({ name }) => name === "Event");
+  const events = [...new Set(named.map(({ text }) => text.trim()))];
   const known = new Set<string>(["Id", kind.arn, "Event", "Filter"]);
   if (element.children.some(({ name }) => !known.has(name))) return malformed;
   if (arn === undefined || events.length === 0) return malformed;
