@@ -53,6 +53,23 @@ test("buckets: made, listed, seen by S3, deleted, and made again", async () => {
   expect((await kiseki([...words, "bucket", "delete", "nobody"])).code).toBe(1);
 });
 
+test("lifecycle status: buckets with rules, as text and as JSON, none at first", async () => {
+  using s3 = await S3Client.of(node);
+  expect(await kisekiJson([...words, "lifecycle", "status"])).toEqual([]);
+  await s3.createBucket("ruled");
+  const rule =
+    "<Rule><Filter/><Status>Enabled</Status><Expiration><Days>1</Days></Expiration></Rule>";
+  const body = `<LifecycleConfiguration>${rule}</LifecycleConfiguration>`;
+  await s3.expect("PUT", "ruled", "", { query: { lifecycle: "" }, body });
+  const [status] = await kisekiJson([...words, "lifecycle", "status"]);
+  expect(status).toMatchObject({ bucket: "ruled", rule_count: 1, held_count: 0 });
+  expect(status!["state"]).toMatch(/^(waiting|running)$/);
+  const text = await kiseki([...words, "lifecycle", "status"]);
+  expect([text.code, text.error]).toEqual([0, ""]);
+  expect(text.out).toMatch(/^BUCKET +STATE +RULES +LAST ROUND .*\nruled +(waiting|running) +1 /);
+  expect((await kiseki([...words, "lifecycle", "nonsense"])).code).toBe(2);
+});
+
 test("quotas: set, shown, refuse the write that exceeds them, cleared, of bucket and tenant", async () => {
   using s3 = await S3Client.of(node);
   await s3.createBucket("limited");

@@ -32,7 +32,7 @@ import {
   setSomeQuota,
   withinQuota,
 } from "./model-quotas.test-helper.ts";
-import type { NewContent, NewExtent } from "./operation.ts";
+import type { NewContent, NewExtent, VersionRef } from "./operation.ts";
 import type { PlainNamespace, PlainUpload, PlainVersion } from "./plain-model.test-helper.ts";
 import {
   compareText,
@@ -153,7 +153,7 @@ function putSome(world: World, name: Name, namespace: PlainNamespace): void {
   }
 }
 
-function randomVersion(prng: Prng, namespace: PlainNamespace, key: string) {
+function randomVersion(prng: Prng, namespace: PlainNamespace, key: string): VersionRef {
   const versions = namespace.keys.get(key) ?? [];
   if (versions.length === 0 || prng.chance(1, 6)) return prng.chance(1, 2) ? "null" : 999_999n;
   const { version, isNull } = pick(prng, versions);
@@ -168,7 +168,22 @@ function someKey(world: World, namespace: PlainNamespace): string {
 function deleteSome(world: World, name: Name, namespace: PlainNamespace): void {
   const { prng, bed } = world;
   const key = someKey(world, namespace);
-  const base = { kind: "delete_object", namespace: ids[name], key: keyBytes(key) } as const;
+  const newest = namespace.keys.get(key)?.[0]?.version;
+  const other = namespace.keys.get(key)?.[1]?.version ?? 1_000_000n;
+  const isAsked = prng.chance(1, 3);
+  const isNewest = isAsked && newest !== undefined && prng.chance(2, 3);
+  const base = {
+    kind: "delete_object",
+    namespace: ids[name],
+    key: keyBytes(key),
+    ...(isAsked ? { ifNewest: isNewest ? newest : other } : {}),
+  } as const;
+  if (isAsked && !isNewest) {
+    const version = randomVersion(prng, namespace, key);
+    const operation = prng.chance(1, 2) ? base : { ...base, version };
+    expect(bed.decide(operation)).toBe("precondition_failed");
+    return;
+  }
   if (prng.chance(1, 2)) {
     const version = randomVersion(prng, namespace, key);
     const answer = bed.decide({ ...base, version });

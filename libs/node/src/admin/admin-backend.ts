@@ -119,7 +119,9 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
     setQuota: (request, signal) =>
       told(async () => setQuota(parts, await node.openDefaultTenant(signal), request)),
     getLifecycleStatus: (_, signal) =>
-      told(async () => lifecycleStatus(node.lifecycle, await node.openDefaultTenant(signal))),
+      told(async () =>
+        lifecycleStatus(node.lifecycle, await node.openDefaultTenant(signal), signal),
+      ),
     listNotificationTargets: (_, signal) =>
       told(async () => ({ targets: listTargets(parts, await node.openDefaultTenant(signal)) })),
     listDeadLetters: (request, signal) =>

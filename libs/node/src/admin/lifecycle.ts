@@ -23,6 +23,10 @@ function toLifecycleBucket({ bucket, ruleCount, progress, nextAt }: LifecycleSta
 }
 
 /** Buckets with rules and how far their rounds are. */
-export function lifecycleStatus(worker: LifecycleWorker, tenant: OpenTenant) {
-  return { buckets: worker.standings(tenant).map(toLifecycleBucket) };
+export async function lifecycleStatus(
+  worker: LifecycleWorker,
+  tenant: OpenTenant,
+  signal: AbortSignal,
+) {
+  return { buckets: (await worker.standings(tenant, signal)).map(toLifecycleBucket) };
 }

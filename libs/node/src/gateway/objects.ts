@@ -283,7 +283,7 @@ function openFound(
     partCount: selection.partCount,
     overrides: call.overrides,
     checksum: call.isChecksumWanted ? selection.checksum : undefined,
-    ...expirationFor(scope, call, { ...found.entry, tags: view.tags }),
+    ...(found.isLatest ? expirationFor(scope, call, { ...found.entry, tags: view.tags }) : {}),
   };
   const start = selection.range?.offset ?? 0;
   const end = selection.range ? start + selection.range.length : view.size;

@@ -109,6 +109,12 @@ test("each version has tags of its own", async () => {
     return reply.headers["x-amz-version-id"]!;
   };
   const [first, second] = [await put("1"), await put("2")];
+  const rules = lifecycle(rule("all", "<Filter/><Expiration><Days>1</Days></Expiration>"));
+  expect((await call("PUT", "/versions?lifecycle", rules)).status).toBe(200);
+  const expiry = async (id: string) =>
+    (await call("HEAD", `/versions/a?versionId=${id}`)).headers["x-amz-expiration"];
+  expect(await expiry(first)).toBeUndefined(); // what is not current does not expire
+  expect(await expiry(second)).toContain('rule-id="all"');
   const of = (id: string) => `/versions/a?tagging&versionId=${id}`;
   const shown = await call("GET", of(first));
   expect(shown.text).toContain("<Value>1</Value>");

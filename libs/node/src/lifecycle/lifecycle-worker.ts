@@ -2,6 +2,7 @@ import { millis, type TenantId, toUuid } from "@kiseki/base";
 import { listNamespaces, lookupSetting } from "@kiseki/composition";
 import type { NamespaceRow } from "@kiseki/format";
 import { activeRules, type ActiveRules, type LifecycleDay, lifecycleSetting } from "@kiseki/s3";
+import { TenantKeysError } from "@kiseki/kms";
 import type { Logger } from "@kiseki/telemetry";
 import { newOperationId } from "../gateway/scope.ts";
 import type { Tenants } from "../node/tenants.ts";
@@ -37,6 +38,8 @@ interface Candidate {
 }
 
 const bucketsPerPage = 200;
+/** Requests go on meanwhile. */
+const betweenPages = millis(1);
 /** Rounds a day. */
 const roundsPerDay = 24;
 const pauseMsMin = 500;
@@ -77,6 +80,7 @@ export class LifecycleWorker {
         await this.#runTenant(id, signal);
       } catch (reason) {
         signal.throwIfAborted();
+        if (reason instanceof TenantKeysError && reason.code === "shredded") continue;
         isComplete = false;
         const error = reason instanceof Error ? `${reason.name}: ${reason.message}` : "unknown";
         const fields = { work: "lifecycle", tenant: toUuid(id), error };
@@ -107,6 +111,7 @@ export class LifecycleWorker {
       }
       if (page.next === undefined) return;
       after = page.next;
+      await ports.clock.sleep(betweenPages, signal);
     }
   }
 
@@ -147,7 +152,7 @@ export class LifecycleWorker {
   }
 
   /** Buckets with rules, in order of their names. */
-  standings(tenant: OpenTenant): readonly LifecycleStanding[] {
+  async standings(tenant: OpenTenant, signal: AbortSignal): Promise<readonly LifecycleStanding[]> {
     const standings: LifecycleStanding[] = [];
     for (let after: string | undefined; ;) {
       const page = readCandidates(tenant, after);
@@ -162,6 +167,7 @@ export class LifecycleWorker {
       }
       if (page.next === undefined) return standings;
       after = page.next;
+      await this.#parts.ports.clock.sleep(betweenPages, signal);
     }
   }
 }
