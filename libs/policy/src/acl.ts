@@ -1,10 +1,10 @@
 /** Access control lists of buckets and objects. */
 import type { Principal } from "./principal.ts";
 
-const permissions = ["FULL_CONTROL", "READ", "WRITE", "READ_ACP", "WRITE_ACP"] as const;
+export const permissions = ["FULL_CONTROL", "READ", "WRITE", "READ_ACP", "WRITE_ACP"] as const;
 export type Permission = (typeof permissions)[number];
 
-const aclGroups = ["AllUsers", "AuthenticatedUsers", "LogDelivery"] as const;
+export const aclGroups = ["AllUsers", "AuthenticatedUsers", "LogDelivery"] as const;
 export type AclGroup = (typeof aclGroups)[number];
 
 export type Grantee =
@@ -27,7 +27,7 @@ export interface Acl {
   readonly grants: readonly Grant[];
 }
 
-const cannedAcls = [
+export const cannedAcls = [
   "private",
   "public-read",
   "public-read-write",
@@ -81,6 +81,17 @@ const isPublicGrant = ({ grantee }: Grant): boolean =>
 /** Whether it grants anything to everyone or to everyone with an account. */
 export function isPublicAcl({ grants }: Acl): boolean {
   return grants.some(isPublicGrant);
+}
+
+/** Whether it is what an object has of which nothing was said: the owner may do all, nobody else anything. */
+export function isPlainAcl({ owner, grants }: Acl): boolean {
+  const [only] = grants;
+  return (
+    grants.length === 1 &&
+    only?.permission === "FULL_CONTROL" &&
+    only.grantee.kind === "canonical" &&
+    only.grantee.id === owner.id
+  );
 }
 
 /** Whether nobody but the owner has anything by it: what ownership enforced by the bucket's owner allows. */

@@ -7,7 +7,23 @@
  * that cannot be read (`readStoredPolicy`) refuses everything; a condition that cannot be told counts for a
  * Deny and against an Allow; no pattern costs more than its length times the text's.
  */
-export { type Acl, aclGrants, aclPermission, cannedAcl, isPrivateAcl, isPublicAcl } from "./acl.ts";
+export {
+  type Acl,
+  type AclGroup,
+  aclGrants,
+  aclGroups,
+  aclPermission,
+  type CannedAcl,
+  cannedAcl,
+  cannedAcls,
+  type Grant,
+  type Grantee,
+  isPlainAcl,
+  isPrivateAcl,
+  isPublicAcl,
+  type Permission,
+  permissions,
+} from "./acl.ts";
 export { isKnownAction } from "./actions.ts";
 export { builtInPolicies } from "./built-in.ts";
 export type { PolicyDocument } from "./document.ts";
@@ -23,6 +39,7 @@ export {
   rootPrincipal,
   userPrincipal,
 } from "./principal.ts";
+export { decodeAcl, encodeAcl } from "./stored-acl.ts";
 export { decodeBucketPolicy, encodeBucketPolicy } from "./stored-policy.ts";
 export { isPublicPolicy } from "./public-policy.ts";
 export { type RequestContext } from "./match-conditions.ts";

@@ -1,5 +1,6 @@
 /** What S3 keeps beside an object's bytes, as parsed from a request and as written into an answer. */
 import type { WallTime } from "@kiseki/base";
+import type { AclRequest } from "./acl.ts";
 import type { Tag } from "./settings/tags.ts";
 import type { Retention } from "@kiseki/format";
 
@@ -54,6 +55,7 @@ export interface ObjectAttributes {
   /** The client asked for `AES256`; everything is sealed anyway, this is only said back. */
   readonly isSseRequested: boolean;
   readonly lock?: ObjectLock;
+  readonly acl?: AclRequest;
 }
 
 /** What the body must turn out to be. Whoever reads it checks all that is here. */

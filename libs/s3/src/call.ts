@@ -1,5 +1,6 @@
 /** Every request this server understands, typed. A request that is none of these is refused, never guessed at. */
 import type { RequestHead } from "@kiseki/http";
+import type { AclRequest } from "./acl.ts";
 import type {
   BodyExpectation,
   ByteRange,
@@ -14,6 +15,7 @@ import type {
 import type { CustomerKeyHeaders, RequestedEncryption } from "./encryption-headers.ts";
 import type { S3ErrorCode } from "./errors.ts";
 import type { BucketSetting } from "./settings/bucket-setting.ts";
+import type { ObjectOwnership } from "./settings/ownership.ts";
 
 /** A bucket's name that passed S3's rules for names. */
 interface InBucket {
@@ -56,6 +58,8 @@ export interface CreateBucketCall extends InBucket, WithDocument {
   readonly kind: "create_bucket";
   /** Versions may be locked, and are kept from the start. */
   readonly isLockEnabled: boolean;
+  readonly acl: AclRequest | undefined;
+  readonly ownership: ObjectOwnership | undefined;
 }
 export interface BucketCall extends InBucket {
   readonly kind: "head_bucket" | "delete_bucket" | "get_bucket_location" | "get_bucket_versioning";
@@ -85,13 +89,7 @@ export interface UnsetSettingCall extends InBucket {
  */
 export interface FixedSettingCall extends InBucket {
   readonly kind: "get_fixed_setting";
-  readonly setting:
-    | "accelerate"
-    | "analytics"
-    | "intelligent-tiering"
-    | "inventory"
-    | "metrics"
-    | "ownershipControls";
+  readonly setting: "accelerate" | "analytics" | "intelligent-tiering" | "inventory" | "metrics";
 }
 /** A setting that can be set here, moved between the request and its row. */
 export interface BucketSettingCall extends InBucket {
@@ -133,11 +131,25 @@ export interface PutPolicyCall extends InBucket, WithDocument {
   readonly kind: "put_bucket_policy";
 }
 export interface BucketAclCall extends InBucket {
-  readonly kind: "get_bucket_acl" | "put_private_acl";
+  readonly kind: "get_bucket_acl";
 }
-/** Of an object: its owner may do all. */
+/** `acl`: from headers; else it is the document. */
+export interface PutBucketAclCall extends InBucket, WithDocument {
+  readonly kind: "put_bucket_acl";
+  readonly acl: AclRequest | undefined;
+}
+export interface OwnershipCall extends InBucket {
+  readonly kind: "get_bucket_ownership" | "delete_bucket_ownership";
+}
+export interface PutOwnershipCall extends InBucket, WithDocument {
+  readonly kind: "put_bucket_ownership";
+}
 export interface ObjectSettingCall extends OnVersion {
-  readonly kind: "get_object_acl" | "put_private_object_acl";
+  readonly kind: "get_object_acl";
+}
+export interface PutObjectAclCall extends OnVersion, WithDocument {
+  readonly kind: "put_object_acl";
+  readonly acl: AclRequest | undefined;
 }
 export interface ObjectTaggingCall extends OnVersion {
   readonly kind: "get_object_tagging" | "delete_object_tagging";
@@ -315,6 +327,10 @@ export type S3Call =
   | PolicyCall
   | PutPolicyCall
   | BucketAclCall
+  | PutBucketAclCall
+  | PutObjectAclCall
+  | OwnershipCall
+  | PutOwnershipCall
   | ObjectSettingCall
   | ObjectTaggingCall
   | PutObjectTaggingCall

@@ -6,6 +6,7 @@ interface ErrorRow {
 
 /** One row per code; names and statuses from "Error responses" of the Amazon S3 API Reference. */
 export const s3Errors = {
+  AccessControlListNotSupported: { status: 400, message: "The bucket does not allow ACLs." },
   AccessDenied: { status: 403, message: "Access Denied" },
   AccessForbidden: { status: 403, message: "Access Forbidden" },
   AuthorizationHeaderMalformed: {
@@ -60,6 +61,10 @@ export const s3Errors = {
     message: "The access key id that you provided does not exist in our records.",
   },
   InvalidArgument: { status: 400, message: "Invalid Argument" },
+  InvalidBucketAclWithObjectOwnership: {
+    status: 400,
+    message: "Bucket cannot have ACLs set with ObjectOwnership's BucketOwnerEnforced setting.",
+  },
   InvalidBucketState: {
     status: 409,
     message: "The request is not valid with the current state of the bucket.",
@@ -113,6 +118,10 @@ export const s3Errors = {
   MalformedPOSTRequest: {
     status: 400,
     message: "The body of your POST request is not well-formed multipart/form-data.",
+  },
+  MalformedACLError: {
+    status: 400,
+    message: "The ACL that you provided was not well formed or did not fit our published schema.",
   },
   MalformedPolicy: { status: 400, message: "The policy is not valid." },
   MalformedTrailerError: {
@@ -182,6 +191,10 @@ export const s3Errors = {
     status: 409,
     message: "A conflicting conditional operation is in progress on this resource. Try again.",
   },
+  OwnershipControlsNotFoundError: {
+    status: 404,
+    message: "The bucket ownership controls were not found.",
+  },
   PermanentRedirect: {
     status: 301,
     message: "The bucket must be addressed by the specified endpoint.",
@@ -220,6 +233,11 @@ export const s3Errors = {
   TooManyBuckets: {
     status: 400,
     message: "You have attempted to create more buckets than are allowed.",
+  },
+  UnexpectedContent: { status: 400, message: "This request does not support content." },
+  UnresolvableGrantByEmailAddress: {
+    status: 400,
+    message: "The email address you provided does not match any account on record.",
   },
   UserKeyMustBeSpecified: {
     status: 400,

@@ -16,6 +16,7 @@ export type {
   ObjectChecksum,
   WriteConditions,
 } from "./attributes.ts";
+export { type AclRequest, parseAclDocument } from "./acl.ts";
 export { isBucketName } from "./bucket-name.ts";
 export type {
   AbortUploadCall,
@@ -38,7 +39,11 @@ export type {
   LockConfigurationCall,
   ObjectLockCall,
   ObjectSettingCall,
+  OwnershipCall,
   PolicyCall,
+  PutBucketAclCall,
+  PutObjectAclCall,
+  PutOwnershipCall,
   PutPolicyCall,
   PostObjectCall,
   ObjectTaggingCall,
@@ -128,7 +133,13 @@ export {
 } from "./settings/lifecycle-evaluate.ts";
 export { requestPaymentSetting } from "./settings/request-payment.ts";
 export type { Tag } from "./settings/tags.ts";
-export { objectTagging, sortTags } from "./settings/tags.ts";
+export { objectTagging, sortTags, taggingSetting } from "./settings/tags.ts";
+export {
+  encodeNoOwnership,
+  encodeOwnership,
+  type ObjectOwnership,
+  ownershipSetting,
+} from "./settings/ownership.ts";
 export { bucketSettings } from "./settings/registry.ts";
 export { publicAccessBlockSetting } from "./settings/public-access-block.ts";
 export { policyStatusDocument } from "./setting-documents.ts";

@@ -2,6 +2,7 @@
 import type { ContentHeaders, ObjectAttributes, ResponseOverrides } from "./attributes.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
 import { parseLockHeaders } from "./object-lock.ts";
+import { type AclRequest, parseAclHeaders } from "./acl.ts";
 import { isHeaderText, toHeaderText, type Fields } from "./fields.ts";
 import { parseTaggingHeader, type Tag } from "./settings/tags.ts";
 
@@ -23,42 +24,15 @@ const overridable = Object.keys(contentHeaderNames) as readonly OverridableHeade
 const notImplementedHeaders: ReadonlySet<string> = new Set([
   "x-amz-mfa",
   "x-amz-server-side-encryption-context",
-  "x-amz-grant-read",
-  "x-amz-grant-write",
-  "x-amz-grant-read-acp",
-  "x-amz-grant-write-acp",
-  "x-amz-grant-full-control",
   "x-amz-write-offset-bytes",
   "x-amz-rename-source",
   "x-amz-bucket-namespace",
 ]);
 
-/** These say what is so anyway; any other value asks for more than there is. */
-const harmlessValues: ReadonlyMap<string, readonly string[]> = new Map([
-  ["x-amz-acl", ["private", "bucket-owner-full-control"]],
-  ["x-amz-object-ownership", ["BucketOwnerEnforced"]],
-]);
-const cannedAcls = [
-  "public-read",
-  "public-read-write",
-  "authenticated-read",
-  "aws-exec-read",
-  "bucket-owner-read",
-  "log-delivery-write",
-];
-
 /** Refuses what is not implemented, whichever call carries it. */
 export function refuseUnsupported(fields: Fields): S3Fault | undefined {
-  for (const [name, value] of fields.headers) {
-    const harmless = harmlessValues.get(name);
-    if (harmless?.includes(value)) continue;
-    if (name === "x-amz-acl" && !cannedAcls.includes(value)) {
-      return invalidArgument(name, value.slice(0, 256), "");
-    }
-    if (harmless === undefined && !notImplementedHeaders.has(name)) continue;
-    return s3Fault("NotImplemented", undefined, [["Header", name]]);
-  }
-  return undefined;
+  const found = fields.headers.find(([name]) => notImplementedHeaders.has(name));
+  return found && s3Fault("NotImplemented", undefined, [["Header", found[0]]]);
 }
 
 /** Without `aws-chunked`, wherever it stands in the list. */
@@ -123,6 +97,8 @@ export function parseObjectAttributes(fields: Fields): ObjectAttributes | S3Faul
   const lock = parseLockHeaders(fields);
   if (isFault(lock)) return lock;
   const locked = lock === undefined ? {} : { lock };
+  const acl = parseAclHeaders(fields);
+  if (isFault(acl)) return acl;
   return {
     content,
     metadata,
@@ -130,6 +106,7 @@ export function parseObjectAttributes(fields: Fields): ObjectAttributes | S3Faul
     tags: tags as readonly Tag[],
     isSseRequested,
     ...locked,
+    ...(acl === undefined ? {} : { acl: acl as AclRequest }),
   };
 }
 

@@ -3,6 +3,7 @@ import type { S3Addressing, S3Call, S3Request } from "./call.ts";
 import { percentDecode } from "@kiseki/http";
 import { parseDocumentExpectation } from "./body-expectation.ts";
 import { isBucketName } from "./bucket-name.ts";
+import { type NewBucketAccess, parseNewBucketAccess } from "./access-calls.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
 import { parseFields, type Fields } from "./fields.ts";
 import { keyFromPath, uriFault } from "./key.ts";
@@ -248,8 +249,16 @@ function parseCreateBucket(bucket: string, fields: Fields): S3Call | S3Fault {
   if (isFault(expectation)) return expectation;
   const isLockEnabled = parseLockEnabled(fields);
   if (isFault(isLockEnabled)) return isLockEnabled;
-  const bodySizeMax = bucketDocumentSizeMax;
-  return { kind: "create_bucket", bucket, isLockEnabled, bodySizeMax, body: expectation };
+  const access = parseNewBucketAccess(fields);
+  if (isFault(access)) return access;
+  const document = { bodySizeMax: bucketDocumentSizeMax, body: expectation };
+  return {
+    kind: "create_bucket",
+    bucket,
+    isLockEnabled,
+    ...(access as NewBucketAccess),
+    ...document,
+  };
 }
 
 function parsePutVersioning(bucket: string, fields: Fields): S3Call | S3Fault {

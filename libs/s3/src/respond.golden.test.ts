@@ -1,5 +1,6 @@
 // Clients parse these documents with parsers of their own: each is kept whole, byte for byte.
 import { describe, expect, test } from "bun:test";
+import { cannedAcl } from "@kiseki/policy";
 import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
 import type { FixedSettingCall, ListObjectsCall, ReadObjectCall } from "./call.ts";
 import { loggingSetting } from "./settings/logging.ts";
@@ -374,6 +375,8 @@ const completed = {
 
 const textOf = (response: S3Response): string | undefined =>
   response.body && fromUtf8(response.body);
+const aclOwner = { id: "0a", displayName: "o" };
+const ownAcl = cannedAcl("private", aclOwner, aclOwner);
 const header = (response: S3Response, name: string): string | undefined =>
   response.headers.find(([present]) => present === name)?.[1];
 
@@ -522,7 +525,7 @@ test("toResponse() of attributes and settings writes their documents", () => {
   expect(document).toBe(
     `${open}<GetObjectAttributesOutput xmlns="${s3Namespace}"><ETag>e</ETag><Checksum><ChecksumCRC32>AAAAAQ==</ChecksumCRC32><ChecksumType>FULL_OBJECT</ChecksumType></Checksum><ObjectParts><IsTruncated>true</IsTruncated><MaxParts>2</MaxParts><NextPartNumberMarker>7</NextPartNumberMarker><PartNumberMarker>1</PartNumberMarker><Part><PartNumber>2</PartNumber><Size>5</Size><ChecksumCRC32>AAAAAQ==</ChecksumCRC32></Part><Part><PartNumber>7</PartNumber><Size>6</Size></Part><PartsCount>4</PartsCount></ObjectParts><StorageClass>REDUCED_REDUNDANCY</StorageClass><ObjectSize>10</ObjectSize></GetObjectAttributesOutput>`,
   );
-  const acl = textOf(toResponse({ kind: "acl", owner: { id: "0a", displayName: "o" } }, context));
+  const acl = textOf(toResponse({ kind: "acl", acl: ownAcl }, context));
   expect(acl).toBe(
     `${open}<AccessControlPolicy xmlns="${s3Namespace}"><Owner><ID>0a</ID><DisplayName>o</DisplayName></Owner><AccessControlList><Grant><Grantee xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"><ID>0a</ID><DisplayName>o</DisplayName></Grantee><Permission>FULL_CONTROL</Permission></Grant></AccessControlList></AccessControlPolicy>`,
   );

@@ -1,5 +1,6 @@
 /** What a call came to, typed; `toResponse` turns it into status, headers and document. */
 import type { WallTime } from "@kiseki/base";
+import type { Acl } from "@kiseki/policy";
 import type {
   Checksum,
   ChecksumAlgorithm,
@@ -95,8 +96,7 @@ type AnyResult =
   /** `off`: it never was set. */
   | { readonly kind: "bucket_versioning"; readonly versioning: "off" | "enabled" | "suspended" }
   | { readonly kind: "fixed_setting"; readonly setting: FixedSettingCall["setting"] }
-  /** The owner may do all, nobody else anything. */
-  | { readonly kind: "acl"; readonly owner: Owner }
+  | { readonly kind: "acl"; readonly acl: Acl }
   | { readonly kind: "object_tags"; readonly tags: readonly Tag[] }
   | { readonly kind: "setting_put" | "setting_deleted" }
   /** A setting's own document. */

@@ -8,7 +8,7 @@ import type {
   S3Call,
   UnsetSettingCall,
 } from "./call.ts";
-import { parseAccessCall } from "./access-calls.ts";
+import { parseAccessCall, parseObjectAclCall } from "./access-calls.ts";
 import { parseDocumentExpectation } from "./body-expectation.ts";
 import { parseCustomerKey } from "./encryption-headers.ts";
 import { invalidArgument, isFault, type S3Fault } from "./errors.ts";
@@ -29,7 +29,6 @@ const fixedSettings: readonly FixedSettingCall["setting"][] = [
   "intelligent-tiering",
   "inventory",
   "metrics",
-  "ownershipControls",
 ];
 /** What has a DELETE of its own at AWS and answers 204 there when nothing was set. */
 const removableSettings: ReadonlySet<string> = new Set(["replication"]);
@@ -57,10 +56,6 @@ export function parseSetting(
     }
     if (method === "GET" && setting !== undefined) {
       return { kind: "get_fixed_setting", bucket, setting };
-    }
-    if (name === "acl" && method === "GET") return { kind: "get_bucket_acl", bucket };
-    if (name === "acl" && method === "PUT" && isPrivateAcl(fields)) {
-      return { kind: "put_private_acl", bucket };
     }
     if (method === "DELETE" && removableSettings.has(name)) {
       return { kind: "delete_unset_setting", bucket };
@@ -136,11 +131,6 @@ function parseBucketSetting(
   return { kind: "put_bucket_setting", bucket, setting, bodySizeMax, body };
 }
 
-/** The one ACL that everything here has. Grants, other canned ACLs and documents are not for this. */
-function isPrivateAcl(fields: Fields): boolean {
-  return fields.get("x-amz-acl") === "private" && (fields.get("content-length") ?? "0") === "0";
-}
-
 function parseObjectSetting(
   method: string,
   bucket: string,
@@ -152,15 +142,11 @@ function parseObjectSetting(
     const key = keyFromPath(rawKey);
     return isFault(key) ? key : parseLockCall(method, name, { bucket, key, fields });
   }
-  const isAcl = fields.hasQuery("acl");
-  const kind =
-    isAcl && method === "GET"
-      ? "get_object_acl"
-      : isAcl && method === "PUT" && isPrivateAcl(fields)
-        ? "put_private_object_acl"
-        : fields.hasQuery("tagging")
-          ? taggingKinds.get(method)
-          : undefined;
+  if (fields.hasQuery("acl")) {
+    const key = keyFromPath(rawKey);
+    return isFault(key) ? key : parseObjectAclCall(method, { bucket, key }, fields);
+  }
+  const kind = fields.hasQuery("tagging") ? taggingKinds.get(method) : undefined;
   if (kind === undefined) return undefined;
   const versionId = parseVersionId(fields);
   if (isFault(versionId)) return versionId;

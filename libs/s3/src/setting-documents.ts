@@ -1,9 +1,10 @@
 /** Documents of settings that are the same for all, and of GetObjectAttributes. */
 import { unreachable } from "@kiseki/base";
+import { aclDocument } from "./acl.ts";
 import type { Checksum, ObjectChecksum } from "./attributes.ts";
 import { checksumLabel, formatChecksum, toBase64 } from "./checksum.ts";
 import type { FixedSettingCall } from "./call.ts";
-import type { Owner, S3Result } from "./result.ts";
+import type { S3Result } from "./result.ts";
 import { formatDocument } from "./settings/document.ts";
 import { objectTagging } from "./settings/tags.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
@@ -28,7 +29,7 @@ const partChecksumNodes = (checksum: Checksum | undefined): readonly XmlNode[] =
 export function settingDocument(
   result: ResultOf<"fixed_setting" | "acl" | "object_tags">,
 ): Uint8Array {
-  if (result.kind === "acl") return aclDocument(result.owner);
+  if (result.kind === "acl") return aclDocument(result.acl);
   if (result.kind === "object_tags") {
     return formatDocument(objectTagging, { tagSet: { tags: result.tags } });
   }
@@ -50,41 +51,9 @@ function fixedDocument(setting: FixedSettingCall["setting"]): Uint8Array {
       return emptyList("ListInventoryConfigurationsResult");
     case "metrics":
       return emptyList("ListMetricsConfigurationsResult");
-    case "ownershipControls":
-      return writeXml("OwnershipControls", s3Namespace, [
-        ["Rule", [["ObjectOwnership", "BucketOwnerEnforced"]]],
-      ]);
     default:
       return unreachable(setting);
   }
-}
-
-/** The one element with an attribute: whose kind of name the grantee's is. */
-function aclDocument(owner: Owner): Uint8Array {
-  const identity: readonly XmlNode[] = [
-    ["ID", owner.id],
-    ["DisplayName", owner.displayName],
-  ];
-  const marker = "Grantee";
-  const text = new TextDecoder().decode(
-    writeXml("AccessControlPolicy", s3Namespace, [
-      ["Owner", identity],
-      [
-        "AccessControlList",
-        [
-          [
-            "Grant",
-            [
-              [marker, identity],
-              ["Permission", "FULL_CONTROL"],
-            ],
-          ],
-        ],
-      ],
-    ]),
-  );
-  const type = `xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="CanonicalUser"`;
-  return new TextEncoder().encode(text.replace(`<${marker}>`, `<${marker} ${type}>`));
 }
 
 /** Whether a bucket's policy lets in everyone. */

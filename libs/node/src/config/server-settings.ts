@@ -58,6 +58,12 @@ export const serverSettings = {
   domains: listSetting("s3-domains", "localhost", {
     help: "host names under which a bucket may stand as a sub-domain",
   }),
+  objectOwnership: choiceSetting(
+    "object-ownership",
+    "BucketOwnerEnforced",
+    ["BucketOwnerEnforced", "BucketOwnerPreferred", "ObjectWriter"],
+    { help: "of new buckets that ask for none; ACLs mean something in the last two" },
+  ),
   trustedProxies: listSetting("trusted-proxies", "", {
     help: "networks of reverse proxies whose word on the client is taken, such as 10.0.0.0/8",
   }),

@@ -16,6 +16,7 @@ import {
   type S3Fault,
   type S3Result,
 } from "@kiseki/s3";
+import { checkNewBucketAccess, keepNewBucketAccess } from "./acls.ts";
 import { readDocument } from "./content.ts";
 import { toConditions } from "./convert.ts";
 import { GatewayFailure, refusalFault, refusalMessage } from "./failure.ts";
@@ -46,10 +47,13 @@ export async function createBucket(scope: CallScope, call: CreateBucketCall): Pr
   const { locationConstraint } = orFail(parseCreateBucketBody(document));
   const fault = checkLocation(locationConstraint, scope.regionOnly);
   if (fault) throw new GatewayFailure(fault);
+  const ownership = call.ownership ?? scope.defaultOwnership;
+  const acl = checkNewBucketAccess(scope, ownership, call.acl);
   const make = async (): Promise<void> => {
     const id = namespaceId(scope.ports.prng.fill(newBytes(16)));
     const { bucket: name, isLockEnabled } = call;
     await submit(scope, { kind: "create_namespace", id, name, isLockEnabled }, "namespace");
+    await keepNewBucketAccess(scope, name, { ownership, acl });
   };
   const bucket = aliasedBucket(scope, call.bucket);
   try {

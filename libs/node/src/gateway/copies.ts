@@ -12,6 +12,7 @@ import {
 import { Budget } from "../object/budget.ts";
 import { ContentReader } from "../object/read-content.ts";
 import { type WrittenContent, writeContent } from "../object/write-content.ts";
+import { newObjectAcl } from "./acls.ts";
 import {
   etagText,
   toConditions,
@@ -167,10 +168,10 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
   using opened = openSource(scope, call.source);
   const { found } = opened;
   using encryption = encryptTarget(scope, call.bucket, call.encryption);
-  const { stored } = encryption;
   const told = refuseEarly(scope, call);
   if (found.entry.size > partSourceSizeMax) throw fail("InvalidRequest");
   const wanted = wantedAttributes(call, found);
+  const acl = newObjectAcl(scope, call.bucket, call.attributes.acl);
   const conditions = toConditions(call.conditions);
   let answer: Extract<Answer, { kind: "object" }>;
   if (mustRewrite(scope, call, opened, encryption)) {
@@ -192,7 +193,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
               content: written.content,
               size,
               etag: { md5, parts: 0 },
-              attributes: toRowAttributes(wanted, checksums, stored),
+              attributes: { ...toRowAttributes(wanted, checksums, encryption.stored), ...acl },
               conditions,
             },
             "object",
@@ -201,7 +202,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
     );
   } else {
     const { checksums } = found.cold.attributes;
-    const attributes = toRowAttributes(wanted, checksums, stored);
+    const attributes = { ...toRowAttributes(wanted, checksums, encryption.stored), ...acl };
     const operation = {
       kind: "copy_object",
       namespace,

@@ -1,6 +1,7 @@
 /** The work behind each call; who asks and whether they may was settled before. */
 import { unreachable } from "@kiseki/base";
 import type { S3Call } from "@kiseki/s3";
+import { putObjectAcl, showObjectAcl } from "./acls.ts";
 import {
   createBucket,
   deleteBucket,
@@ -23,7 +24,6 @@ import { abortUpload, completeUpload, createUpload, uploadPart } from "./multipa
 import {
   type CallOutcome,
   deleteObject,
-  objectSetting,
   putObject,
   readAttributes,
   readObject,
@@ -70,7 +70,10 @@ export function dispatch(scope: CallScope, call: S3Call): Promise<CallOutcome> |
     case "get_bucket_policy_status":
     case "put_bucket_policy":
     case "get_bucket_acl":
-    case "put_private_acl":
+    case "put_bucket_acl":
+    case "get_bucket_ownership":
+    case "put_bucket_ownership":
+    case "delete_bucket_ownership":
       return accessCall(scope, call);
     case "get_object_lock_configuration":
       return showLockConfiguration(scope, call);
@@ -102,7 +105,10 @@ type BucketKind =
   | "get_bucket_policy_status"
   | "put_bucket_policy"
   | "get_bucket_acl"
-  | "put_private_acl"
+  | "put_bucket_acl"
+  | "get_bucket_ownership"
+  | "put_bucket_ownership"
+  | "delete_bucket_ownership"
   | "get_object_lock_configuration"
   | "put_object_lock_configuration"
   | "delete_unset_setting";
@@ -115,8 +121,9 @@ function dispatchObject(
     case "get_object_attributes":
       return readAttributes(scope, call);
     case "get_object_acl":
-    case "put_private_object_acl":
-      return objectSetting(scope, call);
+      return showObjectAcl(scope, call);
+    case "put_object_acl":
+      return putObjectAcl(scope, call);
     case "get_object_tagging":
       return showTags(scope, call);
     case "put_object_tagging":

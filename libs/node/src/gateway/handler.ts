@@ -10,6 +10,7 @@ import { anonymousPrincipal, type Principal } from "@kiseki/policy";
 import type { AliasQueue } from "@kiseki/catalog";
 import {
   type FormRequest,
+  type ObjectOwnership,
   isFault,
   isServiceHost,
   parseCall,
@@ -73,6 +74,10 @@ export interface GatewayOptions extends PlacesOptions {
   readonly aliases: AliasQueue;
   readonly notifier: Notifier;
   readonly accessLog: Pick<AccessLog, "follow">;
+  /** Whether a canonical id is some tenant's. */
+  readonly isAccount: (canonicalId: string) => boolean;
+  /** Of new buckets that ask for none. */
+  readonly defaultOwnership: ObjectOwnership;
 }
 
 const hostId = "kiseki";
@@ -315,7 +320,8 @@ export class Gateway {
     const region = this.#options.region ?? defaultRegion;
     const now = () => ports.clock.realtime();
     const facts = () => ({ words: words(), request, principal, now: now(), region, authType });
-    const sideOf = (bucket: string) => bucketSide(place, bucket);
+    const shownOwner = { id: owner.canonicalId, displayName: ownerName };
+    const sideOf = (bucket: string) => bucketSide(place, bucket, shownOwner);
     const access = Access.authorize({ principal, owner, facts, sideOf }, call);
     checkExpectedOwner(request, owner.account);
     const scope: CallScope = {
@@ -324,7 +330,7 @@ export class Gateway {
       request,
       payload,
       content,
-      owner: { id: owner.canonicalId, displayName: ownerName },
+      owner: shownOwner,
       region,
       regionOnly: this.#options.region,
       aliases: this.#options.aliases,
@@ -332,6 +338,8 @@ export class Gateway {
       access,
       notifier: this.#options.notifier,
       origin: originOf(request, call, principal),
+      isAccount: this.#options.isAccount,
+      defaultOwnership: this.#options.defaultOwnership,
     };
     const failed = (reason: unknown): never => {
       throw hideMissing(reason, access, call);

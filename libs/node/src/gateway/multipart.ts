@@ -18,6 +18,7 @@ import {
   type UploadPartCall,
 } from "@kiseki/s3";
 import { readCallDocument } from "./buckets.ts";
+import { newObjectAcl } from "./acls.ts";
 import { etagText, toConditions, toObjectChecksum, toRowAttributes } from "./convert.ts";
 import { abortionFor, currentExpiration } from "./expiration.ts";
 import { encryptTarget, openUploadEncryption, shownOf } from "./encryption.ts";
@@ -42,6 +43,7 @@ export async function createUpload(scope: CallScope, call: CreateUploadCall): Pr
   const { checksum, attributes, bucket, key } = call;
   const algorithm = checksum?.algorithm;
   using encryption = encryptTarget(scope, bucket, call.encryption);
+  const acl = newObjectAcl(scope, bucket, attributes.acl);
   const answer = await submit(
     scope,
     {
@@ -49,7 +51,7 @@ export async function createUpload(scope: CallScope, call: CreateUploadCall): Pr
       namespace: findBucket(scope, bucket).id,
       key,
       random: scope.ports.prng.fill(newBytes(16)),
-      attributes: toRowAttributes(attributes, [], encryption.stored),
+      attributes: { ...toRowAttributes(attributes, [], encryption.stored), ...acl },
       ...(algorithm === undefined ? {} : { checksumAlgorithm: algorithm }),
       isChecksumComposite: checksum?.type === "COMPOSITE",
     },

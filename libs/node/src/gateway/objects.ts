@@ -16,7 +16,6 @@ import {
   evaluateWrite,
   type GetObjectAttributesCall,
   type ObjectChecksum,
-  type ObjectSettingCall,
   type PutObjectCall,
   type ReadObjectCall,
   resolveRange,
@@ -25,6 +24,7 @@ import {
 import type { CustomerCipher } from "@kiseki/keys";
 import { ContentReader } from "../object/read-content.ts";
 import { type WrittenContent, writeContent } from "../object/write-content.ts";
+import { newObjectAcl } from "./acls.ts";
 import { checkDigests, claimedAlgorithms } from "./content.ts";
 import {
   etagText,
@@ -123,6 +123,7 @@ export async function putObject(
   refuseOverQuota(scope, call);
   checkClaimed(scope, call.bucket, call.attributes.lock !== undefined, call.body);
   using encryption = encryptTarget(scope, call.bucket, call.encryption);
+  const acl = newObjectAcl(scope, call.bucket, call.attributes.acl);
   const told = refuseEarly(scope, call);
   const algorithm = call.body.algorithm ?? "crc64nvme";
   const answer = await told(() =>
@@ -137,7 +138,10 @@ export async function putObject(
           content: body.content,
           size: body.size,
           etag,
-          attributes: toRowAttributes(call.attributes, body.checksums, encryption.stored),
+          attributes: {
+            ...toRowAttributes(call.attributes, body.checksums, encryption.stored),
+            ...acl,
+          },
           conditions: toConditions(call.conditions),
         },
         "object",
@@ -411,15 +415,6 @@ export function readAttributes(scope: CallScope, call: GetObjectAttributesCall):
   const isTruncated = maxParts > 0 && page.length > maxParts;
   const shown = { count, listed, isTruncated };
   return { result: { kind: "object_attributes", versionId, call, view, parts: shown } };
-}
-
-/** What is the same for every object of a bucket. @throws {GatewayFailure} `NoSuchKey`. */
-export function objectSetting(scope: CallScope, call: ObjectSettingCall): CallOutcome {
-  const versionId = shownVersion(scope, call.bucket, findVersion(scope, call).entry);
-  if (call.kind === "get_object_acl") {
-    return { result: { kind: "acl", versionId, owner: scope.owner } };
-  }
-  return { result: { kind: "setting_put", versionId } };
 }
 
 export async function deleteObject(scope: CallScope, call: DeleteObjectCall): Promise<CallOutcome> {

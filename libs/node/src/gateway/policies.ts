@@ -8,7 +8,15 @@ import {
   PolicyFault,
 } from "@kiseki/policy";
 import { policyStatusDocument, publicAccessBlockSetting } from "@kiseki/s3";
-import type { BucketAclCall, PolicyCall, PutPolicyCall } from "@kiseki/s3";
+import type {
+  BucketAclCall,
+  OwnershipCall,
+  PolicyCall,
+  PutBucketAclCall,
+  PutOwnershipCall,
+  PutPolicyCall,
+} from "@kiseki/s3";
+import { ownershipCall, putBucketAcl, showBucketAcl } from "./acls.ts";
 import { bucketPolicySetting } from "./access/bucket-side.ts";
 import { readCallDocument } from "./buckets.ts";
 import { fail } from "./failure.ts";
@@ -25,20 +33,25 @@ function parse(source: Uint8Array, bucket: string): PolicyDocument {
   }
 }
 
+type BucketAccessCall =
+  PolicyCall | PutPolicyCall | BucketAclCall | PutBucketAclCall | OwnershipCall | PutOwnershipCall;
+
 /** Calls on who may use a bucket. */
 export function accessCall(
   scope: CallScope,
-  call: PolicyCall | PutPolicyCall | BucketAclCall,
+  call: BucketAccessCall,
 ): CallOutcome | Promise<CallOutcome> {
   switch (call.kind) {
     case "put_bucket_policy":
       return putPolicy(scope, call);
     case "get_bucket_acl":
-      findBucket(scope, call.bucket);
-      return { result: { kind: "acl", owner: scope.owner } };
-    case "put_private_acl":
-      findBucket(scope, call.bucket);
-      return { result: { kind: "setting_put" } };
+      return showBucketAcl(scope, call);
+    case "put_bucket_acl":
+      return putBucketAcl(scope, call);
+    case "get_bucket_ownership":
+    case "put_bucket_ownership":
+    case "delete_bucket_ownership":
+      return ownershipCall(scope, call);
     default:
       return policyCall(scope, call);
   }

@@ -4,7 +4,7 @@ import type { AliasedBucket, AliasQueue } from "@kiseki/catalog";
 import type { Answer, Operation, Origin } from "@kiseki/composition";
 import { lookupNamespace } from "@kiseki/composition";
 import type { NamespaceRow, NamespaceSetting } from "@kiseki/format";
-import type { Owner } from "@kiseki/s3";
+import type { ObjectOwnership, Owner } from "@kiseki/s3";
 import type { Access } from "./access/access.ts";
 import type { FrontRequest } from "../front/types.ts";
 import type { Notifier } from "../notify/notifier.ts";
@@ -33,6 +33,8 @@ export interface CallScope {
   readonly notifier: Pick<Notifier, "test" | "unknownArns">;
   /** Who asks, as those are told who subscribed to what changes. */
   readonly origin: Origin;
+  readonly isAccount: (canonicalId: string) => boolean;
+  readonly defaultOwnership: ObjectOwnership;
 }
 
 export function newOperationId(prng: Prng): OperationId {

@@ -36,7 +36,10 @@ export function madeVersion(scope: CallScope, answer: Numbered): string | undefi
 }
 
 /** The version that an id names; `undefined`: no version has such an id. */
-export function openVersionId(scope: CallScope, text: string): VersionRef | undefined {
+export function openVersionId(
+  scope: Pick<CallScope, "tenant">,
+  text: string,
+): VersionRef | undefined {
   if (text === "null") return "null";
   if (!/^[0-9a-f]{32}$/.test(text)) return undefined;
   return scope.tenant.keys("read").versionOf(fromHex(text));

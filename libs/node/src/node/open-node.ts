@@ -288,6 +288,9 @@ function gatewayOptions(
       tenants.openNow(tenant, need) ?? tenants.open(tenant, need, request.signal),
     accountOf: (tenant) => identities.account(tenant),
     lookUpAlias: (bucket) => catalog.lookUpAlias(bucket),
+    isAccount: (id) =>
+      catalog.tenants().some((tenant) => identities.account(tenant.id).canonicalId === id),
+    defaultOwnership: settings.objectOwnership,
     defaultTenant,
     aliases,
   };

@@ -1,6 +1,7 @@
 /** What is kept of each setting outlives the program that wrote it. Append only: an edited row is a broken upgrade. */
 import { expect, test } from "bun:test";
 import { fromUtf8, toUtf8 } from "@kiseki/base";
+import { encodeNoOwnership, encodeOwnership, ownershipSetting } from "./ownership.ts";
 import { findBucketSetting } from "./registry.ts";
 
 const golden: readonly (readonly [subresource: string, document: string, kept: string])[] = [
@@ -34,7 +35,20 @@ const golden: readonly (readonly [subresource: string, document: string, kept: s
     "<RequestPaymentConfiguration><Payer>Requester</Payer></RequestPaymentConfiguration>",
     '{"version":1,"payer":"Requester"}',
   ],
+  [
+    "publicAccessBlock",
+    "<PublicAccessBlockConfiguration><BlockPublicAcls>true</BlockPublicAcls></PublicAccessBlockConfiguration>",
+    '{"version":1,"blockPublicAcls":true,"ignorePublicAcls":false,"blockPublicPolicy":false,"restrictPublicBuckets":false}',
+  ],
 ];
+
+test("ownership controls are kept in the bytes that they always were, taken away too", () => {
+  expect(fromUtf8(encodeOwnership("ObjectWriter"))).toBe(
+    '{"version":1,"ownership":"ObjectWriter"}',
+  );
+  expect(fromUtf8(encodeNoOwnership())).toBe('{"version":1,"ownership":null}');
+  expect(ownershipSetting.decode(encodeNoOwnership())).toEqual({ ownership: undefined });
+});
 
 test.each(golden)(
   "a %s document %.40s is kept in the bytes that it always was",

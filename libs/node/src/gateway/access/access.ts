@@ -25,8 +25,12 @@ export interface BucketSide {
   readonly policy: PolicyDocument | undefined;
   /** RestrictPublicBuckets, and the policy is public. */
   readonly isRestricted: boolean;
+  /** Objects may have other owners than the bucket, and ACLs may grant something. */
+  readonly hasAcls: boolean;
   /** Whether ACLs grant what is needed. */
   readonly isGranted: (need: Need, principal: Principal) => boolean;
+  /** Canonical id of who owns what is needed; `undefined`: the bucket's owner. */
+  readonly objectOwner: (need: Need) => string | undefined;
   readonly objectTags: (need: Need) => ReturnType<PlaceFacts["objectTags"]>;
   readonly bucketTags: PlaceFacts["bucketTags"];
 }
@@ -86,7 +90,7 @@ export class Access {
     };
     const decision = evaluate(question, principal, {
       bucketOwner: account,
-      owner: account,
+      owner: this.#accountOf(side.objectOwner(need)) ?? account,
       policy,
       isRestricted,
       isGranted: () => side.isGranted(need, principal),
@@ -120,7 +124,16 @@ export class Access {
     const { principal, owner, sideOf } = this.#parts;
     if (principal.kind !== "root" || principal.sessionPolicies.length > 0) return false;
     if (bucket === undefined) return true;
-    return principal.account === owner.account && sideOf(bucket).policy === undefined;
+    if (principal.account !== owner.account) return false;
+    const { policy, hasAcls } = sideOf(bucket);
+    return policy === undefined && !hasAcls;
+  }
+
+  /** Of an object's owner, as far as it makes a difference: the bucket's, the caller's, or somebody else. */
+  #accountOf(canonicalId: string | undefined): string | undefined {
+    const { principal, owner } = this.#parts;
+    if (canonicalId === undefined || canonicalId === owner.canonicalId) return undefined;
+    return canonicalId === principal.canonicalId ? principal.account : "another account";
   }
 
   #couldDo(actions: readonly string[], bucket: string): boolean {

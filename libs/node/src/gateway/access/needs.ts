@@ -10,6 +10,8 @@ export interface Need {
   /** Undefined: the bucket itself. */
   readonly key: Uint8Array | undefined;
   readonly versionId: string | undefined;
+  /** About an object that is yet to be made: what stands in its place has no say. */
+  readonly isNew?: boolean;
 }
 
 /** What a request says beside its call. */
@@ -43,6 +45,8 @@ const onObject = (action: string, { bucket, key }: OnKey, versionId?: string): N
   key,
   versionId,
 });
+
+const onNew = (action: string, call: OnKey): Need => ({ ...onObject(action, call), isNew: true });
 
 /** Actions by subresource of a bucket: to read it, to change it, to take it away. */
 const settingActions: ReadonlyMap<string, readonly [get: string, put: string, remove?: string]> =
@@ -95,15 +99,15 @@ const hasAcl = ({ header }: RequestWords): boolean =>
 
 /** What a new object needs, and what its headers ask for beside it. */
 function newObject(call: OnKey, words: RequestWords): readonly Need[] {
-  const needs = [onObject("PutObject", call)];
+  const needs = [onNew("PutObject", call)];
   const { header } = words;
-  if (hasAcl(words)) needs.push(onObject("PutObjectAcl", call));
-  if (header("x-amz-tagging") !== undefined) needs.push(onObject("PutObjectTagging", call));
+  if (hasAcl(words)) needs.push(onNew("PutObjectAcl", call));
+  if (header("x-amz-tagging") !== undefined) needs.push(onNew("PutObjectTagging", call));
   const isRetained =
     header("x-amz-object-lock-mode") ?? header("x-amz-object-lock-retain-until-date");
-  if (isRetained !== undefined) needs.push(onObject("PutObjectRetention", call));
+  if (isRetained !== undefined) needs.push(onNew("PutObjectRetention", call));
   if (header("x-amz-object-lock-legal-hold") !== undefined) {
-    needs.push(onObject("PutObjectLegalHold", call));
+    needs.push(onNew("PutObjectLegalHold", call));
   }
   return needs;
 }
@@ -191,9 +195,12 @@ export const needsOf: NeedsOf = {
   delete_bucket_policy: (call) => [onBucket("DeleteBucketPolicy", call)],
   get_bucket_policy_status: (call) => [onBucket("GetBucketPolicyStatus", call)],
   get_bucket_acl: (call) => [onBucket("GetBucketAcl", call)],
-  put_private_acl: (call) => [onBucket("PutBucketAcl", call)],
+  put_bucket_acl: (call) => [onBucket("PutBucketAcl", call)],
+  get_bucket_ownership: (call) => [onBucket("GetBucketOwnershipControls", call)],
+  put_bucket_ownership: (call) => [onBucket("PutBucketOwnershipControls", call)],
+  delete_bucket_ownership: (call) => [onBucket("PutBucketOwnershipControls", call)],
   get_object_acl: (call, words) => [onObject("GetObjectAcl", call, version(words))],
-  put_private_object_acl: (call, words) => [onObject("PutObjectAcl", call, version(words))],
+  put_object_acl: (call, words) => [onObject("PutObjectAcl", call, version(words))],
   // listings
   list_objects: (call) => [onBucket("ListBucket", call)],
   list_object_versions: (call) => [onBucket("ListBucketVersions", call)],
