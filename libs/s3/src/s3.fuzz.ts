@@ -12,7 +12,20 @@ import { openListToken, sealListToken } from "./list-token.ts";
 import { parseCall } from "./parse-call.ts";
 import { answerPreflight, parsePreflight } from "./preflight.ts";
 import { parseCopyRange, parseRange, resolveRange } from "./range.ts";
-import { parseCompleteBody, parseCreateBucketBody, parseDeleteBody } from "./request-documents.ts";
+import {
+  formatLegalHold,
+  formatLockConfiguration,
+  formatRetention,
+  parseLegalHoldBody,
+  parseLockConfiguration,
+  parseRetentionBody,
+} from "./object-lock.ts";
+import {
+  parseCompleteBody,
+  parseCreateBucketBody,
+  parseDeleteBody,
+  parseVersioningBody,
+} from "./request-documents.ts";
 import { toFaultResponse } from "./respond.ts";
 import { corsHeaders, corsSetting, matchCors, parseRequestHeaders } from "./settings/cors.ts";
 import { parseDocument } from "./settings/document.ts";
@@ -46,6 +59,11 @@ const queries = [
   "versions",
   "location",
   "versionId=null",
+  "versionId=3d1f56005f675160b51a19c416368cbf",
+  "versioning",
+  "object-lock",
+  "retention",
+  "legal-hold",
   "continuation-token=AQ",
   "delete",
   "acl",
@@ -74,6 +92,10 @@ const headerSamples = [
   ["if-none-match", "*"],
   ["if-modified-since", "Sun, 06 Nov 1994 08:49:37 GMT"],
   ["x-amz-acl", "private"],
+  ["x-amz-object-lock-mode", "GOVERNANCE"],
+  ["x-amz-object-lock-retain-until-date", "2030-01-02T03:04:05Z"],
+  ["x-amz-object-lock-legal-hold", "ON"],
+  ["x-amz-bucket-object-lock-enabled", "true"],
   ["x-amz-tagging", "a=b&c=d"],
   ["origin", "http://a.example"],
   ["access-control-request-method", "PUT"],
@@ -244,6 +266,49 @@ const settings: FuzzTarget = {
   },
 };
 
+const lockDocuments = [
+  "<ObjectLockConfiguration><ObjectLockEnabled>Enabled</ObjectLockEnabled><Rule><DefaultRetention><Mode>GOVERNANCE</Mode><Days>30</Days></DefaultRetention></Rule></ObjectLockConfiguration>",
+  "<Retention><Mode>COMPLIANCE</Mode><RetainUntilDate>2030-01-02T03:04:05Z</RetainUntilDate></Retention>",
+  "<LegalHold><Status>ON</Status></LegalHold>",
+  "<VersioningConfiguration><Status>Enabled</Status><MfaDelete>Disabled</MfaDelete></VersioningConfiguration>",
+];
+/** A lock that is read wrongly cannot be taken back: what is accepted is written and read again the same. */
+const locks: FuzzTarget = {
+  name: "s3-locks",
+  run(prng, note) {
+    const pieces = [
+      ...settingPieces,
+      "<Years>1</Years>",
+      "+01:00",
+      "COMPLIANCE",
+      "OFF",
+      "9999-12-31",
+    ];
+    const source = toUtf8(mutateText(prng, pick(prng, lockDocuments), pieces));
+    note(source);
+    const configuration = parseLockConfiguration(source);
+    if (!isFault(configuration)) {
+      const again = parseLockConfiguration(formatLockConfiguration(configuration.byDefault));
+      must(isDeepStrictEqual(again, configuration), "a default retention is what it was");
+      return "configuration";
+    }
+    const body = parseRetentionBody(source);
+    if (!isFault(body)) {
+      if (body.retention === undefined) return "no retention";
+      const again = parseRetentionBody(formatRetention(body.retention));
+      must(isDeepStrictEqual(again, body), "a retention is what it was");
+      return "retention";
+    }
+    const hold = parseLegalHoldBody(source);
+    if (!isFault(hold)) {
+      const again = parseLegalHoldBody(formatLegalHold(hold.legalHold));
+      must(isDeepStrictEqual(again, hold), "a legal hold is what it was");
+      return "legal hold";
+    }
+    return isFault(parseVersioningBody(source)) ? "refused" : "versioning";
+  },
+};
+
 function useCors(source: Uint8Array): void {
   const kept = corsSetting.store(source);
   if (isFault(kept)) return;
@@ -368,4 +433,4 @@ const tokens: FuzzTarget = {
   },
 };
 
-export const s3Targets: readonly FuzzTarget[] = [calls, xml, settings, fields, tokens];
+export const s3Targets: readonly FuzzTarget[] = [calls, xml, settings, locks, fields, tokens];

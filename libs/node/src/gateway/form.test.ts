@@ -8,6 +8,8 @@ let bed: Bed;
 beforeAll(async () => {
   bed = await Bed.open();
   expect((await bed.call(bed.main, "PUT", "/forms")).status).toBe(200);
+  const body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+  expect((await bed.call(bed.main, "PUT", "/forms?versioning", { body })).status).toBe(200);
 });
 afterAll(() => bed[Symbol.asyncDispose]());
 
@@ -78,6 +80,8 @@ test("a signed form stores its file with its fields, and answers 204", async () 
   expect([stored.status, stored.text]).toEqual([200, "content"]);
   expect(stored.headers["content-type"]).toBe("text/plain");
   expect(stored.headers["etag"]).toBe(reply.headers["etag"]!);
+  expect(stored.headers["x-amz-version-id"]).toMatch(/^[0-9a-f]{32}$/);
+  expect(reply.headers["x-amz-version-id"]).toBe(stored.headers["x-amz-version-id"]!);
   expect(stored.headers["x-amz-meta-name"]).toContain("=?UTF-8?B?");
 });
 test.each([0, 1, 4096, 4097, 4 * 1024 * 1024, 9_000_001])(

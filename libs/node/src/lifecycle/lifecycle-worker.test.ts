@@ -1,4 +1,5 @@
 /** Rules applied to a node at work, by a worker whose clock is days ahead. */
+import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { wallTime } from "@kiseki/base";
 import { listVersions, lookupNamespace, lookupSetting } from "@kiseki/composition";
@@ -163,6 +164,37 @@ test("a round with versions keeps the newest ones, and removes markers with noth
   expect(versionsOf("versions")).toEqual(["a!", "a"]); // as a DELETE of a client
   await workerAt(8).run(never);
   expect(versionsOf("versions")).toEqual(["a!", "a"]);
+});
+
+test("a round leaves locked versions, counts them as held, and takes them when they are free", async () => {
+  const headers = { "x-amz-bucket-object-lock-enabled": "true" };
+  expect((await bed.call(bed.main, "PUT", "/locked", { headers })).status).toBe(200);
+  await setRules("locked", [noncurrent(1)]);
+  const digest = createHash("md5").update("xxxxx").digest("base64");
+  const until = new Date(Date.now() + 3 * calendarDay.ms).toISOString();
+  const lock = (mode: string): Record<string, string> => ({
+    "content-md5": digest,
+    "x-amz-object-lock-mode": mode,
+    "x-amz-object-lock-retain-until-date": until,
+  });
+  const hold = { "content-md5": digest, "x-amz-object-lock-legal-hold": "ON" };
+  for (const more of [lock("GOVERNANCE"), lock("COMPLIANCE"), hold, {}, {}]) {
+    await put("/locked/k", 5, more);
+  }
+  await bed.call(bed.main, "DELETE", "/locked/k");
+  await workerAt(2).run(never);
+  expect(versionsOf("locked")).toEqual(["k!", "k", "k", "k"]);
+  expect(progressOf("locked")).toMatchObject({ counts: { removed: 2, held: 3 } });
+  // A worker whose clock is past their end does not get around them either: the shard's own clock counts.
+  await workerAt(30).run(never);
+  expect(versionsOf("locked")).toEqual(["k!", "k", "k", "k"]);
+  const free = { body: "<LegalHold><Status>OFF</Status></LegalHold>" };
+  const { text } = await bed.call(bed.main, "GET", "/locked?versions");
+  const held = [...text.matchAll(/<VersionId>([^<]*)</g)][1]![1];
+  const answer = await bed.call(bed.main, "PUT", `/locked/k?legal-hold&versionId=${held}`, free);
+  expect(answer.status).toBe(200);
+  await workerAt(31).run(never);
+  expect(versionsOf("locked")).toEqual(["k!", "k", "k"]);
 });
 
 test("a key with more versions than a step is counted through", async () => {
