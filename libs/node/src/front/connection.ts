@@ -248,16 +248,18 @@ export class Connection implements BodyPort {
     if (this.#isInputEnded) body.fail(new BodyError("aborted"));
     const id = this.#id();
     const request = this.#request(id, head, body);
+    let answer: FrontResponse | Promise<FrontResponse>;
     try {
-      const answer = this.#context.options.handler(request);
-      if (!(answer instanceof Promise)) return this.#answer(answer);
-      answer.then(
-        (response) => this.#guard(() => this.#answer(response)),
-        (reason: unknown) => this.#guard(() => this.#fail(id, reason)),
-      );
+      answer = this.#context.options.handler(request);
     } catch (reason) {
-      this.#fail(id, reason);
+      return this.#fail(id, reason);
     }
+    // A bug while an answer is sent cuts the connection: who knows how much of it has left.
+    if (!(answer instanceof Promise)) return this.#guard(() => this.#answer(answer));
+    answer.then(
+      (response) => this.#guard(() => this.#answer(response)),
+      (reason: unknown) => this.#guard(() => this.#fail(id, reason)),
+    );
   }
 
   #request(id: string, head: RequestHead, body: RequestBody): FrontRequest {

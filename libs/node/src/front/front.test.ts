@@ -457,6 +457,33 @@ for (const isTls of [false, true]) {
   });
 }
 
+for (const [name, wait] of [
+  ["at once", (it: FrontResponse) => it],
+  ["later", async (it: FrontResponse) => it],
+] as const) {
+  test(`serveFront() sends nothing behind an answer that a bug cut short, given ${name}`, async () => {
+    const { front, bugs } = serve(() =>
+      wait({
+        status: 200,
+        headers: [],
+        body: {
+          size: 5,
+          nextNow: () => bytesOf("whole"),
+          next: () => undefined,
+          close() {
+            throw new Error("a bug");
+          },
+        },
+      }),
+    );
+    const client = await RawClient.open(front.port);
+    client.send(get("/"));
+    await client.ends();
+    expect(client.received.match(/HTTP\/1\.1/g)).toHaveLength(1);
+    expect(String(bugs.splice(0))).toContain("a bug");
+  });
+}
+
 test("serveFront() sends a body of unknown size in chunks, to HTTP/1.0 until closing", async () => {
   const { front } = serve(() => {
     const pieces = ["abc", "defg"].map(bytesOf);
