@@ -4,6 +4,7 @@ import {
   decodeZoneHeader,
   deviceBlockSize,
   deviceDataOffset,
+  recordHeaderSize,
 } from "@kiseki/format";
 import { decodeRow, rowKey } from "./row.ts";
 import type { Chunk } from "./store.fixture.ts";
@@ -111,6 +112,34 @@ test(`a zone whose beginning was damaged ends without a summary, and what is who
   expect([summaryCount(pool, 0), summaryCount(pool, 1)]).toEqual([undefined, expect.any(Number)]);
   await pool.crash("power", "lost");
   await allRead(pool, chunks);
+});
+
+test(`a torn record in a zone that was gone on with is in no summary, and what follows it is found ${replay}`, async () => {
+  const pool = await makePool();
+  const chunks = await fill(pool, 40);
+  pool.store.checkpoint();
+  const torn = pool.chunk(100);
+  await pool.put(torn, true);
+  const { fragments } = decodeRow(pool.index.get(rowKey(torn.chunkId, torn.sealId))!);
+  const { zone, offset } = fragments.find(({ device }) => device === 0)!;
+  const at = deviceDataOffset + zone * zoneSize + offset + recordHeaderSize;
+  pool.disk(0).restore(Uint8Array.of(pool.disk(0).content[at]! ^ 1), at);
+  await pool.crash("kill"); // as if it had not come to the disk in time
+  for (let puts = 0; puts < 2; puts += 1) {
+    const next = pool.chunk(100);
+    await pool.put(next, true); // the first in one block with the mark of the resumption
+    chunks.push(next);
+  }
+  pool.store.checkpoint();
+  await pool.crash("kill");
+  while (pool.disk(0).content[deviceDataOffset + zoneSize] === 0) {
+    chunks.push(...(await fill(pool, 100)));
+  }
+  await pool.crash("power", "lost");
+  expect((await pool.store.scrub()).faults).toBe(0);
+  for (const { chunkId, sealId } of chunks) {
+    expect(pool.store.inspect(chunkId, sealId)!.missing).toBe(0);
+  }
 });
 
 test(`a device that lacks the last known group is resynced, tail or not ${replay}`, async () => {

@@ -101,7 +101,7 @@ export async function readHeadersBefore(
   const headers = new Uint8Array(new ArrayBuffer(tail.headersBefore * recordHeaderSize));
   let at: number = deviceBlockSize;
   let count = 0;
-  while (at < tail.start && count < tail.headersBefore) {
+  while (at < tail.start) {
     if (!(await window.hold(at, recordHeaderSize))) return undefined;
     const inside = at - window.start;
     const record = decodeRecordHeader(window.bytes, inside, crc);
@@ -115,6 +115,7 @@ export async function readHeadersBefore(
       at = toBlock(at); // padding behind a group
       continue;
     }
+    if (count === tail.headersBefore) return undefined; // one of them is of a torn record
     headers.set(window.bytes.subarray(inside, inside + recordHeaderSize), count * recordHeaderSize);
     count += 1;
     at += recordSize(record.payloadSize);
