@@ -153,7 +153,7 @@ async function accept(
   release(pool, fragments);
   pool.noteShard(request.shard, request.epoch);
   const missing = fragmentCount(plan.profile) - fragments.length;
-  if (isNarrow(pool, plan.profile)) pool.narrow += 1;
+  if (isNarrow(pool, plan.profile, request.keyset)) pool.narrow += 1;
   if (missing > 0) {
     pool.queueRepair(request);
     await pool.membersSettled(); // a device that dropped out is noted as such before the answer

@@ -14,6 +14,7 @@ import {
   decodeRow,
   keyChunkId,
   keySealId,
+  keysetOf,
   lacking,
   profileOf,
   rowKey,
@@ -42,11 +43,11 @@ export async function findThin(pool: Pool, signal?: AbortSignal): Promise<SealRe
     (key, value) => {
       const whole = wholeProfile(value, pool.isTrusted);
       if (whole !== undefined) {
-        if (isNarrow(pool, profileOf(whole))) narrow += 1;
+        if (isNarrow(pool, profileOf(whole), keysetOf(value))) narrow += 1;
         return;
       }
       const { profile, fragments } = bestSet(decodeRow(value), pool.usable);
-      if (isNarrow(pool, profile)) narrow += 1;
+      if (isNarrow(pool, profile, keysetOf(value))) narrow += 1;
       if (lacking(profile, fragments, pool.usable).length === 0) return;
       thin.push({ chunkId: keyChunkId(key), sealId: keySealId(key) });
     },

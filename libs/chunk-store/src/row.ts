@@ -70,6 +70,10 @@ export function encodeRow(row: Row): Uint8Array {
   return target;
 }
 
+/** The keyset of a row's bytes, without decoding the rest. */
+export const keysetOf = (value: Uint8Array): number =>
+  new DataView(value.buffer, value.byteOffset, value.byteLength).getUint32(8, true);
+
 /** Ids are views of `source`. */
 export function decodeRow(source: Uint8Array): Row {
   const view = new DataView(source.buffer, source.byteOffset, source.byteLength);

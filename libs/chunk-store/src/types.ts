@@ -230,8 +230,8 @@ export interface StoreStatus {
   readonly chunks: number;
   readonly candidates: number;
   /**
-   * Sealings of a profile that survives fewer losses than the pool's own: written while devices were out. As
-   * last counted (`countNarrow`), and what was put since.
+   * Sealings of a profile that survives fewer losses than the pool's own: written while devices were out,
+   * and not under a customer's key. As last counted (`countNarrow`), and what was put since.
    */
   readonly narrow: number;
   readonly repairQueued: number;

@@ -26,6 +26,8 @@ interface Source {
   readonly entry: ObjectEntry;
   readonly content: Content;
   readonly attributes: ObjectAttributes;
+  /** Under a customer's key, so for one object alone. */
+  readonly isSealed: boolean;
 }
 function openSource(step: Step, { source, sourceConditions }: SourceOf): Source | Refusal {
   const found = lookupObject(step.map, step.context.dirKeys, source);
@@ -33,10 +35,10 @@ function openSource(step: Step, { source, sourceConditions }: SourceOf): Source 
   if (found.kind === "delete_marker") {
     return refuse(source.version === undefined ? "no_such_source_key" : "is_delete_marker");
   }
-  if (isUnderCustomerKey(found.cold.attributes)) return refuse("source_is_small");
   const unmet = unmetCondition(found.entry, sourceConditions);
   if (unmet !== undefined) return refuse(sourceCode[unmet] ?? unmet);
-  return { entry: found.entry, content: found.cold.content, attributes: found.cold.attributes };
+  const { content, attributes } = found.cold;
+  return { entry: found.entry, content, attributes, isSealed: isUnderCustomerKey(attributes) };
 }
 
 /** The extents counted once more. A small chunk has one owner, so its bytes must be read and put instead. */
@@ -61,6 +63,7 @@ export function copyObject(step: Step, operation: Of<"copy_object">): Answer | R
   if (unlockable !== undefined) return unlockable;
   const { size, etag } = source.entry;
   let { content } = source;
+  if (source.isSealed && content.kind !== "empty") return refuse("source_is_small");
   if (content.kind === "manifest") holdManifest(step, content.manifest);
   else if (content.kind === "extents") {
     const refusal = shareExtents(step, content.extents);
@@ -77,6 +80,7 @@ export function copyPart(step: Step, operation: Of<"copy_part">): Answer | Refus
   if (isRefusal(source)) return source;
   const { start, end } = operation;
   if (start < 0 || start > end || end > source.entry.size) return refuse("invalid_range");
+  if (source.isSealed && start < end) return refuse("source_is_small");
   const extents: Extent[] = [];
   const { extentsMax } = step.context.limits;
   visitExtents(step.map, source.content, { start, end }, (extent) => {

@@ -9,11 +9,11 @@ import {
 import { isFault, type S3Fault } from "./errors.ts";
 import { type Fields, parseFields } from "./fields.ts";
 
-const fieldsOf = (headers: Readonly<Record<string, string>>): Fields => {
+const fieldsOf = (headers: Readonly<Record<string, string>>, target = "/abc/k"): Fields => {
   const pairs = Object.entries(headers).map(([name, value]) => ({ name, value }));
   const fields = parseFields({
     method: "PUT",
-    target: "/abc/k",
+    target,
     headers: pairs,
     host: "h",
     isSigned: true,
@@ -88,6 +88,9 @@ test("parseCustomerKey() wants all three headers, 32 bytes and 16, and repeats n
     expect(JSON.stringify(fault as S3Fault)).not.toContain(keyText.slice(0, 20));
   }
   expect(parseCustomerKey(fieldsOf({}))).toBeUndefined();
+  const query = encodeURIComponent(keyText);
+  const inUrl = fieldsOf(customer(), `/abc/k?X-Amz-Server-Side-Encryption-Customer-Key=${query}`);
+  expect(parseCustomerKey(inUrl)).toMatchObject({ code: "InvalidArgument" });
   const source = Object.fromEntries(
     Object.entries(customer()).map(([name, value]) => [
       `x-amz-copy-source-${name.slice("x-amz-".length)}`,

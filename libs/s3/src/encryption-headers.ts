@@ -50,6 +50,10 @@ export function parseCustomerKey(
   const key = fields.get(`${prefix}key`);
   const md5 = fields.get(`${prefix}key-md5`);
   if ((algorithm ?? key ?? md5) === undefined) return undefined;
+  if (fields.queryNames.some((name) => name.toLowerCase() === `${prefix}key`)) {
+    // URLs end up in logs and histories.
+    return refuse(`${prefix}key`, "A customer provided key is sent as a header, never in a URL.");
+  }
   if ((algorithm ?? "") === "") {
     const why =
       "Requests specifying Server Side Encryption with Customer provided keys must provide a valid encryption algorithm.";

@@ -7,7 +7,7 @@ export interface BodyPiece {
   readonly size: number;
   readonly start: number;
   readonly end: number;
-  /** Stored as small content, which has one owner. */
+  /** Stored as small content or under a customer's key: it has one owner. */
   readonly isSmall: boolean;
 }
 /** What an object is made of, piece after piece. */

@@ -9,10 +9,12 @@ import {
   wallTime,
 } from "@kiseki/base";
 import { ChunkStoreError } from "@kiseki/chunk-store";
+import type { CustomerCipher } from "@kiseki/keys";
 import type { Conditions, ExtrasChanges, NewContent, Operation } from "@kiseki/composition";
 import type { ObjectAttributes } from "@kiseki/format";
 import { type Outcome, writeContent } from "@kiseki/node/sim";
 import { type Body, bodyBytes, bodyMd5, md5Of, sizeOf, sliceBody } from "./sim-body.ts";
+import { isCustomers, sealForCustomer } from "./sim-customer.ts";
 import { SimChoices } from "./sim-choices.ts";
 import {
   checkpoint,
@@ -141,6 +143,7 @@ export class SimClients {
   async #store(
     { seed, size }: { readonly seed: number; readonly size: number },
     commit: (stored: Stored) => Promise<Outcome>,
+    cipher?: CustomerCipher,
   ): Promise<Outcome> {
     const node = this.#node;
     const source = new SimSource(node, this.#prng, bodyBytes(seed, size));
@@ -149,6 +152,7 @@ export class SimClients {
       size,
       algorithms: new Set(),
       signal: node.signal,
+      cipher,
     });
     const { content } = written;
     const md5 = written.digests.get("md5")!;
@@ -156,7 +160,7 @@ export class SimClients {
     checkThickness(content);
     if (this.#prng.chance(1, 5))
       await node.alive(node.ports.clock.sleep(millis(this.#prng.below(12)), node.signal));
-    const isSmall = content.kind === "small";
+    const isSmall = content.kind === "small" || cipher !== undefined;
     const body = size === 0 ? [] : [{ seed, size, start: 0, end: size, isSmall }];
     const outcome = await commit({ content, body, md5, size });
     if (outcome.kind === "refused") written.discard();
@@ -168,7 +172,10 @@ export class SimClients {
     made: { seed: number; size: number },
     conditions?: Conditions,
   ) {
-    return this.#store(made, ({ content, body, md5, size }) =>
+    const sealed = isCustomers(made) ? sealForCustomer(this.#node, made.seed) : undefined;
+    const attributes = sealed ? { ...noAttributes, encryption: sealed.encryption } : noAttributes;
+    if (sealed) this.#node.world.count("put under a customer's key");
+    const commit = ({ content, body, md5, size }: Stored) =>
       this.#node.submit(
         {
           kind: "put_object",
@@ -177,12 +184,12 @@ export class SimClients {
           content,
           size,
           etag: { md5, parts: 0 },
-          attributes: { ...noAttributes, ...this.#locks(bucket) },
+          attributes: { ...attributes, ...this.#locks(bucket) },
           ...(conditions && { conditions }),
         },
         body,
-      ),
-    );
+      );
+    return this.#store(made, commit, sealed?.cipher);
   }
   /** Now and then a lock; few that hold a bucket for ever. */
   #locks(bucket: string): Pick<ObjectAttributes, "retention" | "legalHold"> {

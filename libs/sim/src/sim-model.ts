@@ -10,7 +10,7 @@ export interface ModelVersion {
   readonly isMarker: boolean;
   readonly etag: string;
   readonly body: Body;
-  /** Content as the store keeps it: small content cannot be shared by a copy. */
+  /** Content as the store keeps it: small content, and a customer's, cannot be shared by a copy. */
   readonly isSmall: boolean;
   extras: ModelExtras;
 }
@@ -194,7 +194,8 @@ export class PlainModel {
     const isLocking = extras.mode !== undefined || extras.hold !== undefined;
     if (isLocking && !bucket.isLockEnabled) return refused("lock_not_enabled");
     const etag = etagOf(operation.etag.md5, operation.etag.parts);
-    const isSmall = operation.content.kind === "small";
+    const isSmall =
+      operation.content.kind === "small" || operation.attributes.encryption !== undefined;
     return place(bucket, key, { etag, body, isSmall, extras }, answer);
   }
   #delete(operation: Of<"delete_object">, answer: Answer | undefined): Expected {

@@ -19,6 +19,7 @@ import {
   type PlainModel,
   textOf,
 } from "./sim-model.ts";
+import { openForCustomer } from "./sim-customer.ts";
 import { must, type SimNode } from "./sim-node.ts";
 
 export interface ReadQuery {
@@ -150,6 +151,7 @@ async function readBytes(
     end,
     place,
     signal: node.signal,
+    cipher: openForCustomer(node, found.cold.attributes),
   });
   const parts: Uint8Array[] = [];
   try {
