@@ -87,7 +87,7 @@ export const metricTable = {
   },
   kiseki_chunks_narrow: {
     kind: "gauge",
-    help: "Chunks with less protection than the pool's profile that can be sealed anew, as last counted",
+    help: "Chunks narrower than the pool's profile that could be sealed anew",
   },
   kiseki_seals_old_keyset: { kind: "gauge", help: "Seals under older keysets, as last counted" },
   kiseki_scrub_records_total: { kind: "counter", help: "Records verified by scrub" },

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { readdirSync } from "node:fs";
 import { newBytes, prngFromSeed } from "@kiseki/base";
 import { SqliteShardStore } from "@kiseki/shard-store";
+import { getSealed, putSealed } from "./customer.test-helper.ts";
 import { get, makeBucket, never, openAt, put, temporaryFolder } from "./bed.test-helper.ts";
 
 // Goal: a process that is killed while it rekeys, reseals, collects or drops a keyset leaves a node that opens with
@@ -11,6 +12,8 @@ const seed = Number(
   process.env["KISEKI_SIM_SEED"] ?? globalThis.crypto.getRandomValues(new Uint32Array(1))[0],
 );
 const prng = prngFromSeed(seed);
+/** Of the objects that a customer keeps the key of. */
+const ownKey = 7;
 const sizes = [1, 900, 4096, 5000, 70_000, 300_000];
 
 interface Killed {
@@ -38,7 +41,11 @@ async function runChild(path: string, point: string): Promise<Killed> {
 
 async function expectWhole(path: string, contents: ReadonlyMap<string, Uint8Array>): Promise<void> {
   await using node = await openAt(path);
-  for (const [key, bytes] of contents) expect(await get(node, key)).toEqual(Buffer.from(bytes));
+  for (const [key, bytes] of contents) {
+    const isOwn = key.startsWith("own-");
+    const got = await (isOwn ? getSealed(node, key, ownKey) : get(node, key));
+    expect(got).toEqual(Buffer.from(bytes));
+  }
   const { store } = await node.openDefaultTenant(never);
   if (!(store instanceof SqliteShardStore)) throw new Error("no SQLite store");
   expect(store.startSumCheck().step(1_000_000)).toEqual({ kind: "right" });
@@ -60,6 +67,11 @@ async function killAt(points: readonly string[]): Promise<void> {
       contents.set(`${i}`, prng.fill(newBytes(size)));
       await put(node, `${i}`, contents.get(`${i}`)!);
     }
+    for (const size of [900, 70_000]) {
+      const bytes = prng.fill(newBytes(size));
+      contents.set(`own-${size}`, bytes);
+      await putSealed(node, `own-${size}`, bytes, ownKey);
+    }
   }
   for (const point of points) {
     const { wasKilled, lines } = await runChild(folder.path, point);
@@ -80,6 +92,7 @@ const groups: readonly (readonly string[])[] = [
     `reseal-committed:${1 + prng.below(5)}`,
     "collect-removed",
   ],
+  ["reseal-salt", "reseal-salt:2", "keyset-drop"],
   ["collect-dropped", "keyset-drop", `wal-sync:${1 + prng.below(12)}`],
 ];
 for (const points of groups) {

@@ -3,15 +3,12 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "bun:test";
 import { customerKeyset, newBytes, prngFromSeed, toHex } from "@kiseki/base";
-import { listEncryptions, listReferences, lookupObject } from "@kiseki/composition";
-import { decodeEncryption } from "@kiseki/format";
-import { CustomerKey } from "@kiseki/keys";
+import { listEncryptions, listReferences } from "@kiseki/composition";
 import { collectGarbage } from "../node/collector.ts";
 import type { StorageNode } from "../node/open-node.ts";
 import { DamagedContentError } from "../object/read-content.ts";
 import { writeContent } from "../object/write-content.ts";
 import {
-  crypto,
   get,
   makeBucket,
   makeDevices,
@@ -21,51 +18,14 @@ import {
   openAt,
   openReader,
   put,
-  readAll,
   sourceOf,
   temporaryFolder,
 } from "./bed.test-helper.ts";
-import { encodeCustomer } from "./customer-salts.ts";
+import { cipherOf, getSealed, newTarget, putSealed, storedOf } from "./customer.test-helper.ts";
 import { resealWhere } from "./reseal.ts";
 import { rekeyTenant } from "./rekey.ts";
 
 const prng = prngFromSeed(21);
-const keyOf = (byte: number) => new CustomerKey(crypto, newBytes(32).fill(byte));
-
-/** Facts and cipher of a new object under the key. */
-async function newTarget(node: StorageNode, byte: number) {
-  using key = keyOf(byte);
-  const keys = (await node.openDefaultTenant(never)).keys("write");
-  const seal = key.newSeal(prng, keys.writing);
-  return { stored: encodeCustomer(seal, keys.current), cipher: key.cipher(keys.writing, seal) };
-}
-/** The cipher of what is stored, or undefined: the key does not fit. */
-async function cipherOf(node: StorageNode, stored: Uint8Array, byte: number) {
-  using key = keyOf(byte);
-  const facts = decodeEncryption(stored);
-  if (facts.kind !== "customer") throw new Error(facts.kind);
-  const keyring = (await node.openDefaultTenant(never)).keys("read").keyset(facts.keyset);
-  return key.fits(facts) ? key.cipher(keyring!, facts) : undefined;
-}
-async function storedOf(node: StorageNode, name: string): Promise<Uint8Array> {
-  const tenant = await node.openDefaultTenant(never);
-  const found = tenant.store.view((map) =>
-    lookupObject(map, tenant.dirKeys(tenant.keys("read")), { namespace, key: Buffer.from(name) }),
-  );
-  if (found.kind !== "object") throw new Error(found.kind);
-  return found.cold.attributes.encryption!;
-}
-async function putSealed(node: StorageNode, name: string, bytes: Uint8Array, byte: number) {
-  const target = await newTarget(node, byte);
-  using _cipher = target.cipher;
-  await put(node, name, bytes, undefined, target);
-}
-async function getSealed(node: StorageNode, name: string, byte: number): Promise<Buffer> {
-  using cipher = await cipherOf(node, await storedOf(node, name), byte);
-  expect(cipher).toBeDefined();
-  using reader = await openReader(node, name, undefined, "read", node.ports, cipher);
-  return await readAll(reader);
-}
 const rekey = (node: StorageNode) =>
   rekeyTenant(
     { tenantKeys: node.storage.tenantKeys, tenants: node.tenants },
