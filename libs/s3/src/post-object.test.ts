@@ -2,7 +2,13 @@
 // Method: tables of requests and fields.
 import { expect, test } from "bun:test";
 import { fromUtf8, toUtf8 } from "@kiseki/base";
-import { parseFormRequest, parsePostObject, resolveFormFields, type S3Request } from "./index.ts";
+import {
+  isFault,
+  parseFormRequest,
+  parsePostObject,
+  resolveFormFields,
+  type S3Request,
+} from "./index.ts";
 import { redirectTarget } from "./post-object.ts";
 
 const request = (change: Partial<S3Request> & { readonly type?: string } = {}): S3Request => ({
@@ -66,7 +72,7 @@ test("resolveFormFields() wants a key, and no other bucket than the address's", 
   expect(resolveFormFields("b", other, "a")).toBeInstanceOf(Map);
 });
 
-const parse = (fields: Record<string, string>, sizeMax = 100) =>
+const parseForm = (fields: Record<string, string>, sizeMax = 100) =>
   parsePostObject(request(), {
     bucket: "photos",
     fields: new Map(Object.entries({ key: "k", ...fields })),
@@ -74,6 +80,10 @@ const parse = (fields: Record<string, string>, sizeMax = 100) =>
     sizeMin: 3,
     sizeMax,
   });
+const parse = (fields: Record<string, string>, sizeMax?: number) => {
+  const parsed = parseForm(fields, sizeMax);
+  return isFault(parsed) ? parsed : parsed.call;
+};
 
 test("parsePostObject() gives the object what the fields say, and bounds for its size", () => {
   const call = parse({
@@ -117,6 +127,9 @@ test.each([
   [{ "x-amz-content-sha256": "STREAMING-UNSIGNED-PAYLOAD-TRAILER" }, "NotImplemented"],
   [{ "x-amz-decoded-content-length": "1" }, "NotImplemented"],
   [{ "x-amz-meta-a": "a".repeat(3000) }, "MetadataTooLarge"],
+  [{ acl: "private", "x-amz-acl": "public-read" }, "MalformedPOSTRequest"],
+  [{ tagging: "<Tagging/>" }, "MalformedXML"],
+  [{ tagging: "<Tagging><TagSet/></Tagging>", "x-amz-tagging": "a=b" }, "MalformedPOSTRequest"],
 ] as const)("parsePostObject() of %j is %s", (fields, code) => {
   expect(parse(fields as Record<string, string>)).toMatchObject({ kind: "fault", code });
 });
@@ -145,4 +158,19 @@ test.each([
   ["http://a/x#top", "http://a/x?bucket=photos&key=a%2Fb%20c&etag=%22e%22#top"],
 ])("redirectTarget() of %s", (url, wanted) => {
   expect(redirectTarget(url, "photos", toUtf8("a/b c"), "e")).toBe(wanted);
+});
+test("parsePostObject() says what policies are asked about as a put with headers would", () => {
+  const parsed = parseForm({
+    acl: "public-read",
+    tagging: "<Tagging><TagSet><Tag><Key>a b</Key><Value>c+d</Value></Tag></TagSet></Tagging>",
+    "content-type": "text/plain",
+    unknown: "u",
+  });
+  if (isFault(parsed)) throw new Error(parsed.code);
+  expect(Object.fromEntries(parsed.headers)).toEqual({
+    "x-amz-acl": "public-read",
+    "x-amz-tagging": "a%20b=c%2Bd",
+    "content-type": "text/plain",
+  });
+  expect(parsed.call.attributes.tags).toEqual([{ key: "a b", value: "c+d" }]);
 });

@@ -1,7 +1,6 @@
 /** The browser's form upload ("POST Object" of the Amazon S3 API Reference): from fields to the put that they ask for. */
 import { fromUtf8, toUtf8 } from "@kiseki/base";
 import { formBoundary, headerValues, percentEncode } from "@kiseki/http";
-import type { ObjectAttributes } from "./attributes.ts";
 import { parseBodyExpectation, putSizeMax } from "./body-expectation.ts";
 import { isBucketName } from "./bucket-name.ts";
 import type { PostObjectCall, S3Addressing, S3Request } from "./call.ts";
@@ -12,7 +11,7 @@ import { canonicalKey } from "./key.ts";
 import { parseObjectAttributes, refuseUnsupported } from "./object-headers.ts";
 import { parseAddress } from "./parse-call.ts";
 import { parseDocument } from "./settings/document.ts";
-import { objectTagging, sortTags } from "./settings/tags.ts";
+import { objectTagging } from "./settings/tags.ts";
 
 /** A request whose body is a form for a bucket. */
 export interface FormRequest {
@@ -67,7 +66,10 @@ const ownFields: ReadonlySet<string> = new Set([
 const headerFields =
   /^(cache-control|content-disposition|content-encoding|content-language|content-md5|content-type|expires|x-amz-acl|x-amz-checksum-[a-z0-9]+|x-amz-grant-[a-z-]+|x-amz-meta-.*|x-amz-object-lock-[a-z-]+|x-amz-request-payer|x-amz-sdk-checksum-algorithm|x-amz-server-side-encryption[a-z-]*|x-amz-storage-class|x-amz-tagging|x-amz-website-redirect-location)$/s;
 /** Fields that stand for a header of another name. */
-const renamedFields: Readonly<Record<string, string>> = { acl: "x-amz-acl" };
+const renamedFields: Readonly<Record<string, string>> = {
+  acl: "x-amz-acl",
+  tagging: "x-amz-tagging",
+};
 const headerToken = /^[!#$%&'*+.^_`|~0-9a-z-]+$/;
 const urlSizeMax = 2048;
 
@@ -109,8 +111,15 @@ export function resolveFormFields(
   );
 }
 
+/** A form's put, and the headers that the same put would have had: what policies are asked about. */
+export interface ParsedPost {
+  readonly kind: "post";
+  readonly call: PostObjectCall;
+  readonly headers: ReadonlyMap<string, string>;
+}
+
 /** The put that a form asks for. `fields` resolved. */
-export function parsePostObject(request: S3Request, form: PostForm): PostObjectCall | S3Fault {
+export function parsePostObject(request: S3Request, form: PostForm): ParsedPost | S3Fault {
   const { bucket, sizeMin } = form;
   const sizeMax = Math.min(form.sizeMax, putSizeMax);
   const headers = toHeaders(form.fields);
@@ -120,43 +129,44 @@ export function parsePostObject(request: S3Request, form: PostForm): PostObjectC
   if (unsupported !== undefined) return unsupported;
   const body = parseBodyExpectation(fields, putSizeMax);
   if (isFault(body)) return body;
-  const named = parseObjectAttributes(fields);
-  if (isFault(named)) return named;
-  const attributes = withTagging(named, form.fields.get("tagging"));
+  const attributes = parseObjectAttributes(fields);
   if (isFault(attributes)) return attributes;
   const key = canonicalKey(form.fields.get("key") ?? "");
   if (isFault(key)) return key;
   const encryption = parseEncryption(fields);
   const put = { bucket, key, attributes, encryption, conditions: {}, body: { ...body, sizeMin } };
-  return { kind: "post_object", ...put, success: parseSuccess(form.fields) };
+  const success = parseSuccess(form.fields);
+  return { kind: "post", call: { kind: "post_object", ...put, success }, headers };
 }
 
-/** The field `tagging` holds a whole document, and wins over what stands in a header's place. */
-function withTagging(
-  attributes: ObjectAttributes,
-  tagging: string | undefined,
-): ObjectAttributes | S3Fault {
-  if (tagging === undefined) return attributes;
-  const document = parseDocument(objectTagging, toUtf8(tagging));
-  return isFault(document) ? document : { ...attributes, tags: sortTags(document.tagSet.tags) };
+/** The field `tagging` holds a document; the header has pairs. */
+function taggingHeader(document: string): string | S3Fault {
+  const tagging = parseDocument(objectTagging, toUtf8(document));
+  if (isFault(tagging)) return tagging;
+  const pairs = tagging.tagSet.tags.map(
+    ({ key, value }) => `${percentEncode(key)}=${percentEncode(value)}`,
+  );
+  return pairs.join("&");
 }
 
-function toHeaders(
-  form: ReadonlyMap<string, string>,
-): readonly (readonly [string, string])[] | S3Fault {
-  const headers: (readonly [string, string])[] = [];
+/** Each field as the header that it stands for. Two that stand for one are refused: readers could differ. */
+function toHeaders(form: ReadonlyMap<string, string>): ReadonlyMap<string, string> | S3Fault {
+  const headers = new Map<string, string>();
   for (const [field, value] of form) {
-    const name = renamedFields[field] ?? field;
+    const name = (Object.hasOwn(renamedFields, field) && renamedFields[field]) || field;
     if (!headerFields.test(name)) {
       // What asks for something that is not done must not look done.
       if (!name.startsWith("x-amz-") || ownFields.has(name)) continue;
       return s3Fault("NotImplemented", undefined, [["Header", name.slice(0, 256)]]);
     }
-    const text = toHeaderText(value);
+    const sent = field === "tagging" ? taggingHeader(value) : value;
+    if (typeof sent !== "string") return sent;
+    const text = toHeaderText(sent);
     if (!headerToken.test(name) || !isHeaderText(text)) {
       return invalidArgument(field.slice(0, 256), value.slice(0, 256), "Not fit to be a header");
     }
-    headers.push([name, text.trim()]);
+    if (headers.has(name)) return s3Fault("MalformedPOSTRequest");
+    headers.set(name, text.trim());
   }
   return headers;
 }

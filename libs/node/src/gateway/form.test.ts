@@ -231,3 +231,74 @@ test("a form that is cut, or none, or too large before its file, is refused", as
   expect([other.status, codeOf(other)]).toEqual([412, "PreconditionFailed"]);
   expect((await get("no")).status).toBe(404);
 });
+
+const catalog = () => bed.node.storage.catalog;
+/** A user who may do what the statement says. */
+function newUser(name: string, statement: object): User {
+  const tenant = bed.node.defaultTenant;
+  const { id } = catalog().createUser(tenant, name);
+  catalog().putPolicy(
+    tenant,
+    name,
+    JSON.stringify({ Version: "2012-10-17", Statement: statement }),
+  );
+  catalog().attachPolicy(id, name);
+  return catalog().createAccessKey(id);
+}
+const tagging = (value: string) =>
+  `<Tagging><TagSet><Tag><Key>team</Key><Value>${value}</Value></Tag></TagSet></Tagging>`;
+
+test("a form asks the rights of whom signed it, for its tags and its ACL too, whatever field they come in", async () => {
+  const putting = newUser("putter", {
+    Effect: "Allow",
+    Action: "s3:PutObject",
+    Resource: "arn:aws:s3:::forms/put/*",
+  });
+  const send = async (user: User, ...fields: Field[]) => codeOf(await post(signForm(user, fields)));
+  expect(await send(putting, ["key", "put/a"])).toBe("204");
+  expect(await send(putting, ["key", "other/a"])).toBe("AccessDenied");
+  for (const field of [
+    ["tagging", tagging("a")],
+    ["x-amz-tagging", "team=a"],
+    ["acl", "private"],
+    ["x-amz-acl", "private"],
+  ] as const) {
+    expect(await send(putting, ["key", "put/b"], field), field[0]).toBe("AccessDenied");
+  }
+  expect((await get("put/b")).status).toBe(404);
+  const tagger = newUser("tagger", {
+    Effect: "Allow",
+    Action: ["s3:PutObject", "s3:PutObjectTagging"],
+    Resource: "*",
+    Condition: { StringEquals: { "s3:RequestObjectTag/team": "a" } },
+  });
+  expect(await send(tagger, ["key", "put/c"], ["tagging", tagging("a")])).toBe("204");
+  expect(await send(tagger, ["key", "put/d"], ["tagging", tagging("b")])).toBe("AccessDenied");
+  expect(await send(tagger, ["key", "put/d"])).toBe("AccessDenied");
+  const tags = await bed.call(bed.main, "GET", "/forms/put/c?tagging");
+  expect(tags.text).toContain("<Key>team</Key><Value>a</Value>");
+});
+test("a form that nobody signed is stored where the bucket's policy lets everybody put", async () => {
+  expect((await bed.call(bed.main, "PUT", "/open-forms")).status).toBe(200);
+  await bed.call(bed.main, "DELETE", "/open-forms?publicAccessBlock");
+  const policy = {
+    Version: "2012-10-17",
+    Statement: {
+      Effect: "Allow",
+      Principal: "*",
+      Action: "s3:PutObject",
+      Resource: "arn:aws:s3:::open-forms/in/*",
+    },
+  };
+  const body = JSON.stringify(policy);
+  expect((await bed.call(bed.main, "PUT", "/open-forms?policy", { body })).status).toBe(204);
+  const headers = {
+    host: bed.host,
+    "content-type": `multipart/form-data; boundary=${boundary}`,
+  };
+  const send = async (key: string) =>
+    codeOf(await bed.send("POST", "/open-forms", headers, formBody([["key", key]], "content")));
+  expect(await send("in/${filename}")).toBe("204");
+  expect(await send("out/a")).toBe("AccessDenied");
+  expect((await bed.call(bed.main, "GET", "/open-forms/in/f.txt")).text).toBe("content");
+});

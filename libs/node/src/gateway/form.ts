@@ -28,8 +28,8 @@ export interface OpenForm {
   /** `undefined`: nobody signed it. */
   readonly key: Identity | undefined;
   readonly call: PostObjectCall;
-  /** By lower-case name, as the put sees them. */
-  readonly fields: ReadonlyMap<string, string>;
+  /** Of the same put with headers: what policies are asked about. */
+  readonly headers: ReadonlyMap<string, string>;
   readonly content: RequestContent;
 }
 
@@ -63,7 +63,7 @@ export async function openForm(
   if (refusal !== undefined) throw authFailure(refusal);
   const { sizeMin, sizeMax } = policy ?? { sizeMin: 0, sizeMax: Number.POSITIVE_INFINITY };
   const { method, target, headers, host } = request.head;
-  const call = orThrow(
+  const { call, headers: asked } = orThrow(
     parsePostObject(
       { method, target, headers, host, isSigned: true },
       {
@@ -79,7 +79,7 @@ export async function openForm(
   return {
     key: outcome.kind === "signed" ? outcome.key : undefined,
     call,
-    fields: resolved,
+    headers: asked,
     content,
   };
 }

@@ -266,7 +266,7 @@ export class Gateway {
     const payload: PayloadMode = { kind: "unsigned" };
     this.#checkPayload(request, payload);
     const now = () => ports.clock.realtime();
-    const { key, call, content, fields } = await openForm(this.#verifier, request, form, now);
+    const { key, call, content, headers } = await openForm(this.#verifier, request, form, now);
     trace.key = key;
     trace.admitted = this.#admit(trace);
     noteCall(trace, call);
@@ -275,7 +275,7 @@ export class Gateway {
       call,
       payload,
       content,
-      words: () => requestWords(s3Request(request.head), fields),
+      words: () => requestWords(s3Request(request.head), headers),
       authType: key && "POST",
     });
   }

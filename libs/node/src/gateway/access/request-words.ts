@@ -8,13 +8,13 @@ const nothing: RequestWords = {
   queryNames: [],
 };
 
-/** Headers and query of a request whose call was parsed; a form's fields stand for headers. */
+/** Headers and query of a request whose call was parsed; a form has those that its fields stand for. */
 export function requestWords(
   request: S3Request,
   form: ReadonlyMap<string, string> | undefined,
 ): RequestWords {
   if (form !== undefined) {
-    return { ...nothing, header: (name) => form.get(name === "x-amz-acl" ? "acl" : name) };
+    return { ...nothing, header: (name) => form.get(name) };
   }
   const fields = parseFields(request);
   if (isFault(fields)) return nothing; // the call would not have parsed
