@@ -17,4 +17,5 @@ export type {
   Catalog,
   CatalogErrorCode,
 } from "./types.ts";
+export type { ManagedPolicy, User } from "./types.ts";
 export { CatalogError } from "./types.ts";

@@ -37,6 +37,7 @@ export {
   roleArn,
   rolePrincipal,
   rootPrincipal,
+  userArn,
   userPrincipal,
 } from "./principal.ts";
 export { decodeAcl, encodeAcl } from "./stored-acl.ts";

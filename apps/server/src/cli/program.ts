@@ -16,6 +16,7 @@ import { clearQuota, setQuota, showQuota } from "./quota-commands.ts";
 import * as role from "./role-commands.ts";
 import { act, type Work } from "./session.ts";
 import * as show from "./show-commands.ts";
+import * as user from "./user-commands.ts";
 
 const afterHelp = `
 The node is found by --socket, --endpoint, KISEKI_ENDPOINT, or the socket in --config-dir (KISEKI_CONFIG_DIR).
@@ -44,6 +45,8 @@ export function buildProgram(
     group("notification", "events of buckets on their way to webhooks and NATS"),
     add,
   );
+  addUsers(group("user", "users of S3, and what they may do"), add);
+  addPolicies(group("policy", "policies that users and roles can be given"), add);
   addAccessKeys(group("access-key", "access keys of S3 clients"), add);
   addRoles(group("role", "rights that somebody takes on for a while"), add);
   addProviders(group("oidc", "identity providers whose tokens are taken"), add);
@@ -137,14 +140,37 @@ function addNotifications(parent: Command, add: Add): void {
   add(parent, "retry <target>", "send its dead letters once more", retryDeadLetters);
 }
 
+function addUsers(parent: Command, add: Add): void {
+  add(parent, "list", "list users with their policies", user.listUsers);
+  add(parent, "show <name>", "show a user", user.showUser);
+  add(parent, "create <name>", "make a user, who may do nothing yet", user.createUser).option(
+    "--policies <names>",
+    "comma-separated policies to begin with, such as readonly",
+  );
+  add(parent, "attach <name> <policy>", "give it a policy", user.attachUser);
+  add(parent, "detach <name> <policy>", "take a policy away", user.detachUser);
+  add(parent, "enable <name>", "take its access keys again", user.setUserState(true));
+  add(parent, "disable <name>", "refuse all its access keys", user.setUserState(false));
+  add(parent, "delete <name>", "delete it with its access keys", user.deleteUser);
+}
+
+function addPolicies(parent: Command, add: Add): void {
+  const file = ["--policy-file <path>", "JSON of the policy"] as const;
+  add(parent, "list", "list policies, those built in too", user.listPolicies);
+  add(parent, "show <name>", "show a policy", user.showPolicy);
+  add(parent, "create <name>", "make a policy", user.putPolicy(false)).requiredOption(...file);
+  add(parent, "update <name>", "replace a policy", user.putPolicy(true)).requiredOption(...file);
+  add(parent, "delete <name>", "delete a policy that nobody has", user.deletePolicy);
+}
+
 function addAccessKeys(parent: Command, add: Add): void {
   add(parent, "list", "list access keys, without secrets", show.listAccessKeys);
-  add(
-    parent,
-    "create",
-    "make an access key; its secret is shown once",
-    show.createAccessKey,
-  ).option("--user <name>", "whose it is; root when left out");
+  add(parent, "create", "make an access key; its secret is shown once", show.createAccessKey)
+    .option("--user <name>", "whose it is; root when left out")
+    .option("--policy-file <path>", "JSON that narrows what it may")
+    .option("--expires <time>", "refused from then on, such as 2030-01-31T00:00:00Z")
+    .option("--description <text>", "what it is for");
+  add(parent, "show <access-key-id>", "show it with the policy of its own", show.showAccessKey);
   add(parent, "enable <access-key-id>", "let it sign requests again", show.setAccessKeyState(true));
   add(parent, "disable <access-key-id>", "refuse what it signs", show.setAccessKeyState(false));
   add(

@@ -1,6 +1,7 @@
-import { exitCode } from "./exit-codes.ts";
+import { CommandError, exitCode } from "./exit-codes.ts";
 import { formatDuration, formatQuota, formatSize, formatTable, formatTime } from "./format.ts";
-import { countOption, type Session, sizeOption, type Work } from "./session.ts";
+import { countOption, type Session, sizeOption, textOption, type Work } from "./session.ts";
+import { readPolicy } from "./user-commands.ts";
 
 interface KeyLimits {
   readonly requestsPerSecond?: number | undefined;
@@ -166,13 +167,52 @@ export const listAccessKeys: Work = async (session) => {
 };
 
 export const createAccessKey: Work = async (session) => {
-  const user = session.options["user"];
+  const request = {
+    user: textOption(session, "user") ?? "",
+    policy: textOption(session, "policyFile") === undefined ? "" : await readPolicy(session),
+    expiresUnixMs: expiresOption(session),
+    description: textOption(session, "description") ?? "",
+  };
   const client = await session.client();
-  const request = { user: typeof user === "string" ? user : "" };
   const { accessKey, secretAccessKey } = await client.createAccessKey(request, call(session));
   session.console.emit({ ...accessKey, secretAccessKey });
   session.console.say(`Access key  ${accessKey?.accessKeyId}\nSecret      ${secretAccessKey}`);
   session.console.note("The secret is shown this once and kept nowhere else that can be read.");
+  return exitCode.ok;
+};
+
+function expiresOption(session: Session): bigint {
+  const text = textOption(session, "expires");
+  if (text === undefined) return 0n;
+  const time = Date.parse(text);
+  if (Number.isNaN(time) || time <= Date.now()) {
+    throw new CommandError(
+      exitCode.arguments,
+      `Cannot let a key expire at ${JSON.stringify(text)}: it is a time to come, such as 2030-01-31T00:00:00Z`,
+    );
+  }
+  return BigInt(time);
+}
+
+export const showAccessKey: Work = async (session, id) => {
+  const client = await session.client();
+  const { accessKeys } = await client.listAccessKeys({}, call(session));
+  const key = accessKeys.find(({ accessKeyId }) => accessKeyId === id);
+  if (key === undefined) {
+    throw new CommandError(
+      exitCode.general,
+      `There is no access key ${JSON.stringify(id ?? "")}`,
+      '"kiseki access-key list" shows all',
+    );
+  }
+  const { console } = session;
+  console.emit(key);
+  console.say(`Access key  ${key.accessKeyId}\nUser        ${key.user}`);
+  console.say(`State       ${key.isEnabled ? "enabled" : "disabled"}`);
+  console.say(`Expires     ${key.expiresUnixMs === 0n ? "never" : formatTime(key.expiresUnixMs)}`);
+  if (key.description !== "") console.say(`For         ${key.description}`);
+  if (key.limits !== undefined) console.say(`Limits      ${limitsText(key.limits)}`);
+  if (key.policy !== "") console.say(key.policy.trim());
   return exitCode.ok;
 };
 

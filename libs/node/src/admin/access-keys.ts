@@ -1,4 +1,5 @@
 import type { AccessKeyInfo, AccessKeyLimits } from "@kiseki/catalog";
+import { wallTime } from "@kiseki/base";
 import { RpcError } from "@kiseki/rpc";
 import type { AdminParts } from "./types.ts";
 
@@ -7,6 +8,11 @@ interface AccessKeyView {
   readonly user: string;
   readonly createdUnixMs: bigint;
   readonly isEnabled: boolean;
+  /** JSON; empty: nothing is narrowed. */
+  readonly policy: string;
+  /** 0: never. */
+  readonly expiresUnixMs: bigint;
+  readonly description: string;
   readonly limits?: KeyLimitsView;
 }
 interface KeyLimitsView {
@@ -29,6 +35,9 @@ export function listAccessKeys({ node }: AdminParts): readonly AccessKeyView[] {
     user: names.get(key.user) ?? key.user,
     createdUnixMs: BigInt(key.created),
     isEnabled: !key.isDisabled,
+    policy: key.policy ?? "",
+    expiresUnixMs: BigInt(key.expires ?? 0),
+    description: key.description,
     ...(key.limits === undefined ? {} : { limits: toLimits(key.limits) }),
   }));
 }
@@ -44,18 +53,32 @@ function findKey(parts: AdminParts, id: string): AccessKeyView {
   return key;
 }
 
+/** The largest time of ECMAScript. */
+const timeMax = 8_640_000_000_000_000n;
+
 /** The secret is in this answer and nowhere else. @throws {RpcError} `not_found`: no such user. */
 export function createAccessKey(
   parts: AdminParts,
-  userName: string,
+  given: {
+    readonly user: string;
+    readonly policy: string;
+    readonly expiresUnixMs: bigint;
+    readonly description: string;
+  },
 ): { readonly accessKey: AccessKeyView; readonly secretAccessKey: string } {
   const { catalog } = parts.node.storage;
+  const { user: userName, policy, expiresUnixMs, description } = given;
   const users = catalog.users(parts.node.defaultTenant);
   const user = users.find(({ name, isRoot }) => (userName === "" ? isRoot : name === userName));
   if (user === undefined) {
     throw new RpcError("not_found", `There is no user ${JSON.stringify(userName.slice(0, 64))}`);
   }
-  const { id, secret } = catalog.createAccessKey(user.id);
+  if (expiresUnixMs > timeMax) throw new RpcError("invalid", "The key expires too late");
+  const { id, secret } = catalog.createAccessKey(user.id, {
+    ...(policy === "" ? {} : { policy }),
+    ...(expiresUnixMs === 0n ? {} : { expires: wallTime(Number(expiresUnixMs)) }),
+    description,
+  });
   return { accessKey: findKey(parts, id), secretAccessKey: secret };
 }
 

@@ -19,6 +19,7 @@ import { RoleAdmin } from "./roles.ts";
 import { scrub } from "./scrub.ts";
 import { listDevices, readStatus } from "./status.ts";
 import type { AdminParts } from "./types.ts";
+import { UserAdmin } from "./users.ts";
 import { verify } from "./verify.ts";
 
 async function told<T>(work: () => T | Promise<T>): Promise<T> {
@@ -59,6 +60,41 @@ type RoleCall =
   | "listProviders"
   | "addProvider"
   | "removeProvider";
+
+type UserCall =
+  | "listUsers"
+  | "createUser"
+  | "setUserState"
+  | "attachUserPolicy"
+  | "detachUserPolicy"
+  | "deleteUser"
+  | "listPolicies"
+  | "putPolicy"
+  | "deletePolicy";
+
+function userCalls(parts: AdminParts): Pick<NodeAdminBackend, UserCall> {
+  const users = new UserAdmin(parts);
+  return {
+    listUsers: () => told(() => ({ users: users.users() })),
+    createUser: ({ name, policies }) => told(() => ({ user: users.create(name, policies) })),
+    setUserState: ({ name, isEnabled }) => told(() => ({ user: users.setState(name, isEnabled) })),
+    attachUserPolicy: ({ name, policy }) => told(() => ({ user: users.attach(name, policy) })),
+    detachUserPolicy: ({ name, policy }) => told(() => ({ user: users.detach(name, policy) })),
+    deleteUser: ({ name }) =>
+      told(() => {
+        users.delete(name);
+        return {};
+      }),
+    listPolicies: () => told(() => ({ policies: users.policies() })),
+    putPolicy: ({ name, document, isUpdate }) =>
+      told(() => ({ policy: users.putPolicy(name, document, isUpdate) })),
+    deletePolicy: ({ name }) =>
+      told(() => {
+        users.deletePolicy(name);
+        return {};
+      }),
+  };
+}
 
 function roleCalls(parts: AdminParts): Pick<NodeAdminBackend, RoleCall> {
   const roles = new RoleAdmin(parts);
@@ -129,7 +165,7 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
     retryDeadLetters: ({ target }, signal) =>
       told(async () => retryDeadLetters(parts, await node.openDefaultTenant(signal), target)),
     listAccessKeys: () => told(() => ({ accessKeys: [...listAccessKeys(parts)] })),
-    createAccessKey: ({ user }) => told(() => createAccessKey(parts, user)),
+    createAccessKey: (request) => told(() => createAccessKey(parts, request)),
     setAccessKeyState: ({ accessKeyId, isEnabled }) =>
       told(() => ({ accessKey: setAccessKeyState(parts, accessKeyId, isEnabled) })),
     setAccessKeyLimits: ({ accessKeyId, limits }) =>
@@ -139,6 +175,7 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
         deleteAccessKey(parts, accessKeyId);
         return {};
       }),
+    ...userCalls(parts),
     ...roleCalls(parts),
     listDevices: () => told(() => ({ devices: [...listDevices(parts)] })),
     replaceDevice: (request, signal) => replacing.run(replaceDevice(parts, request, signal)),
