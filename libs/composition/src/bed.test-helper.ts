@@ -86,6 +86,7 @@ export interface Bed {
   readonly log: Uint8Array[];
   now: number;
   limits: DecideContext["limits"];
+  origin: DecideContext["origin"];
   decide(operation: Operation): Answer | RefusalCode;
 }
 /** A shard that decides, applies what the log would hold, and keeps the log. */
@@ -95,6 +96,7 @@ export function testBed(): Bed {
     map,
     log: [],
     now: 1_000_000,
+    origin: undefined,
     limits: { ...defaultLimits, partSizeMin: 100 },
     decide(operation) {
       bed.now += 1;
@@ -104,6 +106,7 @@ export function testBed(): Bed {
         dirKeys: testDirKeys,
         md5,
         limits: bed.limits,
+        origin: bed.origin,
       });
       if (decision.kind === "refused") return decision.code;
       if (decision.kind === "answer") return decision.answer;
