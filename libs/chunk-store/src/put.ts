@@ -76,18 +76,22 @@ const chunkOf = (request: PutRequest): RecordChunk => ({
   plainSize: request.source.size,
   keyset: request.keyset,
 });
+const phaseEncrypt = { phase: "encrypt" };
+const phaseWrite = { phase: "chunk_write" };
+
 async function writeChunk(
   pool: Pool,
   request: PutRequest,
   plan: PlacementPlan,
   signal: AbortSignal,
 ): Promise<Written> {
-  const { datapath } = pool.ports;
+  const { clock, datapath, metrics } = pool.ports;
   const { profile } = plan;
   const size = request.source.size;
   const stride = fragmentStride(profile, size, recordHeaderSize);
   const room = profile.kind === "copies" ? stride : stride * fragmentCount(profile);
   using target = datapath.arena.lend(room) ?? (await datapath.arena.borrow(room, signal));
+  const started = clock.monotonic();
   const sealed = await datapath.seal({
     source: request.source,
     identity: request,
@@ -95,6 +99,7 @@ async function writeChunk(
     headerRoom: recordHeaderSize,
     target,
   });
+  const sealedAt = clock.monotonic();
   const chunk = chunkOf(request);
   const fragments: Fragment[] = [];
   let refused = false;
@@ -117,6 +122,9 @@ async function writeChunk(
   }
   close();
   await promise;
+  const phases = "kiseki_gateway_put_phase_duration_seconds";
+  metrics.observe(phases, (sealedAt - started) / 1000, phaseEncrypt);
+  metrics.observe(phases, (clock.monotonic() - sealedAt) / 1000, phaseWrite);
   return { fragments, noSpace: refused };
 }
 function* targets(pool: Pool, plan: PlacementPlan): Generator<[number, Device]> {

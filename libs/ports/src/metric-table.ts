@@ -21,6 +21,18 @@ export const metricTable = {
     labels: ["method"],
     buckets: seconds,
   },
+  kiseki_gateway_get_phase_duration_seconds: {
+    kind: "histogram",
+    help: "Looking an object up (composition_lookup); reading and opening one stretch of it (chunk_fetch)",
+    labels: ["phase"],
+    buckets: seconds,
+  },
+  kiseki_gateway_put_phase_duration_seconds: {
+    kind: "histogram",
+    help: "Sealing and coding a chunk (encrypt), its way to synced devices (chunk_write), naming an object (composition_record)",
+    labels: ["phase"],
+    buckets: seconds,
+  },
   kiseki_chunk_write_bytes_total: { kind: "counter", help: "Plaintext bytes stored in chunks" },
   kiseki_chunk_puts_total: { kind: "counter", help: "Chunks stored" },
   kiseki_chunk_reads_lost_total: {

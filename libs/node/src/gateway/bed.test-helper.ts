@@ -7,7 +7,7 @@ import { createHash, createHmac } from "node:crypto";
 import { millis } from "@kiseki/base";
 import { httpLimitsDefault } from "@kiseki/http";
 import { nativeDirectory, openCrypto, systemClock, systemPrng } from "@kiseki/host";
-import { openLogger, openMetrics } from "@kiseki/telemetry";
+import { type MetricsRegistry, openLogger, openMetrics } from "@kiseki/telemetry";
 import { parseSettings } from "../config/parse-settings.ts";
 import { foreignVariables, ignoredVariables, serverSettings } from "../config/server-settings.ts";
 import type { ProxyTrust } from "../front/forwarded.ts";
@@ -82,17 +82,19 @@ export class Bed implements AsyncDisposable {
   readonly port: number;
   readonly main: User;
   readonly other: User;
+  readonly metrics: MetricsRegistry;
   readonly #owned: AsyncDisposableStack;
 
   private constructor(
     owned: AsyncDisposableStack,
-    parts: Pick<Bed, "node" | "port" | "main" | "other">,
+    parts: Pick<Bed, "node" | "port" | "main" | "other" | "metrics">,
   ) {
     this.#owned = owned;
     this.node = parts.node;
     this.port = parts.port;
     this.main = parts.main;
     this.other = parts.other;
+    this.metrics = parts.metrics;
   }
 
   /** `deviceSize` as the setting takes it; `words` are further flags of the node, as are `proxies`. */
@@ -116,7 +118,7 @@ export class Bed implements AsyncDisposable {
     const front = serveFront(systemClock, metrics, { ...frontOptions(node), proxies });
     building.defer(() => front.stop(AbortSignal.abort()));
     const main = { id: accessKey, secret: secretKey };
-    return new Bed(building.move(), { node, port: front.port, main, other });
+    return new Bed(building.move(), { node, port: front.port, main, other, metrics });
   }
 
   get host(): string {

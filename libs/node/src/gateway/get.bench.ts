@@ -71,7 +71,7 @@ async function fill(bed: Bed, { size, objects }: Work): Promise<Uint8Array[]> {
 }
 
 export async function benchGet(work: Work): Promise<Cost> {
-  await using bed = await Bed.open("1GiB");
+  await using bed = await Bed.open();
   const heads = await fill(bed, work);
   const sink = openSink(bed);
   const costs: number[] = [];

@@ -236,8 +236,14 @@ export function readObject(scope: CallScope, call: ReadObjectCall): CallOutcome 
   }
 }
 
+const lookup = { phase: "composition_lookup" };
+
 function openObject(scope: CallScope, call: ReadObjectCall, place: Disposable): CallOutcome {
+  const { clock, metrics } = scope.ports;
+  const started = clock.monotonic();
   const found = findVersion(scope, call);
+  const seconds = (clock.monotonic() - started) / 1000;
+  metrics.observe("kiseki_gateway_get_phase_duration_seconds", seconds, lookup);
   const encryption = openEncrypted(scope, found.cold.attributes, call.customerKey);
   let outcome: CallOutcome | undefined;
   try {

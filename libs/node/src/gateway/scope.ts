@@ -50,11 +50,19 @@ export async function submit<Kind extends Answer["kind"]>(
   kind: Kind,
   id: OperationId = newOperationId(scope.ports.prng),
 ): Promise<Done<Kind>> {
+  const { clock, metrics } = scope.ports;
+  const started = clock.monotonic();
   const outcome = await scope.tenant.owner.submit(operation, id, scope.origin);
+  if (operation.kind === "put_object") {
+    const seconds = (clock.monotonic() - started) / 1000;
+    metrics.observe("kiseki_gateway_put_phase_duration_seconds", seconds, record);
+  }
   if (outcome.kind === "refused") throw refusedFailure(operation, outcome.code);
   assert(outcome.answer.kind === kind, `an operation of kind ${operation.kind} answers ${kind}`);
   return outcome.answer as Done<Kind>;
 }
+
+const record = { phase: "composition_record" };
 
 function refusedFailure(operation: Operation, code: Parameters<typeof refusalFailure>[0]) {
   if (code === "precondition_failed" && "conditions" in operation) {

@@ -1,4 +1,4 @@
-import { assert, customerKeyset } from "@kiseki/base";
+import { assert, customerKeyset, type Millis } from "@kiseki/base";
 import { ChunkStoreError, type GetRequest, roomFor } from "@kiseki/chunk-store";
 import {
   type ContentPage,
@@ -172,19 +172,21 @@ export class ContentReader implements ContentSource, Disposable {
   #fillNow(read: Read): Filled | undefined {
     const { piece } = read;
     if (piece.kind === "hole" || read.size > segmentSize) return undefined;
-    const { budget, datapath, chunkStore, crypto } = this.#ports;
+    const { budget, clock, datapath, chunkStore, crypto } = this.#ports;
     const room = roomOf(read);
     if (room > segmentSize) return undefined;
     const share = budget.takeNow(room, "read");
     if (share === undefined) return undefined;
-    const dek = this.#dekOf(piece);
     let filled: Filled | undefined;
     let lease: ArenaLease | undefined;
+    let dek: Uint8Array | undefined;
     try {
+      dek = this.#dekOf(piece); // throws when the keys are too old
       lease = dek && datapath.arena.lend(room);
+      const started = clock.monotonic();
       const outcome = lease && dek && chunkStore.getNow(requestOf(read, piece, dek, lease, room));
       if (lease && outcome?.kind === "read")
-        filled = this.#filled(read, share, lease, outcome.offset);
+        filled = this.#filled(read, share, lease, outcome.offset, started);
       return filled;
     } finally {
       if (dek) crypto.wipe(dek);
@@ -194,24 +196,34 @@ export class ContentReader implements ContentSource, Disposable {
       }
     }
   }
-  #filled(read: Read, share: Disposable, lease: ArenaLease, offset: number): Filled {
+  #filled(
+    read: Read,
+    share: Disposable,
+    lease: ArenaLease,
+    offset: number,
+    started: Millis,
+  ): Filled {
     if (read.piece.kind === "chunk") {
-      this.#ports.metrics.add("kiseki_chunk_read_bytes_total", read.size);
+      const { clock, metrics } = this.#ports;
+      metrics.add("kiseki_chunk_read_bytes_total", read.size);
+      const seconds = (clock.monotonic() - started) / 1000;
+      metrics.observe("kiseki_gateway_get_phase_duration_seconds", seconds, chunkFetch);
     }
     return new Filled(lease.bytes.subarray(offset, offset + read.size), share, lease);
   }
 
   async #fill(read: Read): Promise<Filled> {
-    const { budget, datapath } = this.#ports;
+    const { budget, clock, datapath } = this.#ports;
     const { signal } = this.#request;
     using held = new DisposableStack();
     const room = roomOf(read);
     const share = held.use(await budget.take(room, signal, "read"));
     const lease = held.use(await datapath.arena.borrow(room, signal));
     const { piece } = read;
+    const started = clock.monotonic();
     const offset =
       piece.kind === "hole" ? zero(lease, read.size) : await this.#open(read, piece, lease, room);
-    const filled = this.#filled(read, share, lease, offset);
+    const filled = this.#filled(read, share, lease, offset, started);
     held.move();
     return filled;
   }
@@ -249,6 +261,7 @@ export class ContentReader implements ContentSource, Disposable {
   }
 }
 
+const chunkFetch = { phase: "chunk_fetch" };
 const roomOf = ({ piece, start, size }: Read): number =>
   piece.kind === "hole" ? size : roomFor({ start, end: start + size }, piece.seal.size);
 function requestOf(
