@@ -3,7 +3,7 @@
  * Answer wanted: below 50 µs for 4 KiB, so that a second is left for the kernel's share of 10,000 of them.
  * `bun libs/node/src/gateway/get.bench.ts [size] [objects] [seconds]` prints the least and the median of rounds.
  */
-import { newBytes } from "@kiseki/base";
+import { MiB, newBytes } from "@kiseki/base";
 import { systemClock } from "@kiseki/host";
 import { Connection, type ConnectionContext } from "../front/connection.ts";
 import { Bed, frontOptions } from "./bed.test-helper.ts";
@@ -71,7 +71,7 @@ async function fill(bed: Bed, { size, objects }: Work): Promise<Uint8Array[]> {
 }
 
 export async function benchGet(work: Work): Promise<Cost> {
-  await using bed = await Bed.open();
+  await using bed = await Bed.open(`${128 + Math.ceil((2 * work.size * work.objects) / MiB)}MiB`);
   const heads = await fill(bed, work);
   const sink = openSink(bed);
   const costs: number[] = [];
