@@ -162,8 +162,14 @@ test("verify() forgets keys after an hour, and then believes none that it cannot
   passed += 10_000;
   expect(await codeOf(token)).toBe("ok");
 });
+test("verify() refuses a discovery document of another issuer, whose keys would fit", async () => {
+  provider.answers.set("/realms/test/.well-known/openid-configuration", (_request, response) => {
+    const document = { issuer: `${provider.issuer}/`, jwks_uri: `${provider.issuer}/certs` };
+    response.end(JSON.stringify(document));
+  });
+  expect(await codeOf(await provider.token())).toBe("unreachable");
+});
 test.each([
-  ["another issuer", { issuer: "https://id.example" }],
   ["no keys", {}],
   ["keys at a file", { jwks_uri: "file:///etc/passwd" }],
   ["keys at a metadata service", { jwks_uri: "https://169.254.169.254/latest" }],

@@ -1,6 +1,7 @@
 // Goal: temporary credentials do what whom they stand for may do, no more, no longer, and with their own token only.
 // Method: STS and S3 asked over HTTP of a real node; then each part of the credentials exchanged for another's.
 import { afterAll, beforeAll, expect, test } from "bun:test";
+import { wallTime } from "@kiseki/base";
 import { Bed, type User } from "../bed.test-helper.ts";
 import { codeOf, element, StsClient } from "./client.test-helper.ts";
 
@@ -169,6 +170,24 @@ test("credentials in a presigned query carry their token signed", async () => {
   expect((await bed.send("GET", url, {})).text).toBe("content");
   const without = url.replace(/X-Amz-Security-Token=[^&]*&/, "");
   expect(codeOf(await bed.send("GET", without, {}))).toBe("403 InvalidAccessKeyId");
+});
+test("credentials end at their time, for S3 and for STS", async () => {
+  const { sessionTokens } = bed.node.storage;
+  const lasting = (ms: number) => {
+    const now = Date.now();
+    const times = { issued: wallTime(now - 900_000), expires: wallTime(now + ms) };
+    const made = sessionTokens.issue({
+      ...{ kind: "user", tenant: tenant(), parentKey: bed.main.id, ...times },
+      ...{ policyNames: [], claims: [], tags: [] },
+    })!;
+    return { id: made.accessKeyId, secret: made.secret, token: made.sessionToken };
+  };
+  expect((await sts.s3(lasting(60_000), "GET", "/box/k")).status).toBe(200);
+  const over = lasting(0);
+  expect(codeOf(await sts.s3(over, "GET", "/box/k"))).toBe("400 ExpiredToken");
+  expect(codeOf(await sts.ask(over, identity))).toBe("403 ExpiredToken");
+  const url = bed.presign(over, "GET", "/box/k", { "X-Amz-Security-Token": over.token });
+  expect(codeOf(await bed.send("GET", url, {}))).toBe("400 ExpiredToken");
 });
 test("credentials end with their key, and with its user", async () => {
   const user = newUser("leaver", "readwrite");
