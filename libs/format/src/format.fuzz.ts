@@ -33,6 +33,7 @@ import {
 import { deltaChunkRefsMax } from "./delta.ts";
 import { RowError } from "./rows/codec.ts";
 import * as keys from "./rows/keys.ts";
+import * as notices from "./rows/notices.ts";
 import * as values from "./rows/values.ts";
 
 const bytesOf = (hex: string): Uint8Array => fromHex(hex.replaceAll(/\s/g, ""));
@@ -175,6 +176,11 @@ const rowDecoders = [
   values.decodeDone,
   values.decodeNamespace,
   values.decodeSetting,
+  values.decodeQuota,
+  values.decodeSum,
+  notices.decodeNotice,
+  notices.decodeDeadNotice,
+  notices.parseNoticeKey,
   keys.parseOldKey,
   keys.parseUploadKey,
   keys.parseChunkKey,

@@ -1,6 +1,6 @@
 import type { NamespaceId, WallTime } from "@kiseki/base";
 import { concatBytes, namespaceId, toUtf8 } from "@kiseki/base";
-import { RowReader, RowWriter } from "./codec.ts";
+import { RowError, RowReader, RowWriter } from "./codec.ts";
 import { readEtag, writeEtag } from "./content.ts";
 import { escapeName, table, unescapeName } from "./keys.ts";
 import type { Etag } from "./types.ts";
@@ -106,6 +106,7 @@ export const loggedNoticeKey = (index: number): Uint8Array =>
 export const isLoggedNoticeKey = (key: Uint8Array): boolean =>
   key[0] === table.notice && key[1] === 0;
 
+const placeSize = 10;
 const shelves = { queued: 1, dead: 2 } as const;
 export type NoticeShelf = keyof typeof shelves;
 export const noticePrefix = (shelf: NoticeShelf, target: string): Uint8Array =>
@@ -116,7 +117,7 @@ export function noticeKey(
   target: string,
   { sequence, index }: NoticePlace,
 ): Uint8Array {
-  const place = new Uint8Array(10);
+  const place = new Uint8Array(placeSize);
   const view = new DataView(place.buffer);
   view.setBigUint64(0, sequence);
   view.setUint16(8, index);
@@ -129,6 +130,7 @@ export interface NoticePlace {
 /** @throws {RowError} */
 export function parseNoticeKey(key: Uint8Array): NoticePlace {
   const { next } = unescapeName(key, 2);
+  if (key.byteLength !== next + placeSize) throw new RowError("bad_field", "a notice's key");
   const view = new DataView(key.buffer, key.byteOffset + next, key.byteLength - next);
   return { sequence: view.getBigUint64(0), index: view.getUint16(8) };
 }

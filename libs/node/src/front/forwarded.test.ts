@@ -1,4 +1,5 @@
 import { expect, test } from "bun:test";
+import { prngFromSeed } from "@kiseki/base";
 import type { RequestHead } from "@kiseki/http";
 import { parseNetworks, proxyTrust, seenThrough } from "./forwarded.ts";
 
@@ -47,8 +48,8 @@ test("seenThrough() takes the nearest address that is not a proxy's, never what 
   expect(via("7.7.7.7", "8.8.8.8:4711", "10.0.0.2")).toBe("8.8.8.8");
   expect(via("[2001:DB8::1]:80, fd00::5")).toBe("2001:db8::1");
   expect(via("10.0.0.3, 10.0.0.2")).toBe("10.0.0.3");
-  expect(via("7.7.7.7, unknown, 10.0.0.2")).toBe("10.0.0.2");
-  expect(via("7.7.7.7, 300.1.1.1")).toBe("10.0.0.1");
+  expect(via("7.7.7.7, unknown, 10.0.0.2")).toBe("0.0.0.0");
+  expect(via("7.7.7.7, 300.1.1.1")).toBe("0.0.0.0");
   expect(via()).toBe("10.0.0.1");
   expect(via("::ffff:8.8.8.8")).toBe("8.8.8.8");
 });
@@ -83,10 +84,12 @@ test("seenThrough() reads Forwarded as RFC 7239 has it, from the nearest element
     "inner:9000",
   ]);
   expect(via('for="8.8.8.8:80";host="a,b";proto=https')).toEqual(["8.8.8.8", true, "inner:9000"]);
-  expect(via("for=_hidden, for=10.0.0.7")[0]).toBe("10.0.0.7");
+  expect(via("for=_hidden, for=10.0.0.7")[0]).toBe("0.0.0.0");
+  expect(via(`for="x, for="[2001:db8::1]"`)[0]).toBe("0.0.0.0"); // a client's quote around the proxy's words
   expect(via('for="8.8.8.8, for=7.7.7.7')[0]).toBe("7.7.7.7"); // an open quote is part of nothing
   expect(via("")[0]).toBe("fd00::1");
-  expect(via(`for=7.7.7.7;x=${"y".repeat(5000)}`)[0]).toBe("fd00::1");
+  expect(via("proto=https")[0]).toBe("fd00::1");
+  expect(via(`for=7.7.7.7;x=${"y".repeat(5000)}`)[0]).toBe("0.0.0.0");
 });
 
 test("parseNetworks() refuses what is no network", () => {
@@ -102,5 +105,38 @@ test("parseNetworks() refuses what is no network", () => {
     "1.2.3.4/-1",
   ]) {
     expect(parseNetworks([text])).toBeUndefined();
+  }
+});
+
+test("seenThrough() answers an address whatever the headers hold, and never one from beyond an untrusted hop", () => {
+  const prng = prngFromSeed(Number(process.env["KISEKI_FUZZ_SEED"] ?? 7));
+  const pieces = [
+    "10.0.0.1",
+    "8.8.8.8",
+    "::1",
+    "[fd00::1]:5",
+    ",",
+    ";",
+    "for=",
+    '"',
+    "\\\\",
+    "proto=https",
+    "host=a.b",
+    " ",
+    "_x",
+    "=",
+  ];
+  for (let i = 0; i < 5000; i++) {
+    const text = Array.from(
+      { length: prng.below(12) },
+      () => pieces[prng.below(pieces.length)]!,
+    ).join("");
+    for (const header of ["x-forwarded", "forwarded"] as const) {
+      const name = header === "forwarded" ? "forwarded" : "x-forwarded-for";
+      // Whatever a client wrote, the proxy adds the client's address at the end.
+      const last = header === "forwarded" ? "for=9.9.9.9" : "9.9.9.9";
+      const [address] = seen(header, "10.0.0.1", [name, text], [name, last]);
+      expect(["9.9.9.9", "0.0.0.0"]).toContain(address); // nobody's, when a quote swallows it
+    }
   }
 });

@@ -61,7 +61,13 @@ function hopAddress(text: string): string | undefined {
   return isIP(address) === 0 ? undefined : plainAddress(address.toLowerCase());
 }
 
+/** Of a client that a proxy does not name, or names so that it cannot be read: in no network that anybody allows. */
+const unknownAddress = "0.0.0.0";
+
+const readAddress = (text: string): string => hopAddress(text) ?? unknownAddress;
+
 interface Hop {
+  /** `undefined`: the proxy says nothing of it. */
   readonly address: string | undefined;
   readonly proto: string | undefined;
   readonly host: string | undefined;
@@ -81,26 +87,30 @@ function xForwardedHops(headers: readonly HttpHeader[]): readonly Hop[] {
   const all = proto.every((each) => each.toLowerCase() === "https") ? "https" : "http";
   const said = proto.length === 0 ? undefined : all;
   const addresses = listed(headers, "x-forwarded-for");
-  const hops = addresses.length === 0 ? [""] : addresses;
-  return hops.map((text) => ({ address: hopAddress(text), proto: said, host }));
+  if (addresses.length === 0) return [{ address: undefined, proto: said, host }];
+  return addresses.map((text) => ({ address: readAddress(text), proto: said, host }));
 }
+
+const nothing: Hop = { address: undefined, proto: undefined, host: undefined };
 
 /** RFC 7239 §4: elements between commas, pairs between semicolons, values maybe quoted. */
 const forwardedPair = /^\s*([!#$%&'*+.^_`|~0-9A-Za-z-]+)=(?:"((?:[^"\\]|\\.)*)"|([^\s";,]*))\s*$/;
 function forwardedHops(headers: readonly HttpHeader[]): readonly Hop[] {
   const text = headerValues(headers, "forwarded").join(",");
-  if (text.length > forwardedSizeMax) return [];
+  if (text.length > forwardedSizeMax) return [{ ...nothing, address: unknownAddress }];
   const elements = text.match(/(?:"(?:[^"\\]|\\.)*"|[^,"])+/g) ?? [];
   return elements.map((element) => {
     const pairs = new Map<string, string>();
     for (const part of element.match(/(?:"(?:[^"\\]|\\.)*"|[^;"])+/g) ?? []) {
       const pair = forwardedPair.exec(part);
       const name = pair?.[1]?.toLowerCase();
-      if (name === undefined || pairs.has(name)) continue;
+      // A client's open quote may have swallowed what the proxy wrote.
+      if (name === undefined || pairs.has(name)) return { ...nothing, address: unknownAddress };
       pairs.set(name, (pair![2]?.replace(/\\(.)/g, "$1") ?? pair![3])!);
     }
+    const address = pairs.get("for");
     return {
-      address: hopAddress(pairs.get("for") ?? ""),
+      address: address === undefined ? undefined : readAddress(address),
       proto: pairs.get("proto")?.toLowerCase(),
       host: pairs.get("host"),
     };
@@ -119,8 +129,8 @@ function withHost(head: RequestHead, host: string | undefined): RequestHead {
 }
 
 /**
- * Walks from the peer towards the client as long as each one is trusted. The first who is not, or who cannot be
- * read, ends it: what stands beyond is the client's own word.
+ * Walks from the peer towards the client as long as each one is trusted. The first who is not ends it: what stands
+ * beyond is the client's own word. Who cannot be read is nobody's neighbour (`0.0.0.0`), never taken for a proxy.
  */
 export function seenThrough(
   trust: ProxyTrust | undefined,
@@ -140,7 +150,7 @@ export function seenThrough(
     if (hop.proto !== undefined) isTls = hop.proto === "https";
     host = hop.host ?? host;
     if (hop.address === undefined) break;
-    ({ address } = hop as { address: string });
+    address = hop.address;
     if (!trust.isTrusted(address)) break;
   }
   return { address, isTls, head: withHost(head, host) };

@@ -174,6 +174,24 @@ test("a webhook is told of every kind of change, with AWS's fields, in the order
   expect(new Set(sequencers).size).toBe(4);
 }, 20_000);
 
+test("events of a bucket with versions name them as the answers do", async () => {
+  await subscribe("versions", rule("all", ["s3:ObjectCreated:*", "s3:ObjectRemoved:*"]));
+  const body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+  expect((await call("PUT", "/versions?versioning", { body })).status).toBe(200);
+  hook.got.length = 0;
+  const made = (await call("PUT", "/versions/key", { body: "x" })).headers["x-amz-version-id"]!;
+  const marker = (await call("DELETE", "/versions/key")).headers["x-amz-version-id"]!;
+  expect((await call("DELETE", `/versions/key?versionId=${made}`)).status).toBe(204);
+  await until("all have come", () => hook.records.length === 3);
+  expect(
+    hook.records.map(({ eventName, s3 }) => [eventName, s3.object["versionId"], s3.object["size"]]),
+  ).toEqual([
+    ["ObjectCreated:Put", made, 1],
+    ["ObjectRemoved:DeleteMarkerCreated", marker, undefined],
+    ["ObjectRemoved:Delete", made, undefined],
+  ]);
+}, 20_000);
+
 test("prefix, suffix and event choose, and buckets without a subscription are silent", async () => {
   const filter = `<Filter><S3Key><FilterRule><Name>prefix</Name><Value>in/</Value></FilterRule><FilterRule><Name>suffix</Name><Value>.jpg</Value></FilterRule></S3Key></Filter>`;
   await subscribe(
