@@ -58,6 +58,7 @@ export function buildProgram(
     "read every object as a client would and name what is damaged",
     runVerify,
   ).option("--quick", "ask the index alone, read no content");
+  addImport(group("import", "moving in from another store"), add);
   const encryption = group("encryption", "keys of the node: export, import, recovery, rotation");
   addEncryption(encryption, add);
   addKeysets(encryption, add);
@@ -101,6 +102,27 @@ function addCompletion(program: Command, add: Add): void {
     process.stdout.write(script);
     return exitCode.ok;
   });
+}
+
+/** What only an import needs is loaded by an import alone. */
+const importMinio: Work = async (session) =>
+  (await import("./import/import-minio.ts")).importMinio(session);
+
+function addImport(parent: Command, add: Add): void {
+  add(parent, "minio", "carry users, policies, buckets and objects of a MinIO here", importMinio)
+    .option("--from <url>", "S3 address of the running MinIO, whose objects are copied")
+    .option("--from-credentials <path>", 'JSON with its "access_key" and "secret_key"')
+    .option("--iam <file>", "zip of mc admin cluster iam export: users, groups, policies, keys")
+    .option("--bucket-metadata <file>", "zip of mc admin cluster bucket export: settings, quotas")
+    .option("--root-user <name>", "MINIO_ROOT_USER: its service accounts become the root's")
+    .option("--bucket <name...>", "these buckets alone")
+    .option("--state <file>", "keeps how far it is; the same words again go on from there")
+    .option("--parallel <count>", "keys that are copied at once; 4 when left out")
+    .option("--overwrite", "let copies replace other objects of the same name")
+    .option("--read-back", "read every copy back whole and compare")
+    .option("--to <url>", "S3 address of the node; asked of the node when left out")
+    .option("--to-credentials <path>", "as above; credentials.json of --config-dir when left out")
+    .option("--dry-run", "say what would be carried, and change nothing");
 }
 
 function addDevices(parent: Command, add: Add): void {

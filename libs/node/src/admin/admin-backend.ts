@@ -10,6 +10,7 @@ import { createBucket, deleteBucket, listBuckets } from "./buckets.ts";
 import { diagnose } from "./diagnose.ts";
 import { exportEncryption } from "./encryption.ts";
 import { toAdminError } from "./failure.ts";
+import { importPolicy, importUser } from "./import-identities.ts";
 import { lifecycleStatus } from "./lifecycle.ts";
 import { listDeadLetters, listTargets, retryDeadLetters } from "./notifications.ts";
 import { getQuota, setQuota } from "./quotas.ts";
@@ -177,6 +178,12 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
       }),
     ...userCalls(parts),
     ...roleCalls(parts),
+    importPolicy: ({ name, document }) =>
+      told(() => {
+        importPolicy(parts, name, document);
+        return {};
+      }),
+    importUser: (request) => told(() => ({ refusals: [...importUser(parts, request)] })),
     listDevices: () => told(() => ({ devices: [...listDevices(parts)] })),
     replaceDevice: (request, signal) => replacing.run(replaceDevice(parts, request, signal)),
     scrub: (_, signal) => scrubbing.run(scrub(parts, signal)),
