@@ -122,6 +122,15 @@ function roleCalls(parts: AdminParts): Pick<NodeAdminBackend, RoleCall> {
   };
 }
 
+const importCalls = (parts: AdminParts): Pick<NodeAdminBackend, "importPolicy" | "importUser"> => ({
+  importPolicy: ({ name, document }) =>
+    told(() => {
+      importPolicy(parts, name, document);
+      return {};
+    }),
+  importUser: (request) => told(() => ({ refusals: [...importUser(parts, request)] })),
+});
+
 /** Administration of a node at work. Scrub, verify and replacement run one at a time each; buckets and keys are the default tenant's. */
 export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
   const { node } = parts;
@@ -178,12 +187,7 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
       }),
     ...userCalls(parts),
     ...roleCalls(parts),
-    importPolicy: ({ name, document }) =>
-      told(() => {
-        importPolicy(parts, name, document);
-        return {};
-      }),
-    importUser: (request) => told(() => ({ refusals: [...importUser(parts, request)] })),
+    ...importCalls(parts),
     listDevices: () => told(() => ({ devices: [...listDevices(parts)] })),
     replaceDevice: (request, signal) => replacing.run(replaceDevice(parts, request, signal)),
     scrub: (_, signal) => scrubbing.run(scrub(parts, signal)),

@@ -1,5 +1,5 @@
 /** All of a bucket's objects and versions, key after key in the order of the listing. */
-import { type CopyOptions, copyVersion, type Sides } from "./copy-version.ts";
+import { type CopyOptions, copyVersion, isSameContent, type Sides } from "./copy-version.ts";
 import { messageOf } from "./export-files.ts";
 import type { NotCarried } from "./report.ts";
 import { codeOf, type Marker, type Side, statusOf, type Version } from "./s3.ts";
@@ -102,7 +102,7 @@ async function copyKey(
   const { key } = versions[0]!;
   try {
     const there = await thereOf(sides.to, copy, key);
-    let at = countSame(versions, there);
+    let at = await countSame(sides, bucket, versions, there);
     if (at < there.length && !options.isOverwriting) {
       throw new Error("there is another object of this name; --overwrite replaces it");
     }
@@ -143,11 +143,19 @@ async function thereOf(to: Side, { bucket, isVersioned }: BucketCopy, key: strin
 }
 
 /** How many of the oldest versions are there already, in the same order. */
-function countSame(versions: readonly Version[], there: readonly Version[]): number {
-  const isSame = (a: Version, b: Version | undefined): boolean =>
-    a.isDeleteMarker === b?.isDeleteMarker && a.size === b.size && a.etag === b.etag;
-  const differs = versions.findIndex((version, at) => !isSame(version, there[at]));
-  return differs === -1 ? versions.length : differs;
+async function countSame(
+  sides: Sides,
+  bucket: string,
+  versions: readonly Version[],
+  there: readonly Version[],
+): Promise<number> {
+  for (const [at, version] of versions.entries()) {
+    const other = there[at];
+    if (other?.isDeleteMarker !== version.isDeleteMarker || other.size !== version.size) return at;
+    const isSame = other.etag === version.etag || isSameContent(sides, bucket, version, other);
+    if (!(await isSame)) return at;
+  }
+  return versions.length;
 }
 
 /** Tries again what a busy or restarting side refused or broke off. */

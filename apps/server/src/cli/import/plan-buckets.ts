@@ -116,6 +116,11 @@ function readSetting(
       body: isEnabled(body) ? enabled : body.replace(/<Exclude.*<\/Exclude\w+>/s, ""),
     };
   }
+  const key = /<KMSMasterKeyID>([^<]*)<\/KMSMasterKeyID>/.exec(body)?.[1];
+  if (name === "encryption" && key !== undefined) {
+    leave(`key ${key} is of MinIO's key manager; the tenant's own key seals instead`);
+    return { name, body: body.replace(/<KMSMasterKeyID>[^<]*<\/KMSMasterKeyID>/g, "") };
+  }
   return { name, body: body.replace(bookKeeping, "") };
 }
 

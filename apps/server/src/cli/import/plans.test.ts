@@ -81,9 +81,11 @@ test("planBuckets() puts versioning before the objects, and what acts on objects
 test("planBuckets() leaves what S3 does not have, by name", () => {
   const rule =
     "<LifecycleConfiguration><Rule><DelMarkerExpiration><Days>1</Days></DelMarkerExpiration></Rule></LifecycleConfiguration>";
+  const sealed = "<X><SSEAlgorithm>aws:kms</SSEAlgorithm><KMSMasterKeyID>k</KMSMasterKeyID></X>";
   const suspended = "<VersioningConfiguration><Status>Suspended</Status></VersioningConfiguration>";
   const plan = planBuckets(
     new Map([
+      ["b/bucket-encryption.xml", sealed],
       ["b/lifecycle.xml", rule],
       ["b/replication.xml", "<ReplicationConfiguration><Role>r</Role></ReplicationConfiguration>"],
       ["b/quota.json", '{"quota":5,"rate":7}'],
@@ -92,6 +94,7 @@ test("planBuckets() leaves what S3 does not have, by name", () => {
     ]),
   );
   expect(plan.notCarried.map(({ name }) => name)).toEqual([
+    "b/bucket-encryption.xml",
     "b/lifecycle.xml",
     "b/replication.xml",
     "b/quota.json: rate",
@@ -100,7 +103,10 @@ test("planBuckets() leaves what S3 does not have, by name", () => {
   const [bucket] = plan.buckets;
   expect(bucket!.quota).toBe(5);
   expect(bucket!.before[0]!.body).toContain("<Status>Enabled</Status>");
-  expect(bucket!.after).toEqual([{ name: "versioning", body: suspended }]);
+  expect(bucket!.after).toEqual([
+    { name: "encryption", body: "<X><SSEAlgorithm>aws:kms</SSEAlgorithm></X>" },
+    { name: "versioning", body: suspended },
+  ]);
 });
 
 test("readExport() refuses what is no zip, is cut short, or would be too large unpacked", async () => {
