@@ -5,6 +5,7 @@ import { decodeRowWrites, encodeRowWrites, isLoggedNoticeKey } from "@kiseki/for
 import { moveNotices, noticeRows } from "./notices.ts";
 import { switchSmall } from "./small.ts";
 import { noteRepair, removeDrops, switchSeal } from "./chunks.ts";
+import { releaseHold, setHold } from "./holds.ts";
 import { setObjectLock } from "./lock.ts";
 import { createNamespace, deleteNamespace, setVersioning } from "./namespaces.ts";
 import { setQuota } from "./quotas.ts";
@@ -28,6 +29,8 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   put_setting: 4,
   delete_setting: 5,
   set_object_lock: 6,
+  set_hold: 7,
+  release_hold: 8,
   put_object: 16,
   delete_object: 17,
   copy_object: 18,
@@ -78,6 +81,10 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
       return putSetting(step, operation);
     case "delete_setting":
       return deleteSetting(step, operation);
+    case "set_hold":
+      return setHold(step, operation);
+    case "release_hold":
+      return releaseHold(step, operation);
     case "set_object_lock":
       return setObjectLock(step, operation);
     case "put_object":

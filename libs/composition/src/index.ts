@@ -14,6 +14,7 @@
 export { findChunk, lookupChunk } from "./chunks.ts";
 export { etagText } from "./conditions.ts";
 export { apply, decide, decodeChange, encodeChange } from "./decide.ts";
+export { lookupHolds } from "./holds.ts";
 export { defaultLimits } from "./limits.ts";
 export { listObjects, listVersions } from "./list-objects.ts";
 export { listParts, listUploads } from "./list-uploads.ts";

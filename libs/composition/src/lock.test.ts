@@ -17,6 +17,7 @@ import {
   testSmall,
 } from "./bed.test-helper.ts";
 import { checkMap } from "./check-map.test-helper.ts";
+import { lookupHolds } from "./holds.ts";
 import { lookupObject } from "./lookup.ts";
 import type { ExtrasChanges, Operation, VersionRef } from "./operation.ts";
 import { hasReclaim } from "./reclaim.ts";
@@ -256,6 +257,52 @@ test("decodeLockDefault() reads what was written and nothing else", () => {
     `{"version":1,"more":1}`,
   ];
   for (const text of bad) expect(() => decodeLockDefault(toUtf8(text))).toThrow();
+});
+
+test("a hold keeps what a namespace has, with and without versions, until it ends or is released", () => {
+  for (const versioning of ["off", "enabled", "suspended"] as const) {
+    const bed = testBed();
+    bed.decide({ kind: "create_namespace", id: namespaceA, name: "a" });
+    const version = putLocked(bed, {});
+    if (versioning !== "off") {
+      bed.decide({ kind: "set_versioning", namespace: namespaceA, versioning });
+    }
+    const hold = (id: string, by?: number) =>
+      bed.decide({
+        kind: "set_hold",
+        namespace: namespaceA,
+        hold: by === undefined ? { id } : { id, until: later(bed, by) },
+      });
+    const release = (id: string) => bed.decide({ kind: "release_hold", namespace: namespaceA, id });
+    expect(hold("case")).toEqual({ kind: "none" });
+    expect(hold("year", 1000)).toEqual({ kind: "none" });
+    expect(hold("a b")).toBe("invalid_hold");
+    expect(hold("past", 0)).toBe("retention_in_past");
+    expect(lookupHolds(bed.map, namespaceA).map(({ id }) => id)).toEqual(["case", "year"]);
+    const attempt = () => [
+      remove(bed, version, true),
+      remove(bed, "null", true),
+      bed.decide({ kind: "delete_namespace", namespace: namespaceA }),
+      bed.decide({ kind: "delete_setting", namespace: namespaceA, setting: "holds" }),
+    ];
+    expect(new Set(attempt())).toEqual(new Set(["object_locked"]));
+    const over = put(bed, "d/locked");
+    const plain = bed.decide({ kind: "delete_object", ...name });
+    if (versioning === "enabled") {
+      expect([over, plain]).toMatchObject([{ kind: "object" }, { kind: "deleted" }]);
+    } else expect([over, plain]).toEqual(["object_locked", "object_locked"]);
+    expect(put(bed, "new")).toMatchObject({ kind: "object" });
+    expect(release("nobody")).toBe("no_such_hold");
+    expect(release("case")).toEqual({ kind: "none" });
+    expect(remove(bed, version)).toBe("object_locked");
+    const found = find(bed, "null");
+    expect(found).toMatchObject({ kind: "object", entry: { version } });
+    checkMap(bed.map, testDirKeys);
+    bed.now += 1000;
+    expect(remove(bed, version)).toMatchObject({ kind: "deleted", version });
+    expect(release("year")).toEqual({ kind: "none" });
+    expect(lookupHolds(bed.map, namespaceA)).toEqual([]);
+  }
 });
 
 /** Each way to take a version away that the machine knows, and a few that it should not. */

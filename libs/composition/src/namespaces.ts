@@ -18,6 +18,7 @@ import { getHead, writeDirectory } from "./directories.ts";
 import type { Answer, Operation, Refusal } from "./operation.ts";
 import { refuse } from "./operation.ts";
 import { dropQuota } from "./quotas.ts";
+import { isHeld } from "./holds.ts";
 import { deleteSettings } from "./settings.ts";
 import type { Step } from "./step.ts";
 import { allocateInode } from "./step.ts";
@@ -84,6 +85,7 @@ export function deleteNamespace(step: Step, operation: Of<"delete_namespace">): 
   const { map, context } = step;
   const namespace = getNamespace(map, operation.namespace);
   if (namespace === undefined) return refuse("no_such_namespace");
+  if (isHeld(step, namespace.id)) return refuse("object_locked");
   const rootKey = context.dirKeys.dirKey(namespace.root);
   if (getHead(map, rootKey).total > 0) return refuse("namespace_not_empty");
   map.delete(namespaceKey(namespace.id));

@@ -3,6 +3,7 @@ import type { Content, Etag, ObjectAttributes, ObjectEntry } from "@kiseki/forma
 import { unmetCondition } from "./conditions.ts";
 import { admitExtents, contentOf } from "./content.ts";
 import { attributesFit } from "./extras.ts";
+import { isHeld } from "./holds.ts";
 import { isLocked, refuseLock, withDefaultLock } from "./lock.ts";
 import type { Answer, Operation, Refusal, VersionRef } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
@@ -53,6 +54,7 @@ export interface NewObject {
 export function placeObject(step: Step, target: Target, object: NewObject): Answer | Refusal {
   const closed = reachTarget(step, target);
   if (closed !== undefined) return closed;
+  if (isFreeing(step, target) && isHeld(step, target.namespace.id)) return refuse("object_locked");
   displaceCurrent(step, target);
   const { size, etag, content } = object;
   const attributes = withDefaultLock(step, target.namespace, object.attributes);
@@ -90,6 +92,14 @@ function newEntry(
     uid: 0,
     gid: 0,
   };
+}
+
+/** Whether a new newest version takes one away that is there. */
+function isFreeing(step: Step, target: Target): boolean {
+  const { versioning } = target.namespace;
+  if (versioning === "enabled") return false;
+  if (getCurrent(step.map, target)?.isNull === true) return true;
+  return versioning === "suspended" && getOldNull(step.map, target)?.kind === "object";
 }
 
 /** Makes room for a new newest version: the current one becomes old or, called `null` and not kept, is freed. */
@@ -151,6 +161,7 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
   if (target.namespace.versioning !== "off") return addMarker(step, target);
   const current = getCurrent(step.map, target);
   if (current === undefined) return nothingDeleted;
+  if (isHeld(step, target.namespace.id)) return refuse("object_locked");
   removeCurrent(step, target, current);
   freeVersion(step, target, current);
   settleTarget(step, target, true);
@@ -160,6 +171,7 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
 function addMarker(step: Step, target: Target): Answer | Refusal {
   const closed = reachTarget(step, target);
   if (closed !== undefined) return closed;
+  if (isFreeing(step, target) && isHeld(step, target.namespace.id)) return refuse("object_locked");
   displaceCurrent(step, target);
   const marker = newEntry(step, target, { kind: "delete_marker", size: 0, etag: noEtag, mode: 0 });
   addOld(step, target, marker);
@@ -190,6 +202,7 @@ function deleteVersion(
   if (found === undefined || !isReached(target)) return nothingDeleted;
   const unmet = unmetCondition(found, conditions);
   if (unmet !== undefined) return refuse(unmet);
+  if (found.kind === "object" && isHeld(step, target.namespace.id)) return refuse("object_locked");
   if (found.kind === "object" && target.namespace.isLockEnabled) {
     const { attributes } = getCold(step.map, step.context, target, found);
     if (isLocked(attributes, step.context.now, isBypassing)) return refuse("object_locked");

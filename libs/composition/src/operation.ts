@@ -6,6 +6,7 @@ import type {
   ChunkRef,
   ChunkSeal,
   Etag,
+  Hold,
   LockDefault,
   NamespaceRow,
   NamespaceSetting,
@@ -145,6 +146,9 @@ export type Operation =
       readonly namespace: NamespaceId;
       readonly setting: NamespaceSetting;
     }
+  /** Keeps every version of the namespace, in place of the hold with the same id. */
+  | { readonly kind: "set_hold"; readonly namespace: NamespaceId; readonly hold: Hold }
+  | { readonly kind: "release_hold"; readonly namespace: NamespaceId; readonly id: string }
   /** Switches locks on where they are not yet; refused where versioning is not enabled. */
   | {
       readonly kind: "set_object_lock";
@@ -299,8 +303,11 @@ export type RefusalCode =
   | "lock_needs_versioning"
   | "lock_not_enabled"
   | "retention_in_past"
-  /** Retention or a legal hold keeps the version. */
+  /** Retention or a hold keeps the version, or the namespace. */
   | "object_locked"
+  /** Its id is none, or there are too many. */
+  | "invalid_hold"
+  | "no_such_hold"
   | "no_such_key"
   | "no_such_version"
   /** The version named is a delete marker (copy source). */

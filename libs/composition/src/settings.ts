@@ -26,9 +26,13 @@ export function lookupSetting(
   return value === undefined ? undefined : decodeSetting(value);
 }
 
+/** What keeps versions has operations of its own. */
+const isGuarded = (setting: NamespaceSetting): boolean =>
+  setting === "object-lock" || setting === "holds";
+
 export function putSetting(step: Step, operation: Of<"put_setting">): Answer | Refusal {
   const { namespace, setting, value } = operation;
-  if (setting === "object-lock") return refuse("object_locked"); // by `set_object_lock` alone
+  if (isGuarded(setting)) return refuse("object_locked");
   if (step.map.get(namespaceKey(namespace)) === undefined) return refuse("no_such_namespace");
   if (value.byteLength > settingSizeMax) return refuse("setting_too_large");
   step.map.put(settingKey(namespace, setting), encodeSetting(value));
@@ -38,7 +42,7 @@ export function putSetting(step: Step, operation: Of<"put_setting">): Answer | R
 
 export function deleteSetting(step: Step, operation: Of<"delete_setting">): Answer | Refusal {
   const { namespace, setting } = operation;
-  if (setting === "object-lock") return refuse("object_locked");
+  if (isGuarded(setting)) return refuse("object_locked");
   if (step.map.get(namespaceKey(namespace)) === undefined) return refuse("no_such_namespace");
   const key = settingKey(namespace, setting);
   if (step.map.get(key) !== undefined) step.map.delete(key);

@@ -130,6 +130,8 @@ export {
   zoneFooterSize,
   zoneHeaderSize,
 } from "./zone.ts";
+export type { Hold } from "./rows/holds.ts";
+export { decodeHolds, encodeHolds, holdsMax, isHoldId } from "./rows/holds.ts";
 export type { LockDefault } from "./rows/lock-default.ts";
 export { decodeLockDefault, encodeLockDefault, isLockPeriod } from "./rows/lock-default.ts";
 export type { RowWrite } from "./rows/change.ts";

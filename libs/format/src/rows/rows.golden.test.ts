@@ -6,6 +6,7 @@ import { expect, test } from "bun:test";
 import { decodeRowWrites, encodeRowWrites } from "./change.ts";
 import { RowError } from "./codec.ts";
 import * as keys from "./keys.ts";
+import { decodeHolds, encodeHolds } from "./holds.ts";
 import { decodeLockDefault, encodeLockDefault } from "./lock-default.ts";
 import type { ChunkAddress, ChunkSeal, Extent, ObjectEntry } from "./types.ts";
 import * as notices from "./notices.ts";
@@ -526,6 +527,22 @@ test("encodeLockDefault() and decodeLockDefault() keep the bytes of v1", () => {
   expect(encodeLockDefault(value)).toEqual(bytes);
   expect(decodeLockDefault(bytes)).toEqual(value);
   expect(encodeLockDefault(undefined)).toEqual(toUtf8(`{"version":1}`));
+});
+test("encodeHolds() and decodeHolds() keep the bytes of v1", () => {
+  const holds = [{ id: "audit-2026" }, { id: "b", until: time }];
+  const bytes = toUtf8(`{"version":1,"holds":[{"id":"audit-2026"},{"id":"b","until":${time}}]}`);
+  expect(encodeHolds(holds)).toEqual(bytes);
+  expect(decodeHolds(bytes)).toEqual(holds);
+  const bad = [
+    "",
+    "{}",
+    `{"version":2,"holds":[]}`,
+    `{"version":1}`,
+    `{"version":1,"holds":[{"id":""}]}`,
+    `{"version":1,"holds":[{"id":"a","until":"1"}]}`,
+    `{"version":1,"holds":[{"id":"a","more":1}]}`,
+  ];
+  for (const text of bad) expect(() => decodeHolds(toUtf8(text))).toThrow(RowError);
 });
 test("a hot entry row is under 200 bytes", () => {
   const large = {

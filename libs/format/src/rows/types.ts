@@ -176,6 +176,7 @@ export type NamespaceSetting =
   | "acl"
   | "cors"
   | "encryption"
+  | "holds"
   | "lifecycle"
   | "lifecycle-progress"
   | "logging"

@@ -44,6 +44,8 @@ export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
   lock_not_enabled: "InvalidRequest",
   retention_in_past: "InvalidArgument",
   object_locked: "AccessDenied",
+  invalid_hold: "InvalidArgument",
+  no_such_hold: "InvalidArgument",
   no_such_key: "NoSuchKey",
   no_such_version: "NoSuchVersion",
   is_delete_marker: "InvalidRequest",

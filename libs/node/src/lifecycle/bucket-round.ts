@@ -194,7 +194,7 @@ function kindOf(outcome: Outcome, done: Kind): keyof RoundCounts {
     case "no_such_namespace":
       return "changed";
     case "namespace_read_only":
-    case "object_locked":
+    case "object_locked": // by retention, a legal hold or a hold of the bucket
       return "held";
     default:
       throw new LifecycleRefusedError(outcome.code);
