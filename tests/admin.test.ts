@@ -70,6 +70,34 @@ test("lifecycle status: buckets with rules, as text and as JSON, none at first",
   expect((await kiseki([...words, "lifecycle", "nonsense"])).code).toBe(2);
 });
 
+test("holds: set, listed, keep all that a bucket has, released", async () => {
+  using s3 = await S3Client.of(node);
+  await s3.createBucket("held");
+  await s3.put("held", "k", "kept");
+  const until = new Date(Date.now() + 3_600_000).toISOString();
+  const set = await kisekiJson([...words, "hold", "set", "held", "case-7", "--until", until]);
+  expect(set).toEqual([{ id: "case-7", until_unix_ms: Date.parse(until) }]);
+  const refused = [
+    await s3.call("DELETE", "held", "k"),
+    await s3.call("PUT", "held", "k", { body: "over" }),
+    await s3.call("DELETE", "held", ""),
+  ];
+  expect(refused.map(({ status }) => status)).toEqual([403, 403, 403]);
+  expect((await kiseki([...words, "bucket", "delete", "held"])).code).toBe(1);
+  await s3.put("held", "new", "taken");
+  expect((await kiseki([...words, "hold", "list", "held"])).out).toContain("case-7");
+  const wrong: readonly (readonly [number, readonly string[]])[] = [
+    [1, ["release", "held", "nothing"]],
+    [2, ["set", "held", "a b"]],
+    [0, ["release", "held", "case-7"]],
+  ];
+  for (const [code, each] of wrong) {
+    expect((await kiseki([...words, "hold", ...each])).code).toBe(code);
+  }
+  for (const key of ["k", "new"]) await s3.delete("held", key);
+  await s3.expect("DELETE", "held", "");
+});
+
 test("quotas: set, shown, refuse the write that exceeds them, cleared, of bucket and tenant", async () => {
   using s3 = await S3Client.of(node);
   await s3.createBucket("limited");

@@ -3,6 +3,7 @@ import { completionScript, shells } from "./completion.ts";
 import { openConsole } from "./console.ts";
 import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
 import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
+import * as hold from "./hold-commands.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./keyset-commands.ts";
 import { showLifecycle } from "./lifecycle-commands.ts";
 import { replaceDevice, runScrub, runVerify } from "./long-commands.ts";
@@ -40,6 +41,7 @@ export function buildProgram(
   add(program, "status", "the node at a glance", show.showStatus);
   addBuckets(group("bucket", "buckets"), add);
   addLifecycle(group("lifecycle", "rules by which objects expire"), add);
+  addHolds(group("hold", "what keeps all that a bucket has"), add);
   addQuotas(group("quota", "limits of a bucket, or of the tenant when none is named"), add);
   addNotifications(
     group("notification", "events of buckets on their way to webhooks and NATS"),
@@ -145,6 +147,16 @@ function addBuckets(parent: Command, add: Add): void {
 
 function addLifecycle(parent: Command, add: Add): void {
   add(parent, "status", "show how far each bucket's rules are applied", showLifecycle);
+}
+
+function addHolds(parent: Command, add: Add): void {
+  add(parent, "list <bucket>", "list a bucket's holds", hold.listHolds);
+  const set = "let nothing of a bucket be removed or written over";
+  add(parent, "set <bucket> <id>", set, hold.setHold).option(
+    "--until <time>",
+    "such as 2030-01-31T00:00:00Z; until it is released when left out",
+  );
+  add(parent, "release <bucket> <id>", "end a hold", hold.releaseHold);
 }
 
 function addQuotas(parent: Command, add: Add): void {

@@ -13,6 +13,7 @@ import { toAdminError } from "./failure.ts";
 import { importPolicy, importUser } from "./import-identities.ts";
 import { lifecycleStatus } from "./lifecycle.ts";
 import { listDeadLetters, listTargets, retryDeadLetters } from "./notifications.ts";
+import { listHolds, releaseHold, setHold } from "./holds.ts";
 import { getQuota, setQuota } from "./quotas.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./rekey.ts";
 import { replaceDevice } from "./replace-device.ts";
@@ -160,6 +161,12 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
         await deleteBucket(parts, await node.openDefaultTenant(signal), name);
         return {};
       }),
+    listHolds: ({ bucket }, signal) =>
+      told(async () => listHolds(await node.openDefaultTenant(signal), bucket)),
+    setHold: (request, signal) =>
+      told(async () => setHold(parts, await node.openDefaultTenant(signal), request)),
+    releaseHold: (request, signal) =>
+      told(async () => releaseHold(parts, await node.openDefaultTenant(signal), request)),
     getQuota: ({ bucket }, signal) =>
       told(async () => getQuota(await node.openDefaultTenant(signal), bucket)),
     setQuota: (request, signal) =>

@@ -91,6 +91,13 @@ const refusals: Partial<Record<Refused, readonly [RpcErrorCode, string]>> = {
     "The bucket holds objects or their versions; delete them first",
   ],
   no_such_namespace: ["not_found", "There is no bucket of this name"],
+  object_locked: ["not_empty", 'The bucket is held; see "kiseki hold list"'],
+  invalid_hold: [
+    "invalid",
+    "A hold's id is 1 to 64 of letters, digits, '.', '_' and '-', and a bucket has 64 at most",
+  ],
+  no_such_hold: ["not_found", "There is no hold of this id"],
+  retention_in_past: ["invalid", "A hold ends at a time to come"],
   no_space: [
     "no_space",
     "The data directory or its devices are full; delete something or add space",
