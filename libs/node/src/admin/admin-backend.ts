@@ -132,21 +132,18 @@ const importCalls = (parts: AdminParts): Pick<NodeAdminBackend, "importPolicy" |
   importUser: (request) => told(() => ({ refusals: [...importUser(parts, request)] })),
 });
 
-/** Administration of a node at work. Scrub, verify and replacement run one at a time each; buckets and keys are the default tenant's. */
-export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
+type BucketCall =
+  | "listBuckets"
+  | "createBucket"
+  | "deleteBucket"
+  | "listHolds"
+  | "setHold"
+  | "releaseHold"
+  | "getQuota"
+  | "setQuota";
+function bucketCalls(parts: AdminParts): Pick<NodeAdminBackend, BucketCall> {
   const { node } = parts;
-  const replacing = new Turn("replacement");
-  const scrubbing = new Turn("scrub");
-  const verifying = new Turn("verification");
   return {
-    getVersion: async () => ({
-      version: parts.version,
-      cryptoModule: parts.crypto.version,
-      cryptoIsFips: parts.crypto.isFips,
-      runtime: `Bun ${process.versions.bun ?? "unknown"}`,
-    }),
-    getStatus: (_, signal) => told(() => readStatus(parts, signal)),
-    diagnose: (_, signal) => told(async () => ({ findings: await diagnose(parts, signal) })),
     listBuckets: ({ after, countMax }, signal) =>
       told(async () => {
         const page = listBuckets(await node.openDefaultTenant(signal), after, countMax);
@@ -171,6 +168,25 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
       told(async () => getQuota(await node.openDefaultTenant(signal), bucket)),
     setQuota: (request, signal) =>
       told(async () => setQuota(parts, await node.openDefaultTenant(signal), request)),
+  };
+}
+
+/** Administration of a node at work. Scrub, verify and replacement run one at a time each; buckets and keys are the default tenant's. */
+export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
+  const { node } = parts;
+  const replacing = new Turn("replacement");
+  const scrubbing = new Turn("scrub");
+  const verifying = new Turn("verification");
+  return {
+    getVersion: async () => ({
+      version: parts.version,
+      cryptoModule: parts.crypto.version,
+      cryptoIsFips: parts.crypto.isFips,
+      runtime: `Bun ${process.versions.bun ?? "unknown"}`,
+    }),
+    getStatus: (_, signal) => told(() => readStatus(parts, signal)),
+    diagnose: (_, signal) => told(async () => ({ findings: await diagnose(parts, signal) })),
+    ...bucketCalls(parts),
     getLifecycleStatus: (_, signal) =>
       told(async () =>
         lifecycleStatus(node.lifecycle, await node.openDefaultTenant(signal), signal),
