@@ -11,7 +11,13 @@ import {
   type Verdict,
 } from "./match-conditions.ts";
 import type { Principal } from "./principal.ts";
-import { matchTemplate, type Resolve, resolveTemplate, type Template } from "./template.ts";
+import {
+  matchTemplate,
+  mayMatchBehind,
+  type Resolve,
+  resolveTemplate,
+  type Template,
+} from "./template.ts";
 
 export interface Question {
   /** As AWS writes it, `s3:GetObject`. */
@@ -85,19 +91,20 @@ export function evaluate(question: Question, principal: Principal, side: Resourc
 }
 
 /**
- * Whether there is any resource and any request for which `principal` could be allowed the action: false is
- * certain, true says nothing. For refusing before a body that names the resources is read.
+ * Whether there is any resource whose ARN begins so, and any request, for which `principal` could be allowed the action:
+ * false is certain, true says nothing. For refusing before a body that names the resources is read.
  */
 export function mayEverAllow(
-  action: string,
+  { action, prefix }: { readonly action: string; readonly prefix: string },
   principal: Principal,
   owner: string,
   policy: PolicyDocument | undefined,
 ): boolean {
   const asked = action.toLowerCase();
-  const allows = ({ effect, principals, actions }: Statement): boolean =>
+  const allows = ({ effect, principals, actions, resources }: Statement): boolean =>
     effect === "Allow" &&
     matchAction(actions, asked) &&
+    (resources.isNot || resources.members.some((each) => mayMatchBehind(each, prefix))) &&
     (principals === undefined || matchPrincipals(principals, principal));
   const isNarrowed = principal.sessionPolicies.some(({ statements }) => !statements.some(allows));
   if (isNarrowed && principal.kind !== "session") return false; // a session may be named by itself

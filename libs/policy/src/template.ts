@@ -96,6 +96,39 @@ export function lowerTemplate(template: Template): Template {
   );
 }
 
+/** Whether some text that begins with `prefix` matches; a variable may stand for anything. */
+export function mayMatchBehind({ pieces }: Template, prefix: string): boolean {
+  /** Pieces at which the rest may go on, each with how much of a text piece was taken. */
+  let places = new Map<string, readonly [piece: number, taken: number]>([["0:0", [0, 0]]]);
+  for (const unit of prefix) {
+    const next = new Map<string, readonly [number, number]>();
+    const reach = (piece: number, taken: number): void => {
+      next.set(`${piece}:${taken}`, [piece, taken]);
+    };
+    for (const [start, taken] of places.values()) {
+      for (let at = start; at < pieces.length; at++) {
+        const piece = pieces[at]!;
+        if (piece.kind === "many" || piece.kind === "variable") {
+          reach(at, 0);
+          continue; // none of it: the next piece may begin here
+        }
+        if (piece.kind === "one") reach(at + 1, 0);
+        else {
+          const from = at === start ? taken : 0;
+          const rest = from + unit.length;
+          if (piece.text.startsWith(unit, from)) {
+            reach(rest === piece.text.length ? at + 1 : at, rest === piece.text.length ? 0 : rest);
+          }
+        }
+        break;
+      }
+    }
+    places = next;
+    if (places.size === 0) return false;
+  }
+  return true;
+}
+
 const isHighSurrogate = (unit: number): boolean => unit >= 0xd800 && unit <= 0xdbff;
 const isLowSurrogate = (unit: number): boolean => unit >= 0xdc00 && unit <= 0xdfff;
 

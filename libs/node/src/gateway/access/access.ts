@@ -78,9 +78,10 @@ export class Access {
   }
 
   isAllowed(need: Need): boolean {
-    if (this.#isFree(need.bucket)) return true;
+    const isNewBucket = need.isNew === true && need.key === undefined;
+    if (this.#isFree(isNewBucket ? undefined : need.bucket)) return true;
     const { principal, owner, sideOf } = this.#parts;
-    const side = need.bucket === undefined ? noSide : sideOf(need.bucket);
+    const side = need.bucket === undefined || isNewBucket ? noSide : sideOf(need.bucket);
     const account = need.bucket === undefined ? principal.account : owner.account;
     const { policy, isRestricted } = side;
     const question = {
@@ -139,7 +140,10 @@ export class Access {
   #couldDo(actions: readonly string[], bucket: string): boolean {
     const { principal, owner, sideOf } = this.#parts;
     const { policy } = sideOf(bucket);
-    return actions.some((action) => mayEverAllow(action, principal, owner.account, policy));
+    const prefix = `arn:aws:s3:::${bucket}/`;
+    return actions.some((action) =>
+      mayEverAllow({ action, prefix }, principal, owner.account, policy),
+    );
   }
 
   #requestFacts(): RequestFacts {

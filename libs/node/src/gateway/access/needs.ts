@@ -10,7 +10,7 @@ export interface Need {
   /** Undefined: the bucket itself. */
   readonly key: Uint8Array | undefined;
   readonly versionId: string | undefined;
-  /** About an object that is yet to be made: what stands in its place has no say. */
+  /** About a bucket or an object that is yet to be made: what stands in its place has no say. */
   readonly isNew?: boolean;
 }
 
@@ -143,15 +143,16 @@ export function deleteNeeds(call: OnKey, versionId: string | undefined, words: R
 }
 
 function createBucket(call: InBucket, words: RequestWords): readonly Need[] {
-  const needs = [onBucket("CreateBucket", call)];
+  const onNewBucket = (action: string): Need => ({ ...onBucket(action, call), isNew: true });
+  const needs = [onNewBucket("CreateBucket")];
   const { header } = words;
-  if (hasAcl(words)) needs.push(onBucket("PutBucketAcl", call));
+  if (hasAcl(words)) needs.push(onNewBucket("PutBucketAcl"));
   if (header("x-amz-object-ownership") !== undefined) {
-    needs.push(onBucket("PutBucketOwnershipControls", call));
+    needs.push(onNewBucket("PutBucketOwnershipControls"));
   }
   if (header("x-amz-bucket-object-lock-enabled")?.toLowerCase() === "true") {
-    needs.push(onBucket("PutBucketObjectLockConfiguration", call));
-    needs.push(onBucket("PutBucketVersioning", call));
+    needs.push(onNewBucket("PutBucketObjectLockConfiguration"));
+    needs.push(onNewBucket("PutBucketVersioning"));
   }
   return needs;
 }
