@@ -56,7 +56,7 @@ export class DocumentFetcher {
     if (url.protocol === "http:" && nearest !== "loopback") {
       throw new FetchError("the address is not of https");
     }
-    const text = await this.#get(url, places[0]!);
+    const text = await this.#get(url, places);
     try {
       return { json: JSON.parse(text) as unknown, class: nearest };
     } catch (reason) {
@@ -64,7 +64,8 @@ export class DocumentFetcher {
     }
   }
 
-  #get(url: URL, place: Place): Promise<string> {
+  /** Connects to the places that were checked and asks the name service no more. */
+  #get(url: URL, places: readonly Place[]): Promise<string> {
     const { promise, resolve: done, reject } = Promise.withResolvers<string>();
     const refuse = (why: string, cause?: unknown) => reject(new FetchError(why, { cause }));
     const secure = url.protocol === "https:";
@@ -77,8 +78,8 @@ export class DocumentFetcher {
         headers: { accept: "application/json" },
         signal: AbortSignal.timeout(timeout),
         lookup: (_host, options, callback) => {
-          if (options.all === true) callback(null, [place]);
-          else callback(null, place.address, place.family);
+          if (options.all === true) callback(null, [...places]);
+          else callback(null, places[0]!.address, places[0]!.family);
         },
         ...(secure && authority !== undefined ? { ca: [...rootCertificates, authority] } : {}),
       },
@@ -116,7 +117,7 @@ async function resolve(host: string): Promise<readonly Place[]> {
   const family = isIP(host);
   if (family !== 0) return [{ address: host, family }];
   try {
-    const places = await Promise.race([lookup(host, { all: true }), silence()]);
+    const places = await Promise.race([lookup(host, { all: true, order: "ipv4first" }), silence()]);
     if (places.length > 0) return places;
   } catch (reason) {
     throw new FetchError("the name has no address", { cause: reason });

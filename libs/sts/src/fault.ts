@@ -18,6 +18,7 @@ export const stsFaultStatus = {
   RequestEntityTooLarge: 413,
   ServiceUnavailable: 503,
   SignatureDoesNotMatch: 403,
+  Throttling: 400,
   ValidationError: 400,
 } as const satisfies Record<string, number>;
 

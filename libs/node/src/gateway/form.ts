@@ -49,14 +49,17 @@ export async function openForm(
   verifier: SignatureVerifier<Identity>,
   request: FrontRequest,
   form: FormRequest,
-  now: () => WallTime,
+  { now, onRefused }: { now: () => WallTime; onRefused: (code: string) => void },
 ): Promise<OpenForm> {
   const total = request.body.size;
   if (total === undefined) throw fail("MissingContentLength");
   const body = new FormBody(request.body, form.boundary);
   const { fields, filename } = await body.readFields();
   const outcome = verifier.verifyForm(fields);
-  if (outcome.kind === "fault") throw authFailure(outcome);
+  if (outcome.kind === "fault") {
+    onRefused(outcome.code);
+    throw authFailure(outcome);
+  }
   const resolved = orThrow(resolveFormFields(form.bucket, fields, filename));
   const policy = outcome.kind === "signed" ? readPolicy(outcome.policy) : undefined;
   const refusal = policy && checkPostPolicy(policy, resolved, now());

@@ -110,7 +110,9 @@ export class Gateway {
   handle(request: FrontRequest): FrontResponse | Promise<FrontResponse> {
     const { head } = request;
     const { addressing, sts } = this.#options;
-    if (isStsRequest(head) && isServiceHost(head.host, addressing)) return sts.handle(request);
+    if (isStsRequest(head) && isServiceHost(head.host, addressing)) {
+      return sts.handle(request, () => this.#admit({ request, key: undefined }));
+    }
     const trace: RequestTrace = {
       request,
       context: contextOf(request),
@@ -265,8 +267,10 @@ export class Gateway {
     const { request } = trace;
     const payload: PayloadMode = { kind: "unsigned" };
     this.#checkPayload(request, payload);
-    const now = () => ports.clock.realtime();
-    const { key, call, content, headers } = await openForm(this.#verifier, request, form, now);
+    const { key, call, content, headers } = await openForm(this.#verifier, request, form, {
+      now: () => ports.clock.realtime(),
+      onRefused: (code) => ports.metrics.add("kiseki_auth_failures_total", 1, { code }),
+    });
     trace.key = key;
     trace.admitted = this.#admit(trace);
     noteCall(trace, call);
@@ -353,7 +357,7 @@ export class Gateway {
   }
 
   /** Nobody's requests count for the address that they come from. @throws {LimitError} */
-  #admit({ request, key }: RequestTrace): Admission | undefined {
+  #admit({ request, key }: Pick<RequestTrace, "request" | "key">): Admission | undefined {
     const { keyLimits, ports } = this.#options;
     const limits = key?.limits ? { ...keyLimits, ...key.limits } : keyLimits;
     const id = key?.accessKeyId ?? `@${request.remoteAddress}`;

@@ -42,6 +42,33 @@ export class StsClient {
     return this.#bed.send("POST", "/", headers, change.body ?? body);
   }
 
+  /** An action in a query, signed there, as EKS tokens are. */
+  askByQuery(user: User | Session, parameters: Readonly<Record<string, string>>): Promise<Reply> {
+    const date = stampNow();
+    const scope = `${date.slice(0, 8)}/us-east-1/sts/aws4_request`;
+    const query = Object.entries({
+      Version: "2011-06-15",
+      ...parameters,
+      "X-Amz-Algorithm": "AWS4-HMAC-SHA256",
+      "X-Amz-Credential": `${user.id}/${scope}`,
+      "X-Amz-Date": date,
+      "X-Amz-Expires": "60",
+      "X-Amz-SignedHeaders": "host",
+      ...("token" in user ? { "X-Amz-Security-Token": user.token } : {}),
+    })
+      .map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`)
+      .toSorted()
+      .join("&");
+    const canonical = `GET\n/\n${query}\nhost:${this.#bed.host}\n\nhost\n${sha256("")}`;
+    let key: Buffer | string = `AWS4${user.secret}`;
+    for (const step of scope.split("/")) key = createHmac("sha256", key).update(step).digest();
+    const text = `AWS4-HMAC-SHA256\n${date}\n${scope}\n${sha256(canonical)}`;
+    const signature = createHmac("sha256", key).update(text).digest("hex");
+    return this.#bed.send("GET", `/?${query}&X-Amz-Signature=${signature}`, {
+      host: this.#bed.host,
+    });
+  }
+
   /** Credentials that an action gave. */
   async session(
     user: User | Session | undefined,

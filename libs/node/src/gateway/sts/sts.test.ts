@@ -48,6 +48,13 @@ test("GetCallerIdentity takes a signed query too, which S3 would not", async () 
     Action: "GetCallerIdentity",
     Version: "2011-06-15",
   });
+  const reply = await sts.askByQuery(bed.main, identity);
+  expect([reply.status, element(reply.text, "Account")]).toEqual([200, account()]);
+  const session = await sts.session(bed.main, getSession);
+  expect((await sts.askByQuery(session, identity)).status).toBe(200);
+  expect(codeOf(await sts.askByQuery({ ...session, token: "x" }, identity))).toBe(
+    "403 InvalidClientTokenId",
+  );
   // Signed for s3: the service in the scope decides.
   expect(codeOf(await bed.send("GET", url, {}))).toBe("400 IncompleteSignature");
 });
@@ -340,4 +347,14 @@ test("a role's policies hold at once when they change", async () => {
   expect(codeOf(await sts.s3(session, "PUT", "/box/new", "x"))).toBe("403 AccessDenied");
   catalog().roles.detach(tenant(), "changing", "readonly");
   expect(await get()).toBe("403 AccessDenied");
+});
+test("STS counts what an address asks for, and says so in its own form", async () => {
+  await using limited = await Bed.open("256MiB", ["--key-requests-per-s", "1", "--key-burst", "2"]);
+  const client = new StsClient(limited);
+  const replies = await Promise.all(
+    Array.from({ length: 6 }, () => client.ask(limited.main, identity)),
+  );
+  const codes = replies.map(codeOf);
+  expect(codes).toContain("200");
+  expect(codes).toContain("400 Throttling");
 });

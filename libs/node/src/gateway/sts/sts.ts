@@ -18,6 +18,7 @@ import type { FrontRequest, FrontResponse } from "../../front/types.ts";
 import type { DataPorts } from "../../object/types.ts";
 import { toFault } from "../failure.ts";
 import type { Identity } from "../identity.ts";
+import type { Admission } from "../key-limits.ts";
 import { assumeOwn, assumeRole, sessionToken } from "./assume.ts";
 import { readBody } from "./read-body.ts";
 import { contextOf } from "./context.ts";
@@ -53,14 +54,18 @@ export class Sts {
     });
   }
 
-  /** Never rejects. */
-  async handle(request: FrontRequest): Promise<FrontResponse> {
+  /** Never rejects. `admit` counts the request, or throws `LimitError`. */
+  async handle(request: FrontRequest, admit: () => Admission | undefined): Promise<FrontResponse> {
+    let admitted: Admission | undefined;
     try {
+      admitted = admit();
       const result = await this.#perform(request);
       if (isStsFault(result)) return toStsFaultAnswer(result, request.id);
       return toStsAnswer(result, request.id);
     } catch (reason) {
       return toStsFaultAnswer(this.#faultOf(request, reason), request.id);
+    } finally {
+      admitted?.end(0);
     }
   }
 
@@ -129,11 +134,16 @@ export class Sts {
   #faultOf(request: FrontRequest, reason: unknown): StsFault {
     const fault = toFault(reason);
     if (fault?.code === "InternalError") this.#options.onError(request.id, reason);
-    return fault?.code === "ServiceUnavailable"
-      ? stsFault("ServiceUnavailable", "The request could not be served. Please try again.")
-      : fault?.code === "InternalError"
-        ? stsFault("InternalFailure", "The request failed because of an internal error.")
-        : stsFault("ValidationError", "The body could not be read.");
+    switch (fault?.code) {
+      case "SlowDown":
+        return stsFault("Throttling", "Rate exceeded");
+      case "ServiceUnavailable":
+        return stsFault("ServiceUnavailable", "The request could not be served. Try again.");
+      case "InternalError":
+        return stsFault("InternalFailure", "The request failed because of an internal error.");
+      default:
+        return stsFault("ValidationError", "The body could not be read.");
+    }
   }
 }
 
