@@ -1,6 +1,6 @@
 /** What the model test shares: quotas, what the plain model says that counts, and when a write is refused. */
 import type { Prng } from "@kiseki/base";
-import { decodeRowWrites } from "@kiseki/format";
+import { decodeRowWrites, isLoggedNoticeKey } from "@kiseki/format";
 import { expect } from "bun:test";
 import type { Bed } from "./bed.test-helper.ts";
 import { apply } from "./decide.ts";
@@ -132,4 +132,15 @@ export function replay(bed: Bed): void {
     apply(again, { rows });
   }
   expect(again.rows()).toEqual(bed.map.rows());
+}
+
+/** Whoever subscribed to the bucket is told once of each change of an object since `from`, and nobody else. */
+export function checkNotices(world: QuotaWorld, name: Name, from: number): void {
+  const isSubscribed = world.namespaces.get(name)!.settings.has("notification");
+  for (const payload of world.bed.log.slice(from)) {
+    const rows = decodeRowWrites(payload);
+    if (rows instanceof Error) throw rows;
+    const notices = rows.filter(({ key }) => isLoggedNoticeKey(key));
+    expect(notices).toHaveLength(isSubscribed ? 1 : 0);
+  }
 }

@@ -24,6 +24,7 @@ import { listParts, listUploads } from "./list-uploads.ts";
 import { lookupObject } from "./lookup.ts";
 import type { Name, QuotaWorld } from "./model-quotas.test-helper.ts";
 import {
+  checkNotices,
   compareQuotas,
   ids,
   madeVersion,
@@ -361,7 +362,7 @@ function maintain(world: World, name: Name, namespace: PlainNamespace): void {
   }
 }
 
-const settings: readonly NamespaceSetting[] = ["acl", "cors", "website"];
+const settings: readonly NamespaceSetting[] = ["acl", "notification", "website"];
 function setSome(world: World, name: Name, namespace: PlainNamespace): void {
   const { prng, bed } = world;
   const setting = pick(prng, settings);
@@ -647,6 +648,7 @@ function run(runSeed: number, operations: number): number {
     const live = lookupChunk(bed.map, testAddress(n));
     if (live !== undefined) world.pins.set(n, live.sealId);
     const act = prng.below(23);
+    const logged = bed.log.length;
     if (act < 8) putSome(world, name, namespace);
     else if (act < 13) deleteSome(world, name, namespace);
     else if (act < 15) copySome(world, name, namespace);
@@ -657,6 +659,7 @@ function run(runSeed: number, operations: number): number {
     else if (prng.chance(1, 3)) setSomeQuota(world);
     else maintain(world, name, namespace);
     const now = world.namespaces.get(name)!;
+    if (act < 15 || (act >= 20 && act < 22)) checkNotices(world, name, logged);
     compareQuotas(world);
     compareLookup(world, name, now);
     compareSettings(world, name, now);
