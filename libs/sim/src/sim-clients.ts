@@ -27,6 +27,7 @@ import {
   setClock,
   widen,
 } from "./sim-housekeeping.ts";
+import { applyRules } from "./sim-lifecycle.ts";
 import { currentOf, type ModelBucket } from "./sim-model.ts";
 import { must, SimNodeDied, type SimNode } from "./sim-node.ts";
 import { listPage, readObject } from "./sim-reads.ts";
@@ -69,6 +70,7 @@ const acts: readonly (readonly [weight: number, name: string, act: Act])[] = [
   [1, "set versioning", (c) => c.setVersioning()],
   [1, "set lock", (c) => c.setLock()],
   [4, "set extras", (c) => c.setExtras()],
+  [2, "apply rules", (c) => c.applyRules()],
   [5, "collect", (_, node) => collect(node)],
   [1, "compact", (_, node) => compact(node)],
   [1, "repair", (_, node) => repair(node)],
@@ -332,6 +334,10 @@ export class SimClients {
     const isBypassing = this.#choices.isFull || this.#prng.chance(1, 2);
     const outcome = await this.#submitDelete(found.bucket, found.key, version, isBypassing);
     return `${found.bucket.name}/${found.key} ${version} ${textOfOutcome(outcome)}`;
+  }
+  async applyRules(): Promise<string> {
+    const bucket = this.#choices.bucket();
+    return bucket === undefined ? "skipped" : applyRules(this.#node, bucket);
   }
   /** Everything under a prefix at once; where versions are kept, they lie under a prefix that has vanished. */
   async deletePrefix(): Promise<string> {

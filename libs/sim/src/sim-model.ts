@@ -203,6 +203,11 @@ export class PlainModel {
     if (bucket === undefined) return refused("no_such_namespace");
     const key = textOf(operation.key);
     const versions = bucket.keys.get(key) ?? [];
+    // Whoever asks saw the number: a newest version whose number is not known is another one.
+    const { ifNewest } = operation;
+    if (ifNewest !== undefined && versions[0]?.number !== ifNewest) {
+      return refused("precondition_failed");
+    }
     if (operation.version !== undefined) {
       const named = isNamed(operation.version);
       const one = versions.find(named);

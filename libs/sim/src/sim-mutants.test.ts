@@ -12,6 +12,7 @@ const foundBy: Record<SimMutantName, number> = {
   second_seal_kept: 1,
   directory_removed_with_old_versions: 1,
   lock_ended_early: 1,
+  newest_not_compared: 2,
   pin_ignored: 7,
   reader_ignored: 57,
   stale_index_believed: 1,

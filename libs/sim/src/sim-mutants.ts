@@ -40,6 +40,7 @@ export const simMutants = {
   second_seal_kept: { machine: () => withRows(keepSecondSeal) },
   directory_removed_with_old_versions: { machine: () => withRows(removeDeadDirectory) },
   lock_ended_early: { machine: () => endLocks },
+  newest_not_compared: { machine: () => forgetNewest },
   pin_ignored: { node: { honourPins: false } },
   reader_ignored: { node: { waitForReaders: false } },
   stale_index_believed: { chunkStore: { scanTail: false } },
@@ -94,6 +95,14 @@ function endLocks(honest: Decide): Decide {
     operation.kind === "delete_object" && operation.version !== undefined
       ? honest(map, operation, { ...context, now: wallTime(260_000_000_000_000) })
       : honest(map, operation, context);
+}
+/** A lifecycle rule removes what it saw, whatever was written or uncovered since. */
+function forgetNewest(honest: Decide): Decide {
+  return (map, operation, context) => {
+    if (operation.kind !== "delete_object") return honest(map, operation, context);
+    const { ifNewest: _, ...rest } = operation;
+    return honest(map, rest, context);
+  };
 }
 /** A copy forgets to count. */
 function miscount({ operation, rows }: Decided): Rows {
