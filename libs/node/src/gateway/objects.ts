@@ -16,6 +16,7 @@ import {
   evaluateWrite,
   type GetObjectAttributesCall,
   type ObjectChecksum,
+  type ObjectView,
   type PutObjectCall,
   type ReadObjectCall,
   resolveRange,
@@ -262,6 +263,13 @@ const joined = (place: Disposable, encryption: Disposable): Disposable => ({
   },
 });
 
+/** How many tags there are is for those who may read them. */
+function withoutHiddenTags(scope: CallScope, call: ReadObjectCall, view: ObjectView): ObjectView {
+  if (view.tags.length === 0) return view;
+  const isSeen = scope.access.maySeeTags(call.bucket, call.key, call.versionId);
+  return isSeen ? view : { ...view, tags: [] };
+}
+
 function openFound(
   scope: CallScope,
   call: ReadObjectCall,
@@ -288,7 +296,7 @@ function openFound(
   const result: S3Result = {
     kind: "object_read",
     versionId,
-    view,
+    view: withoutHiddenTags(scope, call, view),
     range: selection.range,
     partCount: selection.partCount,
     overrides: call.overrides,

@@ -99,6 +99,32 @@ test("a bucket's tags are its own", async () => {
   expect(codeOf(await call("GET", "/tags?tagging"))).toBe("404 NoSuchTagSet");
 });
 
+test("how many tags there are is told to those who may read them", async () => {
+  await call("PUT", "/shared");
+  await call("PUT", "/shared/a", { body: "x", headers: { "x-amz-tagging": "k=v" } });
+  const policyOf = (...actions: readonly string[]): Call => ({
+    body: JSON.stringify({
+      Version: "2012-10-17",
+      Statement: [
+        {
+          Effect: "Allow",
+          Principal: "*",
+          Action: actions,
+          Resource: "arn:aws:s3:::shared/*",
+        },
+      ],
+    }),
+  });
+  const count = async () => {
+    const { status, headers } = await bed.send("GET", "/shared/a", {});
+    return [status, headers["x-amz-tagging-count"]];
+  };
+  await call("PUT", "/shared?policy", policyOf("s3:GetObject"));
+  expect(await count()).toEqual([200, undefined]);
+  await call("PUT", "/shared?policy", policyOf("s3:GetObject", "s3:GetObjectTagging"));
+  expect(await count()).toEqual([200, "1"]);
+});
+
 test("each version has tags of its own", async () => {
   await call("PUT", "/versions");
   const body = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";

@@ -11,7 +11,7 @@ import type { S3Call } from "@kiseki/s3";
 import { fail } from "../failure.ts";
 import { noSide } from "./bucket-side.ts";
 import { conditionValues, type PlaceFacts, type RequestFacts } from "./conditions.ts";
-import { callNeeds, deleteNeeds, listNeed, type Need, possibleActions } from "./needs.ts";
+import { callNeeds, deleteNeeds, listNeed, type Need, possibleActions, tagsNeed } from "./needs.ts";
 
 /** The account that owns what a tenant stores. */
 export interface Account {
@@ -104,6 +104,11 @@ export class Access {
     if (this.#isFree(bucket)) return true;
     const { words } = this.#requestFacts();
     return deleteNeeds({ bucket, key }, versionId, words).every((need) => this.isAllowed(need));
+  }
+
+  /** Who may not read an object's tags is not told how many there are. */
+  maySeeTags(bucket: string, key: Uint8Array, versionId: string | undefined): boolean {
+    return this.isAllowed(tagsNeed({ bucket, key }, versionId));
   }
 
   /** Who may not list a bucket is not told that a key is not in it. */

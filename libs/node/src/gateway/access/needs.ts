@@ -243,6 +243,11 @@ export function possibleActions(call: S3Call): readonly string[] {
   return call.kind === "delete_objects" ? ["s3:DeleteObject", "s3:DeleteObjectVersion"] : [];
 }
 
+/** Who may read an object's tags. */
+export function tagsNeed(call: OnKey, versionId: string | undefined): Need {
+  return onObject("GetObjectTagging", call, versionId);
+}
+
 /** Who may see that a key does not exist; others are told that they may not see it. */
 export function listNeed(bucket: string, isVersion: boolean): Need {
   const action = isVersion ? "s3:ListBucketVersions" : "s3:ListBucket";
