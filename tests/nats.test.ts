@@ -16,6 +16,7 @@ class NatsServer implements AsyncDisposable {
   readonly directory: string;
   port = -1;
   monitor = -1;
+  token = "";
   #child: Bun.Subprocess | undefined;
   private constructor(directory: string) {
     this.directory = directory;
@@ -28,6 +29,7 @@ class NatsServer implements AsyncDisposable {
     const ports = ["--port", String(this.port), "--http_port", String(this.monitor)];
     const store = ["--jetstream", "--store_dir", join(this.directory, "store")];
     const words = ["--addr", "127.0.0.1", ...ports, ...store, "--ports_file_dir", this.directory];
+    if (this.token !== "") words.push("--auth", this.token);
     this.#child = Bun.spawn([program, ...words], { stdout: "ignore", stderr: "ignore" });
     const file = join(this.directory, `nats-server_${this.#child.pid}.ports`);
     await until("NATS tells its ports", () => Bun.file(file).exists());
@@ -145,6 +147,30 @@ test("events are in the stream, once each, also those of the time when the serve
   });
   expect((await kiseki(["notification", "dead-letters", "bus", ...its])).code).toBe(0);
   expect((await kiseki(["notification", "retry", "nobody", ...its])).code).toBe(1);
+}, 20_000);
+
+test("a server that asks for a token gets it from the file, and refuses another", async () => {
+  await using guarded = await NatsServer.create();
+  guarded.token = "s3cret-token";
+  await guarded.start();
+  for (const [token, status] of [
+    ["s3cret-token\n", 200],
+    ["another", 400],
+  ] as const) {
+    await using other = await NodeProcess.create({ devices: 1, mirrors: 0, deviceSize: "128MiB" });
+    const file = join(other.directory, "token");
+    await writeFile(file, token);
+    const bus = { id: "bus", type: "nats", servers: [`127.0.0.1:${guarded.port}`], subject: "a.b" };
+    const target = { ...bus, jetstream: false, token_file: file, timeout_s: 1 };
+    const targets = join(other.directory, "targets.json");
+    await writeFile(targets, JSON.stringify({ targets: [target] }));
+    await other.start({ words: ["--notification-targets", targets] });
+    using s3 = await S3Client.of(other);
+    await s3.createBucket("bus");
+    const set = await s3.call("PUT", "bus", "", { query: { notification: "" }, body: rule });
+    expect(set.status).toBe(status);
+    expect(other.output).not.toContain(token.trim());
+  }
 }, 20_000);
 
 test("what waits of an access log is delivered at a stop", async () => {

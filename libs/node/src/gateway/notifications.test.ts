@@ -192,6 +192,21 @@ test("events of a bucket with versions name them as the answers do", async () =>
   ]);
 }, 20_000);
 
+test("another tenant's events are its own", async () => {
+  const its = (method: string, target: string, options?: Call): Promise<Reply> =>
+    bed.call(bed.other, method, target, options);
+  await its("PUT", "/theirs");
+  const body = `<NotificationConfiguration>${rule("x", ["s3:ObjectCreated:*"])}</NotificationConfiguration>`;
+  expect((await its("PUT", "/theirs?notification", { body })).status).toBe(200);
+  hook.got.length = 0;
+  await its("PUT", "/theirs/key", { body: "x" });
+  await until("it has come", () => hook.records.length === 1);
+  const owner = (hook.records[0] as unknown as { s3: { bucket: { ownerIdentity: unknown } } }).s3
+    .bucket;
+  const list = await its("GET", "/");
+  expect(owner.ownerIdentity).toEqual({ principalId: element(list.text, "ID")! });
+}, 20_000);
+
 test("prefix, suffix and event choose, and buckets without a subscription are silent", async () => {
   const filter = `<Filter><S3Key><FilterRule><Name>prefix</Name><Value>in/</Value></FilterRule><FilterRule><Name>suffix</Name><Value>.jpg</Value></FilterRule></S3Key></Filter>`;
   await subscribe(
