@@ -133,14 +133,14 @@ const kindNames: readonly (readonly [part: RegExp, name: string])[] = [
 ];
 
 /** `REST.PUT.OBJECT`. */
-export function accessOperation(method: string, call: S3Call): string {
+export function accessOperation(by: "REST" | "WEBSITE", method: string, call: S3Call): string {
   const verb = call.kind === "copy_object" || call.kind === "upload_part_copy" ? "COPY" : method;
   if ("setting" in call) {
     const name = typeof call.setting === "string" ? call.setting : call.setting.subresource;
-    return `REST.${verb}.${settingNames[name] ?? name.toUpperCase()}`;
+    return `${by}.${verb}.${settingNames[name] ?? name.toUpperCase()}`;
   }
   const named = kindNames.find(([part]) => part.test(call.kind))?.[1];
-  return `REST.${verb}.${named ?? ("key" in call ? "OBJECT" : "BUCKET")}`;
+  return `${by}.${verb}.${named ?? ("key" in call ? "OBJECT" : "BUCKET")}`;
 }
 
 /** Where a log of `source` goes. `eventTime` is of its first line; `random` makes the name new. */

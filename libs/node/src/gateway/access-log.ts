@@ -300,7 +300,7 @@ function linesOf(
     address: request.remoteAddress,
     requester: principal?.kind === "root" ? principal.canonicalId : principal?.arn,
     requestId: request.id,
-    operation: accessOperation(head.method, call),
+    operation: accessOperation(trace.isPage ? "WEBSITE" : "REST", head.method, call),
     key: "key" in call ? call.key : undefined,
     ...{ method: head.method, target: head.target, version: head.version },
     status: response.status,

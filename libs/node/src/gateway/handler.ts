@@ -121,6 +121,7 @@ export class Gateway {
       admitted: undefined,
       place: undefined,
       isPaid: false,
+      isPage: false,
       result: undefined,
       errorCode: undefined,
     };
@@ -197,15 +198,18 @@ export class Gateway {
     const { ports } = this.#options;
     const parts: WebsiteParts = {
       places: this.#places,
-      read: (call) =>
-        this.#run(trace, {
+      read: (call) => {
+        trace.call ??= call; // what is logged: the first that was asked for
+        trace.isPage = true;
+        return this.#run(trace, {
           principal: anonymousPrincipal,
           call,
           payload,
           content: openContent(ports.crypto, request.body, payload),
           words: () => requestWords(asked, undefined),
           authType: undefined,
-        }),
+        });
+      },
       render: ({ result, content }) => render(toResponse(result, trace.context), content),
       onInternal: (reason) => this.#log(request.id, reason),
       hostId,

@@ -24,7 +24,7 @@ const enable = (bucket: string, target: string, rest = ""): Promise<Reply> =>
   });
 
 beforeAll(async () => {
-  bed = await Bed.open();
+  bed = await Bed.open("256MiB", ["--website-domains", "web.example"]);
 }, 20_000);
 afterAll(() => bed[Symbol.asyncDispose]());
 
@@ -100,4 +100,17 @@ test("a log that is switched off, or whose target is gone, ends without trouble"
   await call("PUT", "/gone");
   await call("GET", "/ending");
   expect(await linesOf("gone")).toEqual([]);
+}, 20_000);
+
+test("pages of a website are lines too", async () => {
+  for (const bucket of ["/site", "/site-log"]) await call("PUT", bucket);
+  const website =
+    "<WebsiteConfiguration><IndexDocument><Suffix>i.html</Suffix></IndexDocument></WebsiteConfiguration>";
+  expect((await call("PUT", "/site?website", { body: website })).status).toBe(200);
+  await enable("site", "site-log");
+  expect((await bed.send("GET", "/d/", { host: "site.web.example" })).status).toBe(403);
+  const lines = await linesOf("site-log");
+  expect(lines.at(-1)).toMatch(
+    / - [0-9A-F]{16} WEBSITE\.GET\.OBJECT d\/i\.html "GET \/d\/ HTTP\/1\.1" 403 /,
+  );
 }, 20_000);

@@ -16,6 +16,8 @@ export interface RequestTrace {
   place: Place | undefined;
   /** By the requester, not by the bucket's owner. */
   isPaid: boolean;
+  /** Of a website. */
+  isPage: boolean;
   result: S3Result | undefined;
   errorCode: string | undefined;
 }

@@ -105,7 +105,7 @@ test("accessOperation() names calls as AWS does", () => {
     ["GET", { kind: "list_object_versions" }, "REST.GET.BUCKETVERSIONS"],
   ] as const;
   for (const [method, call, name] of cases) {
-    expect(accessOperation(method, call as unknown as S3Call)).toBe(name);
+    expect(accessOperation("REST", method, call as unknown as S3Call)).toBe(name);
   }
 });
 
