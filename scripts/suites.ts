@@ -82,7 +82,7 @@ interface Wanted {
 async function runTests({ from, python, workers, ids }: Wanted): Promise<Result> {
   const work = await mkdtemp(join(tmpdir(), "kiseki-suites-"));
   try {
-    await using bed = await Bed.open("2GiB");
+    await using bed = await Bed.open("2GiB", ["--lifecycle-day-seconds", "10"]); // as the suite assumes
     const settings = join(work, "s3tests.conf");
     const report = join(work, "report.xml");
     await writeSettings(bed, settings);

@@ -2,7 +2,7 @@
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { wallTime } from "@kiseki/base";
-import { listVersions, lookupNamespace, lookupSetting } from "@kiseki/composition";
+import { listVersions, lookupNamespace, lookupSetting, type Operation } from "@kiseki/composition";
 import { systemClock } from "@kiseki/host";
 import type { Clock } from "@kiseki/ports";
 import { calendarDay } from "@kiseki/s3";
@@ -31,14 +31,17 @@ interface WorkerOptions {
   readonly ratePerSecond?: number;
   /** Runs before each operation of the worker. */
   readonly before?: (kind: string) => Promise<void>;
+  /** Operations that are refused as those of a busy shard are. */
+  readonly refuse?: (operation: Operation) => boolean;
 }
-function workerAt(days: number, { ratePerSecond = 1e6, before }: WorkerOptions = {}) {
+function workerAt(days: number, { ratePerSecond = 1e6, before, refuse }: WorkerOptions = {}) {
   const wrap = (found: OpenTenant): OpenTenant => ({
     ...found,
     owner: {
       epoch: found.owner.epoch,
       async submit(operation, id) {
         await before?.(operation.kind);
+        if (refuse?.(operation) === true) return { kind: "refused", code: "busy" };
         return found.owner.submit(operation, id);
       },
     },
@@ -283,6 +286,21 @@ test("a round that was cut short goes on where it was", async () => {
   // The key that it stopped at may have had more versions, and is looked at twice.
   expect(end.counts).toMatchObject({ looked: 902, expired: 1 });
 }, 20_000);
+
+test("a bucket whose writes are refused keeps no other waiting, and goes on later", async () => {
+  for (const bucket of ["stuck-1", "stuck-2"]) {
+    await bucketWith(bucket, [expire("", 1)]);
+    await put(`/${bucket}/a`);
+  }
+  const stuck = Buffer.from(idOf("stuck-1")).toString("hex");
+  const refuse = (operation: Operation): boolean =>
+    operation.kind === "delete_object" &&
+    Buffer.from(operation.namespace).toString("hex") === stuck;
+  expect(await workerAt(3, { refuse }).run(never)).toBe(false);
+  expect([versionsOf("stuck-1"), versionsOf("stuck-2")]).toEqual([["a"], []]);
+  expect(await workerAt(3).run(never)).toBe(true);
+  expect(versionsOf("stuck-1")).toEqual([]);
+});
 
 test("rules that are taken away end the round, and rules that cannot be read do nothing", async () => {
   await bucketWith("gone", [expire("", 1)]);

@@ -77,7 +77,7 @@ export class LifecycleWorker {
     let isComplete = true;
     for (const id of this.#parts.tenantIds()) {
       try {
-        await this.#runTenant(id, signal);
+        isComplete = (await this.#runTenant(id, signal)) && isComplete;
       } catch (reason) {
         signal.throwIfAborted();
         if (reason instanceof TenantKeysError && reason.code === "shredded") continue;
@@ -90,8 +90,10 @@ export class LifecycleWorker {
     return isComplete;
   }
 
-  async #runTenant(id: TenantId, signal: AbortSignal): Promise<void> {
+  /** False: a bucket was left where it is. */
+  async #runTenant(id: TenantId, signal: AbortSignal): Promise<boolean> {
     const { ports } = this.#parts;
+    let isComplete = true;
     for (let after: string | undefined; ;) {
       const tenant = await this.#parts.tenants.open(id, "write", signal);
       const page = readCandidates(tenant, after);
@@ -107,11 +109,24 @@ export class LifecycleWorker {
           // A clock that was set back must not put rounds off.
           if (elapsed >= 0 && elapsed < this.#intervalMs) continue;
         }
-        await this.#runBucket(id, candidate, signal);
+        isComplete = (await this.#tryBucket(id, candidate, signal)) && isComplete;
       }
-      if (page.next === undefined) return;
+      if (page.next === undefined) return isComplete;
       after = page.next;
       await ports.clock.sleep(betweenPages, signal);
+    }
+  }
+
+  /** What one bucket's shard refuses keeps no other bucket waiting. */
+  async #tryBucket(id: TenantId, candidate: Candidate, signal: AbortSignal): Promise<boolean> {
+    try {
+      await this.#runBucket(id, candidate, signal);
+      return true;
+    } catch (reason) {
+      if (!(reason instanceof LifecycleRefusedError)) throw reason;
+      const fields = { work: "lifecycle", bucket: candidate.row.name, error: reason.message };
+      this.#parts.log.warn(fields, "a bucket is left where it is, tries again");
+      return false;
     }
   }
 
