@@ -3,9 +3,11 @@
  * source of objects is another node, which speaks S3 as MinIO does; `tests/clients/minio.test.ts` has the real one.
  */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync } from "node:fs";
+import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
-import { kiseki } from "./support/cli.ts";
-import { NodeProcess } from "./support/node-process.ts";
+import { kiseki, startKiseki } from "./support/cli.ts";
+import { NodeProcess, until } from "./support/node-process.ts";
 import { content, digest, S3Client, xmlValues } from "./support/s3-client.ts";
 
 setDefaultTimeout(20_000);
@@ -30,13 +32,15 @@ afterAll(async () => {
   await Promise.all([source[Symbol.asyncDispose](), node[Symbol.asyncDispose]()]);
 });
 
+const importWords = (...words: string[]): readonly string[] => [
+  ...["import", "minio", "--json", "--config-dir", node.configDirectory],
+  ...["--from", `http://127.0.0.1:${source.s3Port}`],
+  ...["--from-credentials", join(source.configDirectory, "credentials.json"), ...words],
+];
+
 /** Runs the import from the source node; the lines of JSON that it printed. */
 async function importObjects(...words: string[]) {
-  const ending = await kiseki([
-    ...["import", "minio", "--json", "--config-dir", node.configDirectory],
-    ...["--from", `http://127.0.0.1:${source.s3Port}`],
-    ...["--from-credentials", join(source.configDirectory, "credentials.json"), ...words],
-  ]);
+  const ending = await kiseki(importWords(...words));
   const lines = ending.out.split("\n").filter((line) => line !== "");
   const rows = lines.map((line) => JSON.parse(line) as Record<string, unknown>);
   return { ...ending, rows, total: rows.at(-1) };
@@ -171,6 +175,64 @@ test("import names what another object is in the way of, and replaces it only wh
   const second = await importObjects(...words, "--overwrite");
   expect([second.code, second.total]).toMatchObject([0, { objects: 3, found: 2 }]);
   expect(Buffer.from((await to.get("contested", "b"))!).toString()).toBe("theirs b");
+});
+
+/** Passes bytes on, changes what comes from `port` wherever it says `corrupt me`, and hides checksums. */
+function startLiar(port: number): Promise<Server> {
+  const server = createServer((client) => {
+    const target = connect(port, "127.0.0.1");
+    client.pipe(target);
+    target.on("data", (bytes: Buffer) => {
+      const at = bytes.indexOf("corrupt me");
+      if (at !== -1) bytes.write("C", at);
+      const text = bytes.toString("latin1").replaceAll("x-amz-checksum-", "x-amz-nothing--");
+      client.write(Buffer.from(text, "latin1"));
+    });
+    target.on("end", () => client.end());
+    for (const socket of [client, target])
+      socket.on("error", () => [client, target].map((each) => each.destroy()));
+  });
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
+}
+
+test("import names an object that a byte changed of on its way, and takes no copy for done", async () => {
+  await from.createBucket("lied");
+  await from.put("lied", "good", "as it is");
+  await from.put("lied", "bad", "corrupt me, if you can");
+  const liar = await startLiar(source.s3Port);
+  const address = liar.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  const state = join(node.directory, "lied-state.json");
+  const words = ["--bucket", "lied", "--state", state];
+  try {
+    const { code, rows } = await importObjects(
+      ...words,
+      "--from",
+      `http://127.0.0.1:${address.port}`,
+    );
+    const left = rows.filter(({ kind }) => kind === "not_carried").map(({ name }) => name);
+    expect([code, left]).toEqual([1, ["lied/bad"]]);
+  } finally {
+    liar.close();
+  }
+  expect(Buffer.from((await to.get("lied", "good"))!).toString()).toBe("as it is");
+  expect(existsSync(state)).toBe(false);
+});
+
+test("import that was killed goes on where it was, and leaves nothing out", async () => {
+  await from.createBucket("killed");
+  const keys = Array.from({ length: 40 }, (_, at) => `key/${at}`);
+  await Promise.all(keys.map((key) => from.put("killed", key, `body of ${key}`)));
+  const state = join(node.directory, "killed-state.json");
+  const words = ["--bucket", "killed", "--state", state, "--parallel", "1"];
+  const child = startKiseki(importWords(...words));
+  await until("a step was noted", () => existsSync(state));
+  child.kill("SIGKILL");
+  await child.exited;
+  const there = (await to.list("killed")).size;
+  const { code, total } = await importObjects(...words);
+  expect([code, Number(total!["objects"]) < 40, there < 40]).toEqual([0, true, true]);
+  expect(await to.list("killed")).toEqual(await from.list("killed"));
 });
 
 test("import of MinIO's export files makes users that may what they might, and settings that hold", async () => {

@@ -1,3 +1,4 @@
+import type { Subprocess } from "bun";
 import { chooseCommand, plainEnvironment } from "./node-process.ts";
 
 let command: readonly string[] | undefined;
@@ -9,15 +10,23 @@ export interface CliEnding {
   readonly error: string;
 }
 
-/** Runs `kiseki` with `words`; `input` is its standard input. */
-export async function kiseki(words: readonly string[], input = ""): Promise<CliEnding> {
+/** Starts `kiseki` with `words`; `input` is its standard input. */
+export function startKiseki(
+  words: readonly string[],
+  input = "",
+): Subprocess<Blob, "pipe", "pipe"> {
   command ??= chooseCommand("kiseki");
-  const child = Bun.spawn([...command, ...words], {
+  return Bun.spawn([...command, ...words], {
     env: plainEnvironment(),
     stdin: new Blob([input]),
     stdout: "pipe",
     stderr: "pipe",
   });
+}
+
+/** Runs `kiseki` with `words` to its end. */
+export async function kiseki(words: readonly string[], input = ""): Promise<CliEnding> {
+  const child = startKiseki(words, input);
   const [code, out, error] = await Promise.all([
     child.exited,
     new Response(child.stdout).text(),

@@ -42,9 +42,25 @@ const bare = (etag: string | undefined): string => (etag ?? "").replaceAll('"', 
 const partCountOf = (etag: string): number =>
   Number(/^[0-9a-f]{32}-(\d{1,5})$/.exec(etag)?.[1] ?? 0);
 
-interface Hashes {
-  readonly md5: Hash;
-  readonly sha256: Hash;
+/** Of what was read of an original. */
+class Hashes {
+  readonly sha256: Hash = createHash("sha256");
+  /** One for each part. */
+  readonly #parts: Hash[] = [];
+  begin(): (bytes: Uint8Array) => void {
+    const md5 = createHash("md5");
+    this.#parts.push(md5);
+    return (bytes) => {
+      md5.update(bytes);
+      this.sha256.update(bytes);
+    };
+  }
+  /** As S3 makes it of a body, or of parts. */
+  etag(hasParts: boolean): string {
+    const digests = this.#parts.map((part) => part.digest());
+    if (!hasParts) return digests[0]?.toString("hex") ?? "";
+    return `${createHash("md5").update(Buffer.concat(digests)).digest("hex")}-${digests.length}`;
+  }
 }
 
 /** Headers of the original that its copy gets. */
@@ -91,18 +107,17 @@ const placeOf = (bucket: string, { key, id }: Version): Place => ({
 /** A body with its length, hashed as it passes. */
 async function bodyOf(answer: GetObjectCommandOutput, hashes: Hashes) {
   const size = answer.ContentLength ?? 0;
+  const note = hashes.begin();
   if (!(answer.Body instanceof Readable)) throw new CopyError("the answer has no body");
   if (size <= wholeSizeMax) {
     const bytes = await answer.Body.transformToByteArray();
     if (bytes.byteLength !== size) throw new CopyError("the original was cut short");
-    hashes.md5.update(bytes);
-    hashes.sha256.update(bytes);
+    note(bytes);
     return { Body: bytes, ContentLength: size };
   }
   const passing = new Transform({
     transform(part: Uint8Array, _encoding, done) {
-      hashes.md5.update(part);
-      hashes.sha256.update(part);
+      note(part);
       done(null, part);
     },
   });
@@ -128,7 +143,7 @@ export async function copyVersion(
   if (bare(head.ETag) !== version.etag) throw new CopyError("it was changed while it was copied");
   const attributes = await attributesOf(sides, place, head);
   const isNew = options.isOverwriting || version.id !== undefined ? {} : { IfNoneMatch: "*" };
-  const hashes = { md5: createHash("md5"), sha256: createHash("sha256") };
+  const hashes = new Hashes();
   const request = { Bucket: bucket, Key: version.key, ...attributes };
   const copy = { sides, place, version, hashes };
   const arrived =
@@ -136,7 +151,7 @@ export async function copyVersion(
       ? await copyParts(copy, request, isNew)
       : await copyWhole(copy, { ...request, ...isNew });
   const isSealed = head.ServerSideEncryption === "aws:kms"; // its ETag is no hash of the content
-  if (!isSealed && partCountOf(version.etag) === 0 && hashes.md5.digest("hex") !== version.etag) {
+  if (!isSealed && hashes.etag(partCountOf(version.etag) > 0) !== version.etag) {
     throw new CopyError("what was read of it is not what its ETag says");
   }
   await check(sides, request, version, {
