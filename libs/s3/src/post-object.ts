@@ -64,7 +64,7 @@ const ownFields: ReadonlySet<string> = new Set([
 ]);
 /** Fields that are taken as headers of the same name. */
 const headerFields =
-  /^(cache-control|content-disposition|content-encoding|content-language|content-md5|content-type|expires|x-amz-acl|x-amz-checksum-[a-z0-9]+|x-amz-grant-[a-z-]+|x-amz-meta-.*|x-amz-object-lock-[a-z-]+|x-amz-request-payer|x-amz-sdk-checksum-algorithm|x-amz-server-side-encryption[a-z-]*|x-amz-storage-class|x-amz-tagging|x-amz-website-redirect-location)$/s;
+  /^(cache-control|content-disposition|content-encoding|content-language|content-md5|content-type|expires|x-amz-acl|x-amz-checksum-[a-z0-9]+|x-amz-grant-[a-z-]+|x-amz-meta-.*|x-amz-object-lock-[a-z-]+|x-amz-request-payer|x-amz-sdk-checksum-algorithm|x-amz-server-side-encryption[a-z0-9-]*|x-amz-storage-class|x-amz-tagging|x-amz-website-redirect-location)$/s;
 /** Fields that stand for a header of another name. */
 const renamedFields: Readonly<Record<string, string>> = {
   acl: "x-amz-acl",

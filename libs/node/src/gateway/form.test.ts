@@ -1,7 +1,7 @@
 // Goal: a browser's form stores what its policy allows, whole or not at all, and answers as it asked.
 // Method: forms signed by hand sent to a real node; after each refusal the key must not be there.
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { createHmac } from "node:crypto";
+import { createHash, createHmac } from "node:crypto";
 import { Bed, type Reply, stampNow, type User } from "./bed.test-helper.ts";
 
 let bed: Bed;
@@ -33,6 +33,7 @@ function signForm(
   fields: readonly Field[],
   more: readonly unknown[] = [],
   seconds = 60,
+  bucket = "forms",
 ): Field[] {
   const date = stampNow();
   const scope = `${date.slice(0, 8)}/us-east-1/s3/aws4_request`;
@@ -45,7 +46,7 @@ function signForm(
   const policy = Buffer.from(
     JSON.stringify({
       expiration: new Date(Date.now() + seconds * 1000).toISOString(),
-      conditions: [{ bucket: "forms" }, ...named, ...more],
+      conditions: [{ bucket }, ...named, ...more],
     }),
   ).toString("base64");
   let key: Buffer | string = `AWS4${user.secret}`;
@@ -301,4 +302,42 @@ test("a form that nobody signed is stored where the bucket's policy lets everybo
   expect(await send("in/${filename}")).toBe("204");
   expect(await send("out/a")).toBe("AccessDenied");
   expect((await bed.call(bed.main, "GET", "/open-forms/in/f.txt")).text).toBe("content");
+});
+test("a form does all that a put with headers does: versions, locks, customers' keys", async () => {
+  const content = Buffer.alloc(5_000_000, 9);
+  const headers = { "x-amz-bucket-object-lock-enabled": "true" };
+  expect((await bed.call(bed.main, "PUT", "/locked-forms", { headers })).status).toBe(200);
+  const send = async (...fields: Field[]) =>
+    bed.send(
+      "POST",
+      "/locked-forms",
+      { host: bed.host, "content-type": `multipart/form-data; boundary=${boundary}` },
+      formBody(signForm(bed.main, fields, [], 60, "locked-forms"), content),
+    );
+  const [first, second] = [await send(["key", "v"]), await send(["key", "v"])];
+  const ids = [first, second].map((reply) => reply.headers["x-amz-version-id"]);
+  expect(new Set(ids).size).toBe(2);
+  expect(ids.every((id) => id !== undefined)).toBe(true);
+  const until = new Date(Date.now() + 3_600_000).toISOString();
+  const kept = await send(
+    ["key", "kept"],
+    ["x-amz-object-lock-mode", "COMPLIANCE"],
+    ["x-amz-object-lock-retain-until-date", until],
+    ["x-amz-checksum-sha256", createHash("sha256").update(content).digest("base64")],
+  );
+  expect(kept.status).toBe(204);
+  const version = `/locked-forms/kept?versionId=${kept.headers["x-amz-version-id"]}`;
+  expect(codeOf(await bed.call(bed.main, "DELETE", version))).toBe("AccessDenied");
+  const secret = Buffer.alloc(32, 5);
+  const customer = {
+    "x-amz-server-side-encryption-customer-algorithm": "AES256",
+    "x-amz-server-side-encryption-customer-key": secret.toString("base64"),
+    "x-amz-server-side-encryption-customer-key-md5": createHash("md5")
+      .update(secret)
+      .digest("base64"),
+  };
+  expect((await send(["key", "sealed"], ...Object.entries(customer))).status).toBe(204);
+  expect((await bed.call(bed.main, "GET", "/locked-forms/sealed")).status).toBe(400);
+  const opened = await bed.call(bed.main, "GET", "/locked-forms/sealed", { headers: customer });
+  expect([opened.status, opened.body.equals(content)]).toEqual([200, true]);
 });

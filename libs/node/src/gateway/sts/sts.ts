@@ -76,8 +76,9 @@ export class Sts {
     if (document === undefined) {
       return stsFault("RequestEntityTooLarge", `A request has at most ${stsBodySizeMax} bytes.`);
     }
-    const text = isPost ? fromUtf8(document) : splitTarget(head.target).query;
-    if (text === undefined) return stsFault("ValidationError", "The body is not UTF-8.");
+    const form = fromUtf8(document);
+    if (form === undefined) return stsFault("ValidationError", "The body is not UTF-8.");
+    const text = [splitTarget(head.target).query, form].filter((each) => each !== "").join("&");
     const call = parseStsCall(text);
     // Its token says who asks.
     if (!isStsFault(call) && call.kind === "assume_role_with_web_identity") {

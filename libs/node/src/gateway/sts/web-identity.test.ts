@@ -170,3 +170,16 @@ test("policies of a claim may speak of the token's subject", async () => {
   expect(codeOf(await sts.s3(session, "PUT", "/box/bob/x", "x"))).toBe("403 AccessDenied");
   expect(codeOf(await sts.s3(session, "GET", "/box/k"))).toBe("403 AccessDenied");
 });
+test("a token may stand in the query of a POST, as MinIO's own examples have it, and once alone", async () => {
+  const query = new URLSearchParams({
+    Version: "2011-06-15",
+    ...web(await provider.token({ policy: "readwrite" })),
+  }).toString();
+  const headers = { host: bed.host };
+  expect(codeOf(await bed.send("POST", `/?${query}`, headers))).toBe("200");
+  const form = { ...headers, "content-type": "application/x-www-form-urlencoded" };
+  expect(codeOf(await bed.send("POST", `/?${query}`, form, "DurationSeconds=900"))).toBe("200");
+  expect(codeOf(await bed.send("POST", `/?${query}`, form, "WebIdentityToken=aaaa"))).toBe(
+    "400 ValidationError",
+  );
+});
