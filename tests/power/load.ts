@@ -13,17 +13,26 @@ const client = new S3Client(Number(port), {
   secretKey: process.env["LOAD_SECRET_KEY"]!,
 });
 let counter = Number(round) * 1_000_000;
+/** Versioning is on in it. */
+const versionedBucket = "power-2";
+/** By name, oldest first. */
+const versions = new Map<string, string[]>();
 const sizes = [0, 100, 3000, 4096, 5000, 20_000, 65_536, 200_000, 1_100_000, 4_300_000];
 /** Few keys written again and again: zones empty, are compacted and used again under the cuts. */
 const isChurn = process.env["LOAD_CHURN"] === "1";
 const keysPerWriter = isChurn ? 2 : 16;
 
 /** Notes a write, makes it, notes its answer; false: refused. A 503 leaves it open whether it happened. */
-async function write(name: string, held: Held, send: () => Promise<unknown>): Promise<boolean> {
+async function write(
+  name: string,
+  held: Held,
+  send: () => Promise<string | undefined>,
+): Promise<boolean> {
   const id = (counter += 1);
   note(path, { at: "sent", name, id, held });
+  let versionId: string | undefined;
   try {
-    await send();
+    versionId = await send();
   } catch (reason) {
     const isFull = reason instanceof S3Error && reason.status === 507; // refused before anything was done
     if (!(reason instanceof S3Error) || (reason.status >= 500 && !isFull)) throw reason;
@@ -33,7 +42,26 @@ async function write(name: string, held: Held, send: () => Promise<unknown>): Pr
     return false;
   }
   note(path, { at: "acked", name, id });
+  if (name.startsWith(`${versionedBucket}/`)) {
+    if (versionId === undefined) throw new Error(`${name} was written and has no version id`);
+    note(path, { at: "version", name, versionId, held });
+    await trimVersions(name, versionId);
+  }
   return true;
+}
+
+/** A key's last three versions stay: all of them would fill the devices. */
+async function trimVersions(name: string, versionId: string): Promise<void> {
+  const ids = versions.get(name) ?? [];
+  versions.set(name, ids);
+  ids.push(versionId);
+  if (ids.length <= 3) return;
+  const oldest = ids.shift()!;
+  note(path, { at: "unversion", versionId: oldest });
+  const slash = name.indexOf("/");
+  await client.expect("DELETE", name.slice(0, slash), name.slice(slash + 1), {
+    query: { versionId: oldest },
+  });
 }
 
 /** Bodies that nobody else has, and now and then one that several have: dedup is under the cut too. */
@@ -97,7 +125,10 @@ async function writer(number: number): Promise<void> {
   }
 }
 
-const { buckets: known, uploads: old } = readManifest(path);
+const { buckets: known, uploads: old, versions: kept } = readManifest(path);
+for (const [versionId, { name }] of kept) {
+  versions.set(name, [...(versions.get(name) ?? []), versionId]);
+}
 for (const bucket of ["power-0", "power-1", "power-2"]) {
   if (known.has(bucket)) continue;
   await client.createBucket(bucket).catch((reason: unknown) => {
@@ -106,6 +137,10 @@ for (const bucket of ["power-0", "power-1", "power-2"]) {
   });
   note(path, { at: "bucket", name: bucket });
 }
+await client.expect("PUT", versionedBucket, "", {
+  query: { versioning: "" },
+  body: "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>",
+});
 // Parts that outlived a cut have been seen; left for ever they would fill the devices.
 for (const [uploadId, { name }] of old) {
   note(path, { at: "closing", name, uploadId });

@@ -20,6 +20,15 @@ export type Line =
   | { readonly at: "cut" }
   | { readonly at: "up" }
   | { readonly at: "bucket"; readonly name: string }
+  /** An answer named the version that it made. */
+  | {
+      readonly at: "version";
+      readonly name: string;
+      readonly versionId: string;
+      readonly held: Held;
+    }
+  /** About to be removed by its id: there or not from here on. */
+  | { readonly at: "unversion"; readonly versionId: string }
   | { readonly at: "upload"; readonly name: string; readonly uploadId: string }
   | {
       readonly at: "part";
@@ -54,6 +63,8 @@ export interface Promised {
   /** `bucket/key` → every state that it may be in. */
   readonly keys: ReadonlyMap<string, ReadonlySet<Held>>;
   readonly uploads: ReadonlyMap<string, OpenUpload>;
+  /** By version id: what must be read under it; nothing is a delete marker. */
+  readonly versions: ReadonlyMap<string, { readonly name: string; readonly held: Held }>;
   /** Answered writes. */
   readonly acked: number;
   /** Requests in flight when the lines ended. */
@@ -91,17 +102,20 @@ export function readManifest(path: string): Promised {
     string,
     OpenUpload & { parts: Map<number, { etag: string; digest: string }> }
   >();
+  const versions = new Map<string, { name: string; held: Held }>();
   let acked = 0;
   let isCut = false;
   const lines = existsSync(path) ? readFileSync(path, "utf8").split("\n").slice(0, -1) : [];
   for (const line of lines.map((text) => JSON.parse(text) as Line)) {
     if (line.at === "cut" || line.at === "up") isCut = line.at === "cut";
     else if (line.at === "closing") uploads.delete(line.uploadId);
+    else if (line.at === "unversion") versions.delete(line.versionId);
     else if (line.at === "sent" || line.at === "refused" || line.at === "seen") {
       takeKeyLine(keys, line);
     } else if (!isCut) {
       acked += 1;
       if (line.at === "bucket") buckets.add(line.name);
+      else if (line.at === "version") versions.set(line.versionId, line);
       else if (line.at === "upload")
         uploads.set(line.uploadId, { name: line.name, parts: new Map() });
       else if (line.at === "part") uploads.get(line.uploadId)!.parts.set(line.part, line);
@@ -113,7 +127,7 @@ export function readManifest(path: string): Promised {
       [name, new Set<Held>([settled, ...pending.values()])] as const,
   );
   const inFlight = [...keys.values()].reduce((sum, { pending }) => sum + pending.size, 0);
-  return { buckets, keys: new Map(allowed), uploads, acked, inFlight };
+  return { buckets, keys: new Map(allowed), uploads, versions, acked, inFlight };
 }
 
 const split = (name: string): [bucket: string, key: string] => {
@@ -156,6 +170,18 @@ async function checkUpload(client: S3Client, uploadId: string, upload: OpenUploa
     .map(([part]) => `part ${part} of the upload of ${upload.name} is lost`);
 }
 
+async function checkVersion(
+  client: S3Client,
+  versionId: string,
+  { name, held }: { readonly name: string; readonly held: Held },
+): Promise<string[]> {
+  const [bucket, key] = split(name);
+  const { status, body } = await client.call("GET", bucket, key, { query: { versionId } });
+  if (held === null) return status === 405 ? [] : [`marker ${versionId} of ${name}: ${status}`];
+  const isThere = status === 200 && digest(body) === held;
+  return isThere ? [] : [`version ${versionId} of ${name}: ${status}, or another content`];
+}
+
 /**
  * Reads and hashes everything that the manifest names and compares the listings with it. Returns what is wrong, a
  * line each. What was seen is noted: from then on it may not change by itself.
@@ -194,6 +220,9 @@ export async function checkPromises(client: S3Client, path: string): Promise<str
   }
   for (const [uploadId, upload] of promised.uploads)
     faults.push(...(await checkUpload(client, uploadId, upload)));
+  await inParallel(promised.versions, async ([versionId, version]) => {
+    faults.push(...(await checkVersion(client, versionId, version)));
+  });
   for (const [name, { held }] of seen) note(path, { at: "seen", name, id: 0, held });
   return faults;
 }
