@@ -62,7 +62,8 @@ export async function createBucket(scope: CallScope, call: CreateBucketCall): Pr
     // CreateBucket: making one's own bucket again is no error in us-east-1, and one in any other region.
     const isOwned =
       reason instanceof GatewayFailure && reason.fault.code === "BucketAlreadyOwnedByYou";
-    if (!isOwned || scope.region !== "us-east-1") throw reason;
+    const lacksLocks = call.isLockEnabled && !findBucket(scope, call.bucket).isLockEnabled;
+    if (!isOwned || scope.region !== "us-east-1" || lacksLocks) throw reason;
   }
   return { result: { kind: "bucket_created", bucket: call.bucket } };
 }

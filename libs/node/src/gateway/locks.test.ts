@@ -1,7 +1,7 @@
 /** Object lock through the whole stack: what may be asked, what is answered, and that nothing gets around it. */
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { Bed, type Call, type Reply } from "./bed.test-helper.ts";
+import { Bed, type Call, type Reply, type User } from "./bed.test-helper.ts";
 
 let bed: Bed;
 const call = (method: string, target: string, options?: Call): Promise<Reply> =>
@@ -215,4 +215,64 @@ test("nothing that S3 can ask removes a version in compliance mode before its ti
   await Bun.sleep(Math.max(0, Date.parse(until) - Date.now()) + 5);
   expect((await call("DELETE", version)).status).toBe(204);
   expect((await call("GET", version)).status).toBe(404);
+});
+
+let users = 0;
+/** A user of the first tenant who may do these things in `bucket`. */
+function userWho(bucket: string, ...actions: readonly string[]): User {
+  const { catalog } = bed.node.storage;
+  const name = `locks-${(users += 1)}`;
+  const user = catalog.createUser(bed.node.defaultTenant, name);
+  const policy = {
+    Version: "2012-10-17",
+    Statement: [
+      {
+        Effect: "Allow",
+        Action: actions,
+        Resource: [`arn:aws:s3:::${bucket}`, `arn:aws:s3:::${bucket}/*`],
+      },
+    ],
+  };
+  catalog.putPolicy(bed.node.defaultTenant, name, JSON.stringify(policy));
+  catalog.attachPolicy(user.id, name);
+  return catalog.createAccessKey(user.id);
+}
+
+test("a bypass needs its right beside the header, and locks are shown to who may read them", async () => {
+  await call("PUT", "/rights", locked);
+  const lock = {
+    "x-amz-object-lock-mode": "GOVERNANCE",
+    "x-amz-object-lock-retain-until-date": isoIn(day),
+    "x-amz-object-lock-legal-hold": "OFF",
+  };
+  const made = await put("/rights/k", "x", lock);
+  const version = `/rights/k?versionId=${idOf(made)}`;
+  const deletes = ["s3:DeleteObject", "s3:DeleteObjectVersion"];
+  const plain = userWho("rights", ...deletes, "s3:GetObject");
+  const reader = userWho("rights", "s3:GetObject", "s3:GetObjectRetention");
+  const seen = async (user: User) =>
+    Object.keys((await bed.call(user, "HEAD", "/rights/k")).headers)
+      .filter((name) => name.startsWith("x-amz-object-lock"))
+      .toSorted();
+  expect(await seen(plain)).toEqual([]);
+  expect(await seen(reader)).toEqual([
+    "x-amz-object-lock-mode",
+    "x-amz-object-lock-retain-until-date",
+  ]);
+  expect((await bed.call(plain, "DELETE", version)).status).toBe(403);
+  expect((await bed.call(plain, "DELETE", version, bypass)).status).toBe(403);
+  const query = `${version}&x-amz-bypass-governance-retention=true`;
+  expect((await bed.call(plain, "DELETE", query)).status).toBe(403);
+  expect((await call("HEAD", version)).status).toBe(200);
+  const mighty = userWho("rights", ...deletes, "s3:BypassGovernanceRetention");
+  expect((await bed.call(mighty, "DELETE", version)).status).toBe(403);
+  expect((await bed.call(mighty, "DELETE", version, bypass)).status).toBe(204);
+});
+
+test("making a bucket again does not claim locks that it lacks", async () => {
+  expect((await call("PUT", "/again")).status).toBe(200);
+  expect((await call("PUT", "/again")).status).toBe(200); // us-east-1
+  expect(code(await call("PUT", "/again", locked))).toBe("BucketAlreadyOwnedByYou");
+  await call("PUT", "/again-locked", locked);
+  expect((await call("PUT", "/again-locked", locked)).status).toBe(200);
 });

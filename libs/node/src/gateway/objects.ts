@@ -270,6 +270,22 @@ function withoutHiddenTags(scope: CallScope, call: ReadObjectCall, view: ObjectV
   return isSeen ? view : { ...view, tags: [] };
 }
 
+/** So it is with retention and legal hold. */
+function withoutHiddenLock(scope: CallScope, call: ReadObjectCall, view: ObjectView): ObjectView {
+  const { retention, legalHold } = view.lock ?? {};
+  if (retention === undefined && legalHold === undefined) return view;
+  const { bucket, key } = call;
+  const isSeen = (what: "GetObjectRetention" | "GetObjectLegalHold"): boolean =>
+    scope.access.maySeeLock(bucket, key, what);
+  return {
+    ...view,
+    lock: {
+      ...(retention && isSeen("GetObjectRetention") ? { retention } : {}),
+      ...(legalHold !== undefined && isSeen("GetObjectLegalHold") ? { legalHold } : {}),
+    },
+  };
+}
+
 function openFound(
   scope: CallScope,
   call: ReadObjectCall,
@@ -296,7 +312,7 @@ function openFound(
   const result: S3Result = {
     kind: "object_read",
     versionId,
-    view: withoutHiddenTags(scope, call, view),
+    view: withoutHiddenLock(scope, call, withoutHiddenTags(scope, call, view)),
     range: selection.range,
     partCount: selection.partCount,
     overrides: call.overrides,

@@ -11,7 +11,15 @@ import type { S3Call } from "@kiseki/s3";
 import { fail } from "../failure.ts";
 import { noSide } from "./bucket-side.ts";
 import { conditionValues, type PlaceFacts, type RequestFacts } from "./conditions.ts";
-import { callNeeds, deleteNeeds, listNeed, type Need, possibleActions, tagsNeed } from "./needs.ts";
+import {
+  callNeeds,
+  deleteNeeds,
+  listNeed,
+  lockNeed,
+  type Need,
+  possibleActions,
+  tagsNeed,
+} from "./needs.ts";
 
 /** The account that owns what a tenant stores. */
 export interface Account {
@@ -109,6 +117,15 @@ export class Access {
   /** Who may not read an object's tags is not told how many there are. */
   maySeeTags(bucket: string, key: Uint8Array, versionId: string | undefined): boolean {
     return this.isAllowed(tagsNeed({ bucket, key }, versionId));
+  }
+
+  /** Who may not read how a version is locked is not told beside its content. */
+  maySeeLock(
+    bucket: string,
+    key: Uint8Array,
+    what: "GetObjectRetention" | "GetObjectLegalHold",
+  ): boolean {
+    return this.isAllowed(lockNeed({ bucket, key }, what));
   }
 
   /** Who may not list a bucket is not told that a key is not in it. */

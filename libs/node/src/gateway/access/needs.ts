@@ -248,6 +248,11 @@ export function tagsNeed(call: OnKey, versionId: string | undefined): Need {
   return onObject("GetObjectTagging", call, versionId);
 }
 
+/** To see how a version is locked beside its content. */
+export function lockNeed(call: OnKey, what: "GetObjectRetention" | "GetObjectLegalHold"): Need {
+  return onObject(what, call);
+}
+
 /** Who may see that a key does not exist; others are told that they may not see it. */
 export function listNeed(bucket: string, isVersion: boolean): Need {
   const action = isVersion ? "s3:ListBucketVersions" : "s3:ListBucket";
