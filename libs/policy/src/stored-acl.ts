@@ -14,8 +14,8 @@ export function encodeAcl({ owner, grants }: Acl): Uint8Array {
 
 const idForm = /^[0-9a-f]{64}$/;
 
-/** The ACL, each of its names being `displayName`; `undefined` for what cannot be read. Never throws. */
-export function decodeAcl(kept: Uint8Array, displayName: string): Acl | undefined {
+/** The ACL, without names; `undefined` for what cannot be read. Never throws. */
+export function decodeAcl(kept: Uint8Array): Acl | undefined {
   const json = parseStrictJson(fromUtf8(kept) ?? "");
   const { version, owner, grants }: Readonly<Record<string, unknown>> =
     typeof json === "object" && json !== null ? { ...json } : {};
@@ -24,14 +24,14 @@ export function decodeAcl(kept: Uint8Array, displayName: string): Acl | undefine
   }
   const list: Grant[] = [];
   for (const each of grants as readonly unknown[]) {
-    const grant = readGrant(each, displayName);
+    const grant = readGrant(each);
     if (grant === undefined) return undefined;
     list.push(grant);
   }
-  return { owner: { id: owner, displayName }, grants: list };
+  return { owner: { id: owner, displayName: "" }, grants: list };
 }
 
-function readGrant(json: unknown, displayName: string): Grant | undefined {
+function readGrant(json: unknown): Grant | undefined {
   const fields: Readonly<Record<string, unknown>> =
     typeof json === "object" && json !== null ? { ...json } : {};
   const permission = permissions.find((name) => name === fields["permission"]);
@@ -40,5 +40,5 @@ function readGrant(json: unknown, displayName: string): Grant | undefined {
   if (permission === undefined) return undefined;
   if (group !== undefined) return { grantee: { kind: "group", group }, permission };
   if (typeof id !== "string" || !idForm.test(id)) return undefined;
-  return { grantee: { kind: "canonical", id, displayName }, permission };
+  return { grantee: { kind: "canonical", id, displayName: "" }, permission };
 }

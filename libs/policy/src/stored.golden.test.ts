@@ -16,15 +16,15 @@ test("encodeBucketPolicy() keeps the bytes of version 1", () => {
 
 test("encodeAcl() keeps the bytes of version 1", () => {
   const acl: Acl = {
-    owner: { id: a, displayName: "root" },
+    owner: { id: a, displayName: "" },
     grants: [
-      { grantee: { kind: "canonical", id: b, displayName: "root" }, permission: "READ_ACP" },
+      { grantee: { kind: "canonical", id: b, displayName: "" }, permission: "READ_ACP" },
       { grantee: { kind: "group", group: "AllUsers" }, permission: "FULL_CONTROL" },
     ],
   };
   const kept = `{"version":1,"owner":"${a}","grants":[{"id":"${b}","permission":"READ_ACP"},{"group":"AllUsers","permission":"FULL_CONTROL"}]}`;
   expect(fromUtf8(encodeAcl(acl))).toBe(kept);
-  expect(decodeAcl(toUtf8(kept), "root")).toEqual(acl);
+  expect(decodeAcl(toUtf8(kept))).toEqual(acl);
 });
 
 test("decodeAcl(), decodeBucketPolicy(): what cannot be read opens nothing", () => {
@@ -37,7 +37,7 @@ test("decodeAcl(), decodeBucketPolicy(): what cannot be read opens nothing", () 
     `{"version":1,"owner":"${a}","grants":[{"group":"Everybody","permission":"READ"}]}`,
     `{"version":1,"owner":"${a}","grants":[{"id":"${b}","permission":"ALL"}]}`,
   ];
-  for (const kept of broken) expect(decodeAcl(toUtf8(kept), "root")).toBeUndefined();
+  for (const kept of broken) expect(decodeAcl(toUtf8(kept))).toBeUndefined();
   for (const kept of ["", '{"version":2,"policy":"{}"}', '{"version":1,"policy":"{}"}', "[]"]) {
     expect(decodeBucketPolicy(toUtf8(kept)).document).toBe(unreadablePolicy);
   }

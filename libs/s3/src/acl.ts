@@ -29,11 +29,11 @@ const groupUris: Readonly<Record<AclGroup, string>> = {
   LogDelivery: "http://acs.amazonaws.com/groups/s3/LogDelivery",
 };
 const grantHeaders: readonly (readonly [name: string, Permission])[] = [
-  ["x-amz-grant-full-control", "FULL_CONTROL"],
   ["x-amz-grant-read", "READ"],
-  ["x-amz-grant-read-acp", "READ_ACP"],
   ["x-amz-grant-write", "WRITE"],
+  ["x-amz-grant-read-acp", "READ_ACP"],
   ["x-amz-grant-write-acp", "WRITE_ACP"],
+  ["x-amz-grant-full-control", "FULL_CONTROL"],
 ];
 
 const malformed = (): S3Fault => s3Fault("MalformedACLError");
@@ -127,7 +127,10 @@ export function parseAclDocument(
 const markers = { canonical: "GranteeCanonicalUser", group: "GranteeGroup" } as const;
 
 export function aclDocument({ owner, grants }: Acl): Uint8Array {
-  const nodes = grants.map(({ grantee, permission }): XmlNode => {
+  // Groups first, as clients that were written against other servers expect; S3 promises no order.
+  const rank = ({ grantee }: Grant): number => (grantee.kind === "group" ? 0 : 1);
+  const sorted = grants.toSorted((a, b) => rank(a) - rank(b));
+  const nodes = sorted.map(({ grantee, permission }): XmlNode => {
     const name: readonly XmlNode[] =
       grantee.kind === "group"
         ? [["URI", groupUris[grantee.group]]]

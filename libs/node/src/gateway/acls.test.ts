@@ -81,8 +81,8 @@ test("canned ACLs of buckets let in whom they name", async () => {
   const bucket = await makeBucket("ObjectWriter", { "x-amz-acl": "public-read" });
   await root("PUT", `/${bucket}/k`, { body: "x" });
   expect(grantsOf(await root("GET", `/${bucket}?acl`))).toEqual([
-    "main FULL_CONTROL",
     "AllUsers READ",
+    "main FULL_CONTROL",
   ]);
   expect((await nobody("GET", `/${bucket}`)).status).toBe(200);
   expect((await nobody("GET", `/${bucket}/k`)).status).toBe(403);
@@ -107,8 +107,8 @@ test("ACLs of objects let in whom they name, whatever the bucket's says", async 
   expect((await nobody("GET", `/${bucket}/closed`)).status).toBe(403);
   expect((await nobody("GET", `/${bucket}/missing`)).status).toBe(403);
   expect(grantsOf(await root("GET", `/${bucket}/open?acl`))).toEqual([
-    "main FULL_CONTROL",
     "AllUsers READ",
+    "main FULL_CONTROL",
   ]);
   expect((await root("PUT", `/${bucket}/open?acl`, acl("private"))).status).toBe(200);
   expect((await nobody("GET", `/${bucket}/open`)).status).toBe(403);

@@ -45,7 +45,21 @@ export function bucketOwnership(place: BucketPlace, bucket: string): ObjectOwner
 /** What was kept; what cannot be read grants nothing to anybody. */
 function readAcl(kept: Uint8Array | undefined, owner: Owner): Acl {
   if (kept === undefined) return cannedAcl("private", owner, owner);
-  return decodeAcl(kept, owner.displayName) ?? { owner, grants: [] };
+  return decodeAcl(kept) ?? { owner, grants: [] };
+}
+
+/** With the tenant's name, which rows do not keep. */
+function named<T extends Owner>({ nameOfAccount }: CallScope, account: T): T {
+  return { ...account, displayName: nameOfAccount(account.id) ?? "" };
+}
+function namedAcl(scope: CallScope, { owner, grants }: Acl): Acl {
+  return {
+    owner: named(scope, owner),
+    grants: grants.map((grant) => {
+      const { grantee } = grant;
+      return grantee.kind === "group" ? grant : { ...grant, grantee: named(scope, grantee) };
+    }),
+  };
 }
 
 export function bucketAcl(place: BucketPlace, bucket: string, owner: Owner): Acl {
@@ -62,13 +76,14 @@ function aclOf(scope: CallScope, request: AclRequest, owner: Owner): Acl {
   const grants = request.grants.map((grant) => {
     const { grantee } = grant;
     if (grantee.kind === "group") return grant;
-    if (!scope.isAccount(grantee.id)) {
+    const displayName = scope.nameOfAccount(grantee.id);
+    if (displayName === undefined) {
       throw fail("InvalidArgument", "Invalid id", [
         ["ArgumentName", "CanonicalUser/ID"],
         ["ArgumentValue", grantee.id],
       ]);
     }
-    return { ...grant, grantee: { ...grantee, displayName: scope.owner.displayName } };
+    return { ...grant, grantee: { ...grantee, displayName } };
   });
   return { owner, grants };
 }
@@ -101,7 +116,7 @@ export function newObjectAcl(
   const owner =
     isOwners || (ownership === "BucketOwnerPreferred" && isHandedOver)
       ? scope.owner
-      : { id: principal.canonicalId, displayName: scope.owner.displayName };
+      : named(scope, { id: principal.canonicalId, displayName: "" });
   const acl = aclOf(scope, request ?? { kind: "canned", name: "private" }, owner);
   refusePublic(scope, bucket, acl);
   return owner.id === scope.owner.id && isPlainAcl(acl) ? {} : { acl: encodeAcl(acl) };
@@ -128,7 +143,7 @@ export function showBucketAcl(scope: CallScope, { bucket }: BucketAclCall): Call
   const isEnforced = bucketOwnership(scope, bucket) === "BucketOwnerEnforced";
   const { owner } = scope;
   const acl = isEnforced ? readAcl(undefined, owner) : bucketAcl(scope, bucket, owner);
-  return { result: { kind: "acl", acl } };
+  return { result: { kind: "acl", acl: namedAcl(scope, acl) } };
 }
 
 export async function putBucketAcl(scope: CallScope, call: PutBucketAclCall): Promise<CallOutcome> {
@@ -149,7 +164,7 @@ export function showObjectAcl(scope: CallScope, call: ObjectSettingCall): CallOu
   const versionId = shownVersion(scope, call.bucket, entry);
   const isEnforced = bucketOwnership(scope, call.bucket) === "BucketOwnerEnforced";
   const acl = objectAcl(isEnforced ? {} : cold.attributes, scope.owner);
-  return { result: { kind: "acl", versionId, acl } };
+  return { result: { kind: "acl", versionId, acl: namedAcl(scope, acl) } };
 }
 
 export async function putObjectAcl(scope: CallScope, call: PutObjectAclCall): Promise<CallOutcome> {

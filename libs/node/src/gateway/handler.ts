@@ -74,8 +74,8 @@ export interface GatewayOptions extends PlacesOptions {
   readonly aliases: AliasQueue;
   readonly notifier: Notifier;
   readonly accessLog: Pick<AccessLog, "follow">;
-  /** Whether a canonical id is some tenant's. */
-  readonly isAccount: (canonicalId: string) => boolean;
+  /** Name of the tenant with that canonical id. */
+  readonly nameOfAccount: (canonicalId: string) => string | undefined;
   /** Of new buckets that ask for none. */
   readonly defaultOwnership: ObjectOwnership;
 }
@@ -83,8 +83,6 @@ export interface GatewayOptions extends PlacesOptions {
 const hostId = "kiseki";
 /** What answers say where no region is configured: S3's first. */
 export const defaultRegion = "us-east-1";
-/** Of every tenant's root, where S3 shows an owner's name. */
-const ownerName = "root";
 
 /** S3 over the front: signature, call, answer. What throws below ends here as an error document. */
 export class Gateway {
@@ -328,7 +326,7 @@ export class Gateway {
     const region = this.#options.region ?? defaultRegion;
     const now = () => ports.clock.realtime();
     const facts = () => ({ words: words(), request, principal, now: now(), region, authType });
-    const shownOwner = { id: owner.canonicalId, displayName: ownerName };
+    const shownOwner = { id: owner.canonicalId, displayName: owner.name };
     const sideOf = (bucket: string) => bucketSide(place, bucket, shownOwner);
     const access = Access.authorize({ principal, owner, facts, sideOf }, call);
     checkExpectedOwner(request, owner.account);
@@ -346,7 +344,7 @@ export class Gateway {
       access,
       notifier: this.#options.notifier,
       origin: originOf(request, call, principal),
-      isAccount: this.#options.isAccount,
+      nameOfAccount: this.#options.nameOfAccount,
       defaultOwnership: this.#options.defaultOwnership,
     };
     const failed = (reason: unknown): never => {

@@ -22,9 +22,12 @@ export class Identities {
   readonly #crypto: Crypto;
   readonly #known = new WeakMap<AccessKeyRecord, Identity>();
   readonly #accounts = new Map<string, Account>();
-  readonly #lookUpAccount: (tenant: TenantId) => string;
+  readonly #lookUpAccount: (tenant: TenantId) => Pick<Account, "account" | "name">;
 
-  constructor(crypto: Crypto, lookUpAccount: (tenant: TenantId) => string) {
+  constructor(
+    crypto: Crypto,
+    lookUpAccount: (tenant: TenantId) => Pick<Account, "account" | "name">,
+  ) {
     this.#crypto = crypto;
     this.#lookUpAccount = lookUpAccount;
   }
@@ -41,7 +44,7 @@ export class Identities {
     let account = this.#accounts.get(name);
     if (account === undefined) {
       const canonicalId = toHex(this.#crypto.sha256(tenant));
-      account = { account: this.#lookUpAccount(tenant), canonicalId };
+      account = { ...this.#lookUpAccount(tenant), canonicalId };
       this.#accounts.set(name, account);
     }
     return account;
@@ -49,7 +52,8 @@ export class Identities {
 
   #make(key: AccessKeyRecord): Identity {
     const { tenant, secret, userName, user: id, policies, keyPolicies } = key;
-    const place = { tenant, ...this.account(tenant) };
+    const { account, canonicalId } = this.account(tenant);
+    const place = { tenant, account, canonicalId };
     const principal = key.isRoot
       ? rootPrincipal(place, keyPolicies)
       : userPrincipal(place, { id, name: userName }, policies, keyPolicies);

@@ -33,7 +33,8 @@ export interface CallScope {
   readonly notifier: Pick<Notifier, "test" | "unknownArns">;
   /** Who asks, as those are told who subscribed to what changes. */
   readonly origin: Origin;
-  readonly isAccount: (canonicalId: string) => boolean;
+  /** Name of the tenant with that canonical id. */
+  readonly nameOfAccount: (canonicalId: string) => string | undefined;
   readonly defaultOwnership: ObjectOwnership;
 }
 

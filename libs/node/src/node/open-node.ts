@@ -251,7 +251,10 @@ function gatewayOptions(
 ): GatewayOptions {
   const { ports, tenants, aliases, notifier, accessLog, defaultTenant } = parts;
   const now = () => clock.realtime();
-  const identities = new Identities(crypto, (tenant) => catalog.account(tenant));
+  const identities = new Identities(crypto, (tenant) => ({
+    account: catalog.account(tenant),
+    name: catalog.tenant(tenant)?.name ?? "",
+  }));
   const sessions = new Sessions(catalog, tokens, identities, now);
   const region = settings.region === "" ? undefined : settings.region;
   const sts = new Sts({
@@ -288,8 +291,8 @@ function gatewayOptions(
       tenants.openNow(tenant, need) ?? tenants.open(tenant, need, request.signal),
     accountOf: (tenant) => identities.account(tenant),
     lookUpAlias: (bucket) => catalog.lookUpAlias(bucket),
-    isAccount: (id) =>
-      catalog.tenants().some((tenant) => identities.account(tenant.id).canonicalId === id),
+    nameOfAccount: (id) =>
+      catalog.tenants().find((tenant) => identities.account(tenant.id).canonicalId === id)?.name,
     defaultOwnership: settings.objectOwnership,
     defaultTenant,
     aliases,

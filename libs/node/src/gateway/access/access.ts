@@ -26,6 +26,8 @@ export interface Account {
   /** 12 digits. */
   readonly account: string;
   readonly canonicalId: string;
+  /** Of the tenant: what S3 shows beside the canonical id. */
+  readonly name: string;
 }
 
 /** What stands on the side of a bucket. */

@@ -96,7 +96,8 @@ export class Sessions {
       tags: new Map(session.tags),
       claims: new Map(session.claims),
     };
-    const place = { tenant, ...this.#identities.account(tenant) };
+    const { account, canonicalId } = this.#identities.account(tenant);
+    const place = { tenant, account, canonicalId };
     switch (session.kind) {
       case "user": {
         if (parent === undefined) return undefined;
