@@ -86,13 +86,14 @@ async function rewrite<T>(
   commit: (written: WrittenContent, md5: Uint8Array, checksums: readonly Checksum[]) => Promise<T>,
 ): Promise<T> {
   const { ports, tenant, request } = scope;
+  const from = (scope.source ?? scope).tenant;
   const { found, start, end } = source;
   const { algorithm, encryption } = target;
   using place = new DisposableStack();
-  place.use(tenant.readers.enter());
+  place.use(from.readers.enter());
   place.use(source);
   using _turn = await takeTurn(scope, end - start);
-  using content = new ContentReader(ports, tenant, {
+  using content = new ContentReader(ports, from, {
     found,
     start,
     end,
@@ -132,6 +133,7 @@ function mustRewrite(
   { found, encryption: source }: OpenSource,
   target: ObjectEncryption,
 ): boolean {
+  if (scope.source !== undefined) return true; // keys of one tenant do not open another's content
   if (source.cipher !== undefined || target.cipher !== undefined) return true;
   const known = found.cold.attributes.checksums[0];
   if (found.entry.etag.parts > 0 && found.entry.size <= partSourceSizeMax) return true;
@@ -159,13 +161,14 @@ function wantedAttributes(call: CopyObjectCall, found: FoundObject): ObjectAttri
 
 export async function copyObject(scope: CallScope, call: CopyObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
+  const from = scope.source ?? scope;
   const source = {
-    namespace: findBucket(scope, call.source.bucket).id,
+    namespace: findBucket(from, call.source.bucket).id,
     key: call.source.key,
-    ...parseVersion(scope, call.source.versionId),
+    ...parseVersion(from, call.source.versionId),
   };
-  using _place = scope.tenant.readers.enter();
-  using opened = openSource(scope, call.source);
+  using _place = from.tenant.readers.enter();
+  using opened = openSource(from, call.source);
   const { found } = opened;
   using encryption = encryptTarget(scope, call.bucket, call.encryption);
   const told = refuseEarly(scope, call);
@@ -218,7 +221,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
     result: {
       kind: "object_copied",
       versionId: madeVersion(scope, answer),
-      sourceVersionId: shownVersion(scope, call.source.bucket, found.entry),
+      sourceVersionId: shownVersion(from, call.source.bucket, found.entry),
       etag: etagText(answer.etag),
       lastModified: answer.modified,
       checksum: toObjectChecksum(answer.checksums[0], answer.etag.parts),
@@ -234,8 +237,9 @@ export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Prom
   const begun = uploadRowOf(scope, call);
   const algorithm = begun.checksumAlgorithm ?? "crc64nvme";
   using encryption = openUploadEncryption(scope, begun.attributes, call.customerKey);
-  using _place = scope.tenant.readers.enter();
-  using opened = openSource(scope, call.source);
+  const from = scope.source ?? scope;
+  using _place = from.tenant.readers.enter();
+  using opened = openSource(from, call.source);
   const { found } = opened;
   const { size } = found.entry;
   const start = call.range?.first ?? 0;
@@ -276,7 +280,7 @@ export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Prom
   return {
     result: {
       kind: "part_copied",
-      sourceVersionId: shownVersion(scope, call.source.bucket, found.entry),
+      sourceVersionId: shownVersion(from, call.source.bucket, found.entry),
       etag: toHex(answer.md5),
       lastModified: answer.modified,
       checksum: toObjectChecksum(answer.checksums[0], 0),

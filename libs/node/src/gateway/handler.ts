@@ -11,6 +11,7 @@ import type { AliasQueue } from "@kiseki/catalog";
 import {
   type FormRequest,
   type ObjectOwnership,
+  type Owner,
   isFault,
   isServiceHost,
   parseCall,
@@ -29,7 +30,7 @@ import type { Logger } from "@kiseki/telemetry";
 import type { BodyStream, FrontFault, FrontRequest, FrontResponse } from "../front/types.ts";
 import type { Notifier } from "../notify/notifier.ts";
 import type { DataPorts } from "../object/types.ts";
-import { Access } from "./access/access.ts";
+import { Access, type Account } from "./access/access.ts";
 import { bucketSide } from "./access/bucket-side.ts";
 import type { RequestFacts } from "./access/conditions.ts";
 import type { RequestWords } from "./access/needs.ts";
@@ -312,12 +313,14 @@ export class Gateway {
     return whenReady(this.#places.open(principal, call, need, request), (place) => {
       trace.place = place;
       trace.isPaid = isCharged(place, call, principal, admitted.words);
-      return this.#runIn(place, request, admitted);
+      return whenReady(this.#places.openSource(principal, call, place, request), (source) =>
+        this.#runIn({ place, source }, request, admitted),
+      );
     });
   }
 
   #runIn(
-    place: Place,
+    { place, source }: { readonly place: Place; readonly source: Place },
     request: FrontRequest,
     { principal, call, payload, content, words, authType }: Admitted,
   ): CallOutcome | Promise<CallOutcome> {
@@ -326,17 +329,19 @@ export class Gateway {
     const region = this.#options.region ?? defaultRegion;
     const now = () => ports.clock.realtime();
     const facts = () => ({ words: words(), request, principal, now: now(), region, authType });
-    const shownOwner = { id: owner.canonicalId, displayName: owner.name };
-    const sideOf = (bucket: string) => bucketSide(place, bucket, shownOwner);
-    const access = Access.authorize({ principal, owner, facts, sideOf }, call);
-    checkExpectedOwner(request, owner.account);
-    const scope: CallScope = {
+    const placeOf = (bucket: string) =>
+      "source" in call && bucket === call.source.bucket ? source : place;
+    const ownerOf = (bucket: string) => placeOf(bucket).owner;
+    const sideOf = (bucket: string) => bucketSide(placeOf(bucket), bucket, shown(ownerOf(bucket)));
+    const access = Access.authorize({ principal, ownerOf, facts, sideOf }, call);
+    checkExpectedOwner(request, owner.account, source.owner.account);
+    const target: CallScope = {
       ports,
       tenant,
       request,
       payload,
       content,
-      owner: shownOwner,
+      owner: shown(owner),
       region,
       regionOnly: this.#options.region,
       aliases: this.#options.aliases,
@@ -347,6 +352,10 @@ export class Gateway {
       nameOfAccount: this.#options.nameOfAccount,
       defaultOwnership: this.#options.defaultOwnership,
     };
+    const scope =
+      source === place
+        ? target
+        : { ...target, source: { ...target, ...source, owner: shown(source.owner) } };
     const failed = (reason: unknown): never => {
       throw hideMissing(reason, access, call);
     };
@@ -401,6 +410,8 @@ export class Gateway {
   }
 }
 
+const shown = ({ canonicalId: id, name: displayName }: Account): Owner => ({ id, displayName });
+
 /** A request of which is known who makes it. */
 interface Admitted extends Pick<CallScope, "payload" | "content"> {
   readonly principal: Principal;
@@ -441,12 +452,13 @@ function noteCall(trace: RequestTrace, call: S3Call): void {
 const sizeComing = ({ head }: FrontRequest): number =>
   head.body.kind === "sized" ? head.body.size : 0;
 
-/** A client may say whose bucket it believes to talk to; every bucket it can reach is its own tenant's. */
-function checkExpectedOwner({ head }: FrontRequest, account: string): void {
+/** A client may say whose buckets it believes to talk to. */
+function checkExpectedOwner({ head }: FrontRequest, account: string, source: string): void {
   for (const { name, value } of head.headers) {
-    const isExpected =
-      name === "x-amz-expected-bucket-owner" || name === "x-amz-source-expected-bucket-owner";
-    if (isExpected && value !== account) throw fail("AccessDenied");
+    if (name === "x-amz-expected-bucket-owner" && value !== account) throw fail("AccessDenied");
+    if (name === "x-amz-source-expected-bucket-owner" && value !== source) {
+      throw fail("AccessDenied");
+    }
   }
 }
 

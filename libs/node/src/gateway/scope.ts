@@ -28,6 +28,8 @@ export interface CallScope {
   readonly regionOnly: string | undefined;
   readonly aliases: AliasQueue;
   readonly buckets: BucketCache;
+  /** Where a copy reads from, when that is another tenant's. */
+  readonly source?: CallScope;
   /** What the caller may do; there is none without having been asked. */
   readonly access: Access;
   readonly notifier: Pick<Notifier, "test" | "unknownArns">;

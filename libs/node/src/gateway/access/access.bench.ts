@@ -44,7 +44,7 @@ export function benchAuthorize({ calls }: { calls: number }, who: keyof typeof p
   for (let i = 0; i < calls; i++) {
     const parts: AccessParts = {
       principal,
-      owner,
+      ownerOf: () => owner,
       facts: () => ({
         words,
         request: { remoteAddress: "10.1.2.3", isTls: true },

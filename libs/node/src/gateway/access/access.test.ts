@@ -279,6 +279,46 @@ test("a copy needs the right to read its source and to put its target", async ()
   expect(await copy(bed.main)).toBe(403);
 });
 
+test("a copy reads another tenant's bucket where both sides allow, whole and by part", async () => {
+  const from = await makeBucket();
+  const large = Buffer.alloc(300 * 1024, "large ");
+  await root("PUT", `/${from}/large`, { body: large });
+  const target = `copied${++count}`;
+  const other = (method: string, path: string, options?: Call) =>
+    bed.call(bed.other, method, path, options);
+  expect((await other("PUT", `/${target}`)).status).toBe(200);
+  const copy = (name: string, path = `/${target}/${name}`) =>
+    other("PUT", path, { headers: { "x-amz-copy-source": `/${from}/${name}` } });
+  expect(codeOf(await copy("key"))).toBe("AccessDenied");
+  const principal = { AWS: accountOf("other") };
+  const policy = policyOf(open("s3:GetObject", { Principal: principal }));
+  await putPolicy(from, policy.replaceAll("BUCKET", from));
+  expect((await copy("key")).status).toBe(200);
+  expect((await other("GET", `/${target}/key`)).text).toBe("content");
+  expect((await copy("large")).status).toBe(200);
+  expect((await other("GET", `/${target}/large`)).body.equals(large)).toBe(true);
+  expect((await root("HEAD", `/${target}/large`)).status).toBe(403);
+  expect((await copy("missing")).status).toBe(403);
+  const created = await other("POST", `/${target}/parts?uploads`);
+  const id = /<UploadId>([^<]*)/.exec(created.text)![1];
+  const part = await copy("large", `/${target}/parts?partNumber=1&uploadId=${id}`);
+  const etag = /<ETag>([^<]*)/.exec(part.text)![1];
+  const body = `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${etag}</ETag></Part></CompleteMultipartUpload>`;
+  expect((await other("POST", `/${target}/parts?uploadId=${id}`, { body })).status).toBe(200);
+  expect((await other("GET", `/${target}/parts`)).body.equals(large)).toBe(true);
+  await root("DELETE", `/${from}/large`);
+  expect((await other("GET", `/${target}/large`)).body.equals(large)).toBe(true);
+  const expecting = (account: string) =>
+    other("PUT", `/${target}/again`, {
+      headers: {
+        "x-amz-copy-source": `/${from}/key`,
+        "x-amz-source-expected-bucket-owner": account,
+      },
+    });
+  expect((await expecting(accountOf("default"))).status).toBe(200);
+  expect((await expecting(accountOf("other"))).status).toBe(403);
+});
+
 test("conditions see the request: headers of a put, prefix of a list, the address, no header on a get", async () => {
   const bucket = await makeBucket();
   const statements = [

@@ -47,8 +47,8 @@ export interface BucketSide {
 
 export interface AccessParts {
   readonly principal: Principal;
-  /** Whose buckets the call is about. */
-  readonly owner: Account;
+  /** Whose the bucket is. */
+  readonly ownerOf: (bucket: string) => Account;
   /** Made only when a policy has to be asked. */
   readonly facts: () => RequestFacts;
   readonly sideOf: (bucket: string) => BucketSide;
@@ -90,18 +90,19 @@ export class Access {
   isAllowed(need: Need): boolean {
     const isNewBucket = need.isNew === true && need.key === undefined;
     if (this.#isFree(isNewBucket ? undefined : need.bucket)) return true;
-    const { principal, owner, sideOf } = this.#parts;
+    const { principal, ownerOf, sideOf } = this.#parts;
     const side = need.bucket === undefined || isNewBucket ? noSide : sideOf(need.bucket);
-    const account = need.bucket === undefined ? principal.account : owner.account;
+    const owner = need.bucket === undefined ? undefined : ownerOf(need.bucket);
+    const account = owner?.account ?? principal.account;
     const { policy, isRestricted } = side;
     const question = {
       action: need.action,
       resource: resourceOf(need),
-      context: this.#contextOf(need, side),
+      context: this.#contextOf(need, side, account),
     };
     const decision = evaluate(question, principal, {
       bucketOwner: account,
-      owner: this.#accountOf(side.objectOwner(need)) ?? account,
+      owner: this.#accountOf(side.objectOwner(need), owner) ?? account,
       policy,
       isRestricted,
       isGranted: () => side.isGranted(need, principal),
@@ -146,37 +147,36 @@ export class Access {
 
   /** The account's root under no policy at all: nothing can say no. */
   #isFree(bucket: string | undefined): boolean {
-    const { principal, owner, sideOf } = this.#parts;
+    const { principal, ownerOf, sideOf } = this.#parts;
     if (principal.kind !== "root" || principal.sessionPolicies.length > 0) return false;
     if (bucket === undefined) return true;
-    if (principal.account !== owner.account) return false;
+    if (principal.account !== ownerOf(bucket).account) return false;
     const { policy, hasAcls } = sideOf(bucket);
     return policy === undefined && !hasAcls;
   }
 
   /** Of an object's owner, as far as it makes a difference: the bucket's, the caller's, or somebody else. */
-  #accountOf(canonicalId: string | undefined): string | undefined {
-    const { principal, owner } = this.#parts;
-    if (canonicalId === undefined || canonicalId === owner.canonicalId) return undefined;
+  #accountOf(canonicalId: string | undefined, owner: Account | undefined): string | undefined {
+    const { principal } = this.#parts;
+    if (canonicalId === undefined || canonicalId === owner?.canonicalId) return undefined;
     return canonicalId === principal.canonicalId ? principal.account : "another account";
   }
 
   #couldDo(actions: readonly string[], bucket: string): boolean {
-    const { principal, owner, sideOf } = this.#parts;
+    const { principal, ownerOf, sideOf } = this.#parts;
     const { policy } = sideOf(bucket);
+    const { account } = ownerOf(bucket);
     const prefix = `arn:aws:s3:::${bucket}/`;
-    return actions.some((action) =>
-      mayEverAllow({ action, prefix }, principal, owner.account, policy),
-    );
+    return actions.some((action) => mayEverAllow({ action, prefix }, principal, account, policy));
   }
 
   #requestFacts(): RequestFacts {
     return (this.#facts ??= this.#parts.facts());
   }
 
-  #contextOf(need: Need, side: BucketSide): RequestContext {
+  #contextOf(need: Need, side: BucketSide, owner: string): RequestContext {
     const place: PlaceFacts = {
-      owner: this.#parts.owner.account,
+      owner,
       objectTags: () => side.objectTags(need),
       bucketTags: side.bucketTags,
     };

@@ -63,6 +63,21 @@ export class Places {
     });
   }
 
+  /**
+   * Where a copy reads from: `target`, unless its source is a bucket of somebody else's.
+   * @throws what `openTenant` throws.
+   */
+  openSource(
+    principal: Principal,
+    call: S3Call,
+    target: Place,
+    request: Waiting,
+  ): Place | Promise<Place> {
+    if (!("source" in call) || call.source.bucket === call.bucket) return target;
+    const asked = { kind: "head_bucket", bucket: call.source.bucket } as const;
+    return this.open(principal, asked, "read", request);
+  }
+
   /** What is remembered of the bucket may be old: administration made or removed it. */
   forget(bucket: string): void {
     for (const cache of this.#buckets.values()) cache.forget(bucket);
