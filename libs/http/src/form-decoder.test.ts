@@ -139,6 +139,19 @@ test("FormDecoder stops at its limits: fields, bytes before the file, bytes behi
     meaningOf([file("a", `--xYz\r\n${"z".repeat(100)}`)], { limits: { restSizeMax: 99 } }),
   ).toEndWith(refused);
 });
+test("FormDecoder takes fields up to its limit, however they are cut", () => {
+  const form = toUtf8(
+    part('name="a"', "x".repeat(20_000)) + part('name="b"', "ä".repeat(200)) + file("y"),
+  );
+  const whole = meaningOf([form]);
+  expect(whole).toEndWith("data y\nfile_end\nwhole");
+  for (const size of [1000, 4095, 4096, 5000]) {
+    const pieces = Array.from({ length: Math.ceil(form.byteLength / size) }, (_, at) =>
+      form.slice(at * size, (at + 1) * size),
+    );
+    expect(meaningOf(pieces)).toBe(whole);
+  }
+});
 test("FormDecoder says of a body that ended early that its file is not whole", () => {
   const form = file("abc");
   expect(meaningOf([form.slice(0, form.indexOf("abc") + 2)])).toEndWith("data ab\ncut");

@@ -37,6 +37,8 @@ const carriageReturn = 13;
 const lineFeed = 10;
 const hyphen = 45;
 const nameSizeMax = 256;
+/** Most forms have less before their file. */
+const headSizeFirst = 4096;
 
 /**
  * Takes a `multipart/form-data` body (RFC 7578) with one file apart, as S3's browser upload has it: fields first, then the
@@ -49,7 +51,7 @@ export class FormDecoder {
   readonly #delimiter: Uint8Array;
   readonly #names = new Set<string>();
   /** What came before the file, a line end in front so that the first delimiter is like the others. */
-  readonly #head: Uint8Array;
+  #head: Uint8Array;
   #headSize = 2;
   /** Where the part that is read begins, behind its delimiter. */
   #partStart = 0;
@@ -72,7 +74,7 @@ export class FormDecoder {
   constructor(boundary: string, limits: FormLimits = formLimitsDefault) {
     this.#limits = limits;
     this.#delimiter = toUtf8(`\r\n--${boundary}`);
-    this.#head = newBytes(limits.headSizeMax);
+    this.#head = newBytes(Math.min(headSizeFirst, limits.headSizeMax));
     this.#head.set([carriageReturn, lineFeed]);
   }
 
@@ -215,13 +217,21 @@ export class FormDecoder {
   #collect(): FormEvent | undefined {
     const left = this.#source.byteLength - this.#offset;
     if (left === 0) return this.#drained();
-    const room = this.#head.byteLength - this.#headSize;
-    if (room === 0) return this.#fail("too_large");
-    const size = Math.min(left, room);
+    if (this.#headSize === this.#limits.headSizeMax) return this.#fail("too_large");
+    const size = Math.min(left, this.#limits.headSizeMax - this.#headSize);
+    this.#makeRoom(this.#headSize + size);
     this.#head.set(this.#source.subarray(this.#offset, this.#offset + size), this.#headSize);
     this.#headSize += size;
     this.#offset += size;
     return undefined;
+  }
+
+  #makeRoom(size: number): void {
+    if (size <= this.#head.byteLength) return;
+    const doubled = Math.max(size, 2 * this.#head.byteLength);
+    const head = newBytes(Math.min(doubled, this.#limits.headSizeMax));
+    head.set(this.#head.subarray(0, this.#headSize));
+    this.#head = head;
   }
 
   #takeHeld(sizeMax: number): FormEvent {
