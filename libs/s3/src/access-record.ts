@@ -51,7 +51,8 @@ const word = (text: string | number | undefined): string =>
   text === undefined || text === "" ? "-" : escapeText(String(text)).replaceAll(" ", "+");
 
 /** What lets others repeat the request is left out. */
-const secrets = /([?&](?:X-Amz-Signature|X-Amz-Security-Token|Signature)=)[^&]*/gi;
+const secrets =
+  /([?&](?:X-Amz-Signature|X-Amz-Security-Token|Signature|X-Amz-(?:Copy-Source-)?Server-Side-Encryption-Customer-Key)=)[^&]*/gi;
 
 /** Twice encoded, as AWS writes it. */
 function keyText(key: Uint8Array | undefined): string {

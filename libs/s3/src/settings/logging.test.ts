@@ -89,6 +89,10 @@ test("accessLine() is AWS's form, and no client breaks out of a field or shows a
   };
   expect(accessLine(nobody)).toContain('192.0.2.3 - 3E57427F3EXAMPLE REST.GET.OBJECT - "GET');
   expect(accessLine({ ...record, host: "a b\nc" })).not.toContain("\nc");
+  const key = "x-amz-copy-source-server-side-encryption-customer-key";
+  expect(accessLine({ ...record, target: `/k?${key}=c2VjcmV0&${key}-MD5=b` })).toContain(
+    `?${key}=-&`,
+  );
 });
 
 test("accessOperation() names calls as AWS does", () => {
