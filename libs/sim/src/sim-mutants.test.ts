@@ -13,14 +13,14 @@ const foundBy: Record<SimMutantName, number> = {
   directory_removed_with_old_versions: 1,
   lock_ended_early: 1,
   newest_not_compared: 2,
-  pin_ignored: 16,
+  pin_ignored: 10,
   reader_ignored: 35,
   stale_index_believed: 1,
   old_zone_generation_believed: 1,
   returning_device_believed: 25,
   returning_mirror_believed: 2,
   living_not_copied: 1,
-  thin_put_accepted: 6,
+  thin_put_accepted: 8,
   old_shard_file_believed: 1,
 };
 const seedsMax = 100;
