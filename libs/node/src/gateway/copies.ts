@@ -180,11 +180,10 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
   if (mustRewrite(scope, call, opened, encryption)) {
     const algorithm =
       call.algorithm ?? found.cold.attributes.checksums[0]?.algorithm ?? "crc64nvme";
-    const size = found.entry.size;
     answer = await told(() =>
       rewrite(
         scope,
-        { ...opened, start: 0, end: size },
+        { ...opened, start: 0, end: found.entry.size },
         { algorithm, encryption },
         (written, md5, checksums) =>
           submit(
@@ -194,7 +193,7 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
               namespace,
               key: call.key,
               content: written.content,
-              size,
+              size: found.entry.size,
               etag: { md5, parts: 0 },
               attributes: { ...toRowAttributes(wanted, checksums, encryption.stored), ...acl },
               conditions,
