@@ -133,7 +133,7 @@ export {
 } from "./settings/lifecycle-evaluate.ts";
 export { requestPaymentSetting } from "./settings/request-payment.ts";
 export type { Tag } from "./settings/tags.ts";
-export { objectTagging, sortTags, taggingSetting } from "./settings/tags.ts";
+export { formatTaggingHeader, objectTagging, sortTags, taggingSetting } from "./settings/tags.ts";
 export {
   encodeNoOwnership,
   encodeOwnership,

@@ -99,6 +99,45 @@ test("a bucket's tags are its own", async () => {
   expect(codeOf(await call("GET", "/tags?tagging"))).toBe("404 NoSuchTagSet");
 });
 
+test("policies are asked about the tags that are set, not about a header beside them", async () => {
+  await call("PUT", "/asked");
+  await call("PUT", "/asked/a", { body: "x" });
+  const isPrivate = { StringEquals: { "s3:RequestObjectTag/security": "private" } };
+  const actions = ["s3:PutObjectTagging", "s3:PutObject"];
+  const statement = {
+    ...{ Effect: "Allow", Principal: "*", Resource: "arn:aws:s3:::asked/*" },
+    Action: actions,
+    Condition: isPrivate,
+  };
+  const readable = {
+    ...{ Effect: "Allow", Principal: "*", Resource: "arn:aws:s3:::asked/*" },
+    Action: ["s3:GetObject", "s3:GetObjectTagging"],
+  };
+  const body = JSON.stringify({ Version: "2012-10-17", Statement: [statement, readable] });
+  expect((await call("PUT", "/asked?policy", { body })).status).toBe(204);
+  const set = async (value: string, headers: Record<string, string> = {}) => {
+    const options = { ...documentOf({ security: value }), headers };
+    return codeOf(await bed.call(bed.other, "PUT", "/asked/a?tagging", options));
+  };
+  expect(await set("public")).toBe("403 AccessDenied");
+  expect(await set("public", { "x-amz-tagging": "security=private" })).toBe("403 AccessDenied");
+  expect(await set("private", { "x-amz-tagging": "security=public" })).toBe("200");
+  expect(await tagsOf("/asked/a")).toEqual({ security: "private" });
+  // The header of a copy that keeps its source's tags sets nothing.
+  const copy = async (headers: Record<string, string>) =>
+    codeOf(
+      await bed.call(bed.other, "PUT", "/asked/b", {
+        headers: {
+          "x-amz-copy-source": "/asked/a",
+          "x-amz-tagging": "security=private",
+          ...headers,
+        },
+      }),
+    );
+  expect(await copy({})).toBe("403 AccessDenied");
+  expect(await copy({ "x-amz-tagging-directive": "REPLACE" })).toBe("200");
+});
+
 test("how many tags there are is told to those who may read them", async () => {
   await call("PUT", "/shared");
   await call("PUT", "/shared/a", { body: "x", headers: { "x-amz-tagging": "k=v" } });

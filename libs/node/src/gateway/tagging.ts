@@ -10,7 +10,7 @@ import {
 } from "@kiseki/s3";
 import { readCallDocument } from "./buckets.ts";
 import { toTags } from "./convert.ts";
-import { GatewayFailure } from "./failure.ts";
+import { fail, GatewayFailure } from "./failure.ts";
 import type { CallOutcome } from "./objects.ts";
 import { type CallScope, findBucket, submit } from "./scope.ts";
 import { findVersion, parseVersion, shownVersion } from "./versions.ts";
@@ -29,6 +29,8 @@ export async function putTags(scope: CallScope, call: PutObjectTaggingCall): Pro
   const document = parseDocument(objectTagging, await readCallDocument(scope, call));
   if (isFault(document)) throw new GatewayFailure(document);
   const { tagSet } = document as Exclude<typeof document, S3Fault>;
+  const { bucket, key, versionId } = call;
+  if (!scope.access.mayPutTags(bucket, key, versionId, tagSet.tags)) throw fail("AccessDenied");
   return setTags(scope, call, sortTags(tagSet.tags), "setting_put");
 }
 

@@ -2,7 +2,13 @@ import { describe, expect, test } from "bun:test";
 import { toUtf8 } from "@kiseki/base";
 import { isFault } from "../errors.ts";
 import { parseDocument } from "./document.ts";
-import { objectTagging, parseTaggingHeader, type Tag, taggingSetting } from "./tags.ts";
+import {
+  formatTaggingHeader,
+  objectTagging,
+  parseTaggingHeader,
+  type Tag,
+  taggingSetting,
+} from "./tags.ts";
 
 const documentOf = (tags: readonly Tag[]): Uint8Array =>
   toUtf8(
@@ -123,6 +129,14 @@ describe("parseTaggingHeader", () => {
     const result = parseTaggingHeader(header);
     expect<unknown>(isFault(result) ? result.code : result).toEqual(expected);
   });
+});
+
+test("formatTaggingHeader() writes what parseTaggingHeader() reads", () => {
+  const tags = [
+    { key: "a b+c", value: "é=/@" },
+    { key: "z", value: "" },
+  ];
+  expect(parseTaggingHeader(formatTaggingHeader(tags))).toEqual(tags);
 });
 
 describe("decode() of a setting", () => {

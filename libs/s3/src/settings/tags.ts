@@ -1,6 +1,6 @@
 /** Tags of objects and buckets: the header, the document, and AWS's limits on both. */
 import { KiB } from "@kiseki/base";
-import { percentDecode } from "@kiseki/http";
+import { percentDecode, percentEncode } from "@kiseki/http";
 import { invalidArgument, s3Fault, type S3Fault } from "../errors.ts";
 import { defineDocumentSetting, type DocumentKind } from "./document.ts";
 import { many, one, record, text, type ValueOf } from "./shape.ts";
@@ -111,6 +111,11 @@ export function parseTaggingHeader(header: string): readonly Tag[] | S3Fault {
     tags.push({ key, value });
   }
   return validateObjectTags(tags) ?? sortTags(tags);
+}
+
+/** Tags as `parseTaggingHeader` reads them. */
+export function formatTaggingHeader(tags: readonly Tag[]): string {
+  return tags.map(({ key, value }) => `${percentEncode(key)}=${percentEncode(value)}`).join("&");
 }
 
 /** By key: the order in which tags are shown, whatever way they came. */

@@ -7,7 +7,7 @@ import {
   type Principal,
   type RequestContext,
 } from "@kiseki/policy";
-import type { S3Call } from "@kiseki/s3";
+import { formatTaggingHeader, type S3Call, type Tag } from "@kiseki/s3";
 import { fail } from "../failure.ts";
 import { noSide } from "./bucket-side.ts";
 import { conditionValues, type PlaceFacts, type RequestFacts } from "./conditions.ts";
@@ -18,6 +18,8 @@ import {
   lockNeed,
   type Need,
   possibleActions,
+  putTagsNeed,
+  type RequestWords,
   tagsNeed,
 } from "./needs.ts";
 
@@ -117,6 +119,22 @@ export class Access {
     return deleteNeeds({ bucket, key }, versionId, words).every((need) => this.isAllowed(need));
   }
 
+  /** The tags of a document: conditions are about them, and not about what a header says. */
+  mayPutTags(
+    bucket: string,
+    key: Uint8Array,
+    versionId: string | undefined,
+    tags: readonly Tag[],
+  ): boolean {
+    if (this.#isFree(bucket)) return true;
+    const header = formatTaggingHeader(tags);
+    const other = this.#withWords((words) => ({
+      ...words,
+      header: (name) => (name === "x-amz-tagging" ? header : words.header(name)),
+    }));
+    return other.isAllowed(putTagsNeed({ bucket, key }, versionId));
+  }
+
   /** Who may not read an object's tags is not told how many there are. */
   maySeeTags(bucket: string, key: Uint8Array, versionId: string | undefined): boolean {
     return this.isAllowed(tagsNeed({ bucket, key }, versionId));
@@ -135,14 +153,19 @@ export class Access {
   maySeeMissing(bucket: string, key: Uint8Array, isVersion: boolean): boolean {
     if (this.#isFree(bucket)) return true;
     const need = listNeed(bucket, isVersion);
-    const { words, ...facts } = this.#requestFacts();
     const prefix = fromUtf8(key);
-    const asked: RequestFacts = {
-      ...facts,
-      words: { ...words, query: (name) => (name === "prefix" ? prefix : undefined) },
-    };
-    const other = new Access({ ...this.#parts, facts: () => asked });
+    const other = this.#withWords((words) => ({
+      ...words,
+      query: (name) => (name === "prefix" ? prefix : undefined),
+    }));
     return other.isAllowed(need);
+  }
+
+  /** The same question of a request with other words. */
+  #withWords(change: (words: RequestWords) => RequestWords): Access {
+    const { words, ...facts } = this.#requestFacts();
+    const asked: RequestFacts = { ...facts, words: change(words) };
+    return new Access({ ...this.#parts, facts: () => asked });
   }
 
   /** The account's root under no policy at all: nothing can say no. */

@@ -132,7 +132,11 @@ function headerActions(header: string): ReadonlySet<string> | undefined {
   return ofPut.includes(header) ? new Set(["s3:PutObject"]) : undefined;
 }
 
+/** A copy takes its tags from the header where it replaces the source's, and only there. */
 function requestTags({ header }: RequestWords): readonly (readonly [string, string])[] {
+  const isCopied =
+    header("x-amz-copy-source") !== undefined && header("x-amz-tagging-directive") !== "REPLACE";
+  if (isCopied) return [];
   return [...new URLSearchParams(header("x-amz-tagging") ?? "")];
 }
 

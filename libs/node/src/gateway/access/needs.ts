@@ -222,7 +222,8 @@ export const needsOf: NeedsOf = {
   delete_objects: () => [],
   // tags
   get_object_tagging: (call, words) => [onObject("GetObjectTagging", call, version(words))],
-  put_object_tagging: (call, words) => [onObject("PutObjectTagging", call, version(words))],
+  /** Asked of each set of tags, once the document is read. */
+  put_object_tagging: () => [],
   delete_object_tagging: (call, words) => [onObject("DeleteObjectTagging", call, version(words))],
   // multipart
   create_multipart_upload: newObject,
@@ -240,7 +241,19 @@ export function callNeeds(call: S3Call, words: RequestWords): readonly Need[] {
 
 /** What a call may be, for somebody who could be allowed nothing else by any policy: asked before a body is read. */
 export function possibleActions(call: S3Call): readonly string[] {
-  return call.kind === "delete_objects" ? ["s3:DeleteObject", "s3:DeleteObjectVersion"] : [];
+  switch (call.kind) {
+    case "delete_objects":
+      return ["s3:DeleteObject", "s3:DeleteObjectVersion"];
+    case "put_object_tagging":
+      return ["s3:PutObjectTagging", "s3:PutObjectVersionTagging"];
+    default:
+      return [];
+  }
+}
+
+/** To give an object other tags. */
+export function putTagsNeed(call: OnKey, versionId: string | undefined): Need {
+  return onObject("PutObjectTagging", call, versionId);
 }
 
 /** Who may read an object's tags. */
