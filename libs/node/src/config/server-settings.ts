@@ -98,7 +98,7 @@ export const serverSettings = {
     help: "longest pause between tries to reach a target of notifications",
   }),
   bucketLoggingInterval: integerSetting("bucket-logging-interval-s", "300", [1, 86_400], {
-    help: "how often access logs of buckets are delivered to their target buckets",
+    help: "how long a line of a bucket's access log waits before it is delivered",
   }),
   arenaSize: sizeSetting("arena-size", "96MiB", [32 * MiB, 64 * GiB], {
     help: "memory for content on its way",

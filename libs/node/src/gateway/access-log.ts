@@ -2,6 +2,7 @@ import {
   assert,
   AssertionError,
   type Millis,
+  millis,
   type NamespaceId,
   type TenantId,
   toHex,
@@ -28,6 +29,7 @@ export interface AccessLogParts {
   readonly log: Pick<Logger, "warn">;
   readonly openTenant: (tenant: TenantId, signal: AbortSignal) => Promise<OpenTenant>;
   readonly region: string;
+  /** How long a line waits at most. */
   readonly interval: Millis;
   /** Bytes of lines that may wait in memory; beyond, new ones are dropped and counted. */
   readonly sizeMax?: number;
@@ -43,6 +45,8 @@ interface Buffer {
   readonly target: Target;
   /** Of the first line. */
   readonly eventTime: number;
+  /** When it came, by `Clock.monotonic`. */
+  readonly since: number;
   readonly lines: string[];
   size: number;
   failures: number;
@@ -55,6 +59,7 @@ const failuresMax = 5;
 /** How long a stop waits for what is left to be delivered. */
 const lastMs = 5000;
 const hostId = "kiseki";
+const lookMs = 1000;
 const dayMs = 86_400_000;
 
 /**
@@ -92,12 +97,12 @@ export class AccessLog implements AsyncDisposable {
     };
   }
 
-  /** Delivers all that waits; what fails waits again, a few times. */
-  async flush(signal: AbortSignal = this.#abort.signal): Promise<void> {
+  /** Delivers all that waits (or whose first line came before `since`); what fails waits again, a few times. */
+  async flush(signal: AbortSignal = this.#abort.signal, since = Infinity): Promise<void> {
     const before = this.#delivering;
     this.#delivering = (async () => {
       await before;
-      const waiting = [...this.#buffers];
+      const waiting = [...this.#buffers].filter(([, buffer]) => buffer.since <= since);
       for (const [name, buffer] of waiting) {
         if (this.#buffers.get(name) === buffer) this.#buffers.delete(name);
         await this.#deliver(name, buffer, signal);
@@ -113,16 +118,17 @@ export class AccessLog implements AsyncDisposable {
   }
 
   async #run(): Promise<void> {
-    const { clock } = this.#parts.ports;
+    const { ports, interval } = this.#parts;
+    const { clock } = ports;
     const { signal } = this.#abort;
     while (!signal.aborted) {
       try {
-        await clock.sleep(this.#parts.interval, signal);
+        await clock.sleep(millis(Math.min(interval, lookMs)), signal);
       } catch (reason) {
         if (signal.aborted) return;
         throw reason;
       }
-      await this.flush();
+      await this.flush(signal, clock.monotonic() - interval);
     }
   }
 
@@ -138,8 +144,10 @@ export class AccessLog implements AsyncDisposable {
     let buffer = this.#buffers.get(name);
     if (buffer === undefined) {
       const { tenant, owner } = place;
-      const about = { tenant: tenant.id, account: owner.account, bucket, target, eventTime: time };
-      this.#buffers.set(name, (buffer = { ...about, lines: [], size: 0, failures: 0 }));
+      const since = this.#parts.ports.clock.monotonic();
+      const about = { tenant: tenant.id, account: owner.account, bucket, target, since };
+      buffer = { ...about, eventTime: time, lines: [], size: 0, failures: 0 };
+      this.#buffers.set(name, buffer);
     }
     buffer.lines.push(...lines);
     buffer.size += size;
