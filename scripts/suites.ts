@@ -82,8 +82,11 @@ interface Wanted {
 async function runTests({ from, python, workers, ids }: Wanted): Promise<Result> {
   const work = await mkdtemp(join(tmpdir(), "kiseki-suites-"));
   try {
-    // As the suite assumes: a day is short, and ACLs mean something, as they did in new buckets until April 2023.
-    const settingWords = ["--lifecycle-day-seconds", "10", "--object-ownership", "ObjectWriter"];
+    // As the suite assumes: a day is short, logs come soon, and ACLs mean something, as they did in new buckets until April 2023.
+    const settingWords = [
+      ...["--lifecycle-day-seconds", "10", "--bucket-logging-interval-s", "5"],
+      ...["--object-ownership", "ObjectWriter"],
+    ];
     await using bed = await Bed.open("2GiB", settingWords);
     const settings = join(work, "s3tests.conf");
     const report = join(work, "report.xml");

@@ -325,11 +325,12 @@ function linesOf(
     host: head.host,
   };
   const deleted = result?.kind === "objects_deleted" ? result.outcomes : [];
-  const each = deleted.map(({ key: name, error }) =>
+  const each = deleted.map(({ key: name, versionId, error }) =>
     accessLine({
       ...record,
       operation: "BATCH.DELETE.OBJECT",
       key: name,
+      versionId,
       status: error === undefined ? 204 : undefined,
       errorCode: error?.code,
       sizeSent: 0,
