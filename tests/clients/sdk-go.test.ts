@@ -32,9 +32,10 @@ if (isFull) {
     });
   }, 20_000);
 
-  test("minio-go puts, streams, composes, lists, copies, presigns, tags, keeps versions and deletes", async () => {
+  test("minio-go puts, assumes a role, streams, composes, lists, copies, presigns, tags, keeps versions and deletes", async () => {
     expect(await run("minio")).toEqual({
       bodies: [true, "a/b", "me"],
+      assumed: [1_048_577, "AccessDenied"],
       large: [true, true],
       stream: true,
       composed: true,
