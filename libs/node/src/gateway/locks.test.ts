@@ -276,3 +276,30 @@ test("making a bucket again does not claim locks that it lacks", async () => {
   await call("PUT", "/again-locked", locked);
   expect((await call("PUT", "/again-locked", locked)).status).toBe(200);
 });
+
+test("policies are asked about the lock that is set, not about a header beside it", async () => {
+  await call("PUT", "/asked", locked);
+  await put("/asked/k", "x");
+  const allow = (action: string, condition: object) => ({
+    ...{ Effect: "Allow", Principal: "*", Resource: "arn:aws:s3:::asked/*" },
+    Action: action,
+    Condition: condition,
+  });
+  const days = { NumericLessThanEquals: { "s3:object-lock-remaining-retention-days": "10" } };
+  const on = { StringEquals: { "s3:object-lock-legal-hold": "ON" } };
+  const body = JSON.stringify({
+    Version: "2012-10-17",
+    Statement: [allow("s3:PutObjectRetention", days), allow("s3:PutObjectLegalHold", on)],
+  });
+  expect((await call("PUT", "/asked?policy", { body })).status).toBe(204);
+  const ask = async (target: string, options: Call) =>
+    (await bed.call(bed.other, "PUT", target, options)).status;
+  const near = { "x-amz-object-lock-retain-until-date": isoIn(day) };
+  const long = isoIn(100 * day);
+  expect(await ask("/asked/k?retention", retain("GOVERNANCE", long))).toBe(403);
+  expect(await ask("/asked/k?retention", retain("GOVERNANCE", long, near))).toBe(403);
+  expect(await ask("/asked/k?retention", retain("GOVERNANCE", isoIn(day)))).toBe(200);
+  const headers = { "x-amz-object-lock-legal-hold": "ON" };
+  expect(await ask("/asked/k?legal-hold", { ...holdOf("OFF"), headers })).toBe(403);
+  expect(await ask("/asked/k?legal-hold", holdOf("ON"))).toBe(200);
+});

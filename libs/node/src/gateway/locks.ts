@@ -90,6 +90,12 @@ export async function storeRetention(
 ): Promise<CallOutcome> {
   checkLockable(scope, call.bucket);
   const { retention } = orFail(parseRetentionBody(await readCallDocument(scope, call)));
+  const until = retention && new Date(retention.until).toISOString();
+  const asked = {
+    "x-amz-object-lock-mode": retention?.mode.toUpperCase(),
+    "x-amz-object-lock-retain-until-date": until,
+  };
+  if (!scope.access.mayPutLock(call, "PutObjectRetention", asked)) throw fail("AccessDenied");
   const { isBypassing } = call;
   return change(scope, call, { changes: { retention: retention ?? null }, isBypassing });
 }
@@ -99,6 +105,8 @@ export async function storeLegalHold(
 ): Promise<CallOutcome> {
   checkLockable(scope, call.bucket);
   const { legalHold } = orFail(parseLegalHoldBody(await readCallDocument(scope, call)));
+  const asked = { "x-amz-object-lock-legal-hold": legalHold ? "ON" : "OFF" };
+  if (!scope.access.mayPutLock(call, "PutObjectLegalHold", asked)) throw fail("AccessDenied");
   return change(scope, call, { changes: { legalHold } });
 }
 

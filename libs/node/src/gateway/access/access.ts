@@ -18,6 +18,7 @@ import {
   lockNeed,
   type Need,
   possibleActions,
+  putLockNeed,
   putTagsNeed,
   type RequestWords,
   tagsNeed,
@@ -60,6 +61,12 @@ function resourceOf({ bucket, key }: Need): string {
   if (bucket === undefined) return "arn:aws:s3:::*";
   return `arn:aws:s3:::${bucket}${key === undefined ? "" : `/${fromUtf8(key) ?? ""}`}`;
 }
+
+const noLock = {
+  "x-amz-object-lock-mode": undefined,
+  "x-amz-object-lock-retain-until-date": undefined,
+  "x-amz-object-lock-legal-hold": undefined,
+};
 
 /** Only `Access.authorize` makes one, so that nothing runs that was not asked. */
 export class Access {
@@ -126,13 +133,27 @@ export class Access {
     versionId: string | undefined,
     tags: readonly Tag[],
   ): boolean {
-    if (this.#isFree(bucket)) return true;
-    const header = formatTaggingHeader(tags);
+    const asked = { "x-amz-tagging": formatTaggingHeader(tags) };
+    return this.#isAllowedOf(putTagsNeed({ bucket, key }, versionId), asked);
+  }
+
+  /** The lock of a document, in the words of a put's headers: those beside the document set nothing. */
+  mayPutLock(
+    call: { readonly bucket: string; readonly key: Uint8Array },
+    what: "PutObjectRetention" | "PutObjectLegalHold",
+    asked: Readonly<Record<`x-amz-object-lock-${string}`, string | undefined>>,
+  ): boolean {
+    return this.#isAllowedOf(putLockNeed(call, what), { ...noLock, ...asked });
+  }
+
+  /** As if the request had these headers. */
+  #isAllowedOf(need: Need, headers: Readonly<Record<string, string | undefined>>): boolean {
+    if (this.#isFree(need.bucket)) return true;
     const other = this.#withWords((words) => ({
       ...words,
-      header: (name) => (name === "x-amz-tagging" ? header : words.header(name)),
+      header: (name) => (Object.hasOwn(headers, name) ? headers[name] : words.header(name)),
     }));
-    return other.isAllowed(putTagsNeed({ bucket, key }, versionId));
+    return other.isAllowed(need);
   }
 
   /** Who may not read an object's tags is not told how many there are. */

@@ -386,7 +386,12 @@ function actionsOf({ kind, target, headers = {} }: Verb): string {
   const setting = kind === "get_fixed_setting" ? name : { subresource: name };
   const call = { ...place, kind, source: place, setting } as unknown as S3Call;
   const needs = callNeeds(call, words).map(({ action }) => action.slice("s3:".length));
-  if (kind === "put_object_tagging") return "PutObjectTagging";
+  const late: Readonly<Record<string, string>> = {
+    put_object_legal_hold: "PutObjectLegalHold",
+    put_object_retention: "PutObjectRetention",
+    put_object_tagging: "PutObjectTagging",
+  };
+  if (late[kind] !== undefined) return late[kind];
   return needs.length === 0 ? "DeleteObject of each key" : needs.join(", ");
 }
 

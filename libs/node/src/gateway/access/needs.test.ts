@@ -25,7 +25,12 @@ test("callNeeds(): every kind of call asks for something that S3 knows, but for 
   const silent = Object.keys(needsOf).filter(
     (kind) => actionsOf(kind, words({}, { cors: "" })).length === 0,
   );
-  expect(silent.toSorted()).toEqual(["delete_objects", "put_object_tagging"]);
+  expect(silent.toSorted()).toEqual([
+    "delete_objects",
+    "put_object_legal_hold",
+    "put_object_retention",
+    "put_object_tagging",
+  ]);
   for (const kind of Object.keys(needsOf)) {
     for (const action of actionsOf(kind, words({}, { cors: "" }))) {
       expect([kind, action, isKnownAction(action)]).toEqual([kind, action, true]);

@@ -184,12 +184,10 @@ export const needsOf: NeedsOf = {
   get_object_lock_configuration: (call) => [onBucket(settingAction("object-lock", "get"), call)],
   put_object_lock_configuration: (call) => [onBucket(settingAction("object-lock", "put"), call)],
   get_object_retention: (call) => [onObject("GetObjectRetention", call)],
-  put_object_retention: (call, words) => [
-    onObject("PutObjectRetention", call),
-    ...bypass(call, words),
-  ],
+  /** The lock itself is asked about once its document is read, as tags are. */
+  put_object_retention: (call, words) => bypass(call, words),
   get_object_legal_hold: (call) => [onObject("GetObjectLegalHold", call)],
-  put_object_legal_hold: (call) => [onObject("PutObjectLegalHold", call)],
+  put_object_legal_hold: () => [],
   // access
   get_bucket_policy: (call) => [onBucket("GetBucketPolicy", call)],
   put_bucket_policy: (call) => [onBucket("PutBucketPolicy", call)],
@@ -246,9 +244,18 @@ export function possibleActions(call: S3Call): readonly string[] {
       return ["s3:DeleteObject", "s3:DeleteObjectVersion"];
     case "put_object_tagging":
       return ["s3:PutObjectTagging", "s3:PutObjectVersionTagging"];
+    case "put_object_retention":
+      return ["s3:PutObjectRetention"];
+    case "put_object_legal_hold":
+      return ["s3:PutObjectLegalHold"];
     default:
       return [];
   }
+}
+
+/** To lock a version otherwise. */
+export function putLockNeed(call: OnKey, what: "PutObjectRetention" | "PutObjectLegalHold"): Need {
+  return onObject(what, call);
 }
 
 /** To give an object other tags. */
