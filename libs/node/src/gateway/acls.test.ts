@@ -179,6 +179,18 @@ test("who owns what another tenant wrote follows the bucket's ownership", async 
       canned,
       idOf[owner],
     ]);
+    const begun = await other("POST", `/${bucket}/parts?uploads`, acl(canned));
+    const id = /<UploadId>([^<]*)/.exec(begun.text)![1];
+    const grant = {
+      Effect: "Allow",
+      Principal: "*",
+      Action: "s3:ListMultipartUploadParts",
+      Resource: `arn:aws:s3:::${bucket}/*`,
+    };
+    await root("PUT", `/${bucket}?policy`, { body: JSON.stringify({ Statement: [grant] }) });
+    const parts = await other("GET", `/${bucket}/parts?uploadId=${id}`);
+    expect(/<Owner><ID>([^<]*)/.exec(parts.text)![1]).toBe(idOf[owner]);
+    await root("DELETE", `/${bucket}?policy`);
     const isReadable = owner === "main" || canned === "bucket-owner-full-control";
     expect((await root("GET", `/${bucket}/k`)).status).toBe(isReadable ? 200 : 403);
     expect((await root("DELETE", `/${bucket}/k`)).status).toBe(204);

@@ -70,6 +70,16 @@ export function objectAcl({ acl }: Pick<ObjectAttributes, "acl">, bucketOwner: O
   return readAcl(acl, bucketOwner);
 }
 
+/** Whom S3 shows as the owner of what has these attributes. */
+export function ownerOfObject(
+  scope: CallScope,
+  bucket: string,
+  attributes: Pick<ObjectAttributes, "acl">,
+): Owner {
+  const isEnforced = bucketOwnership(scope, bucket) === "BucketOwnerEnforced";
+  return isEnforced ? scope.owner : named(scope, objectAcl(attributes, scope.owner).owner);
+}
+
 /** @throws {GatewayFailure} `InvalidArgument` for an account that is none. */
 function aclOf(scope: CallScope, request: AclRequest, owner: Owner): Acl {
   if (request.kind === "canned") return cannedAcl(request.name, owner, scope.owner);

@@ -6,6 +6,7 @@ import {
   listVersions as listVersionPage,
 } from "@kiseki/composition";
 import type { ListObjectsCall, ListPartsCall, ListUploadsCall, ListVersionsCall } from "@kiseki/s3";
+import { ownerOfObject } from "./acls.ts";
 import { toListedObject } from "./convert.ts";
 import { abortionFor } from "./expiration.ts";
 import { fail, refusalFailure } from "./failure.ts";
@@ -160,7 +161,7 @@ export function listParts(scope: CallScope, call: ListPartsCall): CallOutcome {
       })),
       isTruncated: page.next !== undefined && countMax > 0,
       storageClass: "STANDARD",
-      owner: scope.owner,
+      owner: ownerOfObject(scope, call.bucket, page.upload.attributes),
       ...abortionFor(scope, call, page.upload.initiated),
       checksumAlgorithm,
       checksumType: isChecksumComposite ? "COMPOSITE" : "FULL_OBJECT",
