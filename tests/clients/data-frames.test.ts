@@ -29,7 +29,7 @@ def frame(start, count):
 
 test("pandas writes and reads parquet, CSV and JSON lines by s3:// addresses", async () => {
   const said = await tools.data(`${frame}
-sent = frame(0, 200000)
+sent = frame(0, 60000)
 sent.to_parquet("s3://frames/pandas/large.parquet")
 same = pandas.read_parquet("s3://frames/pandas/large.parquet").equals(sent)
 some = pandas.read_parquet("s3://frames/pandas/large.parquet", columns=["value"], filters=[("row", "<", 7)])
@@ -47,35 +47,36 @@ print(json.dumps({
     csv: true,
     json: true,
   });
-  expect((await client.list("frames")).size).toBe(3);
+  const keys = [...(await client.list("frames")).keys()];
+  expect(keys.filter((key) => key.startsWith("pandas/"))).toHaveLength(3);
 }, 20_000);
 
 test("pyarrow writes, appends to, filters and deletes a partitioned dataset", async () => {
   const said = await tools.data(`${frame}
 s3 = pyarrow.fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"])
 def write(start, mode):
-    pyarrow.dataset.write_dataset(pyarrow.Table.from_pandas(frame(start, 30000)), "frames/set", filesystem=s3,
+    pyarrow.dataset.write_dataset(pyarrow.Table.from_pandas(frame(start, 9000)), "frames/set", filesystem=s3,
         format="parquet", partitioning=["part"], partitioning_flavor="hive",
         basename_template="rows-%d-{i}.parquet" % start, existing_data_behavior=mode)
 write(0, "error")
-write(30000, "overwrite_or_ignore")
+write(9000, "overwrite_or_ignore")
 whole = pyarrow.dataset.dataset("frames/set", filesystem=s3, partitioning="hive")
 rows = sorted(whole.to_table()["row"].to_pylist())
-ones = whole.to_table(filter=(pyarrow.dataset.field("part") == 1) & (pyarrow.dataset.field("row") > 59990))["row"].to_pylist()
+ones = whole.to_table(filter=(pyarrow.dataset.field("part") == 1) & (pyarrow.dataset.field("row") > 17990))["row"].to_pylist()
 with s3.open_output_stream("frames/set/large") as target:
-    for step in range(24): target.write(bytes([step]) * 1048576)
+    for step in range(12): target.write(bytes([step]) * 1048576)
 with s3.open_input_file("frames/set/large") as source:
     at = source.read_at(3, 5 * 1048576 - 1); size = source.size()
 s3.move("frames/set/large", "frames/set/moved")
 before = len(s3.get_file_info(pyarrow.fs.FileSelector("frames/set", recursive=True)))
 s3.delete_dir("frames/set")
-print(json.dumps({"rows": rows == list(range(60000)), "ones": ones, "at": list(at), "size": size, "before": before,
+print(json.dumps({"rows": rows == list(range(18000)), "ones": ones, "at": list(at), "size": size, "before": before,
   "after": len(s3.get_file_info(pyarrow.fs.FileSelector("frames/set", recursive=True, allow_not_found=True)))}))`);
   expect(JSON.parse(said)).toEqual({
     rows: true,
-    ones: [59_992, 59_995, 59_998],
+    ones: [17_992, 17_995, 17_998],
     at: [4, 5, 5],
-    size: 24 * 1024 * 1024,
+    size: 12 * 1024 * 1024,
     before: 3 + 6 + 1,
     after: 0,
   });
@@ -86,7 +87,7 @@ test("fsspec's s3fs writes blocks, appends, renames, walks and removes a tree", 
 import s3fs
 fs = s3fs.S3FileSystem()
 fs.mkdir("spec")
-body = os.urandom(11 * 1048576 + 3)
+body = os.urandom(6 * 1048576 + 3)
 with fs.open("spec/a b/large", "wb", block_size=5 * 1048576) as target: target.write(body)
 with fs.open("spec/a b/large", "ab") as target: target.write(b"tail")
 with fs.open("spec/a b/large", "rb") as source:
@@ -129,7 +130,7 @@ host = os.environ["AWS_ENDPOINT_URL"].split("//")[1]
 db.execute(f"""CREATE SECRET (TYPE s3, KEY_ID '{os.environ["AWS_ACCESS_KEY_ID"]}', SECRET '{os.environ["AWS_SECRET_ACCESS_KEY"]}',
   ENDPOINT '{host}', URL_STYLE 'path', USE_SSL false)""")
 one = lambda query: list(db.sql(query).fetchone())
-rows = "(SELECT i AS row, i % 4 AS part, repeat(chr(CAST(97 + i % 26 AS INTEGER)), 40) AS word FROM range(300000) t(i))"
+rows = "(SELECT i AS row, i % 4 AS part, repeat(chr(CAST(97 + i % 26 AS INTEGER)), 40) AS word FROM range(100000) t(i))"
 db.execute(f"COPY {rows} TO 's3://frames/duck/one.parquet'")
 db.execute(f"COPY {rows} TO 's3://frames/duck/parts' (FORMAT parquet, PARTITION_BY (part))")
 db.execute(f"COPY (SELECT * FROM {rows} LIMIT 100) TO 's3://frames/duck/sp ace+%ü.csv'")
@@ -145,8 +146,8 @@ other.execute("COPY (SELECT i FROM range(1000) t(i)) TO 's3://frames/spec.parque
 answers["fsspec"] = list(other.sql("SELECT count(*), sum(i) FROM 's3://frames/spec.parquet'").fetchone())
 print(json.dumps(answers, default=int))`);
   expect(JSON.parse(said)).toEqual({
-    one: [300_000, 44_999_850_000, 26],
-    parts: [75_000, 3],
+    one: [100_000, 4_999_950_000, 26],
+    parts: [25_000, 3],
     csv: [100],
     glob: [6],
     fsspec: [1000, 499_500],

@@ -17,6 +17,7 @@ import { sizes } from "../support/odd-keys.ts";
 import { content, digest, S3Client } from "../support/s3-client.ts";
 import { Tools } from "../support/tools.ts";
 
+const MiB = 1024 * 1024;
 let node: NodeProcess;
 let client: S3Client;
 let tools: Tools;
@@ -59,7 +60,8 @@ const hashOf = async (path: string): Promise<string> =>
   digest(new Uint8Array(await Bun.file(path).arrayBuffer()));
 
 test("s3fs copies a tree in, which a second mount and S3 read back", async () => {
-  const files = new Map<string, number>(sizes.map((size) => [`size-${size}`, size]));
+  const some = sizes.filter((size) => size < 9 * MiB); // each goes through FUSE three times
+  const files = new Map<string, number>(some.map((size) => [`size-${size}`, size]));
   for (const name of ["a b/ünï+%.txt", "a b/日本語", "what?#&;='"]) files.set(name, 321);
   const tree = await tools.makeTree("s3fs-tree", files);
   await client.createBucket("s3fs-tree");
@@ -84,11 +86,11 @@ test("s3fs copies a tree in, which a second mount and S3 read back", async () =>
 
 test("s3fs edits in place, appends, cuts, moves files and directories, and removes", async () => {
   await client.createBucket("s3fs-edit");
-  await client.put("s3fs-edit", "by-s3/one", content("one", 30 * 1024 * 1024));
+  await client.put("s3fs-edit", "by-s3/one", content("one", 22 * MiB));
   {
     await using mount = await mounted("s3fs-edit");
     const at = (name: string): string => join(mount.path, name);
-    expect(await hashOf(at("by-s3/one"))).toBe(digest(content("one", 30 * 1024 * 1024)));
+    expect(await hashOf(at("by-s3/one"))).toBe(digest(content("one", 22 * MiB)));
     await appendFile(at("by-s3/one"), "appended");
     await mkdir(at("made/deep"), { recursive: true });
     await writeFile(at("made/deep/note"), "first line\nsecond line\n");
@@ -103,7 +105,7 @@ test("s3fs edits in place, appends, cuts, moves files and directories, and remov
   const note = await client.get("s3fs-edit", "moved/deep/note");
   expect(Buffer.from(note!).toString()).toBe("1st line");
   const one = (await client.get("s3fs-edit", "moved/one"))!;
-  expect(one.byteLength).toBe(30 * 1024 * 1024 + 8);
-  expect(digest(one.subarray(0, -8))).toBe(digest(content("one", 30 * 1024 * 1024)));
+  expect(one.byteLength).toBe(22 * MiB + 8);
+  expect(digest(one.subarray(0, -8))).toBe(digest(content("one", 22 * MiB)));
   expect(await client.get("s3fs-edit", "moved/gone")).toBeUndefined();
 }, 20_000);
