@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { randomBytes } from "node:crypto";
 import { join } from "node:path";
-import { kisekiJson } from "../support/cli.ts";
+import { kiseki, kisekiJson } from "../support/cli.ts";
 import { NodeProcess } from "../support/node-process.ts";
 import { digest, S3Client } from "../support/s3-client.ts";
 import { Tools } from "../support/tools.ts";
@@ -113,4 +113,7 @@ test("aws s3 cp seals and opens by a key file", async () => {
     digest(new Uint8Array(await Bun.file(join(tools.folder, path)).arrayBuffer()));
   expect(await hashOf("back")).toBe(await hashOf("own/file"));
   expect((await client.call("GET", "sealed", "by-cli")).status).toBe(400);
+  // Nobody has the key here: it looks at fragments, and finds nothing damaged.
+  const verified = await kiseki(["--config-dir", node.configDirectory, "verify", "sealed"]);
+  expect(verified.code).toBe(0);
 }, 20_000);

@@ -17,7 +17,7 @@ const foundBy: Record<SimMutantName, number> = {
   reader_ignored: 35,
   stale_index_believed: 1,
   old_zone_generation_believed: 1,
-  returning_device_believed: 25,
+  returning_device_believed: 19,
   returning_mirror_believed: 2,
   living_not_copied: 1,
   thin_put_accepted: 8,

@@ -353,6 +353,13 @@ test("a bucket's default is applied to new objects that do not say, shown, and t
     200,
   );
   expect(codeOf(await call("PUT", "/default/f", { body: "f" }))).toBe("KMS.NotFoundException");
+  const blocked =
+    "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>";
+  expect((await put(setting("<SSEAlgorithm>AES256</SSEAlgorithm>", blocked))).status).toBe(200);
+  expect((await call("GET", "/default?encryption")).text).toContain(blocked);
+  const refused = await call("PUT", "/default/g", { body: "g", headers: customer(keyA) });
+  expect([refused.status, codeOf(refused)]).toEqual([403, "AccessDenied"]);
+  expect((await call("GET", "/default/d", { headers: customer(keyA) })).text).toBe("d");
   expect((await call("DELETE", "/default?encryption")).status).toBe(204);
   expect((await call("PUT", "/default/f", { body: "f" })).headers[sse]).toBe("AES256");
   expect((await call("HEAD", "/default/a")).headers[sse]).toBe("aws:kms"); // as it was made

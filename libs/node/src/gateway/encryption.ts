@@ -87,9 +87,12 @@ export function encryptTarget(
   requested: RequestedEncryption | undefined,
 ): ObjectEncryption {
   if (requested?.kind === "invalid") throw new GatewayFailure(requested.fault);
-  if (requested?.kind === "customer") return sealTarget(scope, requested.customerKey);
   if (requested?.kind === "s3") return plain;
   const setting = findSetting(scope, bucket, encryptionSetting);
+  if (requested?.kind === "customer") {
+    if (setting?.isCustomerKeyBlocked) throw fail("AccessDenied");
+    return sealTarget(scope, requested.customerKey);
+  }
   if (requested?.kind === "kms") {
     return underKms(scope, requested.keyId, requested.isBucketKey ?? setting?.isBucketKey ?? false);
   }

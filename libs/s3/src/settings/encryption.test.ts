@@ -30,6 +30,20 @@ test("encryptionSetting keeps algorithm, key and BucketKeyEnabled, and shows the
       ),
       { algorithm: "aws:kms", keyId: "k", isBucketKey: true },
     ],
+    [
+      document(
+        aes,
+        "<BlockedEncryptionTypes><EncryptionType>SSE-C</EncryptionType></BlockedEncryptionTypes>",
+      ),
+      { algorithm: "AES256", isBucketKey: false, isCustomerKeyBlocked: true },
+    ],
+    [
+      document(
+        aes,
+        "<BlockedEncryptionTypes><EncryptionType>NONE</EncryptionType></BlockedEncryptionTypes>",
+      ),
+      { algorithm: "AES256", isBucketKey: false },
+    ],
   ] as const;
   for (const [source, config] of cases) {
     expect(encryptionSetting.decode(kept(source))).toEqual(config);
@@ -50,6 +64,11 @@ test("encryptionSetting refuses what S3's schema does not have, and a key for AE
     document(`${kms}<KMSMasterKeyID/>`),
     document(aes, "<BucketKeyEnabled>perhaps</BucketKeyEnabled>"),
     document(aes, "<Other/>"),
+    document(aes, "<BlockedEncryptionTypes/>"),
+    document(
+      aes,
+      "<BlockedEncryptionTypes><EncryptionType>AES</EncryptionType></BlockedEncryptionTypes>",
+    ),
     document(`${kms}<KMSMasterKeyID>${"k".repeat(2049)}</KMSMasterKeyID>`),
     toUtf8("<ServerSideEncryptionConfiguration/>"),
     new Uint8Array(0),
@@ -61,6 +80,7 @@ test("encryptionSetting fails closed on what it did not write", () => {
   for (const text of [
     `{"version":1,"algorithm":"none","isBucketKey":false}`,
     `{"version":1,"algorithm":"AES256"}`,
+    `{"version":1,"algorithm":"AES256","isBucketKey":false,"isCustomerKeyBlocked":false}`,
     `{"version":1,"algorithm":"AES256","keyId":"k","isBucketKey":false}`,
     `{"version":2,"algorithm":"AES256","isBucketKey":false}`,
   ]) {

@@ -11,6 +11,8 @@ interface DefaultEncryption {
   /** As it was set; S3 does not look whether there is such a key. */
   readonly keyId?: string;
   readonly isBucketKey: boolean;
+  /** New objects under customers' keys are refused. */
+  readonly isCustomerKeyBlocked?: true;
 }
 
 const childrenOf = (element: XmlElement | undefined, names: readonly string[]) => {
@@ -29,7 +31,13 @@ function parse(document: Uint8Array): DefaultEncryption | S3Fault {
   const root = document.byteLength === 0 ? undefined : readXml(document, 64);
   if (root?.name !== "ServerSideEncryptionConfiguration") return malformed;
   const rule = childrenOf(root, ["Rule"])?.get("Rule");
-  const parts = childrenOf(rule, ["ApplyServerSideEncryptionByDefault", "BucketKeyEnabled"]);
+  const parts = childrenOf(rule, [
+    "ApplyServerSideEncryptionByDefault",
+    "BlockedEncryptionTypes",
+    "BucketKeyEnabled",
+  ]);
+  const blocked = parseBlocked(parts?.get("BlockedEncryptionTypes"));
+  if (blocked === undefined) return malformed;
   const applied = parts?.get("ApplyServerSideEncryptionByDefault");
   const fields = childrenOf(applied, ["SSEAlgorithm", "KMSMasterKeyID"]);
   const bucketKey = parts?.has("BucketKeyEnabled")
@@ -47,7 +55,23 @@ function parse(document: Uint8Array): DefaultEncryption | S3Fault {
   }
   if (keyId !== undefined && keyId.length > keyIdSizeMax) return malformed;
   const isBucketKey = bucketKey === "true";
-  return { algorithm, ...(keyId === undefined ? {} : { keyId }), isBucketKey };
+  return {
+    algorithm,
+    ...(keyId === undefined ? {} : { keyId }),
+    isBucketKey,
+    ...(blocked.has("SSE-C") ? { isCustomerKeyBlocked: true as const } : {}),
+  };
+}
+
+/** What may not be asked for: `SSE-C`, or `NONE` of them. */
+function parseBlocked(element: XmlElement | undefined): ReadonlySet<string> | undefined {
+  if (element === undefined) return new Set();
+  const types = element.children.map((child) =>
+    child.name === "EncryptionType" ? textOf(child) : undefined,
+  );
+  const [first, ...others] = types;
+  const isKnown = (first === "NONE" || first === "SSE-C") && others.length === 0;
+  return isKnown && element.text.trim() === "" ? new Set([first]) : undefined;
 }
 
 export const encryptionSetting = defineSetting<DefaultEncryption>({
@@ -57,7 +81,7 @@ export const encryptionSetting = defineSetting<DefaultEncryption>({
   isRemovable: true,
   unset: { config: { algorithm: "AES256", isBucketKey: false } },
   parse,
-  format: ({ algorithm, keyId, isBucketKey }) =>
+  format: ({ algorithm, keyId, isBucketKey, isCustomerKeyBlocked }) =>
     writeXml("ServerSideEncryptionConfiguration", s3Namespace, [
       [
         "Rule",
@@ -70,15 +94,20 @@ export const encryptionSetting = defineSetting<DefaultEncryption>({
             ],
           ],
           ["BucketKeyEnabled", isBucketKey],
+          ...(isCustomerKeyBlocked
+            ? ([["BlockedEncryptionTypes", [["EncryptionType", "SSE-C"]]]] as const)
+            : []),
         ],
       ],
     ]),
-  read({ algorithm, keyId, isBucketKey }) {
+  read({ algorithm, keyId, isBucketKey, isCustomerKeyBlocked }) {
     if (algorithm !== "AES256" && algorithm !== "aws:kms") return undefined;
     if (typeof isBucketKey !== "boolean") return undefined;
-    if (keyId === undefined) return { algorithm, isBucketKey };
+    if (isCustomerKeyBlocked !== undefined && isCustomerKeyBlocked !== true) return undefined;
+    const blocked = isCustomerKeyBlocked === true ? { isCustomerKeyBlocked: true as const } : {};
+    if (keyId === undefined) return { algorithm, isBucketKey, ...blocked };
     return typeof keyId === "string" && algorithm === "aws:kms"
-      ? { algorithm, keyId, isBucketKey }
+      ? { algorithm, keyId, isBucketKey, ...blocked }
       : undefined;
   },
 });
