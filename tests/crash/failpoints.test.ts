@@ -85,7 +85,7 @@ for (let round = 0; round < rounds; round += 1) {
         await node.start({ words });
         {
           using client = await S3Client.of(node);
-          await client.createBucket("load");
+          await workload.prepare(client);
         }
         await node.kill();
         for (const failpoint of failpoints) await runInto(node, workload, failpoint);

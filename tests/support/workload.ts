@@ -73,14 +73,19 @@ export class Workload {
     }
   }
 
-  /** Sends until the connections break or `stop`. Makes the bucket when there is none. */
-  async begin(client: S3Client): Promise<void> {
-    this.#client = client;
-    this.#isStopping = false;
+  /** Makes the buckets that are not there yet; `check` needs them. */
+  async prepare(client: S3Client): Promise<void> {
     for (const name of [bucket, versionedBucket]) {
       if ((await client.call("HEAD", name, "")).status === 404) await client.createBucket(name);
     }
     await client.expect("PUT", versionedBucket, "", { query: { versioning: "" }, body: enabled });
+  }
+
+  /** Sends until the connections break or `stop`. Makes the bucket when there is none. */
+  async begin(client: S3Client): Promise<void> {
+    this.#client = client;
+    this.#isStopping = false;
+    await this.prepare(client);
     const workers = Array.from({ length: this.#workers }, (_, worker) => this.#work(worker));
     this.#running = Promise.all(workers);
     this.#running.catch(() => undefined); // seen by whoever waits for the end
