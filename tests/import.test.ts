@@ -7,10 +7,10 @@ import { existsSync } from "node:fs";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { kiseki, startKiseki } from "./support/cli.ts";
-import { NodeProcess, until } from "./support/node-process.ts";
+import { isFull, NodeProcess, until } from "./support/node-process.ts";
 import { content, digest, S3Client, xmlValues } from "./support/s3-client.ts";
 
-setDefaultTimeout(20_000);
+setDefaultTimeout(isFull ? 60_000 : 20_000); // fuzzing goes on beside the full run
 const fixtures = join(import.meta.dir, "fixtures/minio");
 const layout = { devices: 1, mirrors: 0, deviceSize: "128MiB" };
 let source: NodeProcess;
@@ -25,7 +25,7 @@ beforeAll(async () => {
   node = await NodeProcess.started(layout);
   from = await S3Client.of(source);
   to = await S3Client.of(node);
-}, 20_000);
+}, 40_000);
 afterAll(async () => {
   from[Symbol.dispose]();
   to[Symbol.dispose]();

@@ -1,9 +1,11 @@
 /** pandas, pyarrow, fsspec's s3fs and DuckDB (httpfs and fsspec) with their default settings. */
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { NodeProcess } from "../support/node-process.ts";
+import { isFull, NodeProcess } from "../support/node-process.ts";
 import { S3Client } from "../support/s3-client.ts";
 import { Tools } from "../support/tools.ts";
 
+/** Fuzzing goes on beside it in the full run. */
+const limitMs = isFull ? 60_000 : 20_000;
 let node: NodeProcess;
 let client: S3Client;
 let tools: Tools;
@@ -27,8 +29,10 @@ def frame(start, count):
     return pandas.DataFrame({"row": rows, "part": rows % 3, "word": ["wörd %d" % row for row in rows], "value": rows * 0.5})
 `;
 
-test("pandas writes and reads parquet, CSV and JSON lines by s3:// addresses", async () => {
-  const said = await tools.data(`${frame}
+test(
+  "pandas writes and reads parquet, CSV and JSON lines by s3:// addresses",
+  async () => {
+    const said = await tools.data(`${frame}
 sent = frame(0, 60000)
 sent.to_parquet("s3://frames/pandas/large.parquet")
 same = pandas.read_parquet("s3://frames/pandas/large.parquet").equals(sent)
@@ -41,18 +45,22 @@ print(json.dumps({
   "csv": pandas.read_csv("s3://frames/pandas/ünï +%.csv.gz").equals(small),
   "json": pandas.read_json("s3://frames/pandas/lines.json", lines=True).equals(small.astype({"value": "float64"})),
 }))`);
-  expect(JSON.parse(said)).toEqual({
-    parquet: true,
-    some: [0, 0.5, 1, 1.5, 2, 2.5, 3],
-    csv: true,
-    json: true,
-  });
-  const keys = [...(await client.list("frames")).keys()];
-  expect(keys.filter((key) => key.startsWith("pandas/"))).toHaveLength(3);
-}, 20_000);
+    expect(JSON.parse(said)).toEqual({
+      parquet: true,
+      some: [0, 0.5, 1, 1.5, 2, 2.5, 3],
+      csv: true,
+      json: true,
+    });
+    const keys = [...(await client.list("frames")).keys()];
+    expect(keys.filter((key) => key.startsWith("pandas/"))).toHaveLength(3);
+  },
+  limitMs,
+);
 
-test("pyarrow writes, appends to, filters and deletes a partitioned dataset", async () => {
-  const said = await tools.data(`${frame}
+test(
+  "pyarrow writes, appends to, filters and deletes a partitioned dataset",
+  async () => {
+    const said = await tools.data(`${frame}
 s3 = pyarrow.fs.S3FileSystem(endpoint_override=os.environ["AWS_ENDPOINT_URL"])
 def write(start, mode):
     pyarrow.dataset.write_dataset(pyarrow.Table.from_pandas(frame(start, 9000)), "frames/set", filesystem=s3,
@@ -72,18 +80,22 @@ before = len(s3.get_file_info(pyarrow.fs.FileSelector("frames/set", recursive=Tr
 s3.delete_dir("frames/set")
 print(json.dumps({"rows": rows == list(range(18000)), "ones": ones, "at": list(at), "size": size, "before": before,
   "after": len(s3.get_file_info(pyarrow.fs.FileSelector("frames/set", recursive=True, allow_not_found=True)))}))`);
-  expect(JSON.parse(said)).toEqual({
-    rows: true,
-    ones: [17_992, 17_995, 17_998],
-    at: [4, 5, 5],
-    size: 12 * 1024 * 1024,
-    before: 3 + 6 + 1,
-    after: 0,
-  });
-}, 20_000);
+    expect(JSON.parse(said)).toEqual({
+      rows: true,
+      ones: [17_992, 17_995, 17_998],
+      at: [4, 5, 5],
+      size: 12 * 1024 * 1024,
+      before: 3 + 6 + 1,
+      after: 0,
+    });
+  },
+  limitMs,
+);
 
-test("fsspec's s3fs writes blocks, appends, renames, walks and removes a tree", async () => {
-  const said = await tools.data(`
+test(
+  "fsspec's s3fs writes blocks, appends, renames, walks and removes a tree",
+  async () => {
+    const said = await tools.data(`
 import s3fs
 fs = s3fs.S3FileSystem()
 fs.mkdir("spec")
@@ -108,20 +120,24 @@ signed = urllib.request.urlopen(url).read().decode()
 fs.rm("spec", recursive=True)
 print(json.dumps({"tail": list(tail) == list(body[-2:] + b"tail"), "whole": whole, "found": len(found), "read": read,
   "size": size == len(body) + 4, "signed": signed, "put": put, "left": fs.exists("spec")}))`);
-  expect(JSON.parse(said)).toEqual({
-    tail: true,
-    whole: true,
-    found: 11,
-    read: true,
-    size: true,
-    signed: "plus+",
-    put: 5,
-    left: false,
-  });
-}, 20_000);
+    expect(JSON.parse(said)).toEqual({
+      tail: true,
+      whole: true,
+      found: 11,
+      read: true,
+      size: true,
+      signed: "plus+",
+      put: 5,
+      left: false,
+    });
+  },
+  limitMs,
+);
 
-test("DuckDB copies to and queries parquet by httpfs with a glob, and by fsspec", async () => {
-  const said = await tools.data(`
+test(
+  "DuckDB copies to and queries parquet by httpfs with a glob, and by fsspec",
+  async () => {
+    const said = await tools.data(`
 import duckdb, duckdb_extensions, s3fs
 duckdb_extensions.import_extension("httpfs")
 db = duckdb.connect()
@@ -145,11 +161,13 @@ other.register_filesystem(s3fs.S3FileSystem())
 other.execute("COPY (SELECT i FROM range(1000) t(i)) TO 's3://frames/spec.parquet'")
 answers["fsspec"] = list(other.sql("SELECT count(*), sum(i) FROM 's3://frames/spec.parquet'").fetchone())
 print(json.dumps(answers, default=int))`);
-  expect(JSON.parse(said)).toEqual({
-    one: [100_000, 4_999_950_000, 26],
-    parts: [25_000, 3],
-    csv: [100],
-    glob: [6],
-    fsspec: [1000, 499_500],
-  });
-}, 20_000);
+    expect(JSON.parse(said)).toEqual({
+      one: [100_000, 4_999_950_000, 26],
+      parts: [25_000, 3],
+      csv: [100],
+      glob: [6],
+      fsspec: [1000, 499_500],
+    });
+  },
+  limitMs,
+);

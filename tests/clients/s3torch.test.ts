@@ -41,7 +41,7 @@ if (isFull) {
     node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "512MiB" });
     tools = await Tools.of(node);
     await tools.aws("s3", "mb", "s3://torch");
-  }, 20_000);
+  }, 60_000);
   afterAll(() => node[Symbol.asyncDispose]());
 
   test("s3torchconnector's client streams up and down by parts, lists, copies and deletes", async () => {
@@ -55,5 +55,5 @@ if (isFull) {
       copied: true,
       deleted: true,
     });
-  }, 20_000);
+  }, 60_000);
 }

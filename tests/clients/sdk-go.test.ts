@@ -30,7 +30,7 @@ if (isFull) {
       refusals: ["PreconditionFailed", "NoSuchKey", "NotFound", "BucketNotEmpty"],
       deleted: 13,
     });
-  }, 20_000);
+  }, 60_000);
 
   test("minio-go puts, assumes a role, streams, composes, lists, copies, presigns, tags, keeps versions and deletes", async () => {
     expect(await run("minio")).toEqual({
@@ -47,5 +47,5 @@ if (isFull) {
       versions: ["marker", "version", "version"],
       refusal: "BucketNotEmpty",
     });
-  }, 20_000);
+  }, 60_000);
 }
