@@ -7,6 +7,8 @@ import type { ImportState } from "./state.ts";
 
 const versionsOfKeyMax = 100_000;
 const attemptsMax = 3;
+/** The state is synced so often; what is copied again after a crash is found there. */
+const noteMs = 1000;
 
 export interface BucketCopy {
   readonly bucket: string;
@@ -74,6 +76,7 @@ export async function copyBucket(
   const known = state.bucket(bucket);
   if (known.isDone) return;
   let isWhole = true;
+  let noted = -noteMs;
   let last = known.after;
   let batch: (readonly Version[])[] = [];
   const flush = async (): Promise<void> => {
@@ -81,7 +84,9 @@ export async function copyBucket(
     isWhole &&= done.every((isDone) => isDone);
     last = batch.at(-1)?.[0]?.key ?? last;
     batch = [];
-    if (isWhole) await state.set(bucket, { after: last, isDone: false });
+    if (!isWhole || performance.now() - noted < noteMs) return;
+    await state.set(bucket, { after: last, isDone: false });
+    noted = performance.now();
   };
   for await (const versions of keysOf(sides.from, copy, known.after)) {
     batch.push(versions);
