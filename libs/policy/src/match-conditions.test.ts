@@ -120,6 +120,24 @@ for (const [operator, key, wanted, values, held] of table) {
   });
 }
 
+test("matchConditions(): what nobody has read yet holds for nothing and against nothing", () => {
+  for (const operator of [
+    "StringEquals",
+    "StringNotEquals",
+    "StringLikeIfExists",
+    "ForAllValues:StringEquals",
+    "ForAnyValue:StringEquals",
+    "Null",
+  ]) {
+    const value = operator === "Null" ? "true" : "a";
+    const conditions = parseConditions(
+      { [operator]: { "s3:RequestObjectTagKeys": value } },
+      "2012-10-17",
+    );
+    expect(matchConditions(conditions, { get: () => "unknown" }, () => undefined)).toBeUndefined();
+  }
+});
+
 test("matchConditions(): all must hold", () => {
   const both = parseConditions(
     {

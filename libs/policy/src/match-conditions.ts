@@ -18,8 +18,8 @@ export type Verdict = boolean | undefined;
 
 /** Values of condition keys of one request, by normalised name. */
 export interface RequestContext {
-  /** No value: `undefined`, or an empty list. */
-  get(key: string): readonly string[] | undefined;
+  /** No value: `undefined`, or an empty list. `unknown`: there may be some, which nobody has read yet. */
+  get(key: string): readonly string[] | "unknown" | undefined;
 }
 
 export function resolverOf(
@@ -29,7 +29,7 @@ export function resolverOf(
   return (name) => {
     const key = normalise(name);
     const values = key === undefined ? undefined : context.get(key);
-    return values?.length === 1 ? values[0] : undefined;
+    return values !== "unknown" && values?.length === 1 ? values[0] : undefined;
   };
 }
 
@@ -41,7 +41,8 @@ export function matchConditions(
 ): Verdict {
   let verdict: Verdict = true;
   for (const condition of conditions) {
-    const held = matchCondition(condition, context.get(condition.key) ?? [], resolve);
+    const given = context.get(condition.key) ?? [];
+    const held = given === "unknown" ? undefined : matchCondition(condition, given, resolve);
     if (held === false) return false;
     if (held === undefined) verdict = undefined;
   }

@@ -23,7 +23,7 @@ export interface PlaceFacts {
   readonly bucketTags: () => readonly (readonly [name: string, value: string])[];
 }
 
-type Values = readonly string[] | undefined;
+type Values = readonly string[] | "unknown" | undefined;
 const one = (value: string | undefined): Values => (value === undefined ? undefined : [value]);
 
 const principalTypes: Readonly<Record<Principal["kind"], string>> = {
@@ -116,7 +116,6 @@ const lockActions = new Set(["s3:PutObject", "s3:PutObjectLegalHold", "s3:PutObj
 /** Which actions a header of a new object speaks for, by key. */
 function headerActions(header: string): ReadonlySet<string> | undefined {
   if (header === "x-amz-acl" || header.startsWith("x-amz-grant-")) return aclActions;
-  if (header.startsWith("object-lock-")) return lockActions;
   if (header === "x-amz-object-ownership") return new Set(["s3:CreateBucket"]);
   if (header === "if-match") return new Set(["s3:DeleteObject", "s3:PutObject"]);
   const ofPut = [
@@ -132,34 +131,43 @@ function headerActions(header: string): ReadonlySet<string> | undefined {
   return ofPut.includes(header) ? new Set(["s3:PutObject"]) : undefined;
 }
 
-/** A copy takes its tags from the header where it replaces the source's, and only there. */
-function requestTags({ header }: RequestWords): readonly (readonly [string, string])[] {
+/**
+ * Of a new object, or of a document that was read; a copy takes its tags from the header where it replaces the source's, and
+ * only there: what it takes over nobody has read yet.
+ */
+function ofRequestTags(name: string, { header }: RequestWords, need: Need): Values {
+  if (!tagActions.has(need.action)) return undefined;
+  if (need.isNew !== true && need.action === "s3:PutObject") return undefined;
   const isCopied =
     header("x-amz-copy-source") !== undefined && header("x-amz-tagging-directive") !== "REPLACE";
-  if (isCopied) return [];
-  return [...new URLSearchParams(header("x-amz-tagging") ?? "")];
+  if (isCopied) return "unknown";
+  const tags = [...new URLSearchParams(header("x-amz-tagging") ?? "")];
+  if (name === "requestobjecttagkeys") return tags.map(([tag]) => tag);
+  const wanted = name.slice("requestobjecttag/".length);
+  return one(tags.find(([tag]) => tag === wanted)?.[1]);
 }
 
-function ofNeed(key: string, { words, now }: RequestFacts, { action, versionId }: Need): Values {
+/** Retention and hold: of a new object, or of a document that was read. */
+function ofLock(name: string, { words, now }: RequestFacts, need: Need): Values {
+  if (!lockActions.has(need.action)) return undefined;
+  if (need.isNew !== true && need.action === "s3:PutObject") return undefined;
+  if (name !== "object-lock-remaining-retention-days") return one(words.header(`x-amz-${name}`));
+  const until = Date.parse(words.header("x-amz-object-lock-retain-until-date") ?? "");
+  return Number.isNaN(until) ? undefined : [String(Math.ceil((until - now) / 86_400_000))];
+}
+
+function ofNeed(key: string, facts: RequestFacts, need: Need): Values {
   const name = key.slice("s3:".length);
+  const { words } = facts;
+  const { action, versionId } = need;
   if (name === "versionid") return one(versionId);
   if (name === "prefix" || name === "delimiter" || name === "max-keys") {
     return listActions.has(action) ? one(words.query(name)) : undefined;
   }
-  if (name === "requestobjecttagkeys") {
-    return tagActions.has(action) ? requestTags(words).map(([tag]) => tag) : undefined;
-  }
-  if (name.startsWith("requestobjecttag/")) {
-    const wanted = name.slice("requestobjecttag/".length);
-    const found = tagActions.has(action) && requestTags(words).find(([tag]) => tag === wanted);
-    return found ? [found[1]] : undefined;
-  }
-  if (headerActions(name)?.has(action) !== true) return undefined;
-  if (name === "object-lock-remaining-retention-days") {
-    const until = Date.parse(words.header("x-amz-object-lock-retain-until-date") ?? "");
-    return Number.isNaN(until) ? undefined : [String(Math.ceil((until - now) / 86_400_000))];
-  }
-  return one(words.header(name.startsWith("object-lock-") ? `x-amz-${name}` : name));
+  if (name.startsWith("requestobjecttag")) return ofRequestTags(name, words, need);
+  if (name.startsWith("object-lock-")) return ofLock(name, facts, need);
+  if (name === "locationconstraint") return action === "s3:CreateBucket" ? "unknown" : undefined;
+  return headerActions(name)?.has(action) === true ? one(words.header(name)) : undefined;
 }
 
 function ofPlace(key: string, { objectTags, bucketTags, owner }: PlaceFacts): Values {
