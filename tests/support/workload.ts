@@ -32,7 +32,7 @@ export function chance(seed: number): () => number {
 
 const MiB = 1024 * 1024;
 const bucket = "load";
-/** Versioning is on in it; the keys of every third worker are there. */
+/** Versioning is on in it; the keys of every sixth worker are there. */
 const versionedBucket = "kept";
 const keysPerWorker = 10;
 const sharedBodies = 8;
@@ -261,6 +261,6 @@ export class Workload {
 
 const enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
 const bucketOf = (key: string): string =>
-  Number(/^worker-(\d+)/.exec(key)?.[1]) % 3 === 2 ? versionedBucket : bucket;
+  Number(/^worker-(\d+)/.exec(key)?.[1]) % 6 === 2 ? versionedBucket : bucket;
 const keyName = (worker: number, at: number): string =>
   at % 3 === 0 ? `worker-${worker}/key ${at}` : `worker-${worker}-${at}`;
