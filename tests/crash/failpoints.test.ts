@@ -8,7 +8,7 @@ import { content, digest, S3Client } from "../support/s3-client.ts";
 import { putSamples, readSamples, sampleCount } from "../support/samples.ts";
 import { chance, Workload } from "../support/workload.ts";
 
-const one: Layout = { devices: 1, mirrors: 0, deviceSize: "128MiB" };
+const one: Layout = { devices: 1, mirrors: 0, deviceSize: "384MiB" };
 const six: Layout = { devices: 6, mirrors: 2, deviceSize: "128MiB" };
 const killed = { code: null, signal: "SIGKILL" };
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 1e9));

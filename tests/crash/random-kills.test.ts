@@ -4,7 +4,7 @@ import { isFull, type Layout, NodeProcess, until } from "../support/node-process
 import { S3Client } from "../support/s3-client.ts";
 import { chance, Workload } from "../support/workload.ts";
 
-const one: Layout = { devices: 1, mirrors: 0, deviceSize: "192MiB" };
+const one: Layout = { devices: 1, mirrors: 0, deviceSize: "384MiB" };
 const six: Layout = { devices: 6, mirrors: 2, deviceSize: "128MiB" };
 const kills = 2;
 /** With those of failpoints.test.ts 33 kills in the gate; in full 32 here and 70 there. */
