@@ -110,9 +110,10 @@ async function run(settings: ServerSettings): Promise<void> {
   const status = building.use(await listenMetrics(node, settings, metrics));
   const rpc = building.use(await listenRpc(node, crypto, settings, s3.port, log));
   const ports = { s3_port: s3.port, metrics_port: status.port, rpc_port: rpc.port };
+  const stopping = stopAsked(); // whoever is told that it is ready may stop it at once
   console.log(JSON.stringify({ ready: true, ...ports }));
   log.info({ epoch: String(node.epoch) }, "ready");
-  log.info({ signal: await stopAsked() }, "stopping");
+  log.info({ signal: await stopping }, "stopping");
 }
 
 try {
