@@ -1,0 +1,20 @@
+import type { FileRef, FileRefusal, PlanPiece, StoredContent } from "./file-service.ts";
+
+/** Bytes of one namespace: sealed and opened by the client, kept by the nodes. Never throws and never rejects. */
+export interface ContentStore {
+  /**
+   * Stores content for a file. It is synced on its devices when this is answered, and lost unless an operation names
+   * it; `receipt_stale` of that operation says that it must be stored anew. `source`: 1 byte to `pieceSizeMax`,
+   * borrowed until the answer.
+   */
+  write(file: FileRef, source: Uint8Array): Promise<StoredContent | FileRefusal>;
+  /** Fills `target` with the piece's bytes from `start` (in the piece) on. `target` is borrowed until the answer. */
+  read(
+    piece: PlanPiece & { readonly kind: "chunk" },
+    start: number,
+    target: Uint8Array,
+  ): Promise<{ readonly kind: "read" } | FileRefusal>;
+}
+
+/** No piece of content crosses a multiple of this: where chunks are cut (DESIGN §3). */
+export const pieceSizeMax = 4 * 1024 * 1024;

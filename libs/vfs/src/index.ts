@@ -1,0 +1,55 @@
+/**
+ * What a mount is made of (layer 3, pure): the type of the file system that FUSE calls, the two ports it stands
+ * on (`FileService` for metadata, `ContentStore` for bytes), and the rules of caches, dirty data and errors.
+ * Refuses nothing by throwing: errors are values, one table says which errno a refusal is.
+ */
+export type { ContentStore } from "./content-store.ts";
+export { pieceSizeMax } from "./content-store.ts";
+export type { FileRefusalCode, ServiceRefusalCode } from "./errno.ts";
+export { errno, fail, Failure, failureOf, isFailure } from "./errno.ts";
+export type {
+  AllocatedRange,
+  Answered,
+  Applied,
+  AttributeChanges,
+  FileAttributes,
+  FileKind,
+  FileLock,
+  FileOperation,
+  FilePage,
+  FileRef,
+  FileRefusal,
+  FileService,
+  FileServiceListener,
+  FileSystemStatistics,
+  Invalidation,
+  ListedEntry,
+  LockAnswer,
+  NameRef,
+  NewNode,
+  PlacedContent,
+  PlanPiece,
+  ReadPlan,
+  RenameMode,
+  StoredContent,
+  XattrMode,
+} from "./file-service.ts";
+export type {
+  Absent,
+  Attributes,
+  Caller,
+  Change,
+  CopyRange,
+  DirectoryEntry,
+  Entry,
+  Eventually,
+  FileSystem,
+  HandleNumber,
+  KernelCache,
+  NodeAttributes,
+  NodeNumber,
+  Opened,
+  OpenFlags,
+  Outcome,
+} from "./file-system.ts";
+export { rootNode } from "./file-system.ts";
