@@ -166,11 +166,47 @@ static void spoil(struct world *world, struct record *record) {
 
 static void check_outside(struct world *world, const struct record *asked) {
   uint64_t start = asked->target_offset, size = asked->target_size;
-  int writes = asked->kind == JOB_SEAL || asked->kind == JOB_OPEN || asked->kind == JOB_REBUILD || asked->kind == JOB_READ;
+  int writes = asked->kind == JOB_SEAL || asked->kind == JOB_OPEN || asked->kind == JOB_REBUILD || asked->kind == JOB_READ ||
+               asked->kind == JOB_UNSEAL;
   if (!writes || start > ARENA_SIZE || size > ARENA_SIZE - start) start = size = 0;
   MUST(memcmp(world->arena, world->before, start) == 0);
   MUST(memcmp(world->arena + start + size, world->before + start + size, ARENA_SIZE - start - size) == 0);
   memcpy(world->before + start, world->arena + start, size);
+}
+
+/* Seals a chunk as a client does, unseals some of its segments, then the same with the record or the sealed bytes spoilt. */
+static void unseal_round(struct world *world) {
+  struct record *record = world->record, asked;
+  set_chunk(world, record, JOB_SEAL);
+  record->data = record->parity = record->header_room = 0;
+  record->copies = 1;
+  struct record sealed = *record;
+  run(world);
+  MUST(record->status == STATUS_OK && record->made[0].offset == 0);
+  uint32_t segments = (sealed.chunk_size + SEGMENT_SIZE - 1) / SEGMENT_SIZE, first = chance(world, segments);
+  uint32_t end = first + 1 + chance(world, segments - first), to = end * SEGMENT_SIZE;
+  uint32_t size = (to < sealed.chunk_size ? to : sealed.chunk_size) - first * SEGMENT_SIZE;
+  asked = sealed;
+  asked.kind = JOB_UNSEAL;
+  asked.segment_first = first;
+  asked.segment_end = end;
+  asked.source_offset = TARGET + (uint64_t)first * SEALED_SEGMENT_SIZE;
+  asked.source_size = size + (end - first) * SEGMENT_OVERHEAD;
+  asked.target_offset = TARGET + SEALED_SIZE_MAX;
+  asked.target_size = size;
+  memcpy(world->before, world->arena, ARENA_SIZE);
+  *record = asked;
+  run(world);
+  MUST(record->status == STATUS_OK && record->outcome == OUTCOME_DONE);
+  MUST(memcmp(world->arena + asked.target_offset, world->arena + (size_t)first * SEGMENT_SIZE, size) == 0);
+  check_outside(world, &asked);
+  if (chance(world, 2)) world->arena[asked.source_offset + chance(world, (uint32_t)asked.source_size)] ^= 1;
+  else spoil(world, &asked);
+  memcpy(world->before, world->arena, ARENA_SIZE);
+  *record = asked;
+  run(world);
+  MUST(record->status != STATUS_OK || record->outcome != OUTCOME_LOST);
+  check_outside(world, &asked);
 }
 
 static void one_round(struct world *world) {
@@ -247,6 +283,7 @@ int main(int count, char **words) {
       memcpy(world.before, world.arena, ARENA_SIZE);
     }
     one_round(&world);
+    if (round % 5 == 0) unseal_round(&world);
   }
   for (uint32_t i = 0; i < 100; i++) kiseki_datapath_hash_close(world.datapath, odd_number(&world));
   failed_sync(&world);

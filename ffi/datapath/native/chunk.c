@@ -1,4 +1,5 @@
-/* Geometry and cipher of a sealed chunk (docs/formats/sealed-chunk.md), and the job that makes its fragments. */
+/* Geometry and cipher of a sealed chunk (docs/formats/sealed-chunk.md), and the jobs that know no device: a chunk into
+ * its fragments, sealed segments back into plaintext. */
 #include "datapath.h"
 
 #include "erasure-code.h"
@@ -145,4 +146,42 @@ void seal_job(struct arena *arena, struct record *record, uint8_t *scratch) {
     uint32_t size = stored_size(&geometry, i);
     record->made[i] = (struct made){(uint32_t)(place[i] - target), size, crc32c(place[i], size), 0};
   }
+}
+
+/* --- unseal: what came over a wire ---------------------------------------------------------------------------------------- */
+
+static int overlap(uint64_t first, uint64_t first_size, uint64_t second, uint64_t second_size) {
+  return first < second + second_size && second < first + first_size;
+}
+
+static enum outcome unseal_segments(struct sealer *sealer, const struct geometry *geometry, uint32_t first, uint32_t end,
+                                    const uint8_t *sealed, uint8_t *target) {
+  for (uint32_t segment = first; segment < end; segment++) {
+    size_t number = segment - first;
+    if (open_segment(sealer, geometry, segment, sealed + number * SEALED_SEGMENT_SIZE, target + number * SEGMENT_SIZE) == 0) continue;
+    return OUTCOME_TAMPERED;
+  }
+  return OUTCOME_DONE;
+}
+
+void unseal_job(struct arena *arena, struct record *record) {
+  struct sealer *sealer = sealer_open(record);
+  struct geometry geometry;
+  uint32_t first = record->segment_first, end = record->segment_end;
+  const uint8_t *sealed = NULL;
+  uint8_t *target = NULL;
+  uint64_t size = 0;
+  if (sealer && geometry_of(record, &geometry) == 0 && geometry.copies && first < end && end <= geometry.segments) {
+    size = (uint64_t)(end - 1 - first) * SEGMENT_SIZE + segment_plain_size(&geometry, end - 1);
+    uint64_t sealed_size = size + (uint64_t)(end - first) * SEGMENT_OVERHEAD;
+    if (record->source_size == sealed_size && size <= record->target_size) {
+      sealed = arena_at(arena, record->source_offset, sealed_size);
+      target = arena_at(arena, record->target_offset, record->target_size);
+      if (overlap(record->source_offset, sealed_size, record->target_offset, size)) target = NULL;
+    }
+  }
+  if (sealed && target) record->outcome = unseal_segments(sealer, &geometry, first, end, sealed, target);
+  else fail(record, STATUS_BAD_ARGUMENT, 0);
+  if (record->outcome == OUTCOME_TAMPERED) OPENSSL_cleanse(target, size); /* all tags hold, or nothing is shown */
+  sealer_close(sealer);
 }

@@ -12,7 +12,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 enum {
-  DATAPATH_ABI = 2,
+  DATAPATH_ABI = 3,
   PAGE_SIZE = 4096,
   SEGMENT_SIZE = 65536,
   NONCE_SIZE = 12,
@@ -33,7 +33,7 @@ enum {
 };
 
 enum job_kind {
-  JOB_HASH = 1, JOB_SEAL, JOB_OPEN, JOB_REBUILD, JOB_VERIFY, JOB_APPEND, JOB_READ, JOB_DEVICE_OPEN, JOB_DEVICE_CLOSE,
+  JOB_HASH = 1, JOB_SEAL, JOB_OPEN, JOB_REBUILD, JOB_VERIFY, JOB_APPEND, JOB_READ, JOB_DEVICE_OPEN, JOB_DEVICE_CLOSE, JOB_UNSEAL,
 };
 enum status { STATUS_OK, STATUS_IO, STATUS_NO_SPACE, STATUS_CLOSED, STATUS_BAD_ARGUMENT, STATUS_BUSY };
 enum outcome { OUTCOME_DONE, OUTCOME_LOST, OUTCOME_TAMPERED };
@@ -130,6 +130,7 @@ int open_segment(struct sealer *sealer, const struct geometry *geometry, uint32_
 
 /* --- jobs ----------------------------------------------------------------------------------------------------------------- */
 void seal_job(struct arena *arena, struct record *record, uint8_t *scratch);
+void unseal_job(struct arena *arena, struct record *record);
 void open_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
 void rebuild_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
 void verify_job(struct devices *devices, struct record *record, uint8_t *scratch);

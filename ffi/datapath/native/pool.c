@@ -50,6 +50,7 @@ static void run_job(struct datapath *datapath, struct record *record, uint8_t *s
   switch (record->kind) {
     case JOB_HASH: hash_job(datapath->states, arena, record); break;
     case JOB_SEAL: seal_job(arena, record, scratch); break;
+    case JOB_UNSEAL: unseal_job(arena, record); break;
     case JOB_OPEN: open_job(devices, arena, record, scratch); break;
     case JOB_REBUILD: rebuild_job(devices, arena, record, scratch); break;
     case JOB_VERIFY: verify_job(devices, record, scratch); break;
@@ -208,10 +209,12 @@ EXPORT double kiseki_datapath_arena_size(struct datapath *datapath) { return (do
 
 /* --- called all the time -------------------------------------------------------------------------------------------------- */
 
+/* Jobs that wait for no device. */
+static int is_compute(uint32_t kind) { return kind == JOB_HASH || kind == JOB_SEAL || kind == JOB_UNSEAL; }
+
 EXPORT int32_t kiseki_datapath_submit(struct context *context, uint32_t record) {
   if (record >= RECORDS) return -1;
-  uint32_t kind = context->records[record].kind;
-  struct queue *queue = kind == JOB_HASH || kind == JOB_SEAL ? &context->datapath->compute : &context->datapath->device;
+  struct queue *queue = is_compute(context->records[record].kind) ? &context->datapath->compute : &context->datapath->device;
   pthread_mutex_lock(&queue->mutex);
   int has_room = queue->count < CONTEXTS_MAX * RECORDS;
   if (has_room) {
@@ -228,7 +231,7 @@ EXPORT int32_t kiseki_datapath_submit(struct context *context, uint32_t record) 
 EXPORT int32_t kiseki_datapath_run(struct context *context, uint32_t number) {
   if (number >= RECORDS) return -1;
   struct record *record = &context->records[number];
-  int is_quick = record->kind == JOB_HASH || record->kind == JOB_SEAL || (record->kind == JOB_OPEN && record->flags & FLAG_CACHED);
+  int is_quick = is_compute(record->kind) || (record->kind == JOB_OPEN && record->flags & FLAG_CACHED);
   if (!is_quick) return -1;
   run_job(context->datapath, record, context->scratch);
   return 0;

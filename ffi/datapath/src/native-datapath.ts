@@ -19,8 +19,15 @@ import type {
   SealedFragment,
   SealIdentity,
   SealJob,
+  UnsealJob,
 } from "@kiseki/ports";
-import { DatapathError, fragmentStoredSize, fragmentStride, segmentSize } from "@kiseki/ports";
+import {
+  DatapathError,
+  fragmentStoredSize,
+  fragmentStride,
+  segmentOverhead,
+  segmentSize,
+} from "@kiseki/ports";
 import { addressOf, NativeArena } from "./arena.ts";
 import { NativeHashState } from "./hash.ts";
 import { JobPool } from "./pool.ts";
@@ -164,6 +171,30 @@ class Driver implements NativeDatapath {
     const made = this.#pool.tryHere(fill, take, what);
     assert(made !== undefined, "sealing waits for no device");
     return made;
+  }
+  async unseal(job: UnsealJob): Promise<"opened" | "tampered"> {
+    const { source, target } = job;
+    const fill = (record: JobRecord) => {
+      record.begin("unseal");
+      setIdentity(record, job.identity);
+      setProfile(record, { kind: "copies", copies: 1 });
+      record.setWide("sourceOffset", addressOf(this.arena, source));
+      record.setWide("sourceSize", source.size);
+      record.set("chunkSize", job.size);
+      record.set("segmentFirst", job.segmentFirst);
+      record.set("segmentEnd", job.segmentEnd);
+      this.#setTarget(record, target);
+    };
+    const take = (record: JobRecord) => {
+      const outcome = outcomes[record.get("outcome")];
+      assert(outcome === "opened" || outcome === "tampered", "what is here is not lost");
+      return outcome;
+    };
+    const what = () => `Cannot unseal ${source.size} bytes`;
+    if (source.size > sealHereSize + segmentOverhead) return this.#pool.run(fill, take, what);
+    const outcome = this.#pool.tryHere(fill, take, what);
+    assert(outcome !== undefined, "unsealing waits for no device");
+    return outcome;
   }
   open(job: OpenJob): Promise<OpenOutcome> {
     return this.#pool.run(

@@ -23,6 +23,7 @@ export const jobKind = {
   read: 7,
   deviceOpen: 8,
   deviceClose: 9,
+  unseal: 10,
 } as const;
 export type JobKind = keyof typeof jobKind;
 export const flag = { sync: 1, own: 2, direct: 4, readOnly: 8, state: 16, cached: 32 } as const;

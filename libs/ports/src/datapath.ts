@@ -71,6 +71,22 @@ export interface SealedFragment {
   readonly crc32c: number;
 }
 
+/**
+ * Opens segments `[segmentFirst, segmentEnd)` of a chunk whose sealed bytes lie one after another in `source`, as they
+ * came over a wire, into `target`. `SealJob` with one copy and no room for headers makes such bytes.
+ */
+export interface UnsealJob {
+  readonly identity: SealIdentity;
+  /** Plaintext size of the whole chunk. */
+  readonly size: number;
+  readonly segmentFirst: number;
+  readonly segmentEnd: number;
+  /** The sealed segments, no byte more. */
+  readonly source: ArenaRange;
+  /** Of another lease, or elsewhere in the same. */
+  readonly target: ArenaRange;
+}
+
 /** Number of an opened device in its datapath. */
 export type DeviceSlot = number;
 export interface DeviceOpenOptions {
@@ -169,6 +185,8 @@ export interface Datapath extends AsyncDisposable {
   /** The digests so far, big-endian for CRCs; the state can go on. */
   digest(state: HashState): ReadonlyMap<HashAlgorithm, Uint8Array>;
   seal(job: SealJob): Promise<readonly SealedFragment[]>;
+  /** `tampered`: a tag or nonce is wrong, and the target holds no plaintext. @throws {DatapathError} `bad_argument` */
+  unseal(job: UnsealJob): Promise<"opened" | "tampered">;
   open(job: OpenJob): Promise<OpenOutcome>;
   /**
    * As `open`, in the caller's thread, of a segment that the system's cache holds. `undefined` when it would have to wait

@@ -26,6 +26,7 @@ export type {
   SealedFragment,
   SealIdentity,
   SealJob,
+  UnsealJob,
 } from "./datapath.ts";
 export {
   chunkSizeMax,

@@ -20,6 +20,7 @@ import type {
   SealedFragment,
   SealIdentity,
   SealJob,
+  UnsealJob,
 } from "@kiseki/ports";
 import {
   DatapathError,
@@ -150,16 +151,37 @@ export class SimDatapath implements Datapath {
     return undefined;
   }
   #openSegments(job: OpenJob, sealed: Uint8Array): boolean {
+    const start = job.segmentFirst * (segmentSize + segmentOverhead);
+    return this.#unsealSegments(job, sealed.subarray(start));
+  }
+  async unseal(job: UnsealJob): Promise<"opened" | "tampered"> {
+    await this.#turns();
+    const { size, segmentFirst, segmentEnd, source, target } = job;
+    const plainSize = Math.min(size, segmentEnd * segmentSize) - segmentFirst * segmentSize;
+    const isSane =
+      segmentFirst >= 0 &&
+      segmentFirst < segmentEnd &&
+      segmentEnd <= Math.ceil(size / segmentSize) &&
+      source.size === sealedSize(plainSize) &&
+      plainSize <= target.size;
+    if (!isSane)
+      throw new DatapathError("bad_argument", 0, "Cannot unseal: the job makes no sense");
+    if (this.#unsealSegments(job, slice(source))) return "opened";
+    slice(target).fill(0);
+    return "tampered";
+  }
+  /** Segments `[segmentFirst, segmentEnd)`, the first of which begins where `sealed` does. */
+  #unsealSegments(job: Omit<OpenJob, "profile" | "fragments">, sealed: Uint8Array): boolean {
     const count = Math.ceil(job.size / segmentSize);
     let at = job.target.offset;
     for (let i = job.segmentFirst; i < job.segmentEnd; i++) {
-      const start = i * (segmentSize + segmentOverhead);
-      const end = Math.min(start + segmentSize + segmentOverhead, sealed.byteLength);
+      const start = (i - job.segmentFirst) * (segmentSize + segmentOverhead);
+      const size = Math.min(segmentSize, job.size - i * segmentSize) + segmentOverhead;
       const plain = this.#crypto.open(
         job.identity.dek,
         sealed.subarray(start, start + 12),
         segmentAad(job.identity, i, count, job.size),
-        sealed.subarray(start + 12, end),
+        sealed.subarray(start + 12, start + size),
       );
       if (plain === undefined) return false;
       assert(at + plain.byteLength <= job.target.offset + job.target.size, "the target has room");
