@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { errno, fail, failureOf, isFailure } from "./index.ts";
+
 import type {
   Absent,
   AllocatedRange,
@@ -46,7 +46,7 @@ import type {
   StoredContent,
   XattrMode,
 } from "./index.ts";
-import { Failure, pieceSizeMax, rootNode } from "./index.ts";
+import { errno, Failure, fail, failureOf, isFailure, pieceSizeMax, rootNode } from "./index.ts";
 
 /** What others are promised by name. */
 interface Surface {
@@ -73,7 +73,7 @@ test("failureOf() gives each refusal the errno of spec §7.4", () => {
   ];
   for (const [code, name] of cases) expect(failureOf(code)).toBe(fail(name));
   expect(failureOf("no_such_key")).toBeInstanceOf(Failure);
-  expect(failureOf("no_such_key").errno).toBe(2);
+  expect(failureOf("no_such_key").errno).toBe(errno.ENOENT);
 });
 
 test("isFailure() tells an error from an answer", () => {
