@@ -139,8 +139,11 @@ void seal_job(struct arena *arena, struct record *record, uint8_t *scratch) {
   for (uint32_t i = 0; i < payloads; i++) place[i] = target + (size_t)i * geometry.stride + record->header_room;
   int error = seal_segments(sealer, &geometry, plain, place, scratch);
   sealer_close(sealer);
-  if (error == 0 && !geometry.copies)
+  if (error == 0 && !geometry.copies) {
+    uint64_t start = monotonic_ns();
     error = ec_encode(geometry.data, geometry.parity, geometry.fragment, place, place + geometry.data);
+    record->coding_us = micros_since(start);
+  }
   if (error != 0) return fail(record, STATUS_BAD_ARGUMENT, 0);
   for (uint32_t i = 0; i < payloads; i++) {
     uint32_t size = stored_size(&geometry, i);

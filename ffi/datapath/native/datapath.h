@@ -8,6 +8,7 @@
 #include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <time.h>
 
 #define EXPORT __attribute__((visibility("default")))
 
@@ -57,7 +58,8 @@ struct record {
   uint32_t header_room, segment_first, segment_end, fragment_count;
   uint32_t device, flags, state, range_count;
   uint64_t device_offset, device_size;
-  uint32_t wanted, reserved[3]; /* bit set of fragment numbers */
+  uint32_t wanted; /* bit set of fragment numbers */
+  uint32_t coding_us, write_us, sync_us; /* answers: how long coding, writing and syncing took */
   uint8_t dek[32], chunk_id[32], seal_id[16];
   uint8_t digest[96];
   struct made made[FRAGMENTS_MAX];
@@ -134,6 +136,16 @@ void unseal_job(struct arena *arena, struct record *record);
 void open_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
 void rebuild_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
 void verify_job(struct devices *devices, struct record *record, uint8_t *scratch);
+
+static inline uint64_t monotonic_ns(void) {
+  struct timespec now;
+  clock_gettime(CLOCK_MONOTONIC, &now);
+  return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+static inline uint32_t micros_since(uint64_t start) {
+  uint64_t micros = (monotonic_ns() - start + 500) / 1000;
+  return micros > UINT32_MAX ? UINT32_MAX : (uint32_t)micros;
+}
 
 static inline void fail(struct record *record, enum status status, int error) {
   record->status = status;

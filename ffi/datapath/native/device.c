@@ -344,13 +344,17 @@ static void append_gripped(struct grip *grip, struct record *record, struct iove
   if (offset > grip->size || total > grip->size - offset) return fail(record, STATUS_NO_SPACE, ENOSPC);
   int written = 0;
   if (grip->direct && (offset % PAGE_SIZE || total % PAGE_SIZE)) return fail(record, STATUS_BAD_ARGUMENT, EINVAL);
+  uint64_t start = monotonic_ns();
   int error = write_gripped(grip, parts, count, offset, total, scratch, &written);
+  record->write_us = micros_since(start);
   if (error != 0) {
     int is_full = (error == ENOSPC || error == EDQUOT) && !written;
     return fail(record, is_full ? STATUS_NO_SPACE : STATUS_IO, error);
   }
   if (record->flags & FLAG_SYNC) {
+    start = monotonic_ns();
     error = sync_device(grip->fd);
+    record->sync_us = micros_since(start);
     if (error != 0) {
       *has_failed = 1; /* the kernel may have dropped the pages: a second sync would lie */
       fail(record, STATUS_IO, error);

@@ -9,5 +9,5 @@
  * sealed and hashed from the arena. Freed arena memory is not zeroed: it stays out of core dumps, and out
  * of swap with `lockArena`. After a failed sync a device takes no append until it is opened anew.
  */
-export type { NativeDatapath } from "./native-datapath.ts";
+export type { DatapathOptions, NativeDatapath } from "./native-datapath.ts";
 export { openDatapath } from "./native-datapath.ts";

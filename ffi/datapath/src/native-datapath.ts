@@ -47,7 +47,10 @@ export interface DatapathOptions {
   readonly deviceThreads: number;
   /** Keep the arena out of swap (RLIMIT_MEMLOCK must allow it). */
   readonly lockArena?: boolean;
+  /** Told how long the parts of jobs that went well took; `profile`: of what was coded. */
+  readonly timed?: ((part: TimedPart, seconds: number, profile?: Profile) => void) | undefined;
 }
+export type TimedPart = "ec_encode" | "extent_io" | "device_sync";
 /** What another Worker of this process needs to join: goes through `postMessage`. */
 export interface DatapathHandle {
   readonly directory: string;
@@ -73,7 +76,7 @@ export function openDatapath(options: DatapathOptions): NativeDatapath {
   );
   if (datapath === null)
     throw new DatapathError("io", 0, "Cannot open a datapath: no memory, no threads, or no lock");
-  return new Driver(native, datapath as Pointer, options.directory, true);
+  return new Driver(native, datapath as Pointer, options.directory, true, options.timed);
 }
 
 /** Joins this Worker; the thread that opened closes last, when all others have. */
@@ -93,8 +96,16 @@ class Driver implements NativeDatapath {
   readonly #datapath: Pointer;
   readonly #pool: JobPool;
   readonly #isOwner: boolean;
+  readonly #timed: DatapathOptions["timed"];
 
-  constructor(native: Native, datapath: Pointer, directory: string, isOwner: boolean) {
+  constructor(
+    native: Native,
+    datapath: Pointer,
+    directory: string,
+    isOwner: boolean,
+    timed?: DatapathOptions["timed"],
+  ) {
+    this.#timed = timed;
     this.#native = native;
     this.#datapath = datapath;
     this.#isOwner = isOwner;
@@ -165,7 +176,11 @@ class Driver implements NativeDatapath {
     };
     const indexes =
       profile.kind === "copies" ? [0] : Array.from({ length: totalOf(profile) }, (_, i) => i);
-    const take = (record: JobRecord) => takeMade(record, profile, source.size, headerRoom, indexes);
+    const take = (record: JobRecord) => {
+      if (profile.kind === "ec")
+        this.#timed?.("ec_encode", record.seconds("codingMicros"), profile);
+      return takeMade(record, profile, source.size, headerRoom, indexes);
+    };
     const what = () => `Cannot seal ${source.size} bytes`;
     if (source.size > sealHereSize) return this.#pool.run(fill, take, what);
     const made = this.#pool.tryHere(fill, take, what);
@@ -319,7 +334,10 @@ class Driver implements NativeDatapath {
         record.set("flags", sync ? flag.sync : 0);
         ranges.forEach((range, i) => record.setRange(i, addressOf(this.arena, range), range.size));
       },
-      () => {},
+      (record) => {
+        this.#timed?.("extent_io", record.seconds("writeMicros"));
+        if (sync) this.#timed?.("device_sync", record.seconds("syncMicros"));
+      },
       () => `Cannot append at ${offset} of device ${device}`,
     );
     try {

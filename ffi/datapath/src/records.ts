@@ -55,6 +55,9 @@ const word = {
   deviceOffset: 24,
   deviceSize: 26,
   wanted: 28,
+  codingMicros: 29,
+  writeMicros: 30,
+  syncMicros: 31,
 } as const;
 type Word = keyof typeof word;
 type WideWord =
@@ -83,6 +86,9 @@ export class JobRecord {
   set(name: Exclude<Word, WideWord>, n: number): void {
     assert(Number.isInteger(n) && n >= 0 && n < 2 ** 32, `${name} is a u32`);
     this.#words[word[name]] = n;
+  }
+  seconds(name: "codingMicros" | "writeMicros" | "syncMicros"): number {
+    return this.#words[word[name]]! / 1e6;
   }
   setWide(name: WideWord, n: number): void {
     this.#putWide(word[name], n);

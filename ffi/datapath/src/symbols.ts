@@ -33,6 +33,6 @@ export type Native = ReturnType<typeof dlopen<typeof symbols>>["symbols"];
 export function loadNative(directory: string): Native {
   const native = dlopen(`${directory}/libkiseki-datapath.${suffix}`, symbols).symbols;
   const version = native.kiseki_datapath_abi();
-  assert(version === abiVersion, `libkiseki-datapath has ABI ${abiVersion}, not ${version}`);
+  assert(version === abiVersion, `libkiseki-datapath has ABI ${version}, not ${abiVersion}`);
   return native;
 }

@@ -78,6 +78,8 @@ const chunkOf = (request: PutRequest): RecordChunk => ({
 });
 const phaseEncrypt = { phase: "encrypt" };
 const phaseWrite = { phase: "chunk_write" };
+const writePhases = "kiseki_chunk_persistent_write_phase_duration_seconds";
+const phaseSave = { phase: "save_meta" };
 
 async function writeChunk(
   pool: Pool,
@@ -157,7 +159,10 @@ async function accept(
     operationId: request.operationId,
     fragments,
   };
+  const { clock, metrics } = pool.ports;
+  const started = clock.monotonic();
   pool.setRow(key, pool.row(key), row);
+  metrics.observe(writePhases, (clock.monotonic() - started) / 1000, phaseSave);
   release(pool, fragments);
   pool.noteShard(request.shard, request.epoch);
   const missing = fragmentCount(plan.profile) - fragments.length;
@@ -166,7 +171,7 @@ async function accept(
     pool.queueRepair(request);
     await pool.membersSettled(); // a device that dropped out is noted as such before the answer
   }
-  pool.ports.metrics.add("kiseki_chunk_puts_total", 1);
+  metrics.add("kiseki_chunk_puts_total", 1);
   return {
     profile: plan.profile,
     pool: poolNumber,

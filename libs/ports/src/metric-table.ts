@@ -33,6 +33,18 @@ export const metricTable = {
     labels: ["phase"],
     buckets: seconds,
   },
+  kiseki_chunk_ec_encode_seconds: {
+    kind: "histogram",
+    help: "Coding the parity of one chunk, by data and parity fragments",
+    labels: ["strategy"],
+    buckets: [0.00005, 0.0001, 0.00025, ...seconds],
+  },
+  kiseki_chunk_persistent_write_phase_duration_seconds: {
+    kind: "histogram",
+    help: "Asking whether a chunk is stored already (dedup_check); writing one group to one device (extent_io) and syncing it (device_sync); noting a chunk's fragments (save_meta)",
+    labels: ["phase"],
+    buckets: [0.00001, 0.0001, ...seconds],
+  },
   kiseki_chunk_write_bytes_total: { kind: "counter", help: "Plaintext bytes stored in chunks" },
   kiseki_chunk_puts_total: { kind: "counter", help: "Chunks stored" },
   kiseki_chunk_reads_lost_total: {

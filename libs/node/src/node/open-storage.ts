@@ -13,7 +13,7 @@ import {
   formatDevices,
   openSqliteIndex,
 } from "@kiseki/chunk-store";
-import { type NativeDatapath, openDatapath } from "@kiseki/datapath";
+import { type DatapathOptions, type NativeDatapath, openDatapath } from "@kiseki/datapath";
 import { makeDirectory } from "@kiseki/host";
 import { ClusterKeyring, type KeyTools, poolSecrets } from "@kiseki/keys";
 import {
@@ -119,6 +119,7 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
       arenaSize: settings.arenaSize,
       computeThreads: settings.threads,
       deviceThreads: Math.max(deviceThreadsMin, devicePaths.length),
+      timed: timedParts(parts.metrics),
     }),
   );
   await prepareDevices(parts, config, datapath, cluster.clusterId, devicePaths);
@@ -139,6 +140,18 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     directories,
     devicePaths,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
+  };
+}
+
+function timedParts(metrics: Metrics): NonNullable<DatapathOptions["timed"]> {
+  return (part, seconds, profile) => {
+    if (profile?.kind === "ec") {
+      const strategy = `${profile.data}+${profile.parity}`;
+      metrics.observe("kiseki_chunk_ec_encode_seconds", seconds, { strategy });
+    } else {
+      const name = "kiseki_chunk_persistent_write_phase_duration_seconds";
+      metrics.observe(name, seconds, { phase: part });
+    }
   };
 }
 

@@ -17,6 +17,9 @@ import type { ContentCipher, ContentSource, DataPorts, OpenTenant } from "./type
 /** Chunks of one body that are hashed, sealed and stored while the next one is filled. */
 const chunksInFlightMax = 2;
 
+type Hit = Pick<NewExtent, "chunkId" | "pool" | "profile" | "pinned">;
+const phaseDedup = { phase: "dedup_check" };
+
 export interface WriteRequest {
   readonly operationId: OperationId;
   readonly size: number;
@@ -193,7 +196,7 @@ class ContentWriter {
     const id = this.#chunkIdOf(sha256);
     if (this.#isShared) {
       const pin = this.#tenant.pins.pin(id);
-      const hit = this.#findHit(id, size);
+      const hit = this.#findHitTimed(id, size);
       if (hit) {
         this.#pins.use(pin);
         this.#extents.push({ ...hit, offset, length: size, chunkOffset: 0 });
@@ -231,11 +234,16 @@ class ContentWriter {
     return this.#tenant.keys("write").chunkIdOf(sha256);
   }
 
+  #findHitTimed(id: ChunkId, size: number): Hit | undefined {
+    const { clock, metrics } = this.#ports;
+    const started = clock.monotonic();
+    const hit = this.#findHit(id, size);
+    const name = "kiseki_chunk_persistent_write_phase_duration_seconds";
+    metrics.observe(name, (clock.monotonic() - started) / 1000, phaseDedup);
+    return hit;
+  }
   /** A hit is given only for a chunk that is complete, of the profile that would be written now, in a live keyset. */
-  #findHit(
-    id: ChunkId,
-    size: number,
-  ): Pick<NewExtent, "chunkId" | "pool" | "profile" | "pinned"> | undefined {
+  #findHit(id: ChunkId, size: number): Hit | undefined {
     const { chunkStore } = this.#ports;
     const { profile } = chunkStore;
     if (profile === undefined) return undefined;
