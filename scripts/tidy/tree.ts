@@ -23,7 +23,7 @@ export interface Tree {
 
 export type Rule = (tree: Tree) => readonly string[];
 
-const skipped = /(^|\/)(node_modules|\.git|build|coverage|__pycache__)\/|\.log$/;
+const skipped = /(^|\/)(node_modules|build|coverage|__pycache__)\/|(^|\/)\.git(\/|$)|\.log$/;
 
 /** Files that people did not write: they are compared with a fresh run instead. */
 export const isGenerated = (path: string): boolean => /\/gen\//.test(path);

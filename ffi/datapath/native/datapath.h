@@ -13,7 +13,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 enum {
-  DATAPATH_ABI = 3,
+  DATAPATH_ABI = 4,
   PAGE_SIZE = 4096,
   SEGMENT_SIZE = 65536,
   NONCE_SIZE = 12,

@@ -48,7 +48,7 @@ export interface DatapathOptions {
   /** Keep the arena out of swap (RLIMIT_MEMLOCK must allow it). */
   readonly lockArena?: boolean;
   /** Told how long the parts of jobs that went well took; `profile`: of what was coded. */
-  readonly timed?: ((part: TimedPart, seconds: number, profile?: Profile) => void) | undefined;
+  readonly timed?: (part: TimedPart, seconds: number, profile?: Profile) => void;
 }
 export type TimedPart = "ec_encode" | "extent_io" | "device_sync";
 /** What another Worker of this process needs to join: goes through `postMessage`. */
@@ -86,6 +86,7 @@ export function attachDatapath(handle: DatapathHandle): NativeDatapath {
     handle.address as Pointer,
     handle.directory,
     false,
+    undefined,
   );
 }
 
@@ -103,7 +104,7 @@ class Driver implements NativeDatapath {
     datapath: Pointer,
     directory: string,
     isOwner: boolean,
-    timed?: DatapathOptions["timed"],
+    timed: DatapathOptions["timed"],
   ) {
     this.#timed = timed;
     this.#native = native;

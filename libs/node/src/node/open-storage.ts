@@ -113,15 +113,7 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     openCatalog({ clock, prng, database: openFile("catalog") }),
   );
   const devicePaths = await allDevicePaths(settings, config);
-  const datapath = building.use(
-    openDatapath({
-      directory: parts.nativeDirectory,
-      arenaSize: settings.arenaSize,
-      computeThreads: settings.threads,
-      deviceThreads: Math.max(deviceThreadsMin, devicePaths.length),
-      timed: timedParts(parts.metrics),
-    }),
-  );
+  const datapath = building.use(openDatapath(datapathOptions(parts, devicePaths.length)));
   await prepareDevices(parts, config, datapath, cluster.clusterId, devicePaths);
   const chunkStore = building.use(
     await openChunkStore(parts, config, datapath, cluster.clusterId, devicePaths),
@@ -143,8 +135,15 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
   };
 }
 
-function timedParts(metrics: Metrics): NonNullable<DatapathOptions["timed"]> {
-  return (part, seconds, profile) => {
+const datapathOptions = (
+  { nativeDirectory, settings, metrics }: StorageParts,
+  devices: number,
+): DatapathOptions => ({
+  directory: nativeDirectory,
+  arenaSize: settings.arenaSize,
+  computeThreads: settings.threads,
+  deviceThreads: Math.max(deviceThreadsMin, devices),
+  timed: (part, seconds, profile) => {
     if (profile?.kind === "ec") {
       const strategy = `${profile.data}+${profile.parity}`;
       metrics.observe("kiseki_chunk_ec_encode_seconds", seconds, { strategy });
@@ -152,8 +151,8 @@ function timedParts(metrics: Metrics): NonNullable<DatapathOptions["timed"]> {
       const name = "kiseki_chunk_persistent_write_phase_duration_seconds";
       metrics.observe(name, seconds, { phase: part });
     }
-  };
-}
+  },
+});
 
 async function openOrMakeClusterKey(
   { onRecoveryCode }: StorageParts,
