@@ -255,6 +255,28 @@ export {
   encodeUsage,
   settingSizeMax,
 } from "./rows/values.ts";
+export type { BulkAnswer, BulkRequest, BulkStatus } from "./bulk-frame.ts";
+export {
+  bulkAnswerSize,
+  bulkPayloadMax,
+  bulkRequestSize,
+  bulkRequestsMax,
+  bulkSealedSize,
+  decodeBulkAnswer,
+  decodeBulkRequest,
+  encodeBulkAnswer,
+  encodeBulkRequest,
+} from "./bulk-frame.ts";
+export type { ChunkCapability } from "./chunk-capability.ts";
+export {
+  capabilityMacOf,
+  capabilityMacParts,
+  capabilitySize,
+  decodeCapability,
+  encodeCapability,
+} from "./chunk-capability.ts";
+export type { WriteReceipt } from "./write-receipt.ts";
+export { decodeReceipt, encodeReceipt, receiptSize, splitReceipt } from "./write-receipt.ts";
 export { segmentAad, segmentNonce } from "./sealed-chunk.ts";
 export type { Session } from "./session-token.ts";
 export {

@@ -1,47 +1,73 @@
-import type { DescMethodServerStreaming, DescMethodUnary } from "@bufbuild/protobuf";
-import type { MessageInitShape, MessageShape } from "@bufbuild/protobuf";
-import { type ConnectRouter, type HandlerContext, type ServiceImpl } from "@connectrpc/connect";
+import type {
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  DescService,
+  MessageInitShape,
+  MessageShape,
+} from "@bufbuild/protobuf";
+import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { DataService } from "./gen/kiseki/v1/data_pb.ts";
+import { DiscoveryService } from "./gen/kiseki/v1/discovery_pb.ts";
+import { FileService } from "./gen/kiseki/v1/file_pb.ts";
 import { NodeAdminService } from "./gen/kiseki/v1/node_admin_pb.ts";
+import { type Peer, peerKey } from "./peer.ts";
 import { RpcError, toConnectError } from "./rpc-error.ts";
 
-type Methods = typeof NodeAdminService.method;
-type Handler<Method> =
+type Handler<Method, Context> =
   Method extends DescMethodServerStreaming<infer Input, infer Output>
-    ? (request: MessageShape<Input>, signal: AbortSignal) => AsyncIterable<MessageInitShape<Output>>
+    ? (request: MessageShape<Input>, context: Context) => AsyncIterable<MessageInitShape<Output>>
     : Method extends DescMethodUnary<infer Input, infer Output>
-      ? (request: MessageShape<Input>, signal: AbortSignal) => Promise<MessageInitShape<Output>>
+      ? (request: MessageShape<Input>, context: Context) => Promise<MessageInitShape<Output>>
       : never;
+type Handlers<Service extends DescService, Context> = {
+  readonly [Name in keyof Service["method"]]: Handler<Service["method"][Name], Context>;
+};
 
 /**
  * Does the work behind the service. `signal` aborts when the caller has gone or its deadline is over.
  * Throws `RpcError` for what the caller is to be told; anything else is answered "Internal error".
  */
-export type NodeAdminBackend = {
-  readonly [Name in keyof Methods]: Handler<Methods[Name]>;
-};
+export type NodeAdminBackend = Handlers<typeof NodeAdminService, AbortSignal>;
+
+/** Who calls a native service, and until when he waits. */
+export interface NativeCall {
+  readonly signal: AbortSignal;
+  readonly peer: Peer;
+}
+/** As `NodeAdminBackend`, behind the services of native clients. */
+export interface NativeBackend {
+  readonly discovery: Handlers<typeof DiscoveryService, NativeCall>;
+  readonly files: Handlers<typeof FileService, NativeCall>;
+  readonly data: Handlers<typeof DataService, NativeCall>;
+}
 
 export interface RouteOptions {
-  /** Whether the request may come in; asked before any work, when at most 64 KiB of it were read. */
+  /** Whether the request may come in; asked before any work, when at most its message was read. */
   readonly isAllowed: (header: Headers) => boolean;
   /** Told of everything that was answered "Internal error". */
   readonly onInternal: (method: string, reason: unknown) => void;
 }
+
+/** Operations with receipts, and values of xattrs. */
+const nativeRequestSizeMax = 4 * 1024 * 1024;
 
 function refuseStrangers({ isAllowed }: RouteOptions, header: Headers): void {
   if (isAllowed(header)) return;
   throw toConnectError(new RpcError("unauthenticated", "The token is missing or wrong"));
 }
 
-/** The routes of the service over `backend`, behind one door. */
-export function nodeAdminRoutes(
-  backend: NodeAdminBackend,
+/** Each method behind the door: what it throws is said as the caller may know it. */
+function implement<Service extends DescService, Context>(
+  service: Service,
+  backend: Handlers<Service, Context>,
   options: RouteOptions,
-): (router: ConnectRouter) => void {
+  contextOf: (context: HandlerContext) => Context,
+): Partial<ServiceImpl<Service>> {
   const implementation: Record<string, unknown> = {};
-  for (const { localName, methodKind } of NodeAdminService.methods) {
-    const work = backend[localName as keyof Methods] as (
+  for (const { localName, methodKind } of service.methods) {
+    const work = backend[localName as keyof Service["method"]] as (
       request: unknown,
-      signal: AbortSignal,
+      context: Context,
     ) => unknown;
     const failure = (reason: unknown, signal: AbortSignal): unknown => {
       const error = toConnectError(signal.aborted ? signal.reason : reason);
@@ -52,28 +78,64 @@ export function nodeAdminRoutes(
     };
     implementation[localName] =
       methodKind === "server_streaming"
-        ? async function* (request: unknown, { signal, requestHeader }: HandlerContext) {
+        ? async function* (request: unknown, context: HandlerContext) {
+            const { signal, requestHeader } = context;
             refuseStrangers(options, requestHeader);
             try {
-              yield* work(request, signal) as AsyncIterable<unknown>;
+              yield* work(request, contextOf(context)) as AsyncIterable<unknown>;
               signal.throwIfAborted(); // work cut short is no end of the stream
             } catch (reason) {
               throw failure(reason, signal);
             }
           }
-        : async (request: unknown, { signal, requestHeader }: HandlerContext) => {
+        : async (request: unknown, context: HandlerContext) => {
+            const { signal, requestHeader } = context;
             refuseStrangers(options, requestHeader);
             try {
-              return await (work(request, signal) as Promise<unknown>);
+              return await (work(request, contextOf(context)) as Promise<unknown>);
             } catch (reason) {
               throw failure(reason, signal);
             }
           };
   }
+  return implementation as Partial<ServiceImpl<Service>>;
+}
+
+/** A certificate of a tenant opens its files, not the node. */
+function refuseTenants(context: HandlerContext): AbortSignal {
+  const peer = context.values.get(peerKey);
+  if (peer.kind === "certificate" && peer.isTenant) {
+    throw new RpcError("forbidden", "A tenant's certificate does not administer the node");
+  }
+  return context.signal;
+}
+
+/** The routes of administration over `backend`, behind one door. */
+export function nodeAdminRoutes(
+  backend: NodeAdminBackend,
+  options: RouteOptions,
+): (router: ConnectRouter) => void {
+  const implementation = implement(NodeAdminService, backend, options, refuseTenants);
   return (router) => {
-    router.service(
-      NodeAdminService,
-      implementation as Partial<ServiceImpl<typeof NodeAdminService>>,
-    );
+    router.service(NodeAdminService, implementation);
+  };
+}
+
+/** The routes of native clients; discovery has no door but TLS. */
+export function nativeRoutes(
+  backend: NativeBackend,
+  options: RouteOptions,
+): (router: ConnectRouter) => void {
+  const callOf = ({ signal, values }: HandlerContext): NativeCall => ({
+    signal,
+    peer: values.get(peerKey),
+  });
+  const open = { ...options, isAllowed: () => true };
+  const limits = { readMaxBytes: nativeRequestSizeMax };
+  return (router) => {
+    router
+      .service(DiscoveryService, implement(DiscoveryService, backend.discovery, open, callOf))
+      .service(FileService, implement(FileService, backend.files, options, callOf), limits)
+      .service(DataService, implement(DataService, backend.data, options, callOf));
   };
 }

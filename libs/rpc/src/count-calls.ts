@@ -28,18 +28,23 @@ async function* ending<T>(
 }
 
 /** Tells `onCall` of each call when it has ended; a stream ends with its last message. */
-export function countCalls(onCall: (method: string, outcome: CallOutcome) => void): Interceptor {
+export function countCalls(
+  onCall: (method: string, outcome: CallOutcome, service: string) => void,
+): Interceptor {
   return (next) => async (request) => {
-    const { name } = request.method;
+    const { name, parent } = request.method;
     const failed = (reason: unknown): never => {
-      onCall(name, outcomeOf(reason));
+      onCall(name, outcomeOf(reason), parent.name);
       throw reason;
     };
     const answer = await next(request).catch(failed);
     if (!answer.stream) {
-      onCall(name, "ok");
+      onCall(name, "ok", parent.name);
       return answer;
     }
-    return { ...answer, message: ending(answer.message, () => onCall(name, "ok"), failed) };
+    return {
+      ...answer,
+      message: ending(answer.message, () => onCall(name, "ok", parent.name), failed),
+    };
   };
 }

@@ -4,8 +4,12 @@ import {
   ConnectError,
   createClient,
   type Interceptor,
+  type Transport,
 } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
+import { DataService } from "./gen/kiseki/v1/data_pb.ts";
+import { DiscoveryService } from "./gen/kiseki/v1/discovery_pb.ts";
+import { FileService } from "./gen/kiseki/v1/file_pb.ts";
 import { NodeAdminService } from "./gen/kiseki/v1/node_admin_pb.ts";
 import { RpcError } from "./rpc-error.ts";
 
@@ -32,14 +36,33 @@ export type NodeAdminClient = Client<typeof NodeAdminService>;
 
 /** Opens nothing yet: the first call connects. @throws {RpcError} `invalid` for an endpoint that is not https. */
 export function openNodeAdminClient(target: NodeAdminTarget): NodeAdminClient {
+  return createClient(NodeAdminService, transportTo(target));
+}
+
+/** What a native client calls, on one connection. What the calls throw goes through `toRpcError`. */
+export interface NativeClient {
+  readonly discovery: Client<typeof DiscoveryService>;
+  readonly files: Client<typeof FileService>;
+  readonly data: Client<typeof DataService>;
+}
+/** As `openNodeAdminClient`. */
+export function openNativeClient(target: NodeAdminTarget): NativeClient {
+  const transport = transportTo(target);
+  return {
+    discovery: createClient(DiscoveryService, transport),
+    files: createClient(FileService, transport),
+    data: createClient(DataService, transport),
+  };
+}
+
+function transportTo(target: NodeAdminTarget): Transport {
   if (target.kind === "local") {
-    const transport = createConnectTransport({
+    return createConnectTransport({
       baseUrl: "http://localhost",
       httpVersion: "1.1",
       nodeOptions: { socketPath: target.path },
       readMaxBytes: answerSizeMax,
     });
-    return createClient(NodeAdminService, transport);
   }
   const { endpoint, authority, token, certificate, certificateKey } = target;
   if (!URL.canParse(endpoint) || new URL(endpoint).protocol !== "https:") {
@@ -58,7 +81,7 @@ export function openNodeAdminClient(target: NodeAdminTarget): NodeAdminClient {
           });
     });
   };
-  const transport = createConnectTransport({
+  return createConnectTransport({
     baseUrl: endpoint.replace(/\/+$/, ""),
     httpVersion: "2",
     interceptors: [authorize],
@@ -69,5 +92,4 @@ export function openNodeAdminClient(target: NodeAdminTarget): NodeAdminClient {
       ...(certificateKey === undefined ? {} : { key: certificateKey }),
     },
   });
-  return createClient(NodeAdminService, transport);
 }

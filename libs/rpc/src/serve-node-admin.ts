@@ -5,17 +5,24 @@ import { chmod, lstat, rm } from "node:fs/promises";
 import { connect, type Socket } from "node:net";
 import { Code, ConnectError } from "@connectrpc/connect";
 import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { type NodeAdminBackend, nodeAdminRoutes } from "./backend.ts";
+import {
+  type NativeBackend,
+  nativeRoutes,
+  type NodeAdminBackend,
+  nodeAdminRoutes,
+} from "./backend.ts";
 import { type CallOutcome, countCalls } from "./count-calls.ts";
+import { peerValues } from "./peer.ts";
 import { RpcError } from "./rpc-error.ts";
 
-/** A request message may have so many bytes; nothing of the service needs more. */
+/** A request message of administration may have so many bytes; nothing of it needs more. */
 const requestSizeMax = 64 * 1024;
 const headersTimeout = 10_000;
 const socketMode = 0o600;
-/** Open connections of one listener; administration has few callers. */
+/** Open connections of one listener: administration has few callers, a cluster of mounts many. */
 const connectionCountMax = 64;
-/** A connection on which nothing happens for so long is closed; streams report several times a second. */
+const nativeConnectionCountMax = 4096;
+/** A connection on which nothing happens for so long is closed; streams say something more often. */
 const idleTimeout = 120_000;
 /** `sun_path` of Linux without its last zero. */
 const socketPathMax = 107;
@@ -53,7 +60,9 @@ export interface ServeOptions {
   /** Told of what was answered "Internal error": bugs, mostly. */
   readonly onInternal: (method: string, reason: unknown) => void;
   /** Told of each call when it has ended. */
-  readonly onCall: (method: string, outcome: CallOutcome) => void;
+  readonly onCall: (method: string, outcome: CallOutcome, service: string) => void;
+  /** Serves native clients too. */
+  readonly native?: NativeBackend | undefined;
 }
 
 /**
@@ -68,11 +77,16 @@ export async function serveNodeAdmin(
   const stopping = new AbortController();
   let port: number | undefined;
   for (const listener of options.listeners) {
+    const routing = { isAllowed: doorOf(listener), onInternal: options.onInternal };
+    const { native } = options;
+    const admin = nodeAdminRoutes(backend, routing);
+    const files = native && nativeRoutes(native, routing);
     const handler = connectNodeAdapter({
-      routes: nodeAdminRoutes(backend, {
-        isAllowed: doorOf(listener),
-        onInternal: options.onInternal,
-      }),
+      routes(router) {
+        admin(router);
+        files?.(router);
+      },
+      contextValues: peerValues(listener.kind === "local" ? "local" : listener.door.kind),
       interceptors: [countCalls(options.onCall)],
       connect: true,
       grpc: true,
@@ -85,7 +99,9 @@ export async function serveNodeAdmin(
       building.use(await listenLocal(server, listener.path));
     } else {
       const server = createSecureServer(tlsOptions(listener), handler);
-      building.use(await listenTls(server, listener));
+      building.use(
+        await listenTls(server, listener, native ? nativeConnectionCountMax : connectionCountMax),
+      );
       const address = server.address();
       port = typeof address === "object" && address !== null ? address.port : listener.port;
     }
@@ -123,9 +139,9 @@ function tlsOptions({ certificate, certificateKey, door }: TlsListener) {
 }
 
 /** Closing also ends connections that are open, idle or not. */
-function closing(server: Server | Http2SecureServer): AsyncDisposable {
+function closing(server: Server | Http2SecureServer, connectionsMax: number): AsyncDisposable {
   const sockets = new Set<Socket>();
-  server.maxConnections = connectionCountMax;
+  server.maxConnections = connectionsMax;
   server.setTimeout(idleTimeout);
   server.on("connection", (socket: Socket) => {
     sockets.add(socket);
@@ -158,8 +174,9 @@ function listening(server: Server | Http2SecureServer, begin: () => void): Promi
 async function listenTls(
   server: Http2SecureServer,
   { host, port }: TlsListener,
+  connectionsMax: number,
 ): Promise<AsyncDisposable> {
-  const closer = closing(server);
+  const closer = closing(server, connectionsMax);
   await listening(server, () => server.listen(port, host));
   return closer;
 }
@@ -172,7 +189,7 @@ async function listenLocal(server: Server, path: string): Promise<AsyncDisposabl
     );
   }
   await removeStale(path);
-  const closer = closing(server);
+  const closer = closing(server, connectionCountMax);
   await listening(server, () => server.listen(path));
   await chmod(path, socketMode);
   return {
