@@ -3,10 +3,13 @@
  * on (`FileService` for metadata, `ContentStore` for bytes), and the rules of caches, dirty data and errors.
  * Refuses nothing by throwing: errors are values, one table says which errno a refusal is.
  */
+export { RamBlockCache } from "./block-cache.ts";
 export type { ContentStore } from "./content-store.ts";
 export { pieceSizeMax } from "./content-store.ts";
+export { CookieJar } from "./cookie-jar.ts";
 export type { FileRefusalCode, ServiceRefusalCode } from "./errno.ts";
 export { errno, fail, Failure, failureOf, isFailure } from "./errno.ts";
+export { FileBuffer } from "./file-buffer.ts";
 export type {
   AllocatedRange,
   Answered,
@@ -53,3 +56,8 @@ export type {
   Outcome,
 } from "./file-system.ts";
 export { rootNode } from "./file-system.ts";
+export { NameCache, nameKey } from "./name-cache.ts";
+export { NodeTable } from "./node-table.ts";
+export { PlanWindow } from "./plan-window.ts";
+export { ReadAhead, readAheadMax, readAheadMin } from "./read-ahead.ts";
+export { withoutSetId } from "./set-id.ts";

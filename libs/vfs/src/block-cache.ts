@@ -1,0 +1,52 @@
+import { LRUCache } from "lru-cache";
+
+/**
+ * Plaintext blocks of chunks, kept between reads. A block's key names its bytes for ever (chunk id and range), so
+ * nothing in it goes stale. Synchronous: what is on a slower tier is `undefined` here and comes by `fetch` of that tier's own.
+ */
+export interface BlockCache {
+  /** A view that is right until the next call of the cache; `undefined`: not here. */
+  get(key: string): Uint8Array | undefined;
+  /** Takes over `block`; the caller neither reads nor writes it afterwards. */
+  put(key: string, block: Uint8Array): void;
+  has(key: string): boolean;
+  /** Zeroizes and forgets everything. */
+  wipe(): void;
+}
+
+/** Least recently used go first; each is zeroized as it goes (spec §7.9). */
+export class RamBlockCache implements BlockCache {
+  readonly #blocks: LRUCache<string, Uint8Array>;
+  readonly #sizeMax: number;
+
+  constructor(sizeMax: number) {
+    this.#sizeMax = sizeMax;
+    this.#blocks = new LRUCache<string, Uint8Array>({
+      maxSize: Math.max(1, sizeMax),
+      sizeCalculation: (block) => Math.max(1, block.byteLength),
+      dispose: (block) => {
+        block.fill(0);
+      },
+    });
+  }
+
+  get byteCount(): number {
+    return this.#blocks.calculatedSize;
+  }
+  get(key: string): Uint8Array | undefined {
+    return this.#blocks.get(key);
+  }
+  has(key: string): boolean {
+    return this.#blocks.has(key);
+  }
+  put(key: string, block: Uint8Array): void {
+    if (block.byteLength > this.#sizeMax || this.#blocks.has(key)) {
+      block.fill(0);
+      return;
+    }
+    this.#blocks.set(key, block);
+  }
+  wipe(): void {
+    this.#blocks.clear();
+  }
+}

@@ -1,0 +1,67 @@
+import type { NodeNumber } from "./file-system.ts";
+
+/** A name as a key of a `Map`: one char a byte. */
+export const nameKey = (name: Uint8Array): string => String.fromCharCode(...name);
+
+interface NameEntry {
+  /** 0: the name is known not to be there. */
+  readonly node: NodeNumber;
+  readonly until: number;
+}
+
+/**
+ * What names of directories mean, each for as long as its answer may be believed. Times are the caller's clock. When it
+ * is full, the directories that were used first are forgotten as a whole.
+ */
+export class NameCache {
+  readonly #directories = new Map<NodeNumber, Map<string, NameEntry>>();
+  readonly #countMax: number;
+  #count = 0;
+
+  constructor(countMax: number) {
+    this.#countMax = countMax;
+  }
+
+  get count(): number {
+    return this.#count;
+  }
+
+  /** The node, 0 when the name is known not to be there, `undefined` when it has to be asked for. */
+  get(parent: NodeNumber, name: string, now: number): NodeNumber | undefined {
+    const entry = this.#directories.get(parent)?.get(name);
+    return entry === undefined || entry.until <= now ? undefined : entry.node;
+  }
+  /** Until when `get` answers; 0 for what it does not know. */
+  until(parent: NodeNumber, name: string): number {
+    return this.#directories.get(parent)?.get(name)?.until ?? 0;
+  }
+  /** What the name meant when it was last seen, however long ago. */
+  last(parent: NodeNumber, name: string): NodeNumber | undefined {
+    return this.#directories.get(parent)?.get(name)?.node;
+  }
+
+  set(parent: NodeNumber, name: string, node: NodeNumber, until: number): void {
+    let names = this.#directories.get(parent);
+    if (names === undefined) {
+      names = new Map();
+      this.#directories.set(parent, names);
+    }
+    if (!names.has(name)) this.#count += 1;
+    names.set(name, { node, until });
+    while (this.#count > this.#countMax && this.#directories.size > 0) {
+      const [first] = this.#directories.keys();
+      this.forgetDirectory(first!);
+    }
+  }
+  forget(parent: NodeNumber, name: string): void {
+    if (this.#directories.get(parent)?.delete(name) === true) this.#count -= 1;
+  }
+  forgetDirectory(parent: NodeNumber): void {
+    this.#count -= this.#directories.get(parent)?.size ?? 0;
+    this.#directories.delete(parent);
+  }
+  clear(): void {
+    this.#directories.clear();
+    this.#count = 0;
+  }
+}
