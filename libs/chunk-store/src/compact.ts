@@ -1,4 +1,4 @@
-import { failpoint } from "@kiseki/base";
+import { assert, failpoint } from "@kiseki/base";
 import { deviceBlockSize, recordHeaderSize, recordSize } from "@kiseki/format";
 import type { RecordHeader } from "@kiseki/format";
 import { acceptsRepair, planRepair } from "@kiseki/placement";
@@ -71,22 +71,35 @@ async function compactDevice(
   for (const zone of order) {
     signal.throwIfAborted();
     if (zones.freeCount >= freeWanted || !device.trusted) break;
-    if (!worth(zone)) continue;
-    const moved = pool.safeties.copyLiving ? await makeEmpty(pool, device, zone) : 0;
+    const moved = await device.inTurn(() =>
+      device.zones === zones && worth(zone)
+        ? freeZone(pool, device, zone)
+        : Promise.resolve("stays" as const),
+    );
     if (moved === "no_room" && zones.freeCount > 0) break;
     if (typeof moved === "string") continue;
     bytesMoved += moved;
-    zones.set(zone, "draining"); // so the checkpoint says: whatever is in it is to be looked at anew
-    failpoint("compact-moved");
-    zones.readers[zone]! += 1; // and nobody begins it before the checkpoint is synced
-    pool.flush();
-    pool.ports.index.checkpoint();
-    failpoint("compact-checkpointed");
-    zones.readers[zone]! -= 1;
-    if (zones.readers[zone] === 0) zones.set(zone, "free");
     count += 1;
   }
   return { zones: count, bytesMoved };
+}
+
+/** Moves what lives in a full zone and gives the zone away. */
+async function freeZone(pool: Pool, device: Device, zone: number): Promise<Moved> {
+  const { zones } = device;
+  const moved = pool.safeties.copyLiving ? await makeEmpty(pool, device, zone) : 0;
+  if (typeof moved === "string") return moved;
+  if (device.zones !== zones) return "stays"; // the device went and came back
+  assert(zones.state(zone) === "full", "nobody else gives the zone away");
+  zones.set(zone, "draining"); // so the checkpoint says: whatever is in it is to be looked at anew
+  failpoint("compact-moved");
+  zones.readers[zone]! += 1; // and nobody begins it before the checkpoint is synced
+  pool.flush();
+  pool.ports.index.checkpoint();
+  failpoint("compact-checkpointed");
+  zones.readers[zone]! -= 1;
+  if (zones.readers[zone] === 0) zones.set(zone, "free");
+  return moved;
 }
 
 /** Bytes moved; or why not all: nowhere to, or something in it is bad and must stay. */

@@ -36,6 +36,7 @@ export class Device implements PlacementDevice {
   mustReplace = false;
   readonly faults: Record<FragmentFault, number> = { io: 0, header: 0, crc: 0, tag: 0 };
   #readErrors = 0;
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: {
     readonly id: DeviceId;
@@ -96,6 +97,12 @@ export class Device implements PlacementDevice {
       fragment.zone < this.zones.count &&
       this.zones.generations[fragment.zone] === fragment.generation
     );
+  }
+  /** Zones are emptied one after another: of two who empty one, the second would free it when it was begun anew. */
+  inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const turn = this.#turn.then(work);
+    this.#turn = turn.catch(() => {});
+    return turn;
   }
   /** Notes a fault of a read. True when the device should now be failed. */
   noteFault(fault: FragmentFault): boolean {
