@@ -1,5 +1,4 @@
 import type { MapReader, MapWriter } from "@kiseki/ports";
-import { unreachable } from "@kiseki/base";
 import type { RowWrite } from "@kiseki/format";
 import { decodeRowWrites, encodeRowWrites, isLoggedNoticeKey } from "@kiseki/format";
 import { moveNotices, noticeRows } from "./notices.ts";
@@ -18,6 +17,7 @@ import { setObjectExtras } from "./extras.ts";
 import { deleteSetting, putSetting } from "./settings.ts";
 import { copyObject, copyPart } from "./copy.ts";
 import { abortUpload, completeUpload, createUpload, putPart } from "./multipart.ts";
+import { performPosix } from "./posix/perform.ts";
 import { reclaimStep } from "./reclaim.ts";
 
 /** Codes of operations in the delta's clear header; never reused. */
@@ -47,6 +47,20 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   small_resealed: 52,
   encryption_resealed: 53,
   move_notices: 54,
+  make_node: 64,
+  unlink: 65,
+  rmdir: 66,
+  rename: 67,
+  link: 68,
+  set_attributes: 69,
+  set_xattr: 70,
+  remove_xattr: 71,
+  open_file: 72,
+  close_file: 73,
+  lock: 74,
+  unlock: 75,
+  open_session: 76,
+  close_session: 77,
 };
 
 /**
@@ -120,7 +134,7 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
     case "repaired":
       return noteRepair(step, operation);
     default:
-      return unreachable(operation);
+      return performPosix(step, operation);
   }
 }
 

@@ -1,6 +1,6 @@
-import type { InodeId } from "@kiseki/base";
-import { assert } from "@kiseki/base";
-import type { HeadRow, NamespaceRow } from "@kiseki/format";
+import type { InodeId, WallTime } from "@kiseki/base";
+import { assert, wallTime } from "@kiseki/base";
+import type { HeadNode, HeadRow, NamespaceRow } from "@kiseki/format";
 import {
   decodeEntry,
   decodeHead,
@@ -22,8 +22,6 @@ import { allocateInode } from "./step.ts";
 export interface Directory {
   readonly inode: InodeId;
   readonly dirKey: Uint8Array;
-  /** Its row's name in the parent, with the slash; empty for a root. */
-  readonly rowName: Uint8Array;
 }
 const directoryMode = 0o755;
 
@@ -45,7 +43,7 @@ export function childDirectory(
   if (value === undefined) return undefined;
   const entry = decodeEntry(value);
   assert(entry.kind === "directory", "a row whose name is a component and a slash is a directory");
-  return { inode: entry.inode, dirKey: dirKeys.dirKey(entry.inode), rowName };
+  return { inode: entry.inode, dirKey: dirKeys.dirKey(entry.inode) };
 }
 
 /** The chain from `root` along `names`, as far as it exists. */
@@ -55,9 +53,7 @@ export function walkDirectories(
   root: InodeId,
   names: readonly Uint8Array[],
 ): Directory[] {
-  const chain: Directory[] = [
-    { inode: root, dirKey: dirKeys.dirKey(root), rowName: new Uint8Array(0) },
-  ];
+  const chain: Directory[] = [{ inode: root, dirKey: dirKeys.dirKey(root) }];
   for (const name of names) {
     const child = childDirectory(map, dirKeys, chain.at(-1)!.dirKey, withSlash(name));
     if (child === undefined) break;
@@ -115,7 +111,7 @@ export function makeDirectories(
     if (hidden === 1) hide(step, parent.dirKey, name);
     const next = { ...head, total: head.total + 1, hidden: head.hidden + hidden };
     map.put(headKey(parent.dirKey), encodeHead({ ...next, modified: context.now }));
-    chain.push({ inode, dirKey: context.dirKeys.dirKey(inode), rowName: withSlash(name) });
+    chain.push({ inode, dirKey: context.dirKeys.dirKey(inode) });
   }
   return undefined;
 }
@@ -129,41 +125,86 @@ export function unhide(step: Step, dirKey: Uint8Array, name: Uint8Array): void {
 }
 
 export interface HeadCounts {
-  live: number;
-  total: number;
-  hidden: number;
+  readonly live: number;
+  readonly total: number;
+  readonly hidden: number;
+  /** Child directories that became live, less those that ceased to be. */
+  readonly directories?: number;
 }
-/** Adds `by` to the last directory of `chain`; what follows from it goes up, and what is empty vanishes. */
-export function adjustHeads(step: Step, chain: readonly Directory[], by: HeadCounts): void {
+/** Milliseconds of a decision as nanoseconds. */
+export const nanosOf = (time: number): bigint => BigInt(time) * 1_000_000n;
+export const millisOf = (time: bigint): WallTime =>
+  wallTime(Number((time - (((time % 1_000_000n) + 1_000_000n) % 1_000_000n)) / 1_000_000n));
+
+/** What POSIX tells of a directory that it never touched. */
+export function headNode(head: HeadRow): HeadNode {
+  if (head.node !== undefined) return head.node;
+  const time = nanosOf(head.modified);
+  const directories = head.total === 0 ? 0 : undefined;
+  return { atime: time, mtime: time, ctime: time, btime: time, revision: 0, directories };
+}
+/** `stamp`: POSIX did it, at that time. */
+function changedHead(
+  step: Step,
+  before: HeadRow,
+  { live, total, hidden, directories = 0 }: HeadCounts,
+  stamp: bigint | undefined,
+): HeadRow {
+  const { now } = step.context;
+  const after: HeadRow = {
+    ...before,
+    live: before.live + live,
+    total: before.total + total,
+    hidden: before.hidden + hidden,
+    modified: stamp === undefined ? now : millisOf(stamp),
+  };
+  assert(after.live >= 0 && after.hidden >= 0, "a directory's counts are not negative");
+  assert(after.total >= after.live, "a directory's total covers its live rows");
+  if (before.node === undefined && stamp === undefined) return after;
+  const node = headNode(before);
+  const time = stamp ?? nanosOf(now);
+  const known = after.total === 0 ? 0 : node.directories;
+  const counted = node.directories === undefined ? known : node.directories + directories;
+  const isNameSame = stamp === undefined && live === 0;
+  const times = isNameSame ? {} : { mtime: time, ctime: time, revision: node.revision + 1 };
+  const next = { ...node, ...times, directories: counted };
+  return { ...after, isExplicit: before.isExplicit || stamp !== undefined, node: next };
+}
+
+/**
+ * Adds `by` to a directory; what follows from it goes up, and what is empty vanishes. With a `stamp` POSIX changed the
+ * directory at that time, which makes it explicit.
+ */
+export function adjustHead(step: Step, dirKey: Uint8Array, by: HeadCounts, stamp?: bigint): void {
   const { map, context } = step;
-  let { live, total, hidden } = by;
-  for (let i = chain.length - 1; i >= 0; i--) {
-    if (live === 0 && total === 0 && hidden === 0) return;
-    const { dirKey, rowName } = chain[i]!;
-    const before = getHead(map, dirKey);
-    const after: HeadRow = {
-      ...before,
-      live: before.live + live,
-      total: before.total + total,
-      hidden: before.hidden + hidden,
-      modified: context.now,
-    };
-    assert(after.live >= 0 && after.hidden >= 0, "a directory's counts are not negative");
-    assert(after.total >= after.live, "a directory's total covers its live rows");
-    const isGone = after.total === 0 && !after.isExplicit && i > 0;
-    live = Number(!isGone && isLive(after)) - Number(isLive(before));
-    total = isGone ? -1 : 0;
-    hidden = 0;
-    if (!isGone) {
-      map.put(headKey(dirKey), encodeHead(after));
-      continue;
+  let counts = by;
+  let at = dirKey;
+  let touched = stamp;
+  for (;;) {
+    const isSame = counts.live === 0 && counts.total === 0 && counts.hidden === 0;
+    if (isSame && touched === undefined) return;
+    const before = getHead(map, at);
+    const after = changedHead(step, before, counts, touched);
+    const isGone = after.total === 0 && !after.isExplicit && before.parent !== undefined;
+    if (isGone) map.delete(headKey(at));
+    else map.put(headKey(at), encodeHead(after));
+    if (before.parent === undefined) return;
+    const parentKey = context.dirKeys.dirKey(before.parent);
+    const rowKey = entryKey(parentKey, withSlash(before.name));
+    const live = Number(!isGone && isLive(after)) - Number(isLive(before));
+    let hidden = 0;
+    if (isGone) {
+      map.delete(rowKey);
+      if (map.get(entryKey(parentKey, before.name)) !== undefined) {
+        unhide(step, parentKey, before.name);
+        hidden = -1;
+      }
+    } else if (after.isExplicit !== before.isExplicit) {
+      const { inode, isExplicit } = after;
+      map.put(rowKey, encodeEntry({ kind: "directory", inode, isExplicit }));
     }
-    const parent = chain[i - 1]!;
-    map.delete(headKey(dirKey));
-    map.delete(entryKey(parent.dirKey, rowName));
-    const name = rowName.subarray(0, -1);
-    if (map.get(entryKey(parent.dirKey, name)) === undefined) continue;
-    unhide(step, parent.dirKey, name);
-    hidden = -1;
+    counts = { live, total: isGone ? -1 : 0, hidden, directories: live };
+    touched = undefined;
+    at = parentKey;
   }
 }

@@ -48,7 +48,7 @@ function findVersion(
   target: Target,
   version: VersionRef | undefined,
 ): ObjectEntry | undefined {
-  const current = getCurrent(step.map, target);
+  const current = getCurrent(step.map, step.context, target);
   if (version === undefined) return current;
   if (version === "null") {
     return current?.isNull === true ? current : getOldNull(step.map, target);

@@ -46,6 +46,30 @@ export type {
   VersionListItem,
   VersionListQuery,
 } from "./reading.ts";
+export type { DirectoryQuery } from "./posix/list-directory.ts";
+export { listDirectory } from "./posix/list-directory.ts";
+export { findLock } from "./posix/locks.ts";
+export { getFile, lookupName } from "./posix/lookup.ts";
+export type {
+  ClientId,
+  FileAttributes,
+  FileRef,
+  LockRange,
+  NewTime,
+  PlaceName,
+  PosixAnswer,
+  PosixOperation,
+} from "./posix/operation.ts";
+export type {
+  DirectoryItem,
+  DirectoryPage,
+  FoundFile,
+  FoundLock,
+  NamespaceStatus,
+} from "./posix/reading.ts";
+export { lookupSession } from "./posix/sessions.ts";
+export { statNamespace } from "./posix/status.ts";
+export { getXattr, listXattrs, readLink } from "./posix/xattrs.ts";
 export { lookupQuota } from "./quotas.ts";
 export { type ContentPart, readContent, readParts } from "./read-content.ts";
 export type { EncryptedRow } from "./encryption.ts";

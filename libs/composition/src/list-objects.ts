@@ -1,8 +1,9 @@
 import type { DirectoryEntry, HeadRow, ObjectEntry } from "@kiseki/format";
 import { keyAfterPrefix } from "@kiseki/format";
-import { fromHex, sameBytes } from "@kiseki/base";
+import { sameBytes } from "@kiseki/base";
 import type { MapReader } from "@kiseki/ports";
 import { getHead, isLive } from "./directories.ts";
+import { emptyEtag } from "./inodes.ts";
 import { lookupObject } from "./lookup.ts";
 import { getNamespace } from "./namespaces.ts";
 import type { DirKeys, Refusal, VersionRef } from "./operation.ts";
@@ -21,7 +22,6 @@ import { KeyWalk } from "./walk.ts";
 
 /** Events of one call at most: a page ends early rather than walk over many dead directories. */
 const eventsMax = 10_000;
-const emptyEtag = { md5: fromHex("d41d8cd98f00b204e9800998ecf8427e"), parts: 0 };
 
 type Item = Extract<WalkEvent, { kind: "object" }> | Extract<ListItem, { kind: "prefix" }>;
 interface RawPage {

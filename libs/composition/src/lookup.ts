@@ -4,7 +4,8 @@ import { defaultLimits } from "./limits.ts";
 import type { DirKeys } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
 import type { Found, LookupQuery } from "./reading.ts";
-import { getCold, getCurrent, getNewestOld, getOld, getOldNull, openTarget } from "./target.ts";
+import { isObject } from "./inodes.ts";
+import { getCold, getCurrentNode, getNewestOld, getOld, getOldNull, openTarget } from "./target.ts";
 
 /**
  * The object a key names now, or one version of it. Without version, a newest version that is a delete
@@ -20,9 +21,10 @@ export function lookupObject(map: MapReader, dirKeys: DirKeys, query: LookupQuer
       ? { kind: "delete_marker", key, entry, isLatest }
       : { kind: "object", key, entry, isLatest, cold: getCold(map, context, target, entry) };
 
-  const current = getCurrent(map, target);
+  const node = getCurrentNode(map, context, target);
+  const current = node !== undefined && isObject(node) ? node : undefined;
   if (version === undefined) {
-    const newest = current ?? getNewestOld(map, target);
+    const newest = node === undefined ? getNewestOld(map, target) : current;
     return newest === undefined ? refuse("no_such_key") : found(newest, true);
   }
   if (
@@ -33,5 +35,5 @@ export function lookupObject(map: MapReader, dirKeys: DirKeys, query: LookupQuer
   }
   const old = version === "null" ? getOldNull(map, target) : getOld(map, target, version);
   if (old === undefined) return refuse("no_such_version");
-  return found(old, current === undefined && getNewestOld(map, target)?.version === old.version);
+  return found(old, node === undefined && getNewestOld(map, target)?.version === old.version);
 }

@@ -4,6 +4,7 @@ import { unmetCondition } from "./conditions.ts";
 import { admitExtents, contentOf } from "./content.ts";
 import { attributesFit } from "./extras.ts";
 import { isHeld } from "./holds.ts";
+import { isObject, linksOf } from "./inodes.ts";
 import { isLocked, refuseLock, withDefaultLock } from "./lock.ts";
 import type { Answer, Operation, Refusal, VersionRef } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
@@ -13,9 +14,11 @@ import type { Target } from "./target.ts";
 import {
   addCurrent,
   addOld,
-  freeVersion,
+  freeCurrent,
+  freeOld,
   getCold,
   getCurrent,
+  getCurrentNode,
   getNewestOld,
   getOld,
   getOldNull,
@@ -40,7 +43,7 @@ export function openForWrite(
   const target = openTarget(step.map, step.context, operation);
   if (isRefusal(target)) return target;
   if (target.namespace.isReadOnly) return refuse("namespace_read_only");
-  const unmet = unmetCondition(getCurrent(step.map, target), operation.conditions);
+  const unmet = unmetCondition(getCurrent(step.map, step.context, target), operation.conditions);
   return unmet === undefined ? target : refuse(unmet);
 }
 
@@ -54,13 +57,14 @@ export interface NewObject {
 export function placeObject(step: Step, target: Target, object: NewObject): Answer | Refusal {
   const closed = reachTarget(step, target);
   if (closed !== undefined) return closed;
+  if (isDetachingLocked(step, target)) return refuse("object_locked");
   if (isFreeing(step, target) && isHeld(step, target.namespace.id)) return refuse("object_locked");
   displaceCurrent(step, target);
   const { size, etag, content } = object;
   const attributes = withDefaultLock(step, target.namespace, object.attributes);
   const entry = newEntry(step, target, { kind: "object", size, etag, mode: objectMode });
   addCurrent(step, target, entry);
-  putCold(step, target, entry, { content, attributes });
+  putCold(step, target, entry, { name: target.path.name, content, attributes });
   const exceeded = settleTarget(step, target);
   if (exceeded !== undefined) return exceeded;
   return {
@@ -95,28 +99,47 @@ function newEntry(
 }
 
 /** Whether a new newest version takes one away that is there. */
-function isFreeing(step: Step, target: Target): boolean {
+export function isFreeing(step: Step, target: Target): boolean {
   const { versioning } = target.namespace;
   if (versioning === "enabled") return false;
-  if (getCurrent(step.map, target)?.isNull === true) return true;
+  if (getCurrentNode(step.map, step.context, target)?.isNull === true) return true;
   return versioning === "suspended" && getOldNull(step.map, target)?.kind === "object";
 }
 
+/** Whether a current file becomes an old version. One with other names lives on under these. */
+function isKeptVersion(step: Step, target: Target, current: ObjectEntry): boolean {
+  const { versioning } = target.namespace;
+  if (versioning !== "enabled" && current.isNull) return false;
+  return isObject(current) && linksOf(step, current) === 1;
+}
+/** Whether a version that is locked would lose this name of several, and so the key that it was locked under. */
+export function isDetachingLocked(step: Step, target: Target): boolean {
+  if (!target.namespace.isLockEnabled) return false;
+  const current = getCurrentNode(step.map, step.context, target);
+  if (current === undefined || linksOf(step, current) === 1) return false;
+  return isLocked(
+    getCold(step.map, step.context, target, current).attributes,
+    step.context.now,
+    false,
+  );
+}
+
 /** Makes room for a new newest version: the current one becomes old or, called `null` and not kept, is freed. */
-function displaceCurrent(step: Step, target: Target): void {
+export function displaceCurrent(step: Step, target: Target): void {
   const { versioning, isLockEnabled } = target.namespace;
   assert(!isLockEnabled || versioning === "enabled", "where versions are locked all are kept");
-  const current = getCurrent(step.map, target);
+  const current = getCurrentNode(step.map, step.context, target);
   if (current !== undefined) {
+    const isKept = isKeptVersion(step, target, current);
     removeCurrent(step, target, current);
-    if (versioning === "enabled" || !current.isNull) addOld(step, target, current);
-    else freeVersion(step, target, current);
+    if (isKept) addOld(step, target, current);
+    else freeCurrent(step, target, current);
   }
   if (versioning !== "suspended") return;
   const oldNull = getOldNull(step.map, target);
   if (oldNull === undefined) return;
   removeOld(step, target, oldNull);
-  freeVersion(step, target, oldNull);
+  freeOld(step, target, oldNull);
 }
 
 export function putObject(step: Step, operation: Of<"put_object">): Answer | Refusal {
@@ -146,35 +169,48 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
   if (isRefusal(target)) return target;
   if (target.namespace.isReadOnly) return refuse("namespace_read_only");
   if (operation.ifNewest !== undefined) {
-    const newest = getCurrent(step.map, target) ?? getNewestOld(step.map, target);
+    const newest = getCurrent(step.map, step.context, target) ?? getNewestOld(step.map, target);
     if (newest?.version !== operation.ifNewest) return refuse("precondition_failed");
   }
   if (operation.version !== undefined) {
     return deleteVersion(step, target, operation.version, operation);
   }
+  const node = getCurrentNode(step.map, step.context, target);
+  if (node !== undefined && !isObject(node)) return nothingDeleted; // nothing that S3 sees
   // A delete marker is the current version, and conditions speak of that one (User Guide, "Conditional deletes").
-  const newest = getCurrent(step.map, target) ?? getNewestOld(step.map, target);
+  const newest = getCurrent(step.map, step.context, target) ?? getNewestOld(step.map, target);
   const unmet = unmetCondition(newest, operation.conditions);
   // A conditional delete of what is not there has come to what it wanted (DeleteObject, `If-Match`).
   if (unmet === "no_such_key") return nothingDeleted;
   if (unmet !== undefined) return refuse(unmet);
   if (target.namespace.versioning !== "off") return addMarker(step, target);
-  const current = getCurrent(step.map, target);
+  const current = getCurrent(step.map, step.context, target);
   if (current === undefined) return nothingDeleted;
   if (isHeld(step, target.namespace.id)) return refuse("object_locked");
   removeCurrent(step, target, current);
-  freeVersion(step, target, current);
+  freeCurrent(step, target, current);
   settleTarget(step, target, true);
   return { kind: "deleted", version: undefined, isNull: true, isDeleteMarker: false };
 }
 
-function addMarker(step: Step, target: Target): Answer | Refusal {
-  const closed = reachTarget(step, target);
-  if (closed !== undefined) return closed;
-  if (isFreeing(step, target) && isHeld(step, target.namespace.id)) return refuse("object_locked");
-  displaceCurrent(step, target);
+function putMarker(step: Step, target: Target): ObjectEntry {
   const marker = newEntry(step, target, { kind: "delete_marker", size: 0, etag: noEtag, mode: 0 });
   addOld(step, target, marker);
+  return marker;
+}
+/** A name that lost its current row without leaving a version: the newest of those before it is no current one. */
+export function coverOld(step: Step, target: Target): void {
+  if (getNewestOld(step.map, target)?.kind === "object") putMarker(step, target);
+}
+
+/** What S3 DELETE does where versions are kept. */
+export function addMarker(step: Step, target: Target): Answer | Refusal {
+  const closed = reachTarget(step, target);
+  if (closed !== undefined) return closed;
+  if (isDetachingLocked(step, target)) return refuse("object_locked");
+  if (isFreeing(step, target) && isHeld(step, target.namespace.id)) return refuse("object_locked");
+  displaceCurrent(step, target);
+  const marker = putMarker(step, target);
   settleTarget(step, target, true);
   return {
     kind: "deleted",
@@ -191,7 +227,7 @@ function deleteVersion(
   version: VersionRef,
   { conditions, isBypassing = false }: Of<"delete_object">,
 ): Answer | Refusal {
-  const current = getCurrent(step.map, target);
+  const current = getCurrent(step.map, step.context, target);
   const isCurrent =
     current !== undefined && (version === "null" ? current.isNull : current.version === version);
   const found = isCurrent
@@ -207,11 +243,16 @@ function deleteVersion(
     const { attributes } = getCold(step.map, step.context, target, found);
     if (isLocked(attributes, step.context.now, isBypassing)) return refuse("object_locked");
   }
-  if (isCurrent) removeCurrent(step, target, found);
-  else removeOld(step, target, found);
-  freeVersion(step, target, found);
+  if (isCurrent) {
+    removeCurrent(step, target, found);
+    freeCurrent(step, target, found);
+  } else {
+    removeOld(step, target, found);
+    freeOld(step, target, found);
+  }
   const newest = getNewestOld(step.map, target);
-  if ((isCurrent || current === undefined) && newest?.kind === "object") {
+  const isNameFree = getCurrentNode(step.map, step.context, target) === undefined;
+  if (isNameFree && newest?.kind === "object") {
     removeOld(step, target, newest);
     addCurrent(step, target, newest);
   }

@@ -18,6 +18,7 @@ import type {
   VersionNumber,
 } from "@kiseki/format";
 import type { ShelvedNotice } from "./notices.ts";
+import type { PosixAnswer, PosixOperation, PosixRefusalCode } from "./posix/operation.ts";
 
 /** Names of a tenant turned into keys; both are functions of the tenant's dirSecret alone. */
 export interface DirKeys {
@@ -289,7 +290,8 @@ export type Operation =
       readonly address: ChunkAddress;
       readonly sealId: SealId;
       readonly missing: number;
-    };
+    }
+  | PosixOperation;
 
 /** Closed set; the edge maps each to its protocol's error. */
 export type RefusalCode =
@@ -332,7 +334,8 @@ export type RefusalCode =
   | "invalid_part_number"
   | "invalid_part_order"
   | "entity_too_small"
-  | "directory_closed";
+  | "directory_closed"
+  | PosixRefusalCode;
 
 export interface Refusal {
   readonly kind: "refused";
@@ -369,7 +372,8 @@ export type Answer =
       readonly size: number;
       readonly modified: WallTime;
     }
-  | { readonly kind: "reclaimed"; readonly hasMore: boolean };
+  | { readonly kind: "reclaimed"; readonly hasMore: boolean }
+  | PosixAnswer;
 
 /** What the log keeps of an operation. `payload` is sealed there; the rest is its clear header. */
 export interface Change {

@@ -1,10 +1,10 @@
+import type { InodeId } from "@kiseki/base";
 import { assert } from "@kiseki/base";
-import type { ColdRow, NamespaceRow, ObjectEntry } from "@kiseki/format";
+import type { ColdRow, InodeRow, NamespaceRow, ObjectEntry } from "@kiseki/format";
 import {
   coldKey,
   decodeCold,
   decodeEntry,
-  decodeInode,
   decodeNullPointer,
   encodeCold,
   encodeEntry,
@@ -21,12 +21,21 @@ import {
 import type { MapReader } from "@kiseki/ports";
 import { releaseContent } from "./content.ts";
 import type { Directory } from "./directories.ts";
-import { adjustHeads, hide, makeDirectories, unhide, walkDirectories } from "./directories.ts";
+import {
+  adjustHead,
+  hide,
+  makeDirectories,
+  nanosOf,
+  unhide,
+  walkDirectories,
+} from "./directories.ts";
+import { getInode, isObject, linksOf, resolveEntry, touchNode } from "./inodes.ts";
 import type { KeyPath } from "./key-path.ts";
 import { checkKey, splitKey, withSlash } from "./key-path.ts";
 import { getNamespace } from "./namespaces.ts";
 import type { DecideContext, ObjectName, Refusal } from "./operation.ts";
 import { refuse } from "./operation.ts";
+import { isHeldOpen } from "./posix/holders.ts";
 import { chargeUsage } from "./quotas.ts";
 import type { Step } from "./step.ts";
 import { adjustUsage } from "./step.ts";
@@ -48,7 +57,19 @@ export interface Target {
     /** Bytes of parts that stop or begin to count as an upload's. */
     pending: number;
   };
+  /** POSIX changes the directory, at this time in nanoseconds. */
+  readonly stamp?: bigint;
 }
+const noSums = (): Target["sums"] => ({
+  live: 0,
+  total: 0,
+  hidden: 0,
+  objects: 0,
+  bytes: 0,
+  oldVersions: 0,
+  oldBytes: 0,
+  pending: 0,
+});
 
 export function openTarget(
   map: MapReader,
@@ -61,17 +82,18 @@ export function openTarget(
   if (fault !== undefined) return fault;
   const path = splitKey(key);
   const chain = walkDirectories(map, context.dirKeys, namespace.root, path.directories);
-  const sums = {
-    live: 0,
-    total: 0,
-    hidden: 0,
-    objects: 0,
-    bytes: 0,
-    oldVersions: 0,
-    oldBytes: 0,
-    pending: 0,
-  };
-  return { namespace, path, chain, sums };
+  return { namespace, path, chain, sums: noSums() };
+}
+/** A name in a directory that is there. `isTail`: POSIX shows it as hidden. */
+export function targetAt(
+  namespace: NamespaceRow,
+  directory: Directory,
+  { name, isTail = false }: { readonly name: Uint8Array; readonly isTail?: boolean },
+  stamp: bigint | undefined,
+): Target {
+  const path = { directories: [], name, isTail };
+  const target = { namespace, path, chain: [directory], sums: noSums() };
+  return stamp === undefined ? target : { ...target, stamp };
 }
 export const isReached = ({ path, chain }: Target): boolean =>
   chain.length === path.directories.length + 1;
@@ -91,19 +113,32 @@ export function settleTarget(step: Step, target: Target, isDelete = false): Refu
   const { live, total, hidden, pending, ...usage } = target.sums;
   step.dirKey = targetDirKey(target);
   step.name = target.path.name;
-  adjustHeads(step, target.chain, { live, total, hidden });
+  adjustHead(step, step.dirKey, { live, total, hidden }, target.stamp);
   if (Object.values(usage).some((by) => by !== 0)) adjustUsage(step, target.namespace.id, usage);
   return chargeUsage(step, target.namespace.id, { ...usage, pending }, isDelete);
 }
 
-/** The current object of the name. */
-export function getCurrent(map: MapReader, target: Target): ObjectEntry | undefined {
+/** The current file of the name: an object, or something that POSIX alone can name. */
+export function getCurrentNode(
+  map: MapReader,
+  context: Pick<DecideContext, "dirKeys">,
+  target: Target,
+): ObjectEntry | undefined {
   if (!isReached(target)) return undefined;
   const value = map.get(entryKey(targetDirKey(target), target.path.name));
   if (value === undefined) return undefined;
   const entry = decodeEntry(value);
   assert(entry.kind === "object", "a key's row is an object");
-  return entry;
+  return resolveEntry(map, context.dirKeys, entry);
+}
+/** The current object of the name. */
+export function getCurrent(
+  map: MapReader,
+  context: Pick<DecideContext, "dirKeys">,
+  target: Target,
+): ObjectEntry | undefined {
+  const entry = getCurrentNode(map, context, target);
+  return entry !== undefined && isObject(entry) ? entry : undefined;
 }
 /** The newest noncurrent version or delete marker. */
 export function getNewestOld(map: MapReader, target: Target): ObjectEntry | undefined {
@@ -142,30 +177,39 @@ function isHidden(step: Step, target: Target): boolean {
 }
 
 export function addCurrent(step: Step, target: Target, entry: ObjectEntry): void {
+  addName(step, target, entry);
+  target.sums.objects += 1;
+  target.sums.bytes += entry.size;
+}
+/** The name gets its row; what it is made of is counted already. */
+export function addName(step: Step, target: Target, entry: ObjectEntry): void {
   const dirKey = targetDirKey(target);
   step.map.put(entryKey(dirKey, target.path.name), encodeEntry(entry));
   target.sums.live += 1;
   target.sums.total += 1;
-  target.sums.objects += 1;
-  target.sums.bytes += entry.size;
   if (!isHidden(step, target)) return;
   hide(step, dirKey, target.path.name);
   target.sums.hidden += 1;
 }
-/** The name loses its current row; what it was made of stays. */
+/** The name loses its current row; what it was made of stays, and counts no more unless it has other names. */
 export function removeCurrent(step: Step, target: Target, entry: ObjectEntry): void {
+  removeName(step, target);
+  if (linksOf(step, entry) > 1) return;
+  target.sums.objects -= 1;
+  target.sums.bytes -= entry.size;
+}
+export function removeName(step: Step, target: Target): void {
   const dirKey = targetDirKey(target);
   step.map.delete(entryKey(dirKey, target.path.name));
   target.sums.live -= 1;
   target.sums.total -= 1;
-  target.sums.objects -= 1;
-  target.sums.bytes -= entry.size;
   if (!isHidden(step, target)) return;
   unhide(step, dirKey, target.path.name);
   target.sums.hidden -= 1;
 }
-export function addOld(step: Step, target: Target, entry: ObjectEntry): void {
+export function addOld(step: Step, target: Target, version: ObjectEntry): void {
   const { map } = step;
+  const entry = bringHome(step, target, version);
   const { name } = target.path;
   map.put(oldKey(targetDirKey(target), name, entry.version), encodeEntry(entry));
   if (entry.isNull) {
@@ -207,25 +251,58 @@ export function putCold(step: Step, target: Target, entry: ObjectEntry, row: Col
   step.map.put(key, encodeCold(row));
 }
 
+/** A noncurrent version is gone for good. */
+export function freeOld(step: Step, target: Target, entry: ObjectEntry): void {
+  if (entry.kind !== "delete_marker")
+    freeContent(step, homeKey(step.context, target, entry), entry);
+}
+function freeContent(step: Step, home: Uint8Array, entry: ObjectEntry): void {
+  const key = coldKey(home, entry.inode, entry.version);
+  const value = step.map.get(key);
+  assert(value !== undefined, "an object has a cold row");
+  releaseContent(step, decodeCold(value).content);
+  step.map.delete(key);
+}
+/** A file without a name whose last session let go. */
+export function freeInode(step: Step, home: InodeId, entry: ObjectEntry): void {
+  const homeDirKey = step.context.dirKeys.dirKey(home);
+  step.map.delete(inodeKey(homeDirKey, entry.inode));
+  freeContent(step, homeDirKey, entry);
+}
+
+/** The inode of the directory that the target's name lies in. */
+export const targetDirectory = (target: Target): InodeId => target.chain.at(-1)!.inode;
+
 /**
- * The name's row of this version is gone: frees what it was made of. An inode in table `inode` loses a
- * link, and goes when it has none and nobody holds it open.
+ * The name no longer has this current file, and nothing keeps it as a version: it loses a link, and goes when it has none
+ * and nobody holds it open.
  */
-export function freeVersion(step: Step, target: Target, entry: ObjectEntry): void {
-  if (entry.kind === "delete_marker") return;
-  const home = homeKey(step.context, target, entry);
-  if (entry.home !== undefined) {
-    const key = inodeKey(home, entry.inode);
-    const value = step.map.get(key);
-    assert(value !== undefined, "an inode that is named has a row");
-    const row = decodeInode(value);
-    assert(row.links >= 1, "a named inode has a link");
-    if (row.links > 1 || row.isOpen) {
-      step.map.put(key, encodeInode({ ...row, links: row.links - 1 }));
-      return;
-    }
-    step.map.delete(key);
+export function freeCurrent(step: Step, target: Target, entry: ObjectEntry): void {
+  const { map, context } = step;
+  const home = entry.home ?? targetDirectory(target);
+  const homeDirKey = context.dirKeys.dirKey(home);
+  const row =
+    entry.home === undefined ? undefined : getInode(map, context.dirKeys, home, entry.inode);
+  const links = (row?.links ?? 1) - 1;
+  if (links === 0 && !isHeldOpen(map, home, entry.inode)) {
+    if (row !== undefined) map.delete(inodeKey(homeDirKey, entry.inode));
+    freeContent(step, homeDirKey, entry);
+    return;
   }
-  releaseContent(step, getCold(step.map, step.context, target, entry).content);
-  step.map.delete(coldKey(home, entry.inode, entry.version));
+  const { id: namespace } = target.namespace;
+  const touched = touchNode(entry, target.stamp ?? nanosOf(context.now));
+  const next: InodeRow = { entry: { ...touched, home }, links, isOpen: links === 0, namespace };
+  map.put(inodeKey(homeDirKey, entry.inode), encodeInode(next));
+}
+/** A version that is kept lies with its name: what moved comes back, and is no longer what references find. */
+function bringHome(step: Step, target: Target, entry: ObjectEntry): ObjectEntry {
+  if (entry.home === undefined) return entry;
+  const { map, context } = step;
+  const from = context.dirKeys.dirKey(entry.home);
+  const cold = getCold(map, context, target, entry);
+  map.delete(inodeKey(from, entry.inode));
+  map.delete(coldKey(from, entry.inode, entry.version));
+  const kept = { ...entry, home: undefined };
+  putCold(step, target, kept, { ...cold, name: target.path.name });
+  return kept;
 }

@@ -13,6 +13,7 @@ import {
 import type { InodeId } from "@kiseki/base";
 import type { MapReader } from "@kiseki/ports";
 import { childDirectory } from "./directories.ts";
+import { isObject, resolveEntry } from "./inodes.ts";
 import { isComponent, isShown } from "./key-path.ts";
 import type { DirKeys } from "./operation.ts";
 import { startsWith } from "./roll-up.ts";
@@ -142,8 +143,9 @@ export class KeyWalk {
       if (row !== undefined && name !== undefined) {
         if (parsed === undefined || compareBytes(name, parsed.name) <= 0) {
           frame.entries.advance();
-          if (!isShown(name)) continue;
-          return this.#entryEvent(frame, name, row.value);
+          const event = isShown(name) ? this.#entryEvent(frame, name, row.value) : undefined;
+          if (event === undefined) continue;
+          return event;
         }
       }
       frame.olds?.advance();
@@ -156,7 +158,7 @@ export class KeyWalk {
     }
   }
 
-  #entryEvent(frame: Frame, name: Uint8Array, value: Uint8Array): WalkEvent {
+  #entryEvent(frame: Frame, name: Uint8Array, value: Uint8Array): WalkEvent | undefined {
     const entry = decodeEntry(value);
     const path = concatBytes(frame.path, name);
     if (entry.kind === "directory") {
@@ -164,6 +166,9 @@ export class KeyWalk {
       return { kind: "directory", path, entry };
     }
     frame.lastName = name;
-    return { kind: "object", key: path, entry, isLatest: true };
+    const resolved = resolveEntry(this.#map, this.#dirKeys, entry);
+    // What POSIX alone can name is no object, and what lies behind it is not the latest.
+    if (!isObject(resolved)) return undefined;
+    return { kind: "object", key: path, entry: resolved, isLatest: true };
   }
 }

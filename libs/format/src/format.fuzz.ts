@@ -32,7 +32,9 @@ import {
 } from "./index.ts";
 import { deltaChunkRefsMax } from "./delta.ts";
 import { RowError } from "./rows/codec.ts";
+import * as files from "./rows/files.ts";
 import * as keys from "./rows/keys.ts";
+import { decodeFileLocks } from "./rows/locks.ts";
 import * as notices from "./rows/notices.ts";
 import * as values from "./rows/values.ts";
 
@@ -161,11 +163,12 @@ const logEntries: FuzzTarget = {
 };
 
 const rowDecoders = [
-  values.decodeEntry,
-  values.decodeHead,
-  values.decodeInode,
-  values.decodeCold,
+  files.decodeEntry,
+  files.decodeHead,
+  files.decodeInode,
+  files.decodeCold,
   values.decodeNullPointer,
+  decodeFileLocks,
   values.decodeUpload,
   values.decodePart,
   values.decodeChunk,

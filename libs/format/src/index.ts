@@ -75,9 +75,13 @@ export type {
   DropRow,
   Etag,
   Extent,
+  HeadNode,
   HeadRow,
+  InodeRow,
   ManifestChild,
   NamespaceRow,
+  NodeFields,
+  NodeType,
   NamespaceSetting,
   ObjectAttributes,
   ObjectEntry,
@@ -91,6 +95,7 @@ export type {
   UsageRow,
   Versioning,
   VersionNumber,
+  Xattr,
 } from "./rows/types.ts";
 export type { EncryptionFacts } from "./rows/encryption.ts";
 export { decodeEncryption, encodeEncryption } from "./rows/encryption.ts";
@@ -132,6 +137,8 @@ export {
 } from "./zone.ts";
 export type { Hold } from "./rows/holds.ts";
 export { decodeHolds, encodeHolds, holdsMax, isHoldId } from "./rows/holds.ts";
+export type { FileLock } from "./rows/locks.ts";
+export { decodeFileLocks, encodeFileLocks } from "./rows/locks.ts";
 export type { LockDefault } from "./rows/lock-default.ts";
 export { decodeLockDefault, encodeLockDefault, isLockPeriod } from "./rows/lock-default.ts";
 export type { RowWrite } from "./rows/change.ts";
@@ -141,6 +148,8 @@ export {
   chunkKey,
   chunkPrefix,
   coldKey,
+  coldKeyVersion,
+  coldPrefix,
   condemnedKey,
   countersKey,
   doneKey,
@@ -156,6 +165,8 @@ export {
   isChunkKey,
   isManifestNodeKey,
   keyAfterPrefix,
+  leaseKey,
+  leasePrefix,
   manifestHeadKey,
   manifestNodeKey,
   manifestNodePrefix,
@@ -211,16 +222,23 @@ export {
   parseNoticeKey,
 } from "./rows/notices.ts";
 export {
-  decodeChunk,
   decodeCold,
+  decodeEntry,
+  decodeHead,
+  decodeInode,
+  encodeCold,
+  encodeEntry,
+  encodeHead,
+  encodeInode,
+} from "./rows/files.ts";
+export {
+  decodeChunk,
   decodeCondemned,
   decodeCounters,
   decodeDone,
   decodeDrop,
-  decodeEntry,
-  decodeHead,
   decodeHidden,
-  decodeInode,
+  decodeLease,
   decodeManifestHead,
   decodeManifestNode,
   decodeNamespace,
@@ -233,15 +251,12 @@ export {
   decodeUpload,
   decodeUsage,
   encodeChunk,
-  encodeCold,
   encodeCondemned,
   encodeCounters,
   encodeDone,
   encodeDrop,
-  encodeEntry,
-  encodeHead,
   encodeHidden,
-  encodeInode,
+  encodeLease,
   encodeManifestHead,
   encodeManifestNode,
   encodeNamespace,

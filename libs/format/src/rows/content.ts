@@ -158,11 +158,16 @@ function readPairs(from: RowReader): Pairs {
     from.text(attributeSizeMax),
   ]);
 }
-export function writeAttributes(to: RowWriter, attributes: ObjectAttributes): void {
+/** `isCounted`: extras are counted though there are none. */
+export function writeAttributes(
+  to: RowWriter,
+  attributes: ObjectAttributes,
+  isCounted = false,
+): void {
   writePairs(to, attributes.headers);
   writePairs(to, attributes.userMetadata);
   writeChecksums(to, attributes.checksums);
-  writeExtras(to, attributes);
+  writeExtras(to, attributes, isCounted);
 }
 export const readAttributes = (from: RowReader): ObjectAttributes => ({
   headers: readPairs(from),

@@ -62,10 +62,10 @@ function extraBytes(extras: ObjectExtras): readonly (readonly [code: number, byt
 export function extrasVersion(extras: ObjectExtras): 1 | 2 {
   return extraBytes(extras).length === 0 ? 1 : 2;
 }
-/** Nothing at all when there are none. */
-export function writeExtras(to: RowWriter, extras: ObjectExtras): void {
+/** Nothing at all when there are none, unless `isCounted`. */
+export function writeExtras(to: RowWriter, extras: ObjectExtras, isCounted = false): void {
   const found = extraBytes(extras);
-  if (found.length === 0) return;
+  if (found.length === 0 && !isCounted) return;
   to.number(found.length);
   for (const [code, bytes] of found) to.u8(code).bytes(bytes);
 }
@@ -90,11 +90,11 @@ function readExtra(from: RowReader, code: number, size: number): ObjectExtras {
       return from.fail("unknown_version"); // of a newer program, and it may forbid what is about to be done
   }
 }
-/** A version 1 row has none; a later one has at least one. */
+/** A version 1 row has none, one of version 2 at least one; one of version 3 says how many. */
 export function readExtras(from: RowReader): ObjectExtras {
   if (from.version === 1) return {};
   const count = from.count(2);
-  if (count === 0) from.fail("bad_field");
+  if (count === 0 && from.version === 2) from.fail("bad_field");
   let extras: ObjectExtras = {};
   let before = 0;
   for (let i = 0; i < count; i++) {

@@ -114,6 +114,11 @@ export const inodeKey = (homeDirKey: Uint8Array, inode: InodeId): Uint8Array =>
   joined(table.inode, homeDirKey, u64(inode));
 export const coldKey = (homeDirKey: Uint8Array, inode: InodeId, version: bigint): Uint8Array =>
   joined(table.cold, homeDirKey, u64(inode), u64(noVersion - version));
+/** All versions of an inode, newest first. */
+export const coldPrefix = (homeDirKey: Uint8Array, inode: InodeId): Uint8Array =>
+  joined(table.cold, homeDirKey, u64(inode));
+export const coldKeyVersion = (key: Uint8Array): bigint =>
+  noVersion - viewOf(key).getBigUint64(key.byteLength - 8);
 
 /** All versions of `name`. */
 export const oldPrefix = (dirKey: Uint8Array, name: Uint8Array): Uint8Array =>
@@ -237,6 +242,9 @@ export const hiddenKey = (dirKey: Uint8Array, hash: Uint8Array): Uint8Array =>
 /** `kind`: 1 lock, 2 open, 3 session, 4 grant to a native client. */
 export const leaseKey = (client: Uint8Array, kind: number, target: Uint8Array): Uint8Array =>
   joined(table.lease, escapeName(client, true), Uint8Array.of(kind), target);
+/** All leases of a client; the kind follows. Those of no client are indexes: kind ‖ target ‖ client. */
+export const leasePrefix = (client: Uint8Array): Uint8Array =>
+  joined(table.lease, escapeName(client, true));
 export const doneKey = (operation: OperationId | Uint8Array): Uint8Array =>
   joined(table.done, operation);
 

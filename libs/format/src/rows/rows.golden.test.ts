@@ -5,6 +5,7 @@ import { fromHex, keyset, newBytes, toHex, toUtf8 } from "@kiseki/base";
 import { expect, test } from "bun:test";
 import { decodeRowWrites, encodeRowWrites } from "./change.ts";
 import { RowError } from "./codec.ts";
+import * as files from "./files.ts";
 import * as keys from "./keys.ts";
 import { decodeHolds, encodeHolds } from "./holds.ts";
 import { decodeLockDefault, encodeLockDefault } from "./lock-default.ts";
@@ -140,64 +141,64 @@ const sample = <T>(
 const golden: readonly Sample[] = [
   sample(
     "v1 entry, object",
-    values.encodeEntry,
-    values.decodeEntry,
+    files.encodeEntry,
+    files.decodeEntry,
     entry,
     "010101b42480808080808080808001ac02edededededededededededededededed0380a0abfef96201a403e80764",
   ),
   sample(
     "v1 entry, object with a home",
-    values.encodeEntry,
-    values.decodeEntry,
+    files.encodeEntry,
+    files.decodeEntry,
     { ...entry, home: 8n as InodeId, isNull: false },
     "010102b42480808080808080808001ac0208edededededededededededededededed0380a0abfef96201a403e80764",
   ),
   sample(
     "v1 entry, delete marker",
-    values.encodeEntry,
-    values.decodeEntry,
+    files.encodeEntry,
+    files.decodeEntry,
     { ...entry, kind: "delete_marker" },
     "010301b42480808080808080808001ac02edededededededededededededededed0380a0abfef96201a403e80764",
   ),
   sample(
     "v1 entry, directory",
-    values.encodeEntry,
-    values.decodeEntry,
+    files.encodeEntry,
+    files.decodeEntry,
     { kind: "directory", inode, isExplicit: true },
     "010201b424",
   ),
   sample(
     "v1 head",
-    values.encodeHead,
-    values.decodeHead,
+    files.encodeHead,
+    files.decodeHead,
     head,
     "0101b424070164aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa0102ac020480a0abfef962ed030000",
   ),
   sample(
     "v1 inode",
-    values.encodeInode,
-    values.decodeInode,
+    files.encodeInode,
+    files.decodeInode,
     { entry, links: 2, isOpen: true },
     "01020101b42480808080808080808001ac02edededededededededededededededed0380a0abfef96201a403e80764",
   ),
   sample(
     "v1 cold, extents",
-    values.encodeCold,
-    values.decodeCold,
+    files.encodeCold,
+    files.decodeCold,
     { content: { kind: "extents", extents: [chunkExtent, smallExtent] }, attributes },
     "01010200008080800200c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c103820801c02c0901c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c1c10382085e5e5e5e5e5e5e5e5e5e5e5e5e5e5e5e02058080800220010c636f6e74656e742d747970650a746578742f706c61696e01016102c3a90102010407070707",
   ),
   sample(
     "v1 cold, manifest",
-    values.encodeCold,
-    values.decodeCold,
+    files.encodeCold,
+    files.decodeCold,
     { content: { kind: "manifest", manifest: 77n }, attributes },
     "01024d010c636f6e74656e742d747970650a746578742f706c61696e01016102c3a90102010407070707",
   ),
   sample(
     "v1 cold, empty",
-    values.encodeCold,
-    values.decodeCold,
+    files.encodeCold,
+    files.decodeCold,
     { content: { kind: "empty" }, attributes },
     "0100010c636f6e74656e742d747970650a746578742f706c61696e01016102c3a90102010407070707",
   ),
@@ -347,15 +348,15 @@ const golden: readonly Sample[] = [
   ),
   sample(
     "v2 cold, all extras",
-    values.encodeCold,
-    values.decodeCold,
+    files.encodeCold,
+    files.decodeCold,
     { content: { kind: "empty" }, attributes: { ...attributes, ...extras } },
     "0200010c636f6e74656e742d747970650a746578742f706c61696e01016102c3a9010201040707070707010a0201620131016102c3a90202acac03070280a0abfef9620401010503ececec060807474c41434945520703022f78",
   ),
   sample(
     "v2 cold, legal hold off",
-    values.encodeCold,
-    values.decodeCold,
+    files.encodeCold,
+    files.decodeCold,
     { content: { kind: "empty" }, attributes: { ...attributes, legalHold: false } },
     "0200010c636f6e74656e742d747970650a746578742f706c61696e01016102c3a9010201040707070701040100",
   ),
@@ -510,7 +511,7 @@ test("decodeCold() refuses extras out of order, twice, too long or of a code it 
   const decode =
     (...rest: readonly number[]) =>
     () =>
-      values.decodeCold(Uint8Array.of(...head, ...rest));
+      files.decodeCold(Uint8Array.of(...head, ...rest));
   expect(decode(1, 4, 1, 1)()).toMatchObject({ attributes: { legalHold: true } });
   expect(decode(2, 3, 2, 1, 0, 4, 1, 1)()).toMatchObject({ attributes: { legalHold: true } });
   expect(decode(2, 4, 1, 1, 3, 2, 1, 0)).toThrow("bad_field");
@@ -551,7 +552,7 @@ test("a hot entry row is under 200 bytes", () => {
     inode: (2n ** 64n - 1n) as InodeId,
     size: 2 ** 50,
   };
-  expect(values.encodeEntry(large).byteLength).toBeLessThan(100);
+  expect(files.encodeEntry(large).byteLength).toBeLessThan(100);
 });
 test("encodeRowWrites() keeps the bytes of v1 change", () => {
   const rows = [

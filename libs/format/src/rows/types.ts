@@ -116,6 +116,28 @@ export interface ObjectEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** What POSIX made, or changed; an object that S3 alone has seen has none. */
+  readonly node?: NodeFields;
+}
+export type NodeType = "file" | "symlink" | "fifo" | "socket" | "char" | "block";
+/** Nanoseconds since 1970. */
+export interface NodeTimes {
+  readonly atime: bigint;
+  readonly mtime: bigint;
+  readonly ctime: bigint;
+  readonly btime: bigint;
+}
+export interface NodeFields extends NodeTimes {
+  /** Anything but a file is no object: S3 does not see it. */
+  readonly type: NodeType;
+  /** Of a device. */
+  readonly rdev: number;
+  /** Grows with each change of content and attributes. */
+  readonly revision: number;
+  /** Grows with each change of content. */
+  readonly contentRevision: number;
+  /** Bytes of the content that are no holes. */
+  readonly allocated: number;
 }
 export interface DirectoryEntry {
   readonly kind: "directory";
@@ -145,19 +167,41 @@ export interface HeadRow {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** Since POSIX made or changed it. */
+  readonly node?: HeadNode;
+}
+export interface HeadNode extends NodeTimes {
+  readonly revision: number;
+  /** Child directories that are live; undefined when it held some before they were counted. */
+  readonly directories: number | undefined;
 }
 
 /** The part of a file that look-ups seldom need. */
 export interface ColdRow {
+  /** Of the entry that embeds the inode, in its home; rows of older programs have none. */
+  readonly name?: Uint8Array;
   readonly content: Content;
   readonly attributes: ObjectAttributes;
+  /** Of a symlink. */
+  readonly target?: Uint8Array;
+  /** In the order of their names; absent rather than empty. */
+  readonly xattrs?: readonly Xattr[];
+}
+export interface Xattr {
+  readonly name: Uint8Array;
+  readonly value: Uint8Array;
 }
 
 /** A file that its entry no longer embeds. */
 export interface InodeRow {
   readonly entry: ObjectEntry;
+  /** Names; 0 while sessions hold it open. */
   readonly links: number;
   readonly isOpen: boolean;
+  /** Absent in a row of version 1 alone. */
+  readonly namespace?: NamespaceId;
+  /** The name of a file with one; where there are more nobody asks. */
+  readonly place?: { readonly directory: InodeId; readonly name: Uint8Array };
 }
 
 export type Versioning = "off" | "enabled" | "suspended";

@@ -1,5 +1,5 @@
-import type { InodeId, WallTime } from "@kiseki/base";
-import { assert, inodeId, namespaceId } from "@kiseki/base";
+import type { WallTime } from "@kiseki/base";
+import { assert, namespaceId } from "@kiseki/base";
 import { RowReader, RowWriter } from "./codec.ts";
 import {
   checksumCode,
@@ -8,34 +8,28 @@ import {
   readAttributes,
   readChecksumCode,
   readChecksums,
-  readContentField,
   readEtag,
   readExtents,
   readSeal,
   writeAddress,
   writeAttributes,
   writeChecksums,
-  writeContent,
   writeEtag,
   writeExtents,
   writeSeal,
 } from "./content.ts";
 import { extrasVersion } from "./extras.ts";
+import { readInode } from "./files.ts";
 import type {
   ChunkRow,
-  ColdRow,
   CountersRow,
   DoneRow,
   DropRow,
-  EntryRow,
-  HeadRow,
-  InodeRow,
   LeaseRow,
   ManifestChild,
   ManifestHead,
   ManifestNode,
   NamespaceRow,
-  ObjectEntry,
   PartRow,
   QuotaRow,
   ReclaimRow,
@@ -52,122 +46,6 @@ const writer = (version = 1): RowWriter => new RowWriter().u8(version);
 /** Of rows with attributes: version 2 has extras behind them. */
 const attributesVersionMax = 2;
 const bit = (holds: boolean, mask: number): number => (holds ? mask : 0);
-
-function readInode(from: RowReader): InodeId {
-  const id = from.big();
-  return id === 0n ? from.fail("bad_field") : inodeId(id);
-}
-function writeObjectEntry(to: RowWriter, row: ObjectEntry): void {
-  to.u8(bit(row.isNull, 1) | bit(row.home !== undefined, 2));
-  to.big(row.inode).big(row.version).number(row.size);
-  if (row.home !== undefined) to.big(row.home);
-  writeEtag(to, row.etag);
-  to.signed(row.modified).signed(row.created);
-  to.number(row.mode).number(row.uid).number(row.gid);
-}
-function readObjectEntry(from: RowReader, kind: ObjectEntry["kind"]): ObjectEntry {
-  const flags = from.flags(3);
-  const inode = readInode(from);
-  const version = from.big();
-  const size = from.number();
-  const home = (flags & 2) !== 0 ? readInode(from) : undefined;
-  const etag = readEtag(from);
-  return {
-    kind,
-    inode,
-    version,
-    isNull: (flags & 1) !== 0,
-    home,
-    size,
-    etag,
-    modified: from.time(),
-    created: from.time(),
-    mode: from.number(0xffff),
-    uid: from.number(0xffff_ffff),
-    gid: from.number(0xffff_ffff),
-  };
-}
-export function encodeEntry(row: EntryRow): Uint8Array {
-  const to = writer();
-  if (row.kind === "directory") return to.u8(2).u8(bit(row.isExplicit, 1)).big(row.inode).done();
-  writeObjectEntry(to.u8(row.kind === "object" ? 1 : 3), row);
-  return to.done();
-}
-export function decodeEntry(source: Uint8Array): EntryRow {
-  const from = new RowReader(source, "an entry row");
-  const code = from.u8();
-  let row: EntryRow;
-  if (code === 2) {
-    const isExplicit = (from.flags(1) & 1) !== 0;
-    row = { kind: "directory", isExplicit, inode: readInode(from) };
-  } else if (code === 1 || code === 3) {
-    row = readObjectEntry(from, code === 1 ? "object" : "delete_marker");
-  } else return from.fail("bad_field");
-  from.end();
-  return row;
-}
-
-export function encodeHead(row: HeadRow): Uint8Array {
-  const to = writer().u8(bit(row.isOpen, 1) | bit(row.isExplicit, 2));
-  to.big(row.inode)
-    .big(row.parent ?? 0n)
-    .bytes(row.name)
-    .raw(row.namespace);
-  to.number(row.generation).number(row.live).number(row.total).number(row.hidden);
-  to.signed(row.modified).number(row.mode).number(row.uid).number(row.gid);
-  return to.done();
-}
-export function decodeHead(source: Uint8Array): HeadRow {
-  const from = new RowReader(source, "a head row");
-  const flags = from.flags(3);
-  const inode = readInode(from);
-  const parent = from.big();
-  const row: HeadRow = {
-    inode,
-    parent: parent === 0n ? undefined : inodeId(parent),
-    name: from.bytes(255),
-    namespace: namespaceId(from.raw(16)),
-    isOpen: (flags & 1) !== 0,
-    isExplicit: (flags & 2) !== 0,
-    generation: from.number(),
-    live: from.number(),
-    total: from.number(),
-    hidden: from.number(),
-    modified: from.time(),
-    mode: from.number(0xffff),
-    uid: from.number(0xffff_ffff),
-    gid: from.number(0xffff_ffff),
-  };
-  from.end();
-  return row;
-}
-
-export function encodeInode(row: InodeRow): Uint8Array {
-  const to = writer().number(row.links).u8(bit(row.isOpen, 1));
-  writeObjectEntry(to, row.entry);
-  return to.done();
-}
-export function decodeInode(source: Uint8Array): InodeRow {
-  const from = new RowReader(source, "an inode row");
-  const links = from.number(0xffff_ffff);
-  const isOpen = (from.flags(1) & 1) !== 0;
-  const row: InodeRow = { links, isOpen, entry: readObjectEntry(from, "object") };
-  from.end();
-  return row;
-}
-
-export function encodeCold(row: ColdRow): Uint8Array {
-  const to = writer(extrasVersion(row.attributes));
-  writeContent(to, row.content);
-  writeAttributes(to, row.attributes);
-  return to.done();
-}
-export function decodeCold(source: Uint8Array): ColdRow {
-  const from = new RowReader(source, "a cold row", attributesVersionMax);
-  const row: ColdRow = { content: readContentField(from), attributes: readAttributes(from) };
-  from.end();
-  return row;
-}
 
 /** Value of the row that points to the noncurrent version called `null`. */
 export const encodeNullPointer = (version: bigint): Uint8Array => writer().big(version).done();

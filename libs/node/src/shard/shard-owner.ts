@@ -100,6 +100,11 @@ const freeing: ReadonlySet<Operation["kind"]> = new Set<Operation["kind"]>([
   "abort_upload",
   "reclaim_step",
   "dropped",
+  "unlink",
+  "rmdir",
+  "close_file",
+  "close_session",
+  "unlock",
 ]);
 
 /** The keys of one batch, derived once and wiped after its commit. */

@@ -1,0 +1,66 @@
+import type { InodeId } from "@kiseki/base";
+import { getHead } from "../directories.ts";
+import type { Answer, Refusal } from "../operation.ts";
+import type { Step } from "../step.ts";
+import { setAttributes } from "./attributes.ts";
+import { link } from "./link.ts";
+import { lockFile, unlockFile } from "./locks.ts";
+import { makeNode } from "./make-node.ts";
+import { closeFile, openFile } from "./open-files.ts";
+import { directoryAttributes } from "./names.ts";
+import type { PosixOperation } from "./operation.ts";
+import { rmdir, unlink } from "./remove.ts";
+import { rename } from "./rename.ts";
+import { closeSession, openSession } from "./sessions.ts";
+import { changeXattr } from "./xattrs.ts";
+
+export function performPosix(step: Step, operation: PosixOperation): Answer | Refusal {
+  const answer = perform(step, operation);
+  if (answer.kind !== "file") return answer;
+  const inodes = changedDirectories(operation);
+  if (inodes.length === 0) return answer;
+  const { map, context } = step;
+  const directories = inodes.map((inode) =>
+    directoryAttributes(getHead(map, context.dirKeys.dirKey(inode))),
+  );
+  return { ...answer, directories };
+}
+/** Directories whose names an operation changes. */
+function changedDirectories(operation: PosixOperation): readonly InodeId[] {
+  if ("directory" in operation) return [operation.directory];
+  if (operation.kind !== "rename") return [];
+  const { from, to } = operation;
+  return from.directory === to.directory ? [to.directory] : [from.directory, to.directory];
+}
+
+function perform(step: Step, operation: PosixOperation): Answer | Refusal {
+  switch (operation.kind) {
+    case "make_node":
+      return makeNode(step, operation);
+    case "unlink":
+      return unlink(step, operation);
+    case "rmdir":
+      return rmdir(step, operation);
+    case "rename":
+      return rename(step, operation);
+    case "link":
+      return link(step, operation);
+    case "set_attributes":
+      return setAttributes(step, operation);
+    case "set_xattr":
+    case "remove_xattr":
+      return changeXattr(step, operation);
+    case "open_file":
+      return openFile(step, operation);
+    case "close_file":
+      return closeFile(step, operation);
+    case "lock":
+      return lockFile(step, operation);
+    case "unlock":
+      return unlockFile(step, operation);
+    case "open_session":
+      return openSession(step, operation);
+    case "close_session":
+      return closeSession(step, operation);
+  }
+}

@@ -1,0 +1,53 @@
+import { inodeId, wallTime } from "@kiseki/base";
+import { decodeLease, encodeLease, keyAfterPrefix, leaseKey, leasePrefix } from "@kiseki/format";
+import type { MapReader } from "@kiseki/ports";
+import type { Answer, Refusal } from "../operation.ts";
+import { refuse } from "../operation.ts";
+import type { Step } from "../step.ts";
+import { leaseKind } from "./holders.ts";
+import { dropLocks } from "./locks.ts";
+import { releaseOpen } from "./open-files.ts";
+import type { ClientId, PosixOperation } from "./operation.ts";
+
+type Of<Kind extends PosixOperation["kind"]> = Extract<PosixOperation, { kind: Kind }>;
+/** Leases that one step ends at most. */
+const leasesPerStep = 256;
+const nothing = new Uint8Array(0);
+const clientIdSize = 16;
+
+export function openSession(step: Step, { client, expires }: Of<"open_session">): Answer | Refusal {
+  if (client.byteLength !== clientIdSize) return refuse("invalid_argument");
+  const row = { epoch: 0n, expires: wallTime(expires), payload: nothing };
+  step.map.put(leaseKey(client, leaseKind.session, nothing), encodeLease(row));
+  return { kind: "none" };
+}
+
+/** Whether, and until when, a session was granted in the log. */
+export function lookupSession(map: MapReader, client: ClientId): number | undefined {
+  const value = map.get(leaseKey(client, leaseKind.session, nothing));
+  return value === undefined ? undefined : decodeLease(value).expires;
+}
+
+export function closeSession(step: Step, { client }: Of<"close_session">): Answer | Refusal {
+  if (client.byteLength !== clientIdSize) return refuse("invalid_argument");
+  const { map } = step;
+  const prefix = leasePrefix(client);
+  const keys: Uint8Array[] = [];
+  map.scan({ start: prefix, end: keyAfterPrefix(prefix) }, (key) => {
+    keys.push(key);
+    return keys.length <= leasesPerStep;
+  });
+  for (const key of keys.slice(0, leasesPerStep)) {
+    const kind = key[prefix.byteLength];
+    if (kind === leaseKind.session) map.delete(key);
+    else {
+      const target = key.slice(prefix.byteLength + 1);
+      const view = new DataView(target.buffer);
+      const home = view.getBigUint64(0);
+      const inode = inodeId(view.getBigUint64(8));
+      if (kind === leaseKind.open) releaseOpen(step, home, inode, client);
+      else dropLocks(step, home, inode, client);
+    }
+  }
+  return { kind: "reclaimed", hasMore: keys.length > leasesPerStep };
+}
