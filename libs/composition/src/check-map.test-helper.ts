@@ -1,5 +1,5 @@
 import { assert, namespaceId, sameBytes, sealId, toHex } from "@kiseki/base";
-import type { Extent, HeadRow, ObjectEntry } from "@kiseki/format";
+import type { HeadRow, LeafExtent, ObjectEntry } from "@kiseki/format";
 import {
   chunkKey,
   coldKey,
@@ -121,9 +121,13 @@ function checkHeads(map: MapReader, dirKeys: DirKeys, heads: Map<string, HeadRow
 function countReferences(map: MapReader): Map<string, number> {
   const chunks = new Map<string, number>();
   const manifests = new Map<bigint, number>();
-  const note = (extents: readonly Extent[]): void => {
+  const note = (extents: readonly LeafExtent[]): void => {
+    let end = 0;
     for (const extent of extents) {
+      assert(extent.offset >= end && extent.length > 0, "extents are ordered and disjoint");
+      end = extent.offset + extent.length;
       if (extent.kind === "chunk") addTo(chunks, toHex(chunkKey(extent)), 1);
+      if (extent.kind === "slice") addTo(manifests, extent.manifest, 1);
     }
   };
   for (const { value } of rowsOf(map, table.cold)) {

@@ -1,5 +1,5 @@
 import { assert } from "@kiseki/base";
-import type { Content, Extent, ManifestChild } from "@kiseki/format";
+import type { Content, Extent, LeafExtent, ManifestChild, ManifestHead } from "@kiseki/format";
 import {
   decodeManifestHead,
   encodeManifestHead,
@@ -11,6 +11,7 @@ import {
   reclaimKey,
   rowExtentsMax,
 } from "@kiseki/format";
+import type { MapReader } from "@kiseki/ports";
 import { condemn, dropReference, noteSeal, takeReference } from "./chunks.ts";
 import type { NewContent, Refusal } from "./operation.ts";
 import { refuse } from "./operation.ts";
@@ -57,17 +58,40 @@ export function contentOf(step: Step, extents: readonly Extent[], size: number):
 }
 
 /** A manifest of extents, counted once. Answers its number. */
-export function makeLeafManifest(step: Step, extents: readonly Extent[], size: number): bigint {
+export function makeLeafManifest(step: Step, extents: readonly LeafExtent[], size: number): bigint {
   const manifest = allocateInode(step);
-  step.map.put(manifestHeadKey(manifest), encodeManifestHead({ count: 1, size }));
+  const depth = depthOver(step, extents);
+  const head = depth === 0 ? { count: 1, size } : { count: 1, size, depth };
+  step.map.put(manifestHeadKey(manifest), encodeManifestHead(head));
   for (let i = 0; i < extents.length; i += manifestNodeItemsMax) {
-    const items = extents.slice(i, i + manifestNodeItemsMax);
-    const start = items[0]!.offset;
-    const moved = items.map((extent) => ({ ...extent, offset: extent.offset - start }));
-    const node = encodeManifestNode({ kind: "leaf", extents: moved });
-    step.map.put(manifestNodeKey(manifest, start), node);
+    putLeaf(step, manifest, extents.slice(i, i + manifestNodeItemsMax));
   }
   return manifest;
+}
+/** A node of extents with offsets from the manifest's start, under the first of them. */
+export function putLeaf(step: Step, manifest: bigint, extents: readonly LeafExtent[]): void {
+  const start = extents[0]!.offset;
+  const moved = extents.map((extent) => ({ ...extent, offset: extent.offset - start }));
+  const node = encodeManifestNode({ kind: "leaf", extents: moved });
+  step.map.put(manifestNodeKey(manifest, start), node);
+}
+
+export function getManifestHead(map: MapReader, manifest: bigint): ManifestHead {
+  const value = map.get(manifestHeadKey(manifest));
+  assert(value !== undefined, "a manifest that is named has a head");
+  return decodeManifestHead(value);
+}
+/** Manifests under each other in a manifest of these extents. */
+export function depthOver(step: Step, extents: readonly LeafExtent[]): number {
+  let depth = 0;
+  let last: bigint | undefined;
+  for (const extent of extents) {
+    if (extent.kind !== "slice" || extent.manifest === last) continue;
+    last = extent.manifest;
+    // Parts of an upload lie in manifests of their own, which no head counts.
+    depth = Math.max(depth, 2 + (getManifestHead(step.map, last).depth ?? 0));
+  }
+  return depth;
 }
 
 /** A manifest over manifests, one after another, each taken over with the count it has. */
@@ -84,29 +108,24 @@ export function makeInnerManifest(step: Step, children: readonly ManifestChild[]
   return manifest;
 }
 
-/** One more object is made of the manifest. */
+/** One more object or slice is made of the manifest. */
 export function holdManifest(step: Step, manifest: bigint): void {
-  const key = manifestHeadKey(manifest);
-  const value = step.map.get(key);
-  assert(value !== undefined, "a manifest that is named has a head");
-  const head = decodeManifestHead(value);
-  step.map.put(key, encodeManifestHead({ ...head, count: head.count + 1 }));
+  const head = getManifestHead(step.map, manifest);
+  step.map.put(manifestHeadKey(manifest), encodeManifestHead({ ...head, count: head.count + 1 }));
 }
 /** One less; at zero it is queued and freed in bounded steps. */
 export function releaseManifest(step: Step, manifest: bigint): void {
-  const key = manifestHeadKey(manifest);
-  const value = step.map.get(key);
-  assert(value !== undefined, "a manifest that is named has a head");
-  const head = decodeManifestHead(value);
+  const head = getManifestHead(step.map, manifest);
   assert(head.count >= 1, "a named manifest has a count");
-  step.map.put(key, encodeManifestHead({ ...head, count: head.count - 1 }));
+  step.map.put(manifestHeadKey(manifest), encodeManifestHead({ ...head, count: head.count - 1 }));
   if (head.count > 1) return;
   step.map.put(reclaimKey(allocateInode(step)), encodeReclaim({ kind: "manifest", manifest }));
 }
 
-export function releaseExtents(step: Step, extents: readonly Extent[]): void {
+export function releaseExtents(step: Step, extents: readonly LeafExtent[]): void {
   for (const extent of extents) {
     if (extent.kind === "small") condemn(step, extent, extent);
+    else if (extent.kind === "slice") releaseManifest(step, extent.manifest);
     else dropReference(step, extent);
   }
 }

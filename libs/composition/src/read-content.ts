@@ -1,5 +1,5 @@
 import { assert } from "@kiseki/base";
-import type { Checksum, Content, Extent } from "@kiseki/format";
+import type { Checksum, Content, Extent, LeafExtent } from "@kiseki/format";
 import {
   decodeManifestNode,
   keyAfterPrefix,
@@ -18,10 +18,10 @@ const nodesPerScan = 16;
 type VisitExtent = (extent: Extent) => boolean;
 
 function visitList(
-  extents: readonly Extent[],
+  map: MapReader,
+  extents: readonly LeafExtent[],
   base: number,
-  start: number,
-  end: number,
+  { start, end }: { readonly start: number; readonly end: number },
   visit: VisitExtent,
 ): boolean {
   for (const extent of extents) {
@@ -29,12 +29,19 @@ function visitList(
     const from = Math.max(start, offset);
     const to = Math.min(end, offset + extent.length);
     if (from >= to) continue;
+    if (extent.kind === "slice") {
+      const range = { start: from, end: to };
+      const origin = offset - extent.chunkOffset;
+      if (!visitManifest(map, extent.manifest, origin, range, visit)) return false;
+      continue;
+    }
     const chunkOffset = extent.chunkOffset + (from - offset);
     if (!visit({ ...extent, offset: from, length: to - from, chunkOffset })) return false;
   }
   return true;
 }
 
+/** `base`: where the manifest's own start would lie, before 0 when a slice begins behind it. */
 function visitManifest(
   map: MapReader,
   manifest: bigint,
@@ -62,7 +69,7 @@ function visitManifest(
       if (start >= range.end) return true;
       const node = decodeManifestNode(value);
       if (node.kind === "leaf") {
-        if (!visitList(node.extents, start, range.start, range.end, visit)) return false;
+        if (!visitList(map, node.extents, start, range, visit)) return false;
         continue;
       }
       let childStart = start;
@@ -134,7 +141,7 @@ export function visitExtents(
 ): boolean {
   if (content.kind === "empty") return true;
   if (content.kind === "manifest") return visitManifest(map, content.manifest, 0, range, visit);
-  return visitList(content.extents, 0, range.start, range.end, visit);
+  return visitList(map, content.extents, 0, range, visit);
 }
 
 /**

@@ -23,6 +23,7 @@ import { releaseExtents, releaseManifest } from "./content.ts";
 import type { Answer } from "./operation.ts";
 import type { Step } from "./step.ts";
 import { allocateInode } from "./step.ts";
+import { reclaimRange } from "./posix/content-trim.ts";
 
 /** Rows that one step takes at most; a manifest's step takes one node. */
 const rowsPerStep = 256;
@@ -47,6 +48,8 @@ export function hasReclaim(map: MapReader, now: number): boolean {
 /** What a task did: whether nothing of it is left, and about how many rows it took. */
 interface Progress {
   readonly isDone: boolean;
+  /** What the task is from here on, if not what it was. */
+  readonly next?: ReclaimRow;
   readonly cost: number;
 }
 
@@ -57,8 +60,9 @@ export function reclaimStep(step: Step): Answer {
   let task = firstRows(map, reclaimPrefix(), 1)[0];
   if (task === undefined) expireDone(step);
   while (task !== undefined && left > 0) {
-    const { isDone, cost } = reclaimSome(step, decodeReclaim(task[1]), left);
+    const { isDone, next, cost } = reclaimSome(step, decodeReclaim(task[1]), left);
     if (isDone) map.delete(task[0]);
+    else if (next !== undefined) map.put(task[0], encodeReclaim(next));
     left -= cost + 1;
     task = firstRows(map, reclaimPrefix(), 1)[0];
   }
@@ -69,6 +73,10 @@ function reclaimSome(step: Step, row: ReclaimRow, left: number): Progress {
   switch (row.kind) {
     case "manifest":
       return reclaimNode(step, row.manifest);
+    case "range": {
+      const { next, cost } = reclaimRange(step, row);
+      return next === undefined ? { isDone: true, cost } : { isDone: false, next, cost };
+    }
     case "parts":
       return reclaimParts(step, row, left);
     case "uploads":

@@ -1,6 +1,6 @@
 import type { WallTime } from "@kiseki/base";
 import { assert, sameBytes, sealId } from "@kiseki/base";
-import type { Extent } from "@kiseki/format";
+import type { LeafExtent } from "@kiseki/format";
 import {
   decodeChunk,
   decodeCold,
@@ -43,7 +43,7 @@ const referenceTables: readonly number[] = [table.cold, table.manifest, table.ch
 const chunkKeySize = 39;
 
 function smallOf(
-  extents: readonly Extent[],
+  extents: readonly LeafExtent[],
   from: Reference["from"],
   row: Uint8Array,
 ): readonly Reference[] {

@@ -1,5 +1,5 @@
 import { assert, sameBytes } from "@kiseki/base";
-import type { Extent } from "@kiseki/format";
+import type { LeafExtent } from "@kiseki/format";
 import {
   decodeCold,
   decodeManifestNode,
@@ -13,12 +13,13 @@ import type { Answer, Operation } from "./operation.ts";
 import type { Step } from "./step.ts";
 
 type SmallResealed = Extract<Operation, { kind: "small_resealed" }>;
+type Small = Extract<LeafExtent, { kind: "small" }>;
 
 /** The extents with the seal replaced, and the one that was there; `undefined` when none of them names it. */
-function replaceIn(
-  extents: readonly Extent[],
+function replaceIn<E extends LeafExtent>(
+  extents: readonly E[],
   { sealId, ref }: SmallResealed,
-): { readonly extents: readonly Extent[]; readonly old: Extent & { kind: "small" } } | undefined {
+): { readonly extents: readonly (E | Small)[]; readonly old: Small } | undefined {
   const at = extents.findIndex(
     (extent) =>
       extent.kind === "small" &&
@@ -29,14 +30,12 @@ function replaceIn(
   if (old?.kind !== "small") return undefined;
   assert(old.size === ref.size, "seals of one chunk hold equally many bytes");
   assert(ref.keyset >= old.keyset, "content is never sealed again under an older keyset");
-  return { extents: extents.with(at, { ...old, ...ref }), old };
+  const small: Small = { ...old, ...ref };
+  return { extents: extents.map((extent, i) => (i === at ? small : extent)), old };
 }
 
 /** Writes the row with the new seal and answers the old one; `undefined` when it does not name it any more. */
-function replaceInRow(
-  step: Step,
-  operation: SmallResealed,
-): (Extent & { kind: "small" }) | undefined {
+function replaceInRow(step: Step, operation: SmallResealed): Small | undefined {
   const { row } = operation;
   const value = step.map.get(row);
   if (value === undefined) return undefined;

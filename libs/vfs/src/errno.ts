@@ -102,6 +102,7 @@ const errnoByCode: Readonly<Record<FileRefusalCode, ErrnoName>> = {
   unsupported: "EOPNOTSUPP",
 
   chunk_gone: "EIO",
+  content_is_small: "EIO",
   directory_closed: "ENOENT",
   invalid_key: "EINVAL",
   invalid_range: "EINVAL",

@@ -10,6 +10,7 @@ import type {
   Content,
   Etag,
   Extent,
+  LeafExtent,
   ObjectAttributes,
 } from "./types.ts";
 
@@ -48,37 +49,66 @@ export function readSeal(from: RowReader): ChunkSeal {
   };
 }
 
+const extentCodes = { chunk: 0, small: 1, slice: 2 } as const;
 /** Offsets are written as gaps behind the extent before: holes cost nothing, order is checked by form. */
-export function writeExtents(to: RowWriter, extents: readonly Extent[]): void {
+export function writeExtents(to: RowWriter, extents: readonly LeafExtent[]): void {
   to.number(extents.length);
   let end = 0;
   for (const extent of extents) {
     assert(extent.offset >= end, "extents are ordered and disjoint");
     assert(extent.length >= 1, "an extent is not empty");
-    to.u8(extent.kind === "small" ? 1 : 0).number(extent.offset - end);
+    to.u8(extentCodes[extent.kind]).number(extent.offset - end);
     to.number(extent.length).number(extent.chunkOffset);
+    end = extent.offset + extent.length;
+    if (extent.kind === "slice") {
+      to.big(extent.manifest);
+      continue;
+    }
     writeAddress(to, extent);
     if (extent.kind === "small") writeSeal(to, extent);
-    end = extent.offset + extent.length;
   }
 }
+/** Least bytes of an extent that names a chunk, and of a slice. */
+const extentSizeMin = 38;
+const sliceSizeMin = 5;
+
+function readExtent(from: RowReader, end: number, codeMax: number): LeafExtent {
+  const code = from.u8();
+  const offset = end + from.number();
+  const length = from.number();
+  const range = { offset, length, chunkOffset: from.number() };
+  if (code > codeMax || length === 0 || !Number.isSafeInteger(offset + length)) {
+    from.fail("bad_field");
+  }
+  if (code === extentCodes.slice) return { kind: "slice", ...range, manifest: from.big() };
+  const address = readAddress(from);
+  return code === extentCodes.small
+    ? { kind: "small", ...address, ...range, ...readSeal(from) }
+    : { kind: "chunk", ...address, ...range };
+}
+/** Of a leaf that may hold slices. */
+export function readLeafExtents(from: RowReader): readonly LeafExtent[] {
+  const count = from.count(sliceSizeMin);
+  if (count > manifestNodeItemsMax) from.fail("bad_field");
+  const extents: LeafExtent[] = [];
+  let end = 0;
+  for (let i = 0; i < count; i++) {
+    const extent = readExtent(from, end, extentCodes.slice);
+    extents.push(extent);
+    end = extent.offset + extent.length;
+  }
+  return extents;
+}
 export function readExtents(from: RowReader, countMax: number): readonly Extent[] {
-  const count = from.count(38);
+  const count = from.count(extentSizeMin);
   if (count > countMax) from.fail("bad_field");
   const extents: Extent[] = [];
   let end = 0;
   for (let i = 0; i < count; i++) {
-    const code = from.u8();
-    const offset = end + from.number();
-    const length = from.number();
-    const chunkOffset = from.number();
-    const address = readAddress(from);
-    if (code > 1 || length === 0 || !Number.isSafeInteger(offset + length)) from.fail("bad_field");
-    const range = { ...address, offset, length, chunkOffset };
-    extents.push(
-      code === 1 ? { kind: "small", ...range, ...readSeal(from) } : { kind: "chunk", ...range },
-    );
-    end = offset + length;
+    const extent = readExtent(from, end, extentCodes.small);
+    assert(extent.kind !== "slice", "a code of a slice was refused");
+    extents.push(extent);
+    end = extent.offset + extent.length;
   }
   return extents;
 }

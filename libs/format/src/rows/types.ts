@@ -44,6 +44,17 @@ export interface SmallExtent extends SmallRef {
 }
 /** Ordered, disjoint; what no extent covers is a hole of zeros. */
 export type Extent = ChunkExtent | SmallExtent;
+/** A range of another manifest, which this extent holds as an object would. */
+export interface SliceExtent {
+  readonly kind: "slice";
+  readonly offset: number;
+  readonly length: number;
+  /** Where the range begins in that manifest. */
+  readonly chunkOffset: number;
+  readonly manifest: bigint;
+}
+/** What leaves of manifests hold. */
+export type LeafExtent = Extent | SliceExtent;
 
 /** What an object or file is made of. Its size is in the entry. */
 export type Content =
@@ -259,10 +270,12 @@ export interface DropRow extends ChunkAddress, ChunkSeal {}
 export interface ManifestHead {
   readonly count: number;
   readonly size: number;
+  /** How many manifests lie under each other at most, beneath this one; absent: none but parts. */
+  readonly depth?: number;
 }
 /** Rows of a manifest, keyed by the offset at which they start. */
 export type ManifestNode =
-  | { readonly kind: "leaf"; readonly extents: readonly Extent[] }
+  | { readonly kind: "leaf"; readonly extents: readonly LeafExtent[] }
   | {
       readonly kind: "inner";
       /** All of them or none with a part: those of older programs have none. */
@@ -295,6 +308,13 @@ export interface DoneRow {
 /** Space that is freed in bounded steps. */
 export type ReclaimRow =
   | { readonly kind: "manifest"; readonly manifest: bigint }
+  /** `[start, end)` of a manifest that stays, where nobody can see it any more. */
+  | {
+      readonly kind: "range";
+      readonly manifest: bigint;
+      readonly start: number;
+      readonly end: number;
+    }
   /** Part rows of an upload that ended; bit n of `used` (byte n >> 3): part n lives on in the object. */
   | {
       readonly kind: "parts";

@@ -10,6 +10,7 @@ import {
   readChecksums,
   readEtag,
   readExtents,
+  readLeafExtents,
   readSeal,
   writeAddress,
   writeAttributes,
@@ -270,21 +271,31 @@ export function decodeSum(source: Uint8Array): number {
   return sum;
 }
 
-export const encodeManifestHead = (row: ManifestHead): Uint8Array =>
-  writer().number(row.count).number(row.size).done();
-export function decodeManifestHead(source: Uint8Array): ManifestHead {
-  const from = new RowReader(source, "a manifest head");
-  const row: ManifestHead = { count: from.number(), size: from.number() };
-  from.end();
-  return row;
+/** Version 2 has a depth behind the size. */
+export function encodeManifestHead({ count, size, depth }: ManifestHead): Uint8Array {
+  const to = writer(depth === undefined ? 1 : 2)
+    .number(count)
+    .number(size);
+  if (depth !== undefined) to.number(depth);
+  return to.done();
 }
+export function decodeManifestHead(source: Uint8Array): ManifestHead {
+  const from = new RowReader(source, "a manifest head", 2);
+  const row = { count: from.number(), size: from.number() };
+  const depth = from.version === 1 ? {} : { depth: from.number(0xffff) };
+  from.end();
+  return { ...row, ...depth };
+}
+/** Version 3: a leaf with slices. */
 export function encodeManifestNode(row: ManifestNode): Uint8Array {
-  const to = writer();
   if (row.kind === "leaf") {
     assert(row.extents.length <= manifestNodeItemsMax, "a node holds few extents");
-    writeExtents(to.u8(1), row.extents);
-    return to.done();
+    const hasSlices = row.extents.some(({ kind }) => kind === "slice");
+    const leaf = hasSlices ? writer(3).u8(4) : writer().u8(1);
+    writeExtents(leaf, row.extents);
+    return leaf.done();
   }
+  const to = writer();
   assert(row.children.length <= manifestNodeItemsMax, "a node has few children");
   if (row.children.every(({ part }) => part !== undefined)) return encodePartsNode(row.children);
   to.u8(2).number(row.children.length);
@@ -311,11 +322,12 @@ function readParts(from: RowReader): readonly ManifestChild[] {
   });
 }
 export function decodeManifestNode(source: Uint8Array): ManifestNode {
-  const from = new RowReader(source, "a manifest node", 2);
+  const from = new RowReader(source, "a manifest node", 3);
   const code = from.u8();
   let row: ManifestNode;
-  if ((source[0] === 2) !== (code === 3)) return from.fail("bad_field");
-  if (code === 3) row = { kind: "inner", children: readParts(from) };
+  if (from.version !== Math.max(1, code - 1)) return from.fail("bad_field");
+  if (code === 4) row = { kind: "leaf", extents: readLeafExtents(from) };
+  else if (code === 3) row = { kind: "inner", children: readParts(from) };
   else if (code === 1) row = { kind: "leaf", extents: readExtents(from, manifestNodeItemsMax) };
   else if (code === 2) {
     const length = from.count(2);
@@ -326,23 +338,32 @@ export function decodeManifestNode(source: Uint8Array): ManifestNode {
   return row;
 }
 
+/** Version 2: a range. */
 export function encodeReclaim(row: ReclaimRow): Uint8Array {
+  if (row.kind === "range") {
+    return writer(2).u8(4).big(row.manifest).number(row.start).number(row.end).done();
+  }
   const to = writer();
   if (row.kind === "manifest") return to.u8(1).big(row.manifest).done();
   if (row.kind === "uploads") return to.u8(3).big(row.root).done();
   return to.u8(2).big(row.root).bytes(row.key).raw(row.upload).bytes(row.used).done();
 }
 export function decodeReclaim(source: Uint8Array): ReclaimRow {
-  const from = new RowReader(source, "a reclaim row");
+  const from = new RowReader(source, "a reclaim row", 2);
   const code = from.u8();
   let row: ReclaimRow;
+  if ((from.version === 2) !== (code === 4)) return from.fail("bad_field");
   if (code === 1) row = { kind: "manifest", manifest: from.big() };
   else if (code === 2) {
     const root = readInode(from);
     const key = from.bytes(nameSizeMax);
     row = { kind: "parts", root, key, upload: from.raw(16), used: from.bytes(8192) };
   } else if (code === 3) row = { kind: "uploads", root: readInode(from) };
-  else return from.fail("bad_field");
+  else if (code === 4) {
+    const manifest = from.big();
+    row = { kind: "range", manifest, start: from.number(), end: from.number() };
+    if (row.start >= row.end) return from.fail("bad_field");
+  } else return from.fail("bad_field");
   from.end();
   return row;
 }

@@ -54,6 +54,7 @@ export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
   precondition_failed: "PreconditionFailed",
   source_precondition_failed: "PreconditionFailed",
   source_is_small: "InternalError",
+  content_is_small: "InternalError",
   no_such_source_namespace: "NoSuchBucket",
   no_such_source_key: "NoSuchKey",
   no_such_source_version: "NoSuchVersion",

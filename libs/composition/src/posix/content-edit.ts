@@ -1,0 +1,182 @@
+import { assert } from "@kiseki/base";
+import type { Content, LeafExtent, SliceExtent } from "@kiseki/format";
+import { encodeManifestHead, manifestHeadKey, rowExtentsMax } from "@kiseki/format";
+import {
+  depthOver,
+  getManifestHead,
+  holdManifest,
+  makeLeafManifest,
+  releaseManifest,
+} from "../content.ts";
+import type { Refusal } from "../operation.ts";
+import { refuse } from "../operation.ts";
+import type { Step } from "../step.ts";
+import type { ContentEdit, ContentRange } from "./content-list.ts";
+import { clipExtents, shiftExtent } from "./content-list.ts";
+import {
+  isOfParts,
+  readRange,
+  replaceRows,
+  rowsWithin,
+  takeApart,
+  takeFlat,
+} from "./content-rows.ts";
+import { holdAgain, settle } from "./content-settle.ts";
+
+/** Rows of a manifest that one edit rewrites; where it would be more, what stays of it becomes slices. */
+const editRowsMax = 32;
+/** A manifest of fewer extents goes back into the cold row. */
+const flatExtentsMax = rowExtentsMax / 2;
+/** Extents of a manifest with other holders that an edit counts one by one rather than slicing it. */
+const shareExtentsMax = 256;
+/** Extents that an edit takes over from a manifest with no other holder, and parts of an upload, which are lighter. */
+const takeExtentsMax = 2048;
+const takePartsMax = 10_000;
+/** Manifests under each other before an edit copies what it would slice. Not a promise: small content is never copied. */
+const depthWanted = 8;
+/** Manifests under each other before a range of them is not shared any more. */
+const depthMax = 256;
+
+/** What content was made of before the edit, and its size: nothing lies beyond. */
+export interface Edited {
+  readonly content: Content;
+  readonly size: number;
+}
+
+/**
+ * Content with `[start, end)` replaced, and every reference counted: what goes is released, what is cut in two is held
+ * twice. Rows touched do not depend on how long the content is. Refused with `content_is_small` when small content would
+ * be cut in two or shared: read it, and put it with the edit.
+ */
+export function editContent(
+  step: Step,
+  { content, size }: Edited,
+  edit: ContentEdit,
+): Content | Refusal {
+  if (content.kind === "empty") return editList(step, [], edit);
+  if (content.kind === "extents") return editList(step, content.extents, edit);
+  const { manifest } = content;
+  const head = getManifestHead(step.map, manifest);
+  const rows = head.count === 1 ? rowsWithin(step.map, manifest, edit, editRowsMax) : undefined;
+  if (rows === undefined || rows.some(({ isInner }) => isInner)) {
+    return editList(step, sliceOf(step, manifest, size), edit);
+  }
+  const opened = openSlices(
+    step,
+    rows.flatMap(({ extents }) => extents),
+    edit,
+  );
+  const spliced = settle(step, opened, edit);
+  if ("kind" in spliced) return spliced;
+  const depth = Math.max(head.depth ?? 0, depthOver(step, spliced));
+  if (depth > (head.depth ?? 0)) {
+    step.map.put(manifestHeadKey(manifest), encodeManifestHead({ ...head, depth }));
+  }
+  replaceRows(step, manifest, rows, spliced);
+  const flat = spliced.length <= flatExtentsMax && takeFlat(step, manifest, flatExtentsMax);
+  if (!flat) return content;
+  return flat.length === 0 ? { kind: "empty" } : { kind: "extents", extents: flat };
+}
+
+/** The reference to the manifest becomes the slice's. */
+function sliceOf(step: Step, manifest: bigint, size: number): readonly LeafExtent[] {
+  if (size === 0) {
+    releaseManifest(step, manifest); // of parts without a byte
+    return [];
+  }
+  return [{ kind: "slice", offset: 0, length: size, chunkOffset: 0, manifest }];
+}
+
+function editList(
+  step: Step,
+  extents: readonly LeafExtent[],
+  edit: ContentEdit,
+): Content | Refusal {
+  const spliced = settle(step, openSlices(step, extents, edit), edit);
+  return "kind" in spliced ? spliced : listContent(step, spliced);
+}
+/** Content of an ordered list whose references are counted. */
+function listContent(step: Step, extents: readonly LeafExtent[]): Content {
+  if (extents.length === 0) return { kind: "empty" };
+  const flat = extents.filter((extent) => extent.kind !== "slice");
+  if (flat.length === extents.length && flat.length <= rowExtentsMax) {
+    return { kind: "extents", extents: flat };
+  }
+  const last = extents.at(-1)!;
+  const size = last.offset + last.length;
+  return { kind: "manifest", manifest: makeLeafManifest(step, extents, size) };
+}
+
+/** Slices that the edit would cut give way to what lies in them, as far as that is cheap. */
+function openSlices(
+  step: Step,
+  extents: readonly LeafExtent[],
+  { start, end }: ContentRange,
+): readonly LeafExtent[] {
+  return extents.flatMap((extent) => {
+    const last = extent.offset + extent.length;
+    const isTouched = extent.offset < end && last > start;
+    const isCut = isTouched && (extent.offset < start || last > end);
+    if (extent.kind !== "slice" || !isCut) return [extent];
+    const inner = openSlice(step, extent);
+    return inner === undefined ? [extent] : openSlices(step, inner, { start, end });
+  });
+}
+function openSlice(step: Step, slice: SliceExtent): readonly LeafExtent[] | undefined {
+  const { manifest, chunkOffset, length, offset } = slice;
+  const range = { start: chunkOffset, end: chunkOffset + length };
+  const { count, depth = 0 } = getManifestHead(step.map, manifest);
+  const shareMax = depth < depthWanted ? shareExtentsMax : takeExtentsMax;
+  const takeMax = isOfParts(step.map, manifest) ? takePartsMax : takeExtentsMax;
+  const extents =
+    count === 1
+      ? takeApart(step, manifest, range, takeMax)
+      : shareRange(step, manifest, range, shareMax);
+  return extents?.map((extent) => shiftExtent(extent, offset - chunkOffset));
+}
+function shareRange(
+  step: Step,
+  manifest: bigint,
+  range: ContentRange,
+  countMax: number,
+): readonly LeafExtent[] | undefined {
+  const extents = readRange(step.map, manifest, range, countMax);
+  if (extents === undefined || extents.some(({ kind }) => kind === "small")) return undefined;
+  for (const extent of extents) {
+    assert(holdAgain(step, extent) === undefined, "what a manifest names is there");
+  }
+  releaseManifest(step, manifest);
+  return extents;
+}
+
+/**
+ * Extents of `[start, end)` counted once more, to be laid at `target` of some content: small ones have one owner, so that
+ * they are refused with `source_is_small` unless a manifest with them can be held as a whole.
+ */
+export function shareRangeOf(
+  step: Step,
+  content: Content,
+  range: ContentRange,
+  target: number,
+): readonly LeafExtent[] | Refusal {
+  const { start, end } = range;
+  if (content.kind === "empty" || start === end) return [];
+  const found =
+    content.kind === "extents"
+      ? clipExtents(content.extents, range)
+      : readRange(step.map, content.manifest, range, shareExtentsMax);
+  const { manifest } = content.kind === "manifest" ? content : { manifest: undefined };
+  const isWhole = found === undefined || found.some(({ kind }) => kind === "small");
+  if (isWhole && manifest !== undefined) {
+    if ((getManifestHead(step.map, manifest).depth ?? 0) > depthMax)
+      return refuse("too_many_extents");
+    holdManifest(step, manifest);
+    return [{ kind: "slice", offset: target, length: end - start, chunkOffset: start, manifest }];
+  }
+  if (isWhole) return refuse("source_is_small");
+  for (const extent of found) {
+    const refusal = holdAgain(step, extent);
+    if (refusal !== undefined) return refusal;
+  }
+  return found.map((extent) => shiftExtent(extent, target - start));
+}

@@ -1,0 +1,44 @@
+import { assert } from "@kiseki/base";
+import type { LeafExtent, ReclaimRow } from "@kiseki/format";
+import { decodeManifestHead, manifestHeadKey } from "@kiseki/format";
+import { putLeaf } from "../content.ts";
+import type { Step } from "../step.ts";
+import { firstRowWithin } from "./content-rows.ts";
+import { settle } from "./content-settle.ts";
+
+type RangeRow = Extract<ReclaimRow, { kind: "range" }>;
+
+/**
+ * Frees one row's worth of a range that no slice of the manifest shows: `next` is what is left of it. Who made the
+ * range saw to it that nobody ever sees it again, whoever holds the manifest.
+ */
+export function reclaimRange(
+  step: Step,
+  range: RangeRow,
+): { readonly next: RangeRow | undefined; readonly cost: number } {
+  const { manifest } = range;
+  const head = step.map.get(manifestHeadKey(manifest));
+  // Gone, or going as a whole.
+  if (head === undefined || decodeManifestHead(head).count === 0)
+    return { next: undefined, cost: 1 };
+  const found = firstRowWithin(step.map, manifest, range);
+  if (found === undefined || found.row.isInner) return { next: undefined, cost: 1 };
+  const { row, nextStart } = found;
+  const end = Math.min(range.end, nextStart ?? range.end);
+  const edit = { start: range.start, end, replacement: [] };
+  const whole = row.extents.filter((extent) => !isCutSmall(extent, edit));
+  const kept = row.extents.filter((extent) => isCutSmall(extent, edit));
+  const settled = settle(step, whole, edit);
+  assert(!("kind" in settled), "what a manifest names is there");
+  const left = [...settled, ...kept].sort((a, b) => a.offset - b.offset);
+  step.map.delete(row.key);
+  if (left.length > 0) putLeaf(step, manifest, left);
+  const next = end < range.end ? { ...range, start: end } : undefined;
+  return { next, cost: 1 + row.extents.length };
+}
+
+/** Small content has one extent: what would be cut in two stays as it is. */
+const isCutSmall = (
+  { kind, offset, length }: LeafExtent,
+  { start, end }: { readonly start: number; readonly end: number },
+): boolean => kind === "small" && offset < start && offset + length > end;
