@@ -167,7 +167,7 @@ static void spoil(struct world *world, struct record *record) {
 static void check_outside(struct world *world, const struct record *asked) {
   uint64_t start = asked->target_offset, size = asked->target_size;
   int writes = asked->kind == JOB_SEAL || asked->kind == JOB_OPEN || asked->kind == JOB_REBUILD || asked->kind == JOB_READ ||
-               asked->kind == JOB_UNSEAL;
+               asked->kind == JOB_UNSEAL || asked->kind == JOB_CODE || asked->kind == JOB_FETCH;
   if (!writes || start > ARENA_SIZE || size > ARENA_SIZE - start) start = size = 0;
   MUST(memcmp(world->arena, world->before, start) == 0);
   MUST(memcmp(world->arena + start + size, world->before + start + size, ARENA_SIZE - start - size) == 0);
@@ -210,16 +210,20 @@ static void unseal_round(struct world *world) {
 }
 
 static void one_round(struct world *world) {
-  static const uint32_t kinds[] = {JOB_HASH, JOB_SEAL, JOB_OPEN, JOB_OPEN, JOB_OPEN, JOB_REBUILD, JOB_REBUILD, JOB_VERIFY, JOB_APPEND, JOB_READ};
+  static const uint32_t kinds[] = {JOB_HASH,   JOB_SEAL,   JOB_CODE,  JOB_OPEN, JOB_OPEN, JOB_OPEN, JOB_FETCH, JOB_FETCH,
+                                   JOB_REBUILD, JOB_REBUILD, JOB_VERIFY, JOB_APPEND, JOB_READ};
   struct record asked = world->good;
-  asked.kind = kinds[chance(world, 10)];
-  asked.flags = chance(world, 32);
+  asked.kind = kinds[chance(world, sizeof kinds / sizeof *kinds)];
+  asked.flags = chance(world, 32) | (chance(world, 2) ? FLAG_VERIFY : 0);
   asked.device = world->slots[chance(world, DEVICES)];
   asked.device_offset = chance(world, DEVICE_SIZE);
   asked.range_count = 1 + chance(world, 3);
   for (uint32_t i = 0; i < 4; i++) asked.ranges[i] = (struct range){chance(world, 1 << 20), 1 + chance(world, 5000)};
   if (asked.kind == JOB_READ) asked.target_size = chance(world, 100000);
-  if (asked.kind == JOB_SEAL || asked.kind == JOB_REBUILD) asked.target_size = TARGET_SIZE;
+  if (asked.kind == JOB_CODE)
+    asked.source_size = asked.chunk_size + (asked.chunk_size + SEGMENT_SIZE - 1) / SEGMENT_SIZE * SEGMENT_OVERHEAD;
+  if (asked.kind == JOB_FETCH) asked.target_size = SEALED_SIZE_MAX;
+  if (asked.kind == JOB_SEAL || asked.kind == JOB_CODE || asked.kind == JOB_REBUILD) asked.target_size = TARGET_SIZE;
   if (asked.kind == JOB_APPEND && chance(world, 2)) asked.device_offset = 0; /* damages the stored chunk */
   spoil(world, &asked);
   if (chance(world, 50) == 0) asked.kind = odd_number(world) | 16; /* no such job */

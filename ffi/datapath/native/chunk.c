@@ -1,5 +1,5 @@
-/* Geometry and cipher of a sealed chunk (docs/formats/sealed-chunk.md), and the jobs that know no device: a chunk into
- * its fragments, sealed segments back into plaintext. */
+/* Geometry and cipher of a sealed chunk (docs/formats/sealed-chunk.md), and the jobs that know no device: a chunk, sealed
+ * already or not, into its fragments, sealed segments back into plaintext. */
 #include "datapath.h"
 
 #include "erasure-code.h"
@@ -101,6 +101,37 @@ int open_segment(struct sealer *sealer, const struct geometry *geometry, uint32_
 
 /* --- seal ----------------------------------------------------------------------------------------------------------------- */
 
+static int overlap(uint64_t first, uint64_t first_size, uint64_t second, uint64_t second_size) {
+  return first < second + second_size && second < first + first_size;
+}
+
+/* Where payloads go in the target. 0, or -1 when there is no room for them apart from `source_size` bytes of source. */
+static int place_payloads(struct arena *arena, const struct record *record, const struct geometry *geometry,
+                          uint64_t source_size, uint8_t **place) {
+  uint32_t payloads = geometry->copies ? 1 : geometry->total;
+  uint64_t needed = (uint64_t)(payloads - 1) * geometry->stride + record->header_room + geometry->fragment;
+  uint8_t *target = arena_at(arena, record->target_offset, record->target_size);
+  if (!target || needed > record->target_size) return -1;
+  if (overlap(record->source_offset, source_size, record->target_offset, needed)) return -1;
+  for (uint32_t i = 0; i < payloads; i++) place[i] = target + (size_t)i * geometry->stride + record->header_room;
+  return 0;
+}
+
+/* Parity of the data fragments in their places, and what the caller is told of all. */
+static void finish_payloads(struct record *record, const struct geometry *geometry, uint8_t **place) {
+  uint32_t payloads = geometry->copies ? 1 : geometry->total;
+  if (!geometry->copies) {
+    uint64_t start = monotonic_ns();
+    int error = ec_encode(geometry->data, geometry->parity, geometry->fragment, place, place + geometry->data);
+    record->coding_us = micros_since(start);
+    if (error != 0) return fail(record, STATUS_BAD_ARGUMENT, 0);
+  }
+  for (uint32_t i = 0; i < payloads; i++) {
+    uint32_t size = stored_size(geometry, i), offset = record->header_room + (uint32_t)(place[i] - place[0]);
+    record->made[i] = (struct made){offset, size, crc32c(place[i], size), 0};
+  }
+}
+
 /* Fragments that are cut between segments take them at once; else all is sealed in `scratch` and scattered. */
 static int seal_segments(struct sealer *sealer, const struct geometry *geometry, const uint8_t *plain, uint8_t **place,
                          uint8_t *scratch) {
@@ -125,37 +156,34 @@ void seal_job(struct arena *arena, struct record *record, uint8_t *scratch) {
     sealer_close(sealer);
     return fail(record, STATUS_BAD_ARGUMENT, 0);
   }
-  uint32_t payloads = geometry.copies ? 1 : geometry.total;
-  uint64_t needed = (uint64_t)(payloads - 1) * geometry.stride + record->header_room + geometry.fragment;
   const uint8_t *plain = arena_at(arena, record->source_offset, geometry.size);
-  uint8_t *target = arena_at(arena, record->target_offset, record->target_size);
-  int overlaps = record->source_offset < record->target_offset + needed &&
-                 record->target_offset < record->source_offset + geometry.size;
-  if (!plain || !target || needed > record->target_size || overlaps) {
-    sealer_close(sealer);
-    return fail(record, STATUS_BAD_ARGUMENT, 0);
-  }
   uint8_t *place[FRAGMENTS_MAX];
-  for (uint32_t i = 0; i < payloads; i++) place[i] = target + (size_t)i * geometry.stride + record->header_room;
-  int error = seal_segments(sealer, &geometry, plain, place, scratch);
+  int is_placed = plain && place_payloads(arena, record, &geometry, geometry.size, place) == 0;
+  int error = is_placed ? seal_segments(sealer, &geometry, plain, place, scratch) : -1;
   sealer_close(sealer);
-  if (error == 0 && !geometry.copies) {
-    uint64_t start = monotonic_ns();
-    error = ec_encode(geometry.data, geometry.parity, geometry.fragment, place, place + geometry.data);
-    record->coding_us = micros_since(start);
-  }
   if (error != 0) return fail(record, STATUS_BAD_ARGUMENT, 0);
-  for (uint32_t i = 0; i < payloads; i++) {
-    uint32_t size = stored_size(&geometry, i);
-    record->made[i] = (struct made){(uint32_t)(place[i] - target), size, crc32c(place[i], size), 0};
+  finish_payloads(record, &geometry, place);
+}
+
+/* --- code: what a client has sealed --------------------------------------------------------------------------------------- */
+
+void code_job(struct arena *arena, struct record *record) {
+  struct geometry geometry;
+  if (geometry_of(record, &geometry) != 0 || geometry.sealed != record->source_size) return fail(record, STATUS_BAD_ARGUMENT, 0);
+  const uint8_t *sealed = arena_at(arena, record->source_offset, geometry.sealed);
+  uint8_t *place[FRAGMENTS_MAX];
+  if (!sealed || place_payloads(arena, record, &geometry, geometry.sealed, place) != 0)
+    return fail(record, STATUS_BAD_ARGUMENT, 0);
+  put_little_endian(record->digest, crc32c(sealed, geometry.sealed), 4);
+  for (uint32_t i = 0; i < geometry.data; i++) {
+    uint32_t stored = stored_size(&geometry, i);
+    memcpy(place[i], sealed + (size_t)i * geometry.fragment, stored);
+    memset(place[i] + stored, 0, geometry.fragment - stored);
   }
+  finish_payloads(record, &geometry, place);
 }
 
 /* --- unseal: what came over a wire ---------------------------------------------------------------------------------------- */
-
-static int overlap(uint64_t first, uint64_t first_size, uint64_t second, uint64_t second_size) {
-  return first < second + second_size && second < first + first_size;
-}
 
 static enum outcome unseal_segments(struct sealer *sealer, const struct geometry *geometry, uint32_t first, uint32_t end,
                                     const uint8_t *sealed, uint8_t *target) {

@@ -13,7 +13,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 enum {
-  DATAPATH_ABI = 4,
+  DATAPATH_ABI = 5,
   PAGE_SIZE = 4096,
   SEGMENT_SIZE = 65536,
   NONCE_SIZE = 12,
@@ -35,11 +35,12 @@ enum {
 
 enum job_kind {
   JOB_HASH = 1, JOB_SEAL, JOB_OPEN, JOB_REBUILD, JOB_VERIFY, JOB_APPEND, JOB_READ, JOB_DEVICE_OPEN, JOB_DEVICE_CLOSE, JOB_UNSEAL,
+  JOB_CODE, JOB_FETCH,
 };
 enum status { STATUS_OK, STATUS_IO, STATUS_NO_SPACE, STATUS_CLOSED, STATUS_BAD_ARGUMENT, STATUS_BUSY };
 enum outcome { OUTCOME_DONE, OUTCOME_LOST, OUTCOME_TAMPERED };
 enum fault { FAULT_NONE, FAULT_IO, FAULT_HEADER, FAULT_CRC, FAULT_TAG };
-enum flag { FLAG_SYNC = 1, FLAG_OWN = 2, FLAG_DIRECT = 4, FLAG_READ_ONLY = 8, FLAG_STATE = 16, FLAG_CACHED = 32 };
+enum flag { FLAG_SYNC = 1, FLAG_OWN = 2, FLAG_DIRECT = 4, FLAG_READ_ONLY = 8, FLAG_STATE = 16, FLAG_CACHED = 32, FLAG_VERIFY = 64 };
 enum hash_algorithm { HASH_MD5 = 1, HASH_SHA256 = 2, HASH_SHA1 = 4, HASH_CRC32 = 8, HASH_CRC32C = 16, HASH_CRC64NVME = 32, HASH_ALL = 63 };
 
 struct fragment { /* a source of open, rebuild, verify; `fault` is the answer */
@@ -133,7 +134,9 @@ int open_segment(struct sealer *sealer, const struct geometry *geometry, uint32_
 /* --- jobs ----------------------------------------------------------------------------------------------------------------- */
 void seal_job(struct arena *arena, struct record *record, uint8_t *scratch);
 void unseal_job(struct arena *arena, struct record *record);
+void code_job(struct arena *arena, struct record *record);
 void open_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
+void fetch_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
 void rebuild_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
 void verify_job(struct devices *devices, struct record *record, uint8_t *scratch);
 

@@ -1,17 +1,20 @@
-/* open: read what the wanted segments need, check, decode where fragments lack, decrypt.
+/* open: read what the wanted segments need, check, decode where fragments lack, decrypt. fetch: the same without keys.
  *
  * Three attempts, each reading more: the data fragments alone; the same columns of other fragments for those that are
  * bad; everything whole, by every set of k fragments, when a tag is wrong. Plaintext goes to the target only after its
- * tag held, never over ciphertext that another attempt may need. */
+ * tag held, never over ciphertext that another attempt may need.
+ *
+ * Without a key no tag is seen, so there is no third attempt: FLAG_VERIFY asks for whole fragments, whose CRCs tell. */
 #include "fragments.h"
 
 #include <string.h>
 
 struct opening {
   struct fragments fragments;
-  struct sealer *sealer;
+  struct sealer *sealer; /* NULL: sealed segments are wanted as they are */
   uint8_t *target;
   uint32_t first, end;               /* segments */
+  int is_whole;                      /* fragments are read from end to end */
   struct piece view[FRAGMENTS_MAX];  /* where the data fragments' bytes lie for this attempt */
 };
 struct columns { uint32_t start, end; };
@@ -23,6 +26,7 @@ static struct columns wanted_of(const struct opening *opening, uint32_t index) {
   if (start < from) start = from;
   if (end > to) end = to;
   if (start >= end) return (struct columns){0, 0};
+  if (opening->is_whole) return (struct columns){0, geometry->copies ? geometry->sealed : geometry->fragment};
   return (struct columns){(uint32_t)(start - from), (uint32_t)(end - from)};
 }
 
@@ -45,7 +49,16 @@ static const uint8_t *segment_bytes(struct opening *opening, uint32_t segment) {
   return joined;
 }
 
+static int copy_segments(struct opening *opening) {
+  for (uint32_t segment = opening->first; segment < opening->end; segment++) {
+    uint8_t *target = opening->target + (size_t)(segment - opening->first) * SEALED_SEGMENT_SIZE;
+    memcpy(target, segment_bytes(opening, segment), segment_plain_size(&opening->fragments.geometry, segment) + SEGMENT_OVERHEAD);
+  }
+  return 0;
+}
+
 static int open_segments(struct opening *opening) {
+  if (!opening->sealer) return copy_segments(opening);
   for (uint32_t segment = opening->first; segment < opening->end; segment++) {
     uint8_t *plain = opening->target + (size_t)(segment - opening->first) * SEGMENT_SIZE;
     if (open_segment(opening->sealer, &opening->fragments.geometry, segment, segment_bytes(opening, segment), plain) != 0)
@@ -170,16 +183,30 @@ static enum outcome open_coded(struct opening *opening) {
   return result < 0 ? OUTCOME_LOST : open_by_sets(opening);
 }
 
-void open_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch) {
-  struct opening opening = {.sealer = sealer_open(record), .first = record->segment_first, .end = record->segment_end};
-  int is_sane = opening.sealer && fragments_open(&opening.fragments, devices, record, scratch) == 0 &&
-                opening.first < opening.end && opening.end <= opening.fragments.geometry.segments;
-  if (is_sane) {
-    uint32_t last = opening.end - 1;
-    uint64_t needed = (uint64_t)(last - opening.first) * SEGMENT_SIZE + segment_plain_size(&opening.fragments.geometry, last);
-    opening.target = needed <= record->target_size ? arena_at(arena, record->target_offset, record->target_size) : NULL;
+/* `overhead`: what each segment has in the target beside its plaintext. */
+static void run(struct opening *opening, struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch,
+                uint32_t overhead) {
+  opening->first = record->segment_first;
+  opening->end = record->segment_end;
+  if (fragments_open(&opening->fragments, devices, record, scratch) == 0 && opening->first < opening->end &&
+      opening->end <= opening->fragments.geometry.segments) {
+    uint32_t last = opening->end - 1;
+    uint64_t needed = (uint64_t)(last - opening->first) * (SEGMENT_SIZE + overhead) +
+                      segment_plain_size(&opening->fragments.geometry, last) + overhead;
+    opening->target = needed <= record->target_size ? arena_at(arena, record->target_offset, record->target_size) : NULL;
   }
-  if (!opening.target) fail(record, STATUS_BAD_ARGUMENT, 0);
-  else record->outcome = opening.fragments.geometry.copies ? open_copies(&opening) : open_coded(&opening);
+  if (!opening->target) return fail(record, STATUS_BAD_ARGUMENT, 0);
+  record->outcome = opening->fragments.geometry.copies ? open_copies(opening) : open_coded(opening);
+}
+
+void open_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch) {
+  struct opening opening = {.sealer = sealer_open(record)};
+  if (opening.sealer) run(&opening, devices, arena, record, scratch, 0);
+  else fail(record, STATUS_BAD_ARGUMENT, 0);
   sealer_close(opening.sealer);
+}
+
+void fetch_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch) {
+  struct opening opening = {.is_whole = (record->flags & FLAG_VERIFY) != 0};
+  run(&opening, devices, arena, record, scratch, SEGMENT_OVERHEAD);
 }

@@ -51,6 +51,8 @@ static void run_job(struct datapath *datapath, struct record *record, uint8_t *s
     case JOB_HASH: hash_job(datapath->states, arena, record); break;
     case JOB_SEAL: seal_job(arena, record, scratch); break;
     case JOB_UNSEAL: unseal_job(arena, record); break;
+    case JOB_CODE: code_job(arena, record); break;
+    case JOB_FETCH: fetch_job(devices, arena, record, scratch); break;
     case JOB_OPEN: open_job(devices, arena, record, scratch); break;
     case JOB_REBUILD: rebuild_job(devices, arena, record, scratch); break;
     case JOB_VERIFY: verify_job(devices, record, scratch); break;
@@ -210,7 +212,9 @@ EXPORT double kiseki_datapath_arena_size(struct datapath *datapath) { return (do
 /* --- called all the time -------------------------------------------------------------------------------------------------- */
 
 /* Jobs that wait for no device. */
-static int is_compute(uint32_t kind) { return kind == JOB_HASH || kind == JOB_SEAL || kind == JOB_UNSEAL; }
+static int is_compute(uint32_t kind) {
+  return kind == JOB_HASH || kind == JOB_SEAL || kind == JOB_UNSEAL || kind == JOB_CODE;
+}
 
 EXPORT int32_t kiseki_datapath_submit(struct context *context, uint32_t record) {
   if (record >= RECORDS) return -1;

@@ -3,9 +3,13 @@ import { assert, toUtf8 } from "@kiseki/base";
 import type {
   AppendJob,
   ArenaRange,
+  CodedChunk,
+  CodeJob,
   Datapath,
   DeviceOpenOptions,
   DeviceSlot,
+  FetchJob,
+  FetchOutcome,
   FragmentFault,
   FragmentReport,
   FragmentSource,
@@ -175,8 +179,7 @@ class Driver implements NativeDatapath {
       record.set("headerRoom", headerRoom);
       this.#setTarget(record, wholeOf(target));
     };
-    const indexes =
-      profile.kind === "copies" ? [0] : Array.from({ length: totalOf(profile) }, (_, i) => i);
+    const indexes = payloadsOf(profile);
     const take = (record: JobRecord) => {
       if (profile.kind === "ec")
         this.#timed?.("ec_encode", record.seconds("codingMicros"), profile);
@@ -187,6 +190,28 @@ class Driver implements NativeDatapath {
     const made = this.#pool.tryHere(fill, take, what);
     assert(made !== undefined, "sealing waits for no device");
     return made;
+  }
+  code(job: CodeJob): Promise<CodedChunk> {
+    const { source, size, profile, headerRoom, target } = job;
+    return this.#pool.run(
+      (record) => {
+        record.begin("code");
+        setProfile(record, profile);
+        record.setWide("sourceOffset", addressOf(this.arena, source));
+        record.setWide("sourceSize", source.size);
+        record.set("chunkSize", size);
+        record.set("headerRoom", headerRoom);
+        this.#setTarget(record, wholeOf(target));
+      },
+      (record) => {
+        if (profile.kind === "ec")
+          this.#timed?.("ec_encode", record.seconds("codingMicros"), profile);
+        const sourceCrc = new DataView(record.digest(0, 4).buffer).getUint32(0, true);
+        const indexes = payloadsOf(profile);
+        return { sourceCrc, fragments: takeMade(record, profile, size, headerRoom, indexes) };
+      },
+      () => `Cannot code ${source.size} sealed bytes`,
+    );
   }
   async unseal(job: UnsealJob): Promise<"opened" | "tampered"> {
     const { source, target } = job;
@@ -229,9 +254,25 @@ class Driver implements NativeDatapath {
     );
     return outcome?.kind === "opened" && outcome.faults.length === 0 ? outcome : undefined;
   }
+  fetch(job: FetchJob): Promise<FetchOutcome> {
+    return this.#pool.run(
+      (record) => {
+        record.begin("fetch");
+        this.#setReading(record, job, job.isVerifying ? flag.verify : 0);
+      },
+      (record) => {
+        const isLost = outcomes[record.get("outcome")] === "lost";
+        return { kind: isLost ? "lost" : "fetched", faults: takeFaults(record, job.fragments) };
+      },
+      () => `Cannot fetch a chunk of ${job.size} bytes`,
+    );
+  }
   #setOpening(record: JobRecord, job: OpenJob, flags: number): void {
     record.begin("open");
     setIdentity(record, job.identity);
+    this.#setReading(record, job, flags);
+  }
+  #setReading(record: JobRecord, job: Omit<OpenJob, "identity">, flags: number): void {
     setProfile(record, job.profile);
     setFragments(record, job.fragments);
     record.set("chunkSize", job.size);
@@ -378,8 +419,11 @@ const wholeOf = (lease: ArenaRange["lease"]): ArenaRange => ({
   offset: 0,
   size: lease.bytes.byteLength,
 });
-const totalOf = (profile: Profile): number =>
-  profile.kind === "copies" ? profile.copies : profile.data + profile.parity;
+/** Numbers of what a target of fragments holds: copies share one payload. */
+const payloadsOf = (profile: Profile): readonly number[] =>
+  profile.kind === "copies"
+    ? [0]
+    : Array.from({ length: profile.data + profile.parity }, (_, i) => i);
 
 function setIdentity(record: JobRecord, identity: SealIdentity): void {
   record.setBytes("dek", identity.dek, 32);

@@ -24,9 +24,19 @@ export const jobKind = {
   deviceOpen: 8,
   deviceClose: 9,
   unseal: 10,
+  code: 11,
+  fetch: 12,
 } as const;
 export type JobKind = keyof typeof jobKind;
-export const flag = { sync: 1, own: 2, direct: 4, readOnly: 8, state: 16, cached: 32 } as const;
+export const flag = {
+  sync: 1,
+  own: 2,
+  direct: 4,
+  readOnly: 8,
+  state: 16,
+  cached: 32,
+  verify: 64,
+} as const;
 export const statuses = ["ok", "io", "no_space", "closed", "bad_argument", "busy"] as const;
 export const outcomes = ["opened", "lost", "tampered"] as const satisfies OpenOutcome["kind"][];
 const faults: readonly (FragmentFault | undefined)[] = [undefined, "io", "header", "crc", "tag"];

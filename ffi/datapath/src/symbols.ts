@@ -1,7 +1,7 @@
 import { dlopen, FFIType, suffix } from "bun:ffi";
 import { assert } from "@kiseki/base";
 
-const abiVersion = 4;
+const abiVersion = 5;
 const { ptr, u32, u64, i32, f64, function: callback } = FFIType;
 const nothing = FFIType.void;
 

@@ -3,6 +3,7 @@ import { newBytes, prngFromSeed, toHex, toUtf8 } from "@kiseki/base";
 import type { ArenaLease, Datapath, HashAlgorithm } from "./datapath.ts";
 import { DatapathError } from "./datapath.ts";
 import { sealedChunkContract } from "./sealed-chunk.contract.ts";
+import { sealedTransferContract } from "./sealed-transfer.contract.ts";
 import { unsealContract } from "./unseal.contract.ts";
 
 /** What a driver's test lays out for the contract. The arena holds at least 32 MiB. */
@@ -25,6 +26,7 @@ export function datapathContract(name: string, open: OpenDatapathPlace): void {
   deviceLimitContract(name, open);
   sealedChunkContract(name, open);
   unsealContract(name, open);
+  sealedTransferContract(name, open);
 }
 
 /** Takes all that is left, in pieces of `size`. */

@@ -87,6 +87,22 @@ export interface UnsealJob {
   readonly target: ArenaRange;
 }
 
+/** As `SealJob`, of a chunk that somebody else has sealed. */
+export interface CodeJob {
+  /** All sealed bytes of the chunk, no byte more; apart from the target. */
+  readonly source: ArenaRange;
+  /** Plaintext size of the chunk. */
+  readonly size: number;
+  readonly profile: Profile;
+  readonly headerRoom: number;
+  readonly target: ArenaLease;
+}
+export interface CodedChunk {
+  /** Of the source. */
+  readonly sourceCrc: number;
+  readonly fragments: readonly SealedFragment[];
+}
+
 /** Number of an opened device in its datapath. */
 export type DeviceSlot = number;
 export interface DeviceOpenOptions {
@@ -130,6 +146,16 @@ export interface OpenJob {
   readonly segmentEnd: number;
   readonly target: ArenaRange;
 }
+/** As `OpenJob`, without a key: the sealed segments come into `target` as they lie, one after another. */
+export interface FetchJob extends Omit<OpenJob, "identity"> {
+  /** Reads fragments whole and checks their CRCs: what did not open when parts of them were read. */
+  readonly isVerifying: boolean;
+}
+export type FetchOutcome = {
+  /** `lost`: too few good fragments. */
+  readonly kind: "fetched" | "lost";
+  readonly faults: readonly FragmentReport[];
+};
 /** `tag`: header and CRC are right, but what it holds was not sealed with the rest: tampering. */
 export type FragmentFault = "io" | "header" | "crc" | "tag";
 export interface FragmentReport {
@@ -187,7 +213,10 @@ export interface Datapath extends AsyncDisposable {
   seal(job: SealJob): Promise<readonly SealedFragment[]>;
   /** `tampered`: a tag or nonce is wrong, and the target holds no plaintext. @throws {DatapathError} `bad_argument` */
   unseal(job: UnsealJob): Promise<"opened" | "tampered">;
+  /** @throws {DatapathError} `bad_argument` */
+  code(job: CodeJob): Promise<CodedChunk>;
   open(job: OpenJob): Promise<OpenOutcome>;
+  fetch(job: FetchJob): Promise<FetchOutcome>;
   /**
    * As `open`, in the caller's thread, of a segment that the system's cache holds. `undefined` when it would have to wait
    * for a device, when there is more to open, or when anything is wrong with a fragment: `open` it, which finds out.

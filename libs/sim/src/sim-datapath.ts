@@ -3,10 +3,14 @@ import { assert } from "@kiseki/base";
 import type {
   AppendJob,
   ArenaRange,
+  CodedChunk,
+  CodeJob,
   Crypto,
   Datapath,
   DeviceOpenOptions,
   DeviceSlot,
+  FetchJob,
+  FetchOutcome,
   FragmentFault,
   FragmentReport,
   FragmentSource,
@@ -100,14 +104,25 @@ export class SimDatapath implements Datapath {
   }
 
   async seal(job: SealJob): Promise<readonly SealedFragment[]> {
-    const { identity, profile, headerRoom } = job;
-    const sealed = this.#sealSegments(identity, slice(job.source));
-    const size = fragmentSize(profile, job.source.size);
-    const payloads = profile.kind === "copies" ? [sealed] : split(profile, sealed, size);
-    const stride = fragmentStride(profile, job.source.size, headerRoom);
+    const sealed = this.#sealSegments(job.identity, slice(job.source));
     await this.#turns();
+    return this.#code({ ...job, size: job.source.size }, sealed);
+  }
+  async code(job: CodeJob): Promise<CodedChunk> {
+    await this.#turns();
+    const isSane = job.size >= 1 && job.source.size === sealedSize(job.size);
+    if (!isSane) throw new DatapathError("bad_argument", 0, "Cannot code: the job makes no sense");
+    const sealed = slice(job.source).slice();
+    const sourceCrc = this.#crypto.crc32c(0, sealed);
+    return { sourceCrc, fragments: this.#code(job, sealed) };
+  }
+  #code(job: Omit<CodeJob, "source">, sealed: Uint8Array): readonly SealedFragment[] {
+    const { profile, headerRoom } = job;
+    const size = fragmentSize(profile, job.size);
+    const payloads = profile.kind === "copies" ? [sealed] : split(profile, sealed, size);
+    const stride = fragmentStride(profile, job.size, headerRoom);
     return payloads.map((payload, index) => {
-      const stored = payload.subarray(0, fragmentStoredSize(profile, job.source.size, index));
+      const stored = payload.subarray(0, fragmentStoredSize(profile, job.size, index));
       const offset = index * stride + headerRoom;
       job.target.bytes.set(stored, offset);
       const crc32c = this.#crypto.crc32c(0, stored);
@@ -145,6 +160,18 @@ export class SimDatapath implements Datapath {
       if (this.#openSegments(job, sealed)) return { kind: "opened", faults };
     }
     return { kind: "tampered", faults };
+  }
+  async fetch(job: FetchJob): Promise<FetchOutcome> {
+    await this.#turns();
+    const faults: FragmentReport[] = [];
+    const set = candidateSets(job.profile, this.#readGood(job.fragments, faults))[0];
+    if (set === undefined) return { kind: "lost", faults };
+    const step = segmentSize + segmentOverhead;
+    const sealed = join(job.profile, set, job.size);
+    const wanted = sealed.subarray(job.segmentFirst * step, job.segmentEnd * step);
+    assert(wanted.byteLength <= job.target.size, "the target has room");
+    slice(job.target).set(wanted);
+    return { kind: "fetched", faults };
   }
   /** A simulated device is always waited for: that is where other things happen meanwhile. */
   openNow(): undefined {
