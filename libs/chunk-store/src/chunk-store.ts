@@ -6,8 +6,10 @@ import type {
   DevicePath,
   GetOutcome,
   GetRequest,
+  GetSealedRequest,
   OpenOptions,
   PutRequest,
+  PutSealedRequest,
   RepairOutcome,
   RepairProgress,
   ScrubOutcome,
@@ -19,6 +21,7 @@ import { planProfile } from "@kiseki/placement";
 import type { Profile } from "@kiseki/ports";
 import { compactPool } from "./compact.ts";
 import { getChunk, getChunkNow } from "./get.ts";
+import { getSealedChunk } from "./get-sealed.ts";
 import { replaceMember, resyncMember } from "./members.ts";
 import { closeAll, openPool } from "./open-pool.ts";
 import { countNarrow, isNarrowSeal, takesWhole } from "./narrow.ts";
@@ -82,6 +85,14 @@ export class ChunkStore implements AsyncDisposable {
   /** Opens a range of a chunk into `target`. Faults met are counted and queued for repair. @throws {ChunkStoreError} `closed`. */
   get(request: GetRequest): Promise<GetOutcome> {
     return this.#fly(getChunk(this.#pool, request));
+  }
+  /** As `put`, of a chunk that somebody else has sealed. @throws {ChunkStoreError} also `bad_checksum`. */
+  putSealed(request: PutSealedRequest, signal?: AbortSignal): Promise<ChunkPlacement> {
+    return this.#fly(putChunk(this.#pool, request, signal));
+  }
+  /** Sealed segments into the start of `target`. Faults met are counted and queued for repair. @throws {ChunkStoreError} `closed`. */
+  getSealed(request: GetSealedRequest): Promise<"read" | "not_found" | "lost"> {
+    return this.#fly(getSealedChunk(this.#pool, request));
   }
   /** As `get`, at once; `undefined` when that takes waiting or anything is wrong: `get` it. @throws {ChunkStoreError} `closed`. */
   getNow(request: GetRequest): GetOutcome | undefined {

@@ -113,7 +113,7 @@ interface ReadPlan {
 /** Of rows that were whole when they were read: rows are never changed, so a plan holds while the devices do. */
 const plansOfWhole = new WeakMap<Row, ReadPlan>();
 
-function planRead(pool: Pool, ref: SealRef, row: Row): ReadPlan {
+export function planRead(pool: Pool, ref: SealRef, row: Row): ReadPlan {
   const known = plansOfWhole.get(row);
   if (known !== undefined && holds(pool, known)) return known;
   const { profile, fragments } = bestSet(row, pool.usable);

@@ -2,7 +2,7 @@ import { assert, failpoint } from "@kiseki/base";
 import { recordHeaderSize } from "@kiseki/format";
 import type { PlacementPlan } from "@kiseki/placement";
 import { ackMin, fragmentCount, planPut } from "@kiseki/placement";
-import type { SealedFragment } from "@kiseki/ports";
+import type { ArenaLease, Datapath, Profile, SealedFragment } from "@kiseki/ports";
 import { chunkSizeMax, fragmentStride } from "@kiseki/ports";
 import type { Device } from "./device.ts";
 import type { RecordChunk } from "./group-writer.ts";
@@ -11,20 +11,24 @@ import { isNarrow } from "./narrow.ts";
 import type { Pool } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
 import { rowKey } from "./row.ts";
-import type { ChunkPlacement, PutRequest } from "./types.ts";
+import type { ChunkPlacement, PutRequest, PutSealedRequest } from "./types.ts";
 import { ChunkStoreError } from "./types.ts";
 import { writeRecord } from "./write-record.ts";
 
 const never = new AbortController().signal;
 export const poolNumber = 0;
 
+type AnyPut = PutRequest | PutSealedRequest;
+const plainSizeOf = (request: AnyPut): number =>
+  "dek" in request ? request.source.size : request.size;
+
 /** Stores one chunk as STORE §4 asks, on other devices again when some fail under way. */
 export async function putChunk(
   pool: Pool,
-  request: PutRequest,
+  request: AnyPut,
   signal: AbortSignal = never,
 ): Promise<ChunkPlacement> {
-  const size = request.source.size;
+  const size = plainSizeOf(request);
   assert(size >= 1 && size <= chunkSizeMax, "a chunk has 1 byte to 4 MiB");
   let reclaimed = false;
   let full = false;
@@ -66,14 +70,14 @@ interface Written {
   readonly fragments: readonly Fragment[];
   readonly noSpace: boolean;
 }
-const chunkOf = (request: PutRequest): RecordChunk => ({
+const chunkOf = (request: AnyPut): RecordChunk => ({
   tenant: request.tenant,
   shard: request.shard,
   epoch: request.epoch,
   operationId: request.operationId,
   chunkId: request.chunkId,
   sealId: request.sealId,
-  plainSize: request.source.size,
+  plainSize: plainSizeOf(request),
   keyset: request.keyset,
 });
 const phaseEncrypt = { phase: "encrypt" };
@@ -81,26 +85,37 @@ const phaseWrite = { phase: "chunk_write" };
 const writePhases = "kiseki_chunk_persistent_write_phase_duration_seconds";
 const phaseSave = { phase: "save_meta" };
 
+/** Fragments in `target`. @throws {ChunkStoreError} `bad_checksum` */
+async function makeFragments(
+  datapath: Datapath,
+  request: AnyPut,
+  profile: Profile,
+  target: ArenaLease,
+): Promise<readonly SealedFragment[]> {
+  const common = { profile, headerRoom: recordHeaderSize, target };
+  if ("dek" in request) {
+    return datapath.seal({ source: request.source, identity: request, ...common });
+  }
+  const { size, sealed, sealedCrc } = request;
+  const { sourceCrc, fragments } = await datapath.code({ source: sealed, size, ...common });
+  if (sourceCrc === sealedCrc) return fragments;
+  throw new ChunkStoreError("bad_checksum", "Cannot store the chunk: it came damaged");
+}
+
 async function writeChunk(
   pool: Pool,
-  request: PutRequest,
+  request: AnyPut,
   plan: PlacementPlan,
   signal: AbortSignal,
 ): Promise<Written> {
   const { clock, datapath, metrics } = pool.ports;
   const { profile } = plan;
-  const size = request.source.size;
+  const size = plainSizeOf(request);
   const stride = fragmentStride(profile, size, recordHeaderSize);
   const room = profile.kind === "copies" ? stride : stride * fragmentCount(profile);
   using target = datapath.arena.lend(room) ?? (await datapath.arena.borrow(room, signal));
   const started = clock.monotonic();
-  const sealed = await datapath.seal({
-    source: request.source,
-    identity: request,
-    profile,
-    headerRoom: recordHeaderSize,
-    target,
-  });
+  const sealed = await makeFragments(datapath, request, profile, target);
   const sealedAt = clock.monotonic();
   const chunk = chunkOf(request);
   const fragments: Fragment[] = [];
@@ -143,7 +158,7 @@ export function release(pool: Pool, fragments: readonly Fragment[]): void {
 
 async function accept(
   pool: Pool,
-  request: PutRequest,
+  request: AnyPut,
   plan: PlacementPlan,
   written: Written,
 ): Promise<ChunkPlacement> {
@@ -151,7 +166,7 @@ async function accept(
   const fragments = written.fragments.toSorted((a, b) => a.index - b.index);
   const row: Row = {
     candidate: false,
-    plainSize: request.source.size,
+    plainSize: plainSizeOf(request),
     keyset: request.keyset,
     tenant: request.tenant,
     shard: request.shard,

@@ -112,7 +112,9 @@ export type ChunkStoreErrorCode =
   /** No such device. */
   | "unknown_device"
   /** Not enough good fragments are left of a chunk. */
-  | "lost";
+  | "lost"
+  /** Sealed bytes did not arrive as they were sent; nothing is stored. */
+  | "bad_checksum";
 
 /** What the store answers to bad input and to the world's faults; bugs are `AssertionError`. */
 export class ChunkStoreError extends Error {
@@ -130,19 +132,30 @@ export interface SealRef {
   readonly sealId: SealId;
 }
 
-export interface PutRequest extends SealRef {
+interface PutCommon extends SealRef {
   readonly tenant: TenantId;
   readonly shard: ShardId;
   /** Epoch of the shard's owner; lies in the record headers. */
   readonly epoch: Epoch;
   readonly operationId: OperationId;
   readonly keyset: Keyset;
+  /** Kept as copies instead of EC (one segment at most). */
+  readonly small: boolean;
+}
+export interface PutRequest extends PutCommon {
   /** 32 bytes, borrowed until the promise settles. */
   readonly dek: Uint8Array;
   /** 1 B … 4 MiB of plaintext, borrowed until the promise settles. */
   readonly source: ArenaRange;
-  /** Kept as copies instead of EC (one segment at most). */
-  readonly small: boolean;
+}
+/** A chunk that somebody else has sealed. */
+export interface PutSealedRequest extends PutCommon {
+  /** Plaintext bytes, `[1, 4 MiB]`. */
+  readonly size: number;
+  /** All its sealed bytes, borrowed until the promise settles. */
+  readonly sealed: ArenaRange;
+  /** CRC-32C that they must have. */
+  readonly sealedCrc: number;
 }
 
 /** Where a chunk went; what the delta that names it carries. */
@@ -174,6 +187,19 @@ export type GetOutcome =
   | { readonly kind: "lost" }
   /** Checksums right, tags wrong: someone changed it. Never the bytes. */
   | { readonly kind: "tampered" };
+
+/** Sealed segments as they lie, without a key. */
+export interface GetSealedRequest extends SealRef {
+  /** Plaintext size of the whole chunk, as its reference says. */
+  readonly size: number;
+  /** `[segmentFirst, segmentEnd)`. */
+  readonly segmentFirst: number;
+  readonly segmentEnd: number;
+  /** What came before did not open: whole fragments are read, and bad ones queued for repair. */
+  readonly isVerifying: boolean;
+  /** Room for the sealed segments, no byte less. */
+  readonly target: ArenaRange;
+}
 
 /** What the index knows of one sealing. */
 export interface ChunkInspection {

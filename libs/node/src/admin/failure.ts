@@ -19,6 +19,7 @@ const chunkStoreCode = {
   bad_size: "invalid",
   unknown_device: "not_found",
   lost: "data_loss",
+  bad_checksum: "unavailable",
 } as const satisfies Record<ChunkStoreErrorCode, RpcErrorCode>;
 const catalogCode = {
   exists: "exists",
