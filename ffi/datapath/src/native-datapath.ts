@@ -254,7 +254,7 @@ class Driver implements NativeDatapath {
     );
     return outcome?.kind === "opened" && outcome.faults.length === 0 ? outcome : undefined;
   }
-  fetch(job: FetchJob): Promise<FetchOutcome> {
+  readSealed(job: FetchJob): Promise<FetchOutcome> {
     return this.#pool.run(
       (record) => {
         record.begin("fetch");

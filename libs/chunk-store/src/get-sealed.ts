@@ -42,7 +42,7 @@ async function tryGet(
   try {
     const { size, segmentFirst, segmentEnd, isVerifying, target } = request;
     const range = { size, segmentFirst, segmentEnd, isVerifying, target };
-    fetched = await pool.ports.datapath.fetch({ profile, fragments: sources, ...range });
+    fetched = await pool.ports.datapath.readSealed({ profile, fragments: sources, ...range });
   } finally {
     hold(pool, readable, -1);
   }

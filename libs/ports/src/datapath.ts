@@ -216,7 +216,7 @@ export interface Datapath extends AsyncDisposable {
   /** @throws {DatapathError} `bad_argument` */
   code(job: CodeJob): Promise<CodedChunk>;
   open(job: OpenJob): Promise<OpenOutcome>;
-  fetch(job: FetchJob): Promise<FetchOutcome>;
+  readSealed(job: FetchJob): Promise<FetchOutcome>;
   /**
    * As `open`, in the caller's thread, of a segment that the system's cache holds. `undefined` when it would have to wait
    * for a device, when there is more to open, or when anything is wrong with a fragment: `open` it, which finds out.

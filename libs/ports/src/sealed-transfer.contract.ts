@@ -85,7 +85,7 @@ async function flip({ datapath }: DatapathPlace, source: FragmentSource, at: num
 }
 
 /** What a fetch of segments `[first, end)` answers; fetched bytes are compared with the sealed ones. */
-async function fetch(
+async function read(
   { datapath }: DatapathPlace,
   job: { readonly profile: Profile; readonly size: number; readonly sealed: ArenaLease },
   fragments: readonly FragmentSource[],
@@ -96,7 +96,7 @@ async function fetch(
   const wanted = sealed.bytes.subarray(first * sealedSegmentSize, end * sealedSegmentSize);
   using target = datapath.arena.lend(wanted.byteLength + 3)!;
   target.bytes.fill(0xdb);
-  const outcome = await datapath.fetch({
+  const outcome = await datapath.readSealed({
     profile,
     size,
     fragments,
@@ -136,48 +136,55 @@ export function sealedTransferContract(name: string, open: OpenDatapathPlace): v
       }
     });
 
-    test(`${name}, ${nameOf(profile)}: fetch() gives sealed bytes back, of any range, also degraded`, async () => {
-      await using place = await open();
-      for (const size of sizes) {
-        const { sealed, target } = await sealBoth(place, profile, size);
-        target[Symbol.dispose]();
-        const sources = await store(place, profile, sealed, size);
-        const job = { profile, size, sealed };
-        const parity = profile.kind === "copies" ? profile.copies - 1 : profile.parity;
-        const segments = Math.ceil(size / segmentSize);
-        for (const fragments of [sources, sources.slice(parity)]) {
-          for (const isVerifying of [false, true]) {
-            expect(await fetch(place, job, fragments, { isVerifying })).toEqual(right);
-            const range = { first: segments - 1, end: segments, isVerifying };
-            expect(await fetch(place, job, fragments, range)).toEqual(right);
-          }
-        }
-        const few = sources.slice(parity + 1);
-        expect(await fetch(place, job, few)).toMatchObject({ kind: "lost", faults: [] });
-        sealed[Symbol.dispose]();
-      }
-    });
+    readContract(`${name}, ${nameOf(profile)}`, open, profile);
+  }
+  refusalContract(name, open);
+}
 
-    test(`${name}, ${nameOf(profile)}: fetch() finds what rotted where it verifies`, async () => {
-      await using place = await open();
-      const size = 9 * segmentSize + 5;
+function readContract(name: string, open: OpenDatapathPlace, profile: Profile): void {
+  test(`${name}: readSealed() gives sealed bytes back, of any range, also degraded`, async () => {
+    await using place = await open();
+    for (const size of sizes) {
       const { sealed, target } = await sealBoth(place, profile, size);
       target[Symbol.dispose]();
       const sources = await store(place, profile, sealed, size);
       const job = { profile, size, sealed };
-      await flip(place, sources[0]!, 4711);
-      const first = { first: 0, end: 1 };
-      const faults = [{ index: 0, fault: "crc" }];
-      const verified = await fetch(place, job, sources, { ...first, isVerifying: true });
-      expect(verified).toMatchObject({ kind: "fetched", faults, isRight: true });
-      await flip(place, sources[0]!, -1);
-      const outcome = await fetch(place, job, sources, first);
-      const header = [{ index: 0, fault: "header" }];
-      expect(outcome).toMatchObject({ kind: "fetched", faults: header, isRight: true });
+      const parity = profile.kind === "copies" ? profile.copies - 1 : profile.parity;
+      const segments = Math.ceil(size / segmentSize);
+      for (const fragments of [sources, sources.slice(parity)]) {
+        for (const isVerifying of [false, true]) {
+          expect(await read(place, job, fragments, { isVerifying })).toEqual(right);
+          const range = { first: segments - 1, end: segments, isVerifying };
+          expect(await read(place, job, fragments, range)).toEqual(right);
+        }
+      }
+      const few = sources.slice(parity + 1);
+      expect(await read(place, job, few)).toMatchObject({ kind: "lost", faults: [] });
       sealed[Symbol.dispose]();
-    });
-  }
+    }
+  });
 
+  test(`${name}: readSealed() finds what rotted where it verifies`, async () => {
+    await using place = await open();
+    const size = 9 * segmentSize + 5;
+    const { sealed, target } = await sealBoth(place, profile, size);
+    target[Symbol.dispose]();
+    const sources = await store(place, profile, sealed, size);
+    const job = { profile, size, sealed };
+    await flip(place, sources[0]!, 4711);
+    const first = { first: 0, end: 1 };
+    const faults = [{ index: 0, fault: "crc" }];
+    const verified = await read(place, job, sources, { ...first, isVerifying: true });
+    expect(verified).toMatchObject({ kind: "fetched", faults, isRight: true });
+    await flip(place, sources[0]!, -1);
+    const outcome = await read(place, job, sources, first);
+    const header = [{ index: 0, fault: "header" }];
+    expect(outcome).toMatchObject({ kind: "fetched", faults: header, isRight: true });
+    sealed[Symbol.dispose]();
+  });
+}
+
+function refusalContract(name: string, open: OpenDatapathPlace): void {
   test(`${name}: code() refuses what is not a whole sealed chunk`, async () => {
     await using place = await open();
     const { datapath } = place;

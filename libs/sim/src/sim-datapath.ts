@@ -161,7 +161,7 @@ export class SimDatapath implements Datapath {
     }
     return { kind: "tampered", faults };
   }
-  async fetch(job: FetchJob): Promise<FetchOutcome> {
+  async readSealed(job: FetchJob): Promise<FetchOutcome> {
     await this.#turns();
     const faults: FragmentReport[] = [];
     const set = candidateSets(job.profile, this.#readGood(job.fragments, faults))[0];
