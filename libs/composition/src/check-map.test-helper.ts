@@ -1,15 +1,13 @@
-import { assert, namespaceId, sameBytes, sealId, toHex } from "@kiseki/base";
-import type { HeadRow, LeafExtent, ObjectEntry } from "@kiseki/format";
+import { assert, compareBytes, namespaceId, sameBytes, sealId, toHex } from "@kiseki/base";
+import type { DirectoryEntry, HeadRow, LeafExtent } from "@kiseki/format";
 import {
   chunkKey,
-  coldKey,
   decodeChunk,
   decodeCold,
   decodeCondemned,
   decodeEntry,
   decodeHead,
   decodeHidden,
-  decodeInode,
   decodeManifestHead,
   decodeManifestNode,
   decodeNullPointer,
@@ -18,7 +16,6 @@ import {
   dropKey,
   entryKey,
   hiddenKey,
-  inodeKey,
   isChunkKey,
   namespaceKey,
   oldKey,
@@ -27,32 +24,39 @@ import {
   table,
 } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
+import { checkFiles, rowsOf } from "./check-files.test-helper.ts";
 import type { DirKeys } from "./operation.ts";
 import { listReferences } from "./references.ts";
 
-interface Row {
-  readonly key: Uint8Array;
-  readonly value: Uint8Array;
-}
-function rowsOf(map: MapReader, number: number): Row[] {
-  const rows: Row[] = [];
-  map.scan({ start: Uint8Array.of(number), end: Uint8Array.of(number + 1) }, (key, value) => {
-    rows.push({ key, value });
-    return true;
-  });
-  return rows;
-}
 function addTo<K>(counts: Map<K, number>, key: K, by: number): void {
   counts.set(key, (counts.get(key) ?? 0) + by);
 }
 
+function checkHead(head: HeadRow, entry: DirectoryEntry, name: Uint8Array): void {
+  assert(compareBytes(head.name, name) === 0, "a head knows its name");
+  assert(head.isExplicit === entry.isExplicit, "row and head agree who made a directory");
+  assert(head.isExplicit || head.total > 0, "an empty implicit directory is gone");
+}
+function checkOldRow(map: MapReader, { key, value }: { key: Uint8Array; value: Uint8Array }): void {
+  const { name, version } = parseOldKey(key);
+  if (version !== 0n) {
+    const entry = decodeEntry(value);
+    assert(entry.kind !== "directory" && entry.version === version, "an old row is its version");
+    return;
+  }
+  const old = map.get(oldKey(key.slice(1, 17), name, decodeNullPointer(value)));
+  const entry = old === undefined ? undefined : decodeEntry(old);
+  const isNull = entry !== undefined && entry.kind !== "directory" && entry.isNull;
+  assert(isNull, "a null pointer points to a null version");
+}
+
 /** Every row that stands for a name in a directory, and what it makes of the directory's counts. */
-function checkHeads(map: MapReader, dirKeys: DirKeys, heads: Map<string, HeadRow>): ObjectEntry[] {
-  const entries: ObjectEntry[] = [];
+function checkHeads(map: MapReader, dirKeys: DirKeys, heads: Map<string, HeadRow>): void {
   const live = new Map<string, number>();
   const total = new Map<string, number>();
   const hidden = new Map<string, number>();
   const children = new Set<string>();
+  const directories = new Map<string, number>();
   for (const { key, value } of rowsOf(map, table.entry)) {
     const dirKey = key.slice(1, 17);
     const at = toHex(dirKey);
@@ -63,15 +67,18 @@ function checkHeads(map: MapReader, dirKeys: DirKeys, heads: Map<string, HeadRow
       const child = toHex(dirKeys.dirKey(entry.inode));
       const head = heads.get(child);
       assert(head !== undefined, "a directory's row has a head");
-      assert(sameBytes(head.name, name.subarray(0, -1)), "a head knows its name");
-      assert(head.isExplicit || head.total > 0, "an empty implicit directory is gone");
+      checkHead(head, entry, name.subarray(0, -1));
+      const above = head.parent === undefined ? "" : toHex(dirKeys.dirKey(head.parent));
+      assert(above === at, "a head knows its parent");
       assert(!children.has(child), "a directory has one row");
       children.add(child);
-      if (head.isExplicit || head.live > 0) addTo(live, at, 1);
+      if (head.isExplicit || head.live > 0) {
+        addTo(live, at, 1);
+        addTo(directories, at, 1);
+      }
       continue;
     }
     assert(entry.kind === "object", "an entry row is no delete marker");
-    entries.push(entry);
     addTo(live, at, 1);
     const slashed = new Uint8Array(name.byteLength + 1);
     slashed.set(name);
@@ -87,23 +94,14 @@ function checkHeads(map: MapReader, dirKeys: DirKeys, heads: Map<string, HeadRow
     addTo(hidden, at, 1);
   }
   for (const { key, value } of rowsOf(map, table.old)) {
-    const { name, version } = parseOldKey(key);
-    const dirKey = key.slice(1, 17);
-    if (version === 0n) {
-      const old = map.get(oldKey(dirKey, name, decodeNullPointer(value)));
-      const entry = old === undefined ? undefined : decodeEntry(old);
-      const isNull = entry !== undefined && entry.kind !== "directory" && entry.isNull;
-      assert(isNull, "a null pointer points to a null version");
-      continue;
-    }
-    const entry = decodeEntry(value);
-    assert(entry.kind !== "directory" && entry.version === version, "an old row is its version");
-    if (entry.kind === "object") entries.push(entry);
-    addTo(total, toHex(dirKey), 1);
+    checkOldRow(map, { key, value });
+    if (parseOldKey(key).version !== 0n) addTo(total, toHex(key.slice(1, 17)), 1);
   }
   let hiddenTotal = 0;
   for (const [at, head] of heads) {
     assert(head.parent === undefined || children.has(at), "a head has a row in its parent");
+    const counted = head.node?.directories;
+    assert(counted === undefined || counted === (directories.get(at) ?? 0), "subdirectories");
     assert(head.live === (live.get(at) ?? 0), "live is exact");
     assert(head.total === (total.get(at) ?? 0), "total is exact");
     assert(head.hidden === (hidden.get(at) ?? 0), "hidden is exact");
@@ -114,7 +112,6 @@ function checkHeads(map: MapReader, dirKeys: DirKeys, heads: Map<string, HeadRow
     "rows lie in directories that are there",
   );
   assert(rowsOf(map, table.hidden).length === hiddenTotal, "no hidden row is left over");
-  return entries;
 }
 
 /** References that rows make, counted: extents to chunks, rows to manifests. */
@@ -189,17 +186,9 @@ export function checkMap(map: MapReader, dirKeys: DirKeys): ReadonlySet<string> 
   const heads = new Map<string, HeadRow>();
   for (const { key, value } of rowsOf(map, table.head))
     heads.set(toHex(key.slice(1)), decodeHead(value));
-  const entries = checkHeads(map, dirKeys, heads);
+  checkHeads(map, dirKeys, heads);
   checkSettings(map);
-  assert(entries.length === rowsOf(map, table.cold).length, "one cold row per version");
-  const colds = new Set(rowsOf(map, table.cold).map(({ key }) => toHex(key.slice(17))));
-  for (const entry of entries) {
-    const key = coldKey(new Uint8Array(16), entry.inode, entry.version);
-    assert(colds.has(toHex(key.slice(17))), "a version has its cold row");
-    if (entry.home === undefined) continue;
-    const inode = map.get(inodeKey(dirKeys.dirKey(entry.home), entry.inode));
-    assert(inode !== undefined && decodeInode(inode).links > 0, "a moved inode has its row");
-  }
+  checkFiles(map, dirKeys, heads);
   const chunks = countReferences(map);
   const chunkRows = rowsOf(map, table.chunk).filter(({ key }) => isChunkKey(key));
   for (const { key, value } of rowsOf(map, table.chunk)) {

@@ -1,0 +1,149 @@
+// Goal: where versions are kept and locked, file protocols cannot do what S3 may not.
+// Method: each way around, and every invariant of the map recomputed after each test.
+import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
+import { afterEach, expect, test } from "bun:test";
+import { bedWithNamespace, namespaceA, put, testDirKeys } from "../bed.test-helper.ts";
+import { checkMap } from "../check-map.test-helper.ts";
+import { listVersions } from "../list-objects.ts";
+import { lookupObject } from "../lookup.ts";
+import { Tree } from "./bed.test-helper.ts";
+
+let tree = new Tree();
+const fresh = (...given: ConstructorParameters<typeof Tree>): Tree => (tree = new Tree(...given));
+afterEach(() => checkMap(tree.bed.map, testDirKeys));
+
+/** Key, then `m` for a marker, `*` for the latest. */
+function versions(): readonly string[] {
+  const page = listVersions(tree.bed.map, testDirKeys, {
+    namespace: namespaceA,
+    prefix: new Uint8Array(0),
+    delimiter: new Uint8Array(0),
+    countMax: 100,
+  });
+  if (page.kind === "refused") throw new TypeError(page.code);
+  return page.items.map((item) => {
+    if (item.kind === "prefix") return "prefix";
+    const marks = `${item.entry.kind === "object" ? "" : " m"}${item.isLatest ? " *" : ""}`;
+    return `${fromUtf8(item.key)}${marks}`;
+  });
+}
+
+test("unlink leaves a marker and the version, as S3 DELETE does", () => {
+  fresh("enabled");
+  tree.make("f");
+  tree.unlink("f");
+  expect(versions()).toEqual(["f m *", "f"]);
+  expect(tree.list("")).toEqual([]);
+  tree.make("f");
+  expect(versions()).toEqual(["f *", "f m", "f"]);
+  tree.make("l", { type: "symlink", target: toUtf8("f") });
+  tree.unlink("l");
+  expect(versions()).toEqual(["f *", "f m", "f"]);
+});
+test("rename over a name keeps what it named, and covers what lies behind the one it leaves", () => {
+  fresh("enabled");
+  tree.make("a");
+  tree.unlink("a");
+  tree.make("a");
+  tree.make("b");
+  tree.rename("a", "b");
+  expect(versions()).toEqual(["a m *", "a", "b *", "b"]);
+  put(tree.bed, "c");
+  put(tree.bed, "c");
+  tree.rename("c", "d");
+  expect(versions()).toEqual(["a m *", "a", "b *", "b", "c m *", "c", "d *"]);
+  tree.make("s", { type: "symlink", target: toUtf8("f") });
+  tree.rename("s", "d");
+  expect(tree.get("d").type).toBe("symlink");
+  expect(
+    lookupObject(tree.bed.map, testDirKeys, { namespace: namespaceA, key: toUtf8("d") }),
+  ).toMatchObject({ code: "no_such_key" });
+  tree.unlink("d");
+  expect(versions()).toEqual(["a m *", "a", "b *", "b", "c m *", "c", "d m *", "d"]);
+});
+test("a directory that old versions keep is gone for POSIX, and comes back by mkdir", () => {
+  fresh("enabled");
+  tree.mkdir("d");
+  tree.make("d/f");
+  expect(tree.rmdir("d")).toBe("directory_not_empty");
+  tree.unlink("d/f");
+  const { inode } = tree.get("d").ref;
+  expect(tree.rmdir("d")).toMatchObject({ links: 0 });
+  expect(tree.stat("d")).toBe("no_such_file");
+  expect(versions()).toEqual(["d/f m *", "d/f"]);
+  tree.mkdir("e");
+  expect(tree.rename("e", "d")).toBe("directory_not_empty");
+  expect(tree.mkdir("d", 0o700)).toMatchObject({ mode: 0o700 });
+  expect(tree.get("d").ref.inode).toBe(inode);
+  tree.rmdir("d");
+  expect(tree.make("d")).toMatchObject({ type: "file" });
+  expect(tree.list("")).toEqual(["d", "e"]);
+});
+test("a suspended namespace keeps one version called null", () => {
+  fresh("suspended");
+  tree.make("f");
+  tree.unlink("f");
+  expect(versions()).toEqual(["f m *"]);
+  tree.make("g");
+  tree.rename("g", "f");
+  expect(versions()).toEqual(["f *"]);
+  tree.make("h");
+  tree.rename("f", "h");
+  expect(versions()).toEqual(["h *"]);
+});
+
+/** A namespace whose versions are kept by compliance for a day. */
+function locked(): void {
+  fresh("enabled", bedWithNamespace("enabled"));
+  const byDefault = { mode: "compliance", unit: "days", count: 1 } as const;
+  tree.bed.decide({ kind: "set_object_lock", namespace: namespaceA, byDefault });
+}
+test("compliance holds against every operation of a file protocol", () => {
+  locked();
+  tree.mkdir("d");
+  tree.make("f");
+  tree.make("d/g");
+  expect(tree.rename("f", "x")).toBe("object_locked");
+  expect(tree.rename("f", "d/g", { flag: "exchange" })).toBe("object_locked");
+  expect(tree.rename("d", "e")).toBe("directory_locked");
+  expect(tree.link("f", "x")).toBe("links_not_kept");
+  tree.unlink("f");
+  expect(versions()).toEqual(["d/g *", "f m *", "f"]);
+  tree.mkdir("empty");
+  expect(tree.rename("empty", "moved")).toMatchObject({ type: "directory" });
+});
+test("a file with several names stays under each of them while its version is locked", () => {
+  fresh();
+  tree.make("f");
+  tree.link("f", "g");
+  tree.bed.decide({ kind: "set_versioning", namespace: namespaceA, versioning: "enabled" });
+  tree.bed.decide({ kind: "set_object_lock", namespace: namespaceA });
+  const retention = { mode: "compliance", until: wallTime(9_000_000) } as const;
+  const extras = { kind: "set_object_extras", namespace: namespaceA } as const;
+  tree.bed.decide({ ...extras, key: toUtf8("f"), changes: { retention } });
+  expect(tree.unlink("g")).toBe("object_locked");
+  expect(tree.unlink("f")).toBe("object_locked");
+  tree.make("x");
+  expect(tree.rename("x", "f")).toBe("object_locked");
+  expect(put(tree.bed, "f")).toBe("object_locked");
+  expect(tree.bed.decide({ kind: "delete_object", namespace: namespaceA, key: toUtf8("f") })).toBe(
+    "object_locked",
+  );
+  tree.bed.now = 10_000_000;
+  expect(tree.unlink("g")).toMatchObject({ links: 1 });
+  expect(tree.unlink("f")).toMatchObject({ links: 0 });
+  expect(versions()).toEqual(["f m *", "f", "x *"]);
+});
+test("a hold keeps files from being removed, replaced or moved", () => {
+  fresh();
+  tree.make("f");
+  tree.make("g");
+  tree.mkdir("d");
+  put(tree.bed, "d/x");
+  tree.bed.decide({ kind: "set_hold", namespace: namespaceA, hold: { id: "audit" } });
+  expect(tree.unlink("f")).toBe("object_locked");
+  expect(tree.rename("f", "g")).toBe("object_locked");
+  expect(tree.rename("f", "h")).toBe("object_locked");
+  expect(tree.rename("d", "h")).toBe("object_locked");
+  expect(tree.list("")).toEqual(["d", "f", "g"]);
+});
