@@ -155,12 +155,14 @@ export class DirtyRanges {
   }
 
   /**
-   * All that is dirty, in order, as pieces that cross no multiple of `pieceSizeMax`; nothing is dirty afterwards.
-   * The caller owns the bytes. Neighbours of one piece are joined.
+   * What is dirty, in order, as pieces that cross no multiple of `pieceSizeMax`; it is dirty no longer. The caller owns
+   * the bytes. Neighbours of one piece are joined. `isWholeOnly`: pieces of full size alone, the rest stays.
    */
-  take(): DirtyPiece[] {
+  take(isWholeOnly = false): DirtyPiece[] {
     const pieces: DirtyPiece[] = [];
-    const extents = this.#extents;
+    const isWhole = (extent: Extent): boolean => extent.end - extent.start === pieceSizeMax;
+    const extents = isWholeOnly ? this.#extents.filter(isWhole) : this.#extents;
+    const rest = isWholeOnly ? this.#extents.filter((extent) => !isWhole(extent)) : [];
     for (let i = 0; i < extents.length;) {
       const start = extents[i]!.start;
       let to = i + 1;
@@ -183,6 +185,25 @@ export class DirtyRanges {
       i = to;
     }
     this.clear();
+    this.#extents = rest;
+    for (const { data } of rest) this.#byteCount += data.byteLength;
+    return pieces;
+  }
+
+  /** Copies of what is dirty of `[start, end)`. */
+  copy(start: number, end: number): DirtyPiece[] {
+    const pieces: DirtyPiece[] = [];
+    for (let i = this.#firstEndingFrom(start); i < this.#extents.length; i += 1) {
+      const extent = this.#extents[i]!;
+      const from = Math.max(start, extent.start);
+      const to = Math.min(end, extent.end);
+      if (extent.start >= end) break;
+      if (from >= to) continue;
+      pieces.push({
+        offset: from,
+        data: extent.data.slice(from - extent.start, to - extent.start),
+      });
+    }
     return pieces;
   }
 

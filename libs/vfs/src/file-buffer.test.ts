@@ -3,7 +3,7 @@
 import { prngFromSeed } from "@kiseki/base";
 import { expect, test } from "bun:test";
 import { DirtyRanges } from "./dirty-ranges.ts";
-import { FileBuffer, pieceSizeMax } from "./index.ts";
+import { FileBuffer, overlayPieces, pieceSizeMax } from "./index.ts";
 
 const seed = Number(
   process.env["KISEKI_SIM_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0],
@@ -63,6 +63,19 @@ test("DirtyRanges.write() of a stream in small steps takes little more memory th
   expect(ranges.byteCount).toBe(2 * pieceSizeMax);
 });
 
+test("FileBuffer.beginFlush() of whole pieces leaves what may grow", () => {
+  const buffer = new FileBuffer();
+  buffer.write(0, new Uint8Array(pieceSizeMax + 10));
+  expect(buffer.beginFlush(true).map(({ offset, data }) => [offset, data.byteLength])).toEqual([
+    [0, pieceSizeMax],
+  ]);
+  expect([buffer.isDirty, buffer.end]).toEqual([true, pieceSizeMax + 10]);
+  buffer.endFlush();
+  expect(buffer.beginFlush(true)).toEqual([]);
+  expect(buffer.isFlushing).toBe(false);
+  expect(buffer.beginFlush()).toHaveLength(1);
+});
+
 test("DirtyRanges.write() backwards joins at take()", () => {
   const ranges = new DirtyRanges();
   for (let i = 9; i >= 0; i -= 1) ranges.write(i * 100, new Uint8Array(100).fill(i));
@@ -82,12 +95,13 @@ test("FileBuffer shows what is on its way below what was written since", () => {
     ...[0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 0, 0],
   ]);
   expect(buffer.end).toBe(25);
-  const before = buffer.inFlight!;
+  const before = buffer.snapshot(12, 18);
   buffer.endFlush();
-  expect([buffer.isFlushing, buffer.isDirty, buffer.inFlight]).toEqual([false, true, undefined]);
+  expect([buffer.isFlushing, buffer.isDirty]).toEqual([false, true]);
   target.fill(0);
-  before.overlay(0, target);
-  expect(target[10]).toBe(1);
+  overlayPieces(before, 0, target);
+  expect([...target.subarray(10, 20)]).toEqual([0, 0, 1, 1, 1, 2, 2, 2, 0, 0]);
+  expect(buffer.snapshot(0, 15)).toEqual([]);
   buffer.discard();
   expect([buffer.isDirty, buffer.end, buffer.byteCount]).toEqual([false, 0, 0]);
 });

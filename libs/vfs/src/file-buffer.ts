@@ -1,26 +1,21 @@
 import { assert } from "@kiseki/base";
 import { type DirtyPiece, DirtyRanges } from "./dirty-ranges.ts";
 
-/** Bytes that lie over what a node has of a file, oldest first. */
-export interface Overlay {
-  overlay(offset: number, target: Uint8Array): void;
-}
-class Pieces implements Overlay {
-  readonly pieces: readonly DirtyPiece[];
-  constructor(pieces: readonly DirtyPiece[]) {
-    this.pieces = pieces;
-  }
-  overlay(offset: number, target: Uint8Array): void {
-    const end = offset + target.byteLength;
-    for (const piece of this.pieces) {
-      const from = Math.max(offset, piece.offset);
-      const to = Math.min(end, piece.offset + piece.data.byteLength);
-      if (from >= to) continue;
-      target.set(piece.data.subarray(from - piece.offset, to - piece.offset), from - offset);
-    }
+/** Puts pieces, the last uppermost, over what `target` has of a file from `offset` on. */
+export function overlayPieces(
+  pieces: readonly DirtyPiece[],
+  offset: number,
+  target: Uint8Array,
+): void {
+  const end = offset + target.byteLength;
+  for (const piece of pieces) {
+    const from = Math.max(offset, piece.offset);
+    const to = Math.min(end, piece.offset + piece.data.byteLength);
+    if (from >= to) continue;
+    target.set(piece.data.subarray(from - piece.offset, to - piece.offset), from - offset);
   }
 }
-const nothing = new Pieces([]);
+const nothing: readonly DirtyPiece[] = [];
 
 /**
  * What one file has in memory that no node has: bytes written, and those on their way. One flush is under way at most;
@@ -32,10 +27,7 @@ export class FileBuffer {
 
   /** Memory taken, by bytes that are on their way too. */
   get byteCount(): number {
-    return this.#flushing.pieces.reduce(
-      (sum, { data }) => sum + data.byteLength,
-      this.#dirty.byteCount,
-    );
+    return this.#flushing.reduce((sum, { data }) => sum + data.byteLength, this.#dirty.byteCount);
   }
   get isDirty(): boolean {
     return !this.#dirty.isEmpty;
@@ -45,7 +37,7 @@ export class FileBuffer {
   }
   /** Behind the last byte in memory; the file is at least as large. */
   get end(): number {
-    const last = this.#flushing.pieces.at(-1);
+    const last = this.#flushing.at(-1);
     return Math.max(this.#dirty.end, last === undefined ? 0 : last.offset + last.data.byteLength);
   }
   get rangeCount(): number {
@@ -63,16 +55,22 @@ export class FileBuffer {
 
   /** Puts what is in memory over what was read. */
   overlay(offset: number, target: Uint8Array): void {
-    this.#flushing.overlay(offset, target);
+    overlayPieces(this.#flushing, offset, target);
     this.#dirty.overlay(offset, target);
   }
 
   /**
-   * What is on its way now. A read that asks a node keeps it: when the flush ends before the read does, the read may
-   * have seen the file as it was before.
+   * Copies of what is in memory of `[start, end)`, for `overlayPieces`. A read that asks a node keeps them: when a flush
+   * ends before the read does, the read may have seen the file as it was before.
    */
-  get inFlight(): Overlay | undefined {
-    return this.isFlushing ? this.#flushing : undefined;
+  snapshot(start: number, end: number): readonly DirtyPiece[] {
+    if (!this.isDirty && !this.isFlushing) return nothing;
+    const flushing = this.#flushing.flatMap(({ offset, data }) => {
+      const from = Math.max(start, offset);
+      const to = Math.min(end, offset + data.byteLength);
+      return from < to ? [{ offset: from, data: data.slice(from - offset, to - offset) }] : [];
+    });
+    return [...flushing, ...this.#dirty.copy(start, end)];
   }
 
   /** Forgets what lies at or behind `size`. No flush is under way. */
@@ -81,11 +79,11 @@ export class FileBuffer {
     this.#dirty.truncate(size);
   }
 
-  /** What is to be stored. Ends with `endFlush`. */
-  beginFlush(): readonly DirtyPiece[] {
+  /** What is to be stored; `isWholeOnly`: pieces of full size alone. Ends with `endFlush`. */
+  beginFlush(isWholeOnly = false): readonly DirtyPiece[] {
     assert(!this.isFlushing, "one flush at a time");
-    const pieces = this.#dirty.take();
-    if (pieces.length > 0) this.#flushing = new Pieces(pieces);
+    const pieces = this.#dirty.take(isWholeOnly);
+    if (pieces.length > 0) this.#flushing = pieces;
     return pieces;
   }
   /** The node has it, or it is lost: both ways it is no longer ours. */

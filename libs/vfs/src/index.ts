@@ -9,7 +9,7 @@ export { pieceSizeMax } from "./content-store.ts";
 export { CookieJar } from "./cookie-jar.ts";
 export type { FileRefusalCode, ServiceRefusalCode } from "./errno.ts";
 export { errno, fail, Failure, failureOf, isFailure } from "./errno.ts";
-export { FileBuffer } from "./file-buffer.ts";
+export { FileBuffer, overlayPieces } from "./file-buffer.ts";
 export type {
   AllocatedRange,
   Answered,

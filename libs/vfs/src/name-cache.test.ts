@@ -97,6 +97,10 @@ test("FileNode.note() does not keep what was asked before a doubt", () => {
   expect([node.isFresh(1), node.attributes.changed]).toEqual([false, 8n]);
   node.note(attributes(5n, 8n), 100);
   expect(node.isFresh(1)).toBe(true);
+  const before = node.doubts;
+  node.settle(attributes(5n, 9n, 4n), 50, 3);
+  expect(node.note(attributes(5n, 9n, 3n), 100, before)).toBe("older");
+  expect([node.attributes.contentVersion, node.until, node.changedAt]).toEqual([4n, 50, 3]);
 });
 
 test("CookieJar gives back what it was given", () => {

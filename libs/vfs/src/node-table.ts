@@ -18,6 +18,10 @@ export class FileNode {
   #doubts = 0;
   /** Values of extended attributes; `undefined`: not there. Good for as long as the attributes are. */
   xattrs: Map<string, Uint8Array | undefined> | undefined;
+  /** The content version of which the kernel has pages, where it has any. */
+  pagesVersion: bigint | undefined;
+  /** When this client changed it last, in the caller's clock. */
+  changedAt = -Infinity;
   /** Of a directory: the name by which it was seen last. */
   place: { readonly parent: NodeNumber; readonly name: string } | undefined;
 
@@ -54,18 +58,28 @@ export class FileNode {
 
   /**
    * Takes over an answer that is good until `until`. `doubts`: as it was when the question was asked. Answers may come
-   * in another order than they were given: an older one changes nothing.
+   * in another order than they were given: an older one changes nothing, nor does one from before a doubt unless it is
+   * newer for certain.
    */
   note(attributes: FileAttributes, until: number, doubts = this.#doubts): Noted {
     const known = this.#attributes;
-    if (attributes.changed < known.changed) return "older";
+    const isDoubtful = doubts !== this.#doubts;
+    if (attributes.changed < known.changed || (isDoubtful && attributes.changed === known.changed))
+      return "older";
     if (attributes.changed !== known.changed) this.xattrs = undefined;
     this.#attributes =
       attributes.ref.hint === undefined && known.ref.hint !== undefined
         ? { ...attributes, ref: { ...attributes.ref, hint: known.ref.hint } }
         : attributes;
-    if (doubts === this.#doubts) this.#until = Math.max(this.#until, until);
+    if (!isDoubtful) this.#until = Math.max(this.#until, until);
     return attributes.contentVersion === known.contentVersion ? "same" : "content_changed";
+  }
+
+  /** Takes over what an operation of this client left; answers that were asked for before it are older. */
+  settle(attributes: FileAttributes, until: number, now: number): Noted {
+    this.doubt();
+    this.changedAt = now;
+    return this.note(attributes, until);
   }
 }
 

@@ -1,4 +1,12 @@
+import { toHex } from "@kiseki/base";
 import type { PlanPiece, ReadPlan } from "./file-service.ts";
+
+/** A piece with its chunk's id in hex, by which caches know it. */
+export type KnownPiece =
+  | (PlanPiece & { readonly kind: "hole" })
+  | (PlanPiece & { readonly kind: "chunk"; readonly key: string });
+const known = (piece: PlanPiece): KnownPiece =>
+  piece.kind === "hole" ? piece : { ...piece, key: toHex(piece.chunkId) };
 
 /** More pieces of one file are not kept: a heavily cut file is asked about again. */
 export const planPiecesMax = 8192;
@@ -8,7 +16,7 @@ export const planPiecesMax = 8192;
  * it is good for is the caller's business (`until`, in the caller's clock).
  */
 export class PlanWindow {
-  #pieces: PlanPiece[] = [];
+  #pieces: KnownPiece[] = [];
   #start = 0;
   #end = 0;
   #size = 0;
@@ -49,10 +57,10 @@ export class PlanWindow {
       start === this.#end &&
       this.#pieces.length + plan.pieces.length <= planPiecesMax;
     if (goesOn) {
-      this.#pieces.push(...plan.pieces);
+      this.#pieces.push(...plan.pieces.map(known));
       this.#until = Math.min(this.#until, until);
     } else {
-      this.#pieces = [...plan.pieces];
+      this.#pieces = plan.pieces.map(known);
       this.#start = start;
       this.#until = until;
     }
@@ -72,7 +80,14 @@ export class PlanWindow {
     }
     return low;
   }
-  get pieces(): readonly PlanPiece[] {
+  get pieces(): readonly KnownPiece[] {
     return this.#pieces;
+  }
+  /** The pieces of `[start, end)`, whole. It is covered; what lies beyond the size has none. */
+  slice(start: number, end: number): readonly KnownPiece[] {
+    const first = this.indexOf(start);
+    let last = first;
+    while (last < this.#pieces.length && this.#pieces[last]!.offset < end) last += 1;
+    return this.#pieces.slice(first, last);
   }
 }
