@@ -3,11 +3,12 @@
  * on (`FileService` for metadata, `ContentStore` for bytes), and the rules of caches, dirty data and errors.
  * Refuses nothing by throwing: errors are values, one table says which errno a refusal is.
  */
-export { RamBlockCache } from "./block-cache.ts";
+export { type BlockCache, RamBlockCache } from "./block-cache.ts";
 export type { ContentStore } from "./content-store.ts";
 export { pieceSizeMax } from "./content-store.ts";
 export { CookieJar } from "./cookie-jar.ts";
-export type { FileRefusalCode, ServiceRefusalCode } from "./errno.ts";
+export type { DirtyPiece } from "./dirty-ranges.ts";
+export type { ErrnoName, FileRefusalCode, ServiceRefusalCode } from "./errno.ts";
 export { errno, fail, Failure, failureOf, isFailure } from "./errno.ts";
 export { FileBuffer, overlayPieces } from "./file-buffer.ts";
 export type {
@@ -57,7 +58,7 @@ export type {
 } from "./file-system.ts";
 export { rootNode } from "./file-system.ts";
 export { NameCache, nameKey } from "./name-cache.ts";
-export { NodeTable } from "./node-table.ts";
-export { PlanWindow } from "./plan-window.ts";
+export { type FileNode, NodeTable } from "./node-table.ts";
+export { type KnownPiece, type KnownPlan, knownPlan, PlanWindow } from "./plan-window.ts";
 export { ReadAhead, readAheadMax, readAheadMin } from "./read-ahead.ts";
 export { withoutSetId } from "./set-id.ts";

@@ -40,6 +40,17 @@ export class NameCache {
     return this.#directories.get(parent)?.get(name)?.node;
   }
 
+  /** At most `countMax` names of the directory, as bytes. */
+  namesOf(parent: NodeNumber, countMax: number): Uint8Array[] {
+    const keys = this.#directories.get(parent)?.keys() ?? [];
+    const names: Uint8Array[] = [];
+    for (const key of keys) {
+      if (names.length >= countMax) break;
+      names.push(Uint8Array.from(key, (char) => char.charCodeAt(0)));
+    }
+    return names;
+  }
+
   set(parent: NodeNumber, name: string, node: NodeNumber, until: number): void {
     let names = this.#directories.get(parent);
     if (names === undefined) {

@@ -1,6 +1,6 @@
 import { chunkId, newBytes } from "@kiseki/base";
 import { expect, test } from "bun:test";
-import { type PlanPiece, PlanWindow, type ReadPlan } from "./index.ts";
+import { type KnownPlan, knownPlan, type PlanPiece, PlanWindow } from "./index.ts";
 
 function piece(offset: number, length: number, isHole = false): PlanPiece {
   if (isHole) return { kind: "hole", offset, length };
@@ -13,13 +13,8 @@ function piece(offset: number, length: number, isHole = false): PlanPiece {
     access: {},
   };
 }
-const plan = (size: number, version: bigint, ...pieces: PlanPiece[]): ReadPlan => ({
-  kind: "plan",
-  size,
-  contentVersion: version,
-  pieces,
-  leaseMs: 1000,
-});
+const plan = (size: number, version: bigint, ...pieces: PlanPiece[]): KnownPlan =>
+  knownPlan({ kind: "plan", size, contentVersion: version, pieces, leaseMs: 1000 });
 
 test("PlanWindow joins plans of one version that follow each other", () => {
   const window = new PlanWindow();

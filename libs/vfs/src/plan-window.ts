@@ -5,8 +5,16 @@ import type { PlanPiece, ReadPlan } from "./file-service.ts";
 export type KnownPiece =
   | (PlanPiece & { readonly kind: "hole" })
   | (PlanPiece & { readonly kind: "chunk"; readonly key: string });
+/** A plan as caches know it. */
+export interface KnownPlan extends Omit<ReadPlan, "pieces"> {
+  readonly pieces: readonly KnownPiece[];
+}
 const known = (piece: PlanPiece): KnownPiece =>
   piece.kind === "hole" ? piece : { ...piece, key: toHex(piece.chunkId) };
+export const knownPlan = (plan: ReadPlan): KnownPlan => ({
+  ...plan,
+  pieces: plan.pieces.map(known),
+});
 
 /** More pieces of one file are not kept: a heavily cut file is asked about again. */
 export const planPiecesMax = 8192;
@@ -48,7 +56,7 @@ export class PlanWindow {
   }
 
   /** Takes over the answer to a question for what begins at `start`. It joins what is known when it goes on from it. */
-  add(plan: ReadPlan, start: number, until: number): void {
+  add(plan: KnownPlan, start: number, until: number): void {
     const last = plan.pieces.at(-1);
     const end = last === undefined ? Math.max(start, plan.size) : last.offset + last.length;
     const goesOn =
@@ -57,10 +65,10 @@ export class PlanWindow {
       start === this.#end &&
       this.#pieces.length + plan.pieces.length <= planPiecesMax;
     if (goesOn) {
-      this.#pieces.push(...plan.pieces.map(known));
+      this.#pieces.push(...plan.pieces);
       this.#until = Math.min(this.#until, until);
     } else {
-      this.#pieces = plan.pieces.map(known);
+      this.#pieces = [...plan.pieces];
       this.#start = start;
       this.#until = until;
     }

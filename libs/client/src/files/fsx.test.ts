@@ -1,0 +1,20 @@
+// Goal: a file in a mount is what was written to it, whatever is cached, in memory or on its way.
+// Method: fsx (20,000 random operations) against bytes in memory, a second mount looks on. `KISEKI_SIM_SEED` replays.
+import { expect, test } from "bun:test";
+import { FakeNode } from "./fake-service.test-helper.ts";
+import { fsx } from "./fsx.test-helper.ts";
+import { mountOn } from "./mount.test-helper.ts";
+
+const seed = Number(
+  process.env["KISEKI_SIM_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0],
+);
+
+test(`a mount keeps a file as it was written (replay with KISEKI_SIM_SEED=${seed})`, async () => {
+  const node = new FakeNode();
+  const options = { cacheSizeMax: 1 << 19 };
+  const mount = await mountOn(node.open(), options);
+  const other = await mountOn(node.open(), options);
+  const counts = await fsx(mount, { seed, steps: 20_000, other, ttlMs: 5000 });
+  for (const kind of ["write", "read", "truncate", "punch", "zero", "allocate", "copy", "other"])
+    expect(counts.get(kind)).toBeGreaterThan(50);
+}, 60_000);

@@ -1,0 +1,224 @@
+import { type Millis, millis } from "@kiseki/base";
+import type { Clock } from "@kiseki/ports";
+import {
+  type Applied,
+  type Attributes,
+  type BlockCache,
+  type ContentStore,
+  type Entry,
+  type Eventually,
+  fail,
+  type Failure,
+  failureOf,
+  type FileAttributes,
+  type FileNode,
+  type FileOperation,
+  type FileRefusal,
+  type FileService,
+  type KernelCache,
+  NameCache,
+  type NodeNumber,
+  NodeTable,
+} from "@kiseki/vfs";
+import { OpenFile } from "./open-file.ts";
+
+export interface FileSystemOptions {
+  /** How long an answer of a node is believed; 0: each question is asked, each write goes through. */
+  readonly metaTtlMs: number;
+  /** Bytes of blocks in RAM; 0: nothing is kept between reads. */
+  readonly cacheSizeMax: number;
+  /** Bytes that were written and are not stored yet; writers wait above it. */
+  readonly dirtySizeMax: number;
+  readonly readAheadMax: number;
+  readonly isReadOnly: boolean;
+}
+
+/** What a file system stands on. `kernel`: absent where nobody caches above it. */
+export interface FileSystemPorts {
+  readonly service: FileService;
+  readonly content: ContentStore;
+  readonly clock: Clock;
+  readonly cache: BlockCache;
+  readonly kernel?: KernelCache;
+}
+
+/** Names of one mount that are remembered. */
+const namesMax = 500_000;
+/** What comes back as changed so soon after this client changed it is its own change. */
+const echoMs = 2000;
+
+/** `next` of a value that may have to be waited for; at once where it has not. */
+export function after<T, U>(
+  value: Eventually<T>,
+  next: (value: T) => Eventually<U>,
+): Eventually<U> {
+  return value instanceof Promise ? value.then(next) : next(value);
+}
+
+export function isRefused(answer: object): answer is FileRefusal {
+  return "kind" in answer && answer.kind === "refused";
+}
+
+/** What all operations of one mount share: who is asked, what is known, which files are open. */
+export class Mount {
+  readonly service: FileService;
+  readonly content: ContentStore;
+  readonly clock: Clock;
+  readonly cache: BlockCache;
+  readonly kernel: KernelCache | undefined;
+  readonly options: FileSystemOptions;
+  readonly nodes: NodeTable;
+  readonly names = new NameCache(namesMax);
+  /** Files with a handle, or with data on its way. */
+  readonly files = new Map<NodeNumber, OpenFile>();
+  /** Ended when the file system closes. */
+  readonly closing = new AbortController();
+
+  constructor(ports: FileSystemPorts, options: FileSystemOptions) {
+    this.service = ports.service;
+    this.content = ports.content;
+    this.clock = ports.clock;
+    this.cache = ports.cache;
+    this.kernel = ports.kernel;
+    this.options = options;
+    this.nodes = new NodeTable(ports.service.root);
+  }
+
+  now(): Millis {
+    return this.clock.monotonic();
+  }
+  /** Until when what is asked at `asked` is believed. */
+  until(asked: number): number {
+    return asked + this.options.metaTtlMs;
+  }
+
+  /** The node, or ESTALE for a number that the kernel ought not to have. */
+  node(number: NodeNumber): FileNode | Failure {
+    return this.nodes.get(number) ?? fail("ESTALE");
+  }
+
+  /** The file's state while it is open, made when it was not. */
+  file(node: FileNode): OpenFile {
+    const known = this.files.get(node.number);
+    if (known !== undefined) return known;
+    const made = new OpenFile(node, this.options.readAheadMax);
+    this.files.set(node.number, made);
+    node.uses += 1;
+    return made;
+  }
+  /** Lets a file's state go that has neither handle nor data. */
+  release(file: OpenFile): void {
+    if (file.handles > 0 || file.isBusy || file.buffer.isDirty || file.buffer.isFlushing) return;
+    if (this.files.get(file.node.number) !== file) return;
+    this.files.delete(file.node.number);
+    file.node.uses -= 1;
+    this.nodes.release(file.node);
+  }
+
+  async apply(operation: FileOperation): Promise<Applied | Failure> {
+    if (this.options.isReadOnly) return fail("EROFS");
+    const applied = await this.service.apply(operation);
+    if (isRefused(applied)) return failureOf(applied.code);
+    this.settleDirectories(applied);
+    return applied;
+  }
+  settleDirectories(applied: Applied): void {
+    const now = this.now();
+    for (const attributes of applied.directories) {
+      const known = this.nodes.get(this.nodes.numberOf(attributes.ref.inode));
+      known?.settle(attributes, this.until(now), now);
+    }
+  }
+
+  /** Takes over what an own operation left of a node. */
+  settle(node: FileNode, attributes: FileAttributes): void {
+    const isSeen = node.pagesVersion === node.attributes.contentVersion;
+    const now = this.now();
+    node.settle(attributes, this.until(now), now);
+    if (isSeen) node.pagesVersion = attributes.contentVersion;
+    const file = this.files.get(node.number);
+    if (file !== undefined && file.plan.version !== attributes.contentVersion) file.forgetPlan();
+  }
+
+  /** Takes over what a node tells of an inode, asked at `asked` when its doubts were `doubts`. */
+  note(node: FileNode, attributes: FileAttributes, asked: number, doubts?: number): void {
+    const generation = node.attributes.generation;
+    const noted = node.note(attributes, this.until(asked), doubts);
+    if (noted === "content_changed") this.noteForeign(node);
+    if (node.attributes.generation !== generation && node.place !== undefined) {
+      this.names.forget(node.place.parent, node.place.name);
+      node.place = undefined;
+    }
+  }
+  /** Somebody else wrote the file. */
+  noteForeign(node: FileNode): void {
+    const { contentVersion } = node.attributes;
+    const file = this.files.get(node.number);
+    if (file !== undefined && file.plan.version !== contentVersion) file.forgetPlan();
+    if (node.pagesVersion === undefined || node.pagesVersion === contentVersion) return;
+    node.pagesVersion = contentVersion;
+    this.tellKernel((kernel) => {
+      kernel.invalidateNode(node.number, 0, 0);
+    });
+  }
+  /** Tells the kernel something outside of the request that is being answered. */
+  tellKernel(tell: (kernel: KernelCache) => void): void {
+    const { kernel } = this;
+    if (kernel !== undefined) setImmediate(() => tell(kernel));
+  }
+  isEcho(node: FileNode): boolean {
+    return this.now() - node.changedAt < echoMs;
+  }
+
+  /** The node's attributes, asked for unless they are fresh. */
+  refresh(node: FileNode): Eventually<Failure | undefined> {
+    return node.isFresh(this.now()) ? undefined : this.ask(node);
+  }
+  async ask(node: FileNode): Promise<Failure | undefined> {
+    const asked = this.now();
+    const { doubts } = node;
+    const attributes = await this.service.attributes(node.ref);
+    if (isRefused(attributes)) {
+      if (attributes.code === "stale" || attributes.code === "stale_file") node.doubt();
+      return failureOf(attributes.code);
+    }
+    this.note(node, attributes, asked, doubts);
+    return undefined;
+  }
+
+  /** As stat(2) shows the node: with what was written and is still in memory. */
+  show(node: FileNode): Attributes {
+    const known = node.attributes;
+    const file = this.files.get(node.number);
+    const end = file?.buffer.end ?? 0;
+    const modified = (end > 0 ? file?.writtenAt : undefined) ?? known.modified;
+    const size = Math.max(known.size, end);
+    return {
+      attributes: {
+        inode: Number(known.ref.inode),
+        kind: known.kind,
+        mode: known.mode,
+        uid: known.uid,
+        gid: known.gid,
+        links: known.links,
+        size,
+        blocks: Math.ceil((known.allocated + (file?.buffer.byteCount ?? 0)) / 512),
+        device: known.device,
+        accessed: known.accessed,
+        modified,
+        changed: modified > known.changed ? modified : known.changed,
+      },
+      ttlMs: Math.max(0, node.until - this.now()),
+    };
+  }
+  /** An entry for the kernel, which has the node once more. `until`: of the name. */
+  enter(node: FileNode, until: number): Entry {
+    node.lookups += 1;
+    const shown = this.show(node);
+    return { ...shown, node: node.number, entryTtlMs: Math.max(0, until - this.now()) };
+  }
+
+  sleep(duration: number, signal: AbortSignal = this.closing.signal): Promise<void> {
+    return this.clock.sleep(millis(duration), signal);
+  }
+}
