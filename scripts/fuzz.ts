@@ -14,6 +14,7 @@ import { sealedTargets } from "../ffi/sealed-sqlite/src/sealed.fuzz.ts";
 import { authTargets } from "../libs/auth/src/auth.fuzz.ts";
 import { fuzz, FuzzFailure, type FuzzTarget, must } from "../libs/base/src/contract.ts";
 import { formatTargets } from "../libs/format/src/format.fuzz.ts";
+import { fuseTargets } from "../libs/fuse/src/fuse.fuzz.ts";
 import { httpTargets } from "../libs/http/src/http.fuzz.ts";
 import { s3Targets } from "../libs/s3/src/s3.fuzz.ts";
 import { stsTargets } from "../libs/sts/src/sts.fuzz.ts";
@@ -35,6 +36,7 @@ const targets: readonly FuzzTarget[] = [
   ...s3Targets,
   ...stsTargets,
   ...formatTargets,
+  ...fuseTargets,
   ...sealedTargets,
 ];
 
