@@ -1,0 +1,60 @@
+/* libkiseki-fuse: the device of the kernel's FUSE, and how a mount comes and goes. Every call answers 0 or more, or -errno. */
+#ifndef KISEKI_FUSE_H
+#define KISEKI_FUSE_H
+
+#include <pthread.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define EXPORT __attribute__((visibility("default")))
+#define FUSE_ABI 1
+#define SLOTS_MAX 256
+#define READERS_MAX 8
+/* Of the protocol: what a read must have room for at least, and the sizes of heads. */
+#define READ_SIZE_MIN 8192
+#define REPLY_HEAD_SIZE 16
+#define NOTICE_SIZE_MAX 512
+#define NOTICES_MAX 65536
+
+/* Seen by JavaScript: at the start of the device's memory, followed by the slots. */
+struct control {
+  uint32_t ring[SLOTS_MAX];   /* slots with a request, in the order they came; counted by `tail` */
+  uint32_t size[SLOTS_MAX];   /* of the request in a slot */
+  uint32_t reader[SLOTS_MAX]; /* who read it: its descriptor takes the answer */
+};
+
+struct notice {
+  struct notice *next;
+  uint32_t size;
+  uint8_t bytes[];
+};
+
+struct reader {
+  struct device *device;
+  pthread_t thread;
+  int fd, is_started, has_ended;
+};
+
+struct device {
+  struct control *control;
+  uint8_t *slots;
+  size_t memory_size;
+  uint32_t slot_count, slot_size, reader_count;
+  pthread_mutex_t mutex;
+  pthread_cond_t freed;
+  uint32_t free[SLOTS_MAX], free_count, tail;
+  int is_stopping, is_signalled, end_errno;
+  void (*callback)(void);
+  struct reader reader[READERS_MAX];
+  pthread_mutex_t notice_mutex;
+  pthread_cond_t noticed;
+  struct notice *first, *last;
+  uint32_t notice_count, notices_failed;
+  int is_notifying;
+  pthread_t notifier;
+};
+
+int notifier_start(struct device *device);
+void notifier_stop(struct device *device);
+
+#endif

@@ -1,0 +1,161 @@
+import { JSCallback, type Pointer, toArrayBuffer } from "bun:ffi";
+import { assert } from "@kiseki/base";
+import { loadNative, type Native } from "./symbols.ts";
+
+export interface DeviceOptions {
+  /** Where `libkiseki-fuse` is. */
+  readonly nativeDirectory: string;
+  /** Requests that lie here at once: those being written or read into. Up to 256. */
+  readonly slotCount: number;
+  /** Of one request: the payload and a page of heads; whole pages. */
+  readonly slotSize: number;
+  /** Threads that read requests. */
+  readonly readerCount: number;
+}
+
+/** One request in memory of the device, until it is released. */
+export interface Slot {
+  readonly number: number;
+  /** Descriptor that the answer goes to. */
+  readonly reader: number;
+  /** All that one read brought. */
+  readonly bytes: Uint8Array;
+}
+
+/** As in `native/fuse.h`. */
+const slotsMax = 256;
+/** How often memory of a burst is given back, where there was one; the timer keeps Bun's event loop alive, too. */
+const trimMillis = 10_000;
+
+/**
+ * A mounted FUSE device. Threads of C read requests into slots; `onRequest` gets each, in this thread, in the order
+ * in which they came. `onEnd` comes once, when the kernel sends no more: 19 (ENODEV) after an unmount.
+ */
+export class FuseDevice {
+  readonly slotSize: number;
+  readonly #native: Native;
+  readonly #device: Pointer;
+  readonly #callback: JSCallback;
+  readonly #ring: Uint32Array;
+  readonly #sizes: Uint32Array;
+  readonly #readers: Uint32Array;
+  readonly #slots: Uint8Array[] = [];
+  readonly #keepAlive = setInterval(() => this.#trim(), trimMillis);
+  #ringHead = 0;
+  #handled = 0;
+  #isClosed = false;
+  #hasEnded = false;
+  #onRequest: ((slot: Slot) => void) | undefined;
+  #onEnd: ((errno: number) => void) | undefined;
+
+  /** Takes `descriptor` over. */
+  constructor(descriptor: number, options: DeviceOptions) {
+    const { slotCount, slotSize, readerCount } = options;
+    this.#native = loadNative(options.nativeDirectory);
+    this.slotSize = slotSize;
+    this.#callback = new JSCallback(() => this.#drain(), {
+      args: [],
+      returns: "void",
+      threadsafe: true,
+    });
+    const started = this.#native.kiseki_fuse_start(
+      descriptor,
+      slotCount,
+      slotSize,
+      readerCount,
+      this.#callback,
+    );
+    assert(started !== null, "the device starts with these sizes");
+    this.#device = started as Pointer;
+    const controlSize = this.#native.kiseki_fuse_control_size();
+    const base = this.#native.kiseki_fuse_memory(this.#device) as Pointer;
+    const memory = toArrayBuffer(base, 0, controlSize + slotCount * slotSize);
+    [this.#ring, this.#sizes, this.#readers] = [0, 1, 2].map(
+      (index) => new Uint32Array(memory, index * slotsMax * 4, slotsMax),
+    ) as [Uint32Array, Uint32Array, Uint32Array];
+    for (let number = 0; number < slotCount; number++)
+      this.#slots.push(new Uint8Array(memory, controlSize + number * slotSize, slotSize));
+  }
+  /** Requests that came before are delivered now. */
+  serve(onRequest: (slot: Slot) => void, onEnd: (errno: number) => void): void {
+    this.#onRequest = onRequest;
+    this.#onEnd = onEnd;
+    this.#drain();
+  }
+  #drain(): void {
+    if (this.#isClosed || this.#onRequest === undefined) return;
+    const tail = this.#native.kiseki_fuse_drain(this.#device);
+    while (this.#ringHead !== tail) {
+      const number = this.#ring[this.#ringHead % slotsMax]!;
+      this.#ringHead = (this.#ringHead + 1) >>> 0;
+      this.#handled += 1;
+      const bytes = this.#slots[number]!.subarray(0, this.#sizes[number]);
+      this.#onRequest({ number, reader: this.#readers[number]!, bytes });
+      if (this.#isClosed) return;
+    }
+    const errno = this.#native.kiseki_fuse_ended(this.#device);
+    if (errno === 0 || this.#hasEnded) return;
+    this.#hasEnded = true;
+    this.#onEnd?.(errno);
+  }
+  #trim(): void {
+    if (this.#handled > 0) this.#native.kiseki_fuse_trim(this.#device);
+    this.#handled = 0;
+  }
+  /** All of the slot's memory, from its start on: the request lies there until it is overwritten. */
+  memoryOf(slot: Slot): Uint8Array {
+    return this.#slots[slot.number]!;
+  }
+  release(slot: Slot): void {
+    if (this.#isClosed) return;
+    const result = this.#native.kiseki_fuse_release(this.#device, slot.number);
+    assert(result === 0, "a slot is released once");
+  }
+  /** Sends an answer; 0, or what the kernel refused it with, as a negative errno. */
+  reply(reader: number, head: Uint8Array, data?: Uint8Array): number {
+    if (this.#isClosed) return 0;
+    const size = data?.byteLength ?? 0;
+    return this.#native.kiseki_fuse_reply(
+      this.#device,
+      reader,
+      head,
+      head.byteLength,
+      size === 0 ? null : data!,
+      size,
+    );
+  }
+  /** The same with the first `size` bytes of the slot's memory as data. */
+  replySlot(slot: Slot, head: Uint8Array, size: number): number {
+    if (this.#isClosed) return 0;
+    return this.#native.kiseki_fuse_reply_slot(
+      this.#device,
+      slot.reader,
+      head,
+      head.byteLength,
+      slot.number,
+      size,
+    );
+  }
+  /** Tells the kernel something, by a thread of its own, in order. False: too much waits there; try again. */
+  notify(notification: Uint8Array): boolean {
+    if (this.#isClosed) return true;
+    const result = this.#native.kiseki_fuse_notify(
+      this.#device,
+      notification,
+      notification.byteLength,
+    );
+    return result === 0;
+  }
+  /** Notifications that the kernel refused, ever. */
+  get notificationsFailed(): number {
+    return this.#isClosed ? 0 : this.#native.kiseki_fuse_notices_failed(this.#device);
+  }
+  /** Ends the threads and closes the device; requests without an answer fail (ENOTCONN). */
+  [Symbol.dispose](): void {
+    if (this.#isClosed) return;
+    this.#isClosed = true;
+    clearInterval(this.#keepAlive);
+    this.#native.kiseki_fuse_stop(this.#device);
+    this.#callback.close();
+  }
+}
