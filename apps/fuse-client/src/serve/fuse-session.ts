@@ -1,0 +1,308 @@
+import {
+  decodeRequest,
+  encodeNotification,
+  encodeReply,
+  type FuseReply,
+  type FuseRequest,
+  hasFlag,
+  type Negotiated,
+  negotiate,
+  type Notification,
+  type RequestFault,
+  type RequestKind,
+  replySizeMax,
+  type RequestOf,
+  Writer,
+} from "@kiseki/fuse";
+import type { FuseDevice, Slot } from "@kiseki/fuse-device";
+import { errno, type FileSystem, type KernelCache, type NodeNumber } from "@kiseki/vfs";
+import { answer, type Answer, type AnsweredKind, isChanging } from "./answer.ts";
+
+export interface SessionOptions {
+  readonly isReadOnly: boolean;
+  /** Locks are the file system's; else the kernel keeps them for this machine. */
+  readonly hasLocks: boolean;
+  readonly readaheadMax: number;
+  readonly backgroundMax: number;
+  /** After an interrupt an operation goes on for so long; then its process gets EINTR. */
+  readonly interruptGraceMs: number;
+  readonly log: (event: string, detail: Readonly<Record<string, unknown>>) => void;
+}
+
+/** A request that waits for the file system. */
+interface Pending {
+  readonly request: FuseRequest;
+  readonly slot: Slot;
+  readonly interruption: AbortController;
+  /** Its process was told EINTR; what comes of it is dropped. */
+  isAbandoned: boolean;
+  grace: ReturnType<typeof setTimeout> | undefined;
+}
+
+const eproto = 71;
+const enoent = -2;
+const enodev = -19;
+const notifyAgainMs = 5;
+
+/**
+ * Serves a file system to the kernel over one device: decodes requests, asks, answers. Every request gets one answer,
+ * whatever the file system does; what it throws is logged and answered EIO.
+ */
+export class FuseSession implements KernelCache {
+  readonly #device: FuseDevice;
+  readonly #fileSystem: FileSystem;
+  readonly #options: SessionOptions;
+  readonly #writer = new Writer(new Uint8Array(new ArrayBuffer(replySizeMax)));
+  readonly #pending = new Map<number, Pending>();
+  readonly #backlog: Uint8Array[] = [];
+  readonly #ended = Promise.withResolvers<number>();
+  readonly #agreed = Promise.withResolvers<Negotiated>();
+  #negotiated: Negotiated | undefined;
+  #form = { hasLongSetxattr: false };
+
+  constructor(
+    device: FuseDevice,
+    /** Gets the session, to tell the kernel what changed. */
+    open: (cache: KernelCache) => FileSystem,
+    options: SessionOptions,
+  ) {
+    this.#device = device;
+    this.#options = options;
+    this.#fileSystem = open(this);
+    this.#agreed.promise.catch(() => undefined); // whoever asks gets it
+    device.serve(
+      (slot) => this.#receive(slot),
+      (reason) => this.#end(reason),
+    );
+  }
+  /** The errno that the device ended with: 19 (ENODEV) after an unmount. */
+  get ended(): Promise<number> {
+    return this.#ended.promise;
+  }
+  /** What was settled with the kernel, once it was. @rejects when it cannot be served. */
+  get agreed(): Promise<Negotiated> {
+    return this.#agreed.promise;
+  }
+  #end(reason: number): void {
+    for (const pending of this.#pending.values()) {
+      clearTimeout(pending.grace);
+      pending.interruption.abort();
+    }
+    this.#agreed.reject(new Error(`The kernel ended the session: errno ${reason}`));
+    this.#ended.resolve(reason);
+  }
+
+  #receive(slot: Slot): void {
+    let request: FuseRequest | RequestFault;
+    try {
+      request = decodeRequest(slot.bytes, this.#form);
+      if (request.kind === "fault") {
+        if (request.code !== "too_long")
+          this.#options.log("request not understood", { ...request });
+        if (request.unique !== 0)
+          this.#send(slot, request.unique, { kind: "error", errno: request.errno });
+        this.#device.release(slot);
+        return;
+      }
+    } catch (reason) {
+      // Nobody can be answered: the head itself made the decoder fail, which is our bug.
+      this.#options.log("request lost", { reason: String(reason) });
+      this.#device.release(slot);
+      return;
+    }
+    if (!this.#receiveUnasked(request, slot)) this.#ask(request as Asked, slot);
+  }
+  /** What is no question to the file system. */
+  #receiveUnasked(request: FuseRequest, slot: Slot): boolean {
+    switch (request.kind) {
+      case "init":
+        this.#init(request, slot);
+        break;
+      case "forget":
+        this.#forget(request.node, request.lookups);
+        break;
+      case "batch_forget":
+        for (const { node, lookups } of request.forgotten) this.#forget(node, lookups);
+        break;
+      case "interrupt":
+        this.#interrupt(request, slot);
+        break;
+      default:
+        return false;
+    }
+    this.#device.release(slot);
+    return true;
+  }
+  #init(request: RequestOf<"init">, slot: Slot): void {
+    const settled = negotiate(request.init, this.#options);
+    if (settled === undefined) {
+      const { major, minor } = request.init;
+      this.#send(slot, request.unique, { kind: "error", errno: eproto });
+      this.#agreed.reject(new Error(`Cannot serve FUSE ${major}.${minor}: 7.31 is the oldest`));
+      return;
+    }
+    this.#send(slot, request.unique, { kind: "init", negotiated: settled });
+    if (settled === "again") return;
+    this.#negotiated = settled;
+    this.#form = { hasLongSetxattr: hasFlag(settled.flags, "SETXATTR_EXT") };
+    this.#agreed.resolve(settled);
+  }
+  #forget(node: number, lookups: bigint): void {
+    try {
+      this.#fileSystem.forget(node, Number(lookups));
+    } catch (reason) {
+      this.#options.log("operation threw", { kind: "forget", reason: String(reason) });
+    }
+  }
+  #interrupt(request: RequestOf<"interrupt">, slot: Slot): void {
+    const pending = this.#pending.get(request.target);
+    if (pending === undefined) {
+      // Answered already, or not here yet: then the kernel says it again.
+      this.#send(slot, request.unique, { kind: "error", errno: errno.EAGAIN });
+      return;
+    }
+    pending.interruption.abort();
+    pending.grace ??= setTimeout(() => this.#abandon(pending), this.#options.interruptGraceMs);
+  }
+  #abandon(pending: Pending): void {
+    pending.isAbandoned = true;
+    const { unique, kind } = pending.request;
+    this.#options.log("operation abandoned", { kind });
+    this.#send(pending.slot, unique, { kind: "error", errno: errno.EINTR });
+  }
+
+  #ask(request: Asked, slot: Slot): void {
+    if (this.#negotiated === undefined || (this.#options.isReadOnly && isChanging(request.kind))) {
+      const refusal = this.#negotiated === undefined ? errno.EIO : errno.EROFS;
+      this.#send(slot, request.unique, { kind: "error", errno: refusal });
+      this.#device.release(slot);
+      return;
+    }
+    // Names are copied, so that only content needs the memory: a lock may be waited for without it.
+    const owned = own(request);
+    if (!needsMemory.has(request.kind)) this.#device.release(slot);
+    const interruption = new AbortController();
+    const asking = {
+      fileSystem: this.#fileSystem,
+      memory: this.#device.memoryOf(slot),
+      signal: interruption.signal,
+    };
+    try {
+      const answered = answer(owned, asking);
+      if (!(answered instanceof Promise)) return this.#finish(request, slot, answered);
+      const pending: Pending = {
+        request,
+        slot,
+        interruption,
+        isAbandoned: false,
+        grace: undefined,
+      };
+      this.#pending.set(request.unique, pending);
+      answered.then(
+        (reply) => this.#finishLater(pending, reply),
+        (reason: unknown) => this.#finishLater(pending, this.#thrown(request, reason)),
+      );
+    } catch (reason) {
+      this.#finish(request, slot, this.#thrown(request, reason));
+    }
+  }
+  #thrown(request: FuseRequest, reason: unknown): FuseReply {
+    const detail = reason instanceof Error ? (reason.stack ?? reason.message) : String(reason);
+    this.#options.log("operation threw", { kind: request.kind, reason: detail });
+    return { kind: "error", errno: errno.EIO };
+  }
+  #finishLater(pending: Pending, reply: Answer): void {
+    const { request, slot } = pending;
+    clearTimeout(pending.grace);
+    this.#pending.delete(request.unique);
+    if (!pending.isAbandoned) return this.#finish(request, slot, reply);
+    this.#dropUnseen(request, reply);
+    this.#releaseHeld(request, slot);
+  }
+  #releaseHeld(request: FuseRequest, slot: Slot): void {
+    if (needsMemory.has(request.kind)) this.#device.release(slot);
+  }
+  #finish(request: FuseRequest, slot: Slot, reply: Answer): void {
+    const isSent = this.#send(slot, request.unique, reply);
+    if (!isSent) this.#dropUnseen(request, reply);
+    this.#releaseHeld(request, slot);
+  }
+  /** The kernel never saw this answer: what it would hold by it is given back. */
+  #dropUnseen(request: FuseRequest, reply: Answer): void {
+    if (reply.kind === "entry" && reply.entry.node !== 0) this.#forget(reply.entry.node, 1n);
+    if (reply.kind === "created") this.#forget(reply.entry.node, 1n);
+    if (reply.kind !== "created" && reply.kind !== "opened") return;
+    try {
+      if (request.kind === "opendir") this.#fileSystem.releasedir(reply.handle);
+      else void this.#fileSystem.release(reply.handle);
+    } catch (reason) {
+      this.#options.log("operation threw", { kind: "release", reason: String(reason) });
+    }
+  }
+
+  /** 0, or the negative errno by which the device refused it. */
+  #write(slot: Slot, unique: number, reply: Answer): number {
+    if (reply.kind !== "memory") {
+      const head = encodeReply(this.#writer, unique, reply);
+      const data = reply.kind === "bytes" ? reply.bytes : undefined;
+      return this.#device.reply(slot.reader, head, data);
+    }
+    const bytes = this.#device.memoryOf(slot).subarray(0, reply.size);
+    const head = encodeReply(this.#writer, unique, { kind: "bytes", bytes });
+    return this.#device.replySlot(slot, head, reply.size);
+  }
+  /** False: the kernel did not take it, for the request or the mount is gone. */
+  #send(slot: Slot, unique: number, reply: Answer): boolean {
+    try {
+      const result = this.#write(slot, unique, reply);
+      if (result === 0) return true;
+      if (result === enoent || result === enodev) return false;
+      this.#options.log("answer refused", { kind: reply.kind, errno: -result });
+    } catch (reason) {
+      this.#options.log("answer not written", { kind: reply.kind, reason: String(reason) });
+    }
+    // Refused before the request was found, so that it still waits.
+    const error = encodeReply(this.#writer, unique, { kind: "error", errno: errno.EIO });
+    this.#device.reply(slot.reader, error);
+    return false;
+  }
+
+  invalidateNode(node: NodeNumber, offset: number, length: number): void {
+    this.#notify({ kind: "inode", node, offset, size: length });
+  }
+  invalidateEntry(parent: NodeNumber, name: Uint8Array): void {
+    this.#notify({ kind: "entry", parent, name, isExpiry: false });
+  }
+  #notify(notification: Notification): void {
+    const bytes = encodeNotification(notification);
+    if (this.#backlog.length === 0 && this.#device.notify(bytes)) return;
+    if (this.#backlog.push(bytes) === 1) setTimeout(() => this.#notifyAgain(), notifyAgainMs);
+  }
+  #notifyAgain(): void {
+    let sent = 0;
+    while (sent < this.#backlog.length && this.#device.notify(this.#backlog[sent]!)) sent += 1;
+    this.#backlog.splice(0, sent);
+    if (this.#backlog.length > 0) setTimeout(() => this.#notifyAgain(), notifyAgainMs);
+  }
+}
+
+/** Content is read into the slot's memory, or taken from it. */
+const needsMemory: ReadonlySet<RequestKind> = new Set<RequestKind>([
+  ...(["read", "readdir", "readdirplus", "write"] as const),
+]);
+
+type Asked = Extract<FuseRequest, { readonly kind: AnsweredKind }>;
+
+/** The request with names of its own: the file system keeps them, and the slot's memory is used again. */
+function own(request: Asked): Asked {
+  switch (request.kind) {
+    case "rename":
+      return { ...request, name: request.name.slice(), newName: request.newName.slice() };
+    case "symlink":
+      return { ...request, name: request.name.slice(), target: request.target.slice() };
+    case "setxattr":
+      return { ...request, name: request.name.slice(), value: request.value.slice() };
+    default:
+      return "name" in request ? { ...request, name: request.name.slice() } : request;
+  }
+}

@@ -1,0 +1,82 @@
+/** Mounts the file system in memory: `bun memory-mount.test-helper.ts TARGET {options}`; ends with the mount. */
+import { nativeDirectory } from "@kiseki/host";
+import { mountFlags } from "@kiseki/fuse-device";
+import { openMount } from "../mount/open-mount.ts";
+import { MemoryFileSystem } from "./memory-file-system.test-helper.ts";
+
+export interface MemoryMountOptions {
+  readonly ttlMs: number;
+  readonly isLate: boolean;
+  readonly isReadOnly: boolean;
+  readonly readerCount: number;
+  readonly interruptGraceMs: number;
+  /** Names at which `open` throws, rejects or never answers. */
+  readonly hasFaults: boolean;
+}
+
+/** Breaks every promise of a file system, at reads of files named so. */
+class FaultyFileSystem extends MemoryFileSystem {
+  readonly isFaulty = true;
+  override getxattr(number: number, name: Uint8Array): ReturnType<MemoryFileSystem["getxattr"]> {
+    const word = Buffer.from(name).toString();
+    if (word === "user.throws") throw new Error("thrown on purpose");
+    if (word === "user.rejects") return Promise.reject(new Error("rejected on purpose"));
+    if (word === "user.silent") return new Promise(() => undefined);
+    return super.getxattr(number, name);
+  }
+}
+
+const [target = "", given = "{}"] = process.argv.slice(2);
+const options = JSON.parse(given) as MemoryMountOptions;
+let fileSystem: MemoryFileSystem | undefined;
+const mount = await openMount(
+  {
+    nativeDirectory,
+    source: "memory",
+    target,
+    kernelOptions: ["default_permissions", "allow_other"],
+    flags: options.isReadOnly ? mountFlags.readOnly : 0,
+    readerCount: options.readerCount,
+    readaheadSize: 1 << 20,
+    session: {
+      isReadOnly: options.isReadOnly,
+      hasLocks: true,
+      readaheadMax: 16 << 20,
+      backgroundMax: 64,
+      interruptGraceMs: options.interruptGraceMs,
+      log: (event, detail) => console.error(JSON.stringify({ event, ...detail })),
+    },
+  },
+  (cache) => {
+    const Kind = options.hasFaults ? FaultyFileSystem : MemoryFileSystem;
+    return (fileSystem = new Kind(cache, options));
+  },
+);
+process.once("SIGTERM", () => mount.unmount());
+// Changes that another client makes, and what the kernel is told of them, on standard input.
+void (async () => {
+  for await (const line of console) {
+    const [word, node = "", ...rest] = line.split(" ");
+    if (word === "invalidate") fileSystem!.cache.invalidateNode(Number(node), 0, 0);
+    if (word === "forget") fileSystem!.cache.invalidateEntry(Number(node), Buffer.from(rest[0]!));
+    if (word === "write") {
+      fileSystem!.put(Number(node), Buffer.from(rest[0]!));
+      console.log(JSON.stringify({ written: true }));
+    }
+    if (word === "unlink") {
+      await fileSystem!.unlink(1, Buffer.from(node));
+      console.log(JSON.stringify({ unlinked: true }));
+    }
+    if (word === "held")
+      console.log(
+        JSON.stringify({ nodes: fileSystem!.nodesHeld, handles: fileSystem!.handlesHeld }),
+      );
+  }
+})();
+console.log(JSON.stringify({ ready: true }));
+const reason = await mount.session.ended;
+mount[Symbol.dispose]();
+console.log(
+  JSON.stringify({ ended: reason, nodes: fileSystem!.nodesHeld, handles: fileSystem!.handlesHeld }),
+);
+process.exit(0);
