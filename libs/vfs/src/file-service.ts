@@ -76,7 +76,10 @@ export interface AttributeChanges {
   readonly modified?: bigint | "now";
 }
 
-/** One change, all of it or nothing. Durable when it is answered. */
+/**
+ * One change, all of it or nothing. Durable when it is answered. Set-user and set-group bits stay when content changes:
+ * taking them away is the caller's.
+ */
 export type FileOperation =
   /** A setgid directory hands down its group, and to directories the bit. */
   | (NameRef & {

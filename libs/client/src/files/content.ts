@@ -4,6 +4,7 @@ import {
   fail,
   type Failure,
   failureOf,
+  type FileRefusalCode,
   isFailure,
   pieceSizeMax,
 } from "@kiseki/vfs";
@@ -14,6 +15,13 @@ import type { Writer } from "./writing.ts";
 
 /** What copy_file_range(2) moves as bytes at once, where it cannot be done by reference. */
 const copiedSizeMax = pieceSizeMax;
+
+/** Refusals of a copy by reference that say nothing against one by bytes. */
+const isForBytes: ReadonlySet<FileRefusalCode> = new Set([
+  "source_is_small",
+  "too_many_extents",
+  "unsupported",
+]);
 
 /** Changes of content that the node makes: each sees everything that was written before. */
 export class Content {
@@ -75,8 +83,9 @@ export class Content {
       length,
     });
     if (isRefused(answer)) {
-      const isByBytes = answer.code === "source_is_small" || answer.code === "unsupported";
-      return isByBytes ? this.#copyBytes(source, target, range) : failureOf(answer.code);
+      return isForBytes.has(answer.code)
+        ? this.#copyBytes(source, target, range)
+        : failureOf(answer.code);
     }
     this.#mount.settle(target.file.node, answer.attributes);
     target.file.forgetPlan();

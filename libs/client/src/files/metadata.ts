@@ -17,6 +17,7 @@ import {
   type RenameMode,
   withoutSetId,
 } from "@kiseki/vfs";
+import type { Holds } from "./holds.ts";
 import { after, isRefused, type Mount } from "./mount.ts";
 import type { Writer } from "./writing.ts";
 
@@ -30,10 +31,12 @@ export const nameSizeMax = 255;
 export class Metadata {
   readonly #mount: Mount;
   readonly #writer: Writer;
+  readonly #holds: Holds;
 
-  constructor(mount: Mount, writer: Writer) {
+  constructor(mount: Mount, writer: Writer, holds: Holds) {
     this.#mount = mount;
     this.#writer = writer;
+    this.#holds = holds;
   }
 
   lookup(parent: NodeNumber, name: Uint8Array): Outcome<Entry | Absent> {
@@ -247,13 +250,8 @@ export class Metadata {
       node = found;
     }
     const file = node === undefined ? undefined : mount.files.get(node.number);
-    if (file === undefined || file.isHeld || file.handles === 0) {
-      if (node !== undefined) mount.nodes.release(node);
-      return undefined;
-    }
-    const applied = await mount.apply({ kind: "open", file: file.ref });
-    if (isFailure(applied)) return applied;
-    file.isHeld = true;
+    if (file !== undefined && file.handles > 0) return this.#holds.hold(file);
+    if (node !== undefined) mount.nodes.release(node);
     return undefined;
   }
 

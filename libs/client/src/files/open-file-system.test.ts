@@ -147,6 +147,23 @@ test("a file that is open outlives its name, and goes with its last handle", asy
   expect(await bad(a.fs.getattr(number))).toBe("ESTALE");
 });
 
+test("a file that others remove is kept for who has had it open for a while", async () => {
+  const node = new FakeNode();
+  const a = await mountOn(node.open());
+  const b = await mountOn(node.open());
+  const { handle } = await create(a.fs, "f");
+  const short = await create(a.fs, "short");
+  await close(a.fs, short.handle);
+  await good(a.fs.write(handle, 0, utf8("kept")));
+  await a.clock.pass(1000);
+  expect(node.count("open")).toBe(1);
+  await good(b.fs.unlink(1, utf8("f")));
+  await good(a.fs.fsync(handle, false));
+  expect(text(await readAt(a.fs, handle, 0, 9))).toBe("kept");
+  await close(a.fs, handle);
+  expect(node.count("release")).toBe(1);
+});
+
 test("rename() over an open file leaves it to its handles", async () => {
   const node = new FakeNode();
   const { fs } = await mountOn(node.open());

@@ -7,11 +7,13 @@ import {
   type DirectoryEntry,
   type AllocatedRange,
   type Entry,
+  type Eventually,
   fail,
   type Failure,
   failureOf,
   type FileKind,
   type FileLock,
+  type FileNode,
   type FileSystem,
   type FileSystemStatistics,
   type HandleNumber,
@@ -30,6 +32,7 @@ import {
 import { Content } from "./content.ts";
 import { Directories, DirectoryHandle } from "./directories.ts";
 import { Fetcher } from "./fetch.ts";
+import { Holds } from "./holds.ts";
 import { Locks } from "./locks.ts";
 import { Metadata, nameSizeMax } from "./metadata.ts";
 import { after, type FileSystemOptions, type FileSystemPorts, isRefused, Mount } from "./mount.ts";
@@ -59,6 +62,7 @@ class MountedFileSystem implements FileSystem {
   readonly #mount: Mount;
   readonly #writer: Writer;
   readonly #reader: Reader;
+  readonly #holds: Holds;
   readonly #metadata: Metadata;
   readonly #directories: Directories;
   readonly #content: Content;
@@ -73,7 +77,8 @@ class MountedFileSystem implements FileSystem {
     const fetcher = new Fetcher(mount.content, mount.cache, mount.options.cacheSizeMax > 0);
     this.#writer = new Writer(mount);
     this.#reader = new Reader(mount, fetcher);
-    this.#metadata = new Metadata(mount, this.#writer);
+    this.#holds = new Holds(mount);
+    this.#metadata = new Metadata(mount, this.#writer, this.#holds);
     this.#directories = new Directories(mount, this.#metadata);
     this.#content = new Content(mount, this.#writer, this.#reader);
     this.#locks = new Locks(mount, this.#writer);
@@ -126,10 +131,10 @@ class MountedFileSystem implements FileSystem {
       if (handle instanceof FileHandle && handle.hasLocks) handle.isLost = true;
     }
     for (const file of this.#mount.files.values()) {
-      file.isHeld = false;
       file.lockOwners.clear();
       file.node.doubt();
     }
+    this.#holds.lost(this.#mount.files.values());
   }
 
   lookup(parent: NodeNumber, name: Uint8Array): Outcome<Entry | Absent> {
@@ -210,13 +215,25 @@ class MountedFileSystem implements FileSystem {
     return after(this.#mount.refresh(node), (failure) => {
       if (failure !== undefined) return failure;
       const opened = this.#opened(number, flags);
-      if (!flags.isTruncating) return opened;
-      return after(this.setattr(number, { size: 0 }), (cut) => {
-        if (!isFailure(cut)) return opened;
-        void this.release(opened.handle);
-        return cut;
-      });
+      const held = this.#holds.opened(this.#mount.file(node));
+      if (!flags.isTruncating && held === undefined) return opened;
+      return this.#openSlowly(node, flags, opened, held);
     });
+  }
+  async #openSlowly(
+    node: FileNode,
+    flags: OpenFlags,
+    opened: Opened,
+    held: Eventually<Failure | undefined>,
+  ): Promise<Opened | Failure> {
+    let failure = await held;
+    if (failure === undefined && flags.isTruncating) {
+      const cut = await this.#metadata.setattr(node.number, { size: 0 });
+      if (isFailure(cut)) failure = cut;
+    }
+    if (failure === undefined) return opened;
+    await this.release(opened.handle);
+    return failure;
   }
   #opened(number: NodeNumber, flags: OpenFlags): Opened {
     const node = this.#mount.nodes.get(number)!;
@@ -308,8 +325,7 @@ class MountedFileSystem implements FileSystem {
       this.#mount.release(file);
       return failure;
     }
-    file.isHeld = false;
-    return this.#mount.service.apply({ kind: "release", file: file.ref }).then(() => {
+    return this.#holds.release(file).then(() => {
       this.#mount.release(file);
       return failure;
     });
@@ -408,9 +424,8 @@ class MountedFileSystem implements FileSystem {
 
   async close(): Promise<Failure | undefined> {
     const failure = await this.#writer.flushAll();
-    for (const file of this.#mount.files.values())
-      if (file.isHeld) await this.#mount.service.apply({ kind: "release", file: file.ref });
     this.#mount.closing.abort();
+    await this.#holds.releaseAll();
     this.#mount.cache.wipe();
     return failure;
   }
