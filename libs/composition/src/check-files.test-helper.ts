@@ -1,4 +1,4 @@
-import { assert, compareBytes, namespaceId, sameBytes, toHex } from "@kiseki/base";
+import { assert, compareBytes, fromHex, namespaceId, sameBytes, toHex } from "@kiseki/base";
 import type { HeadRow, InodeRow, ObjectEntry, UsageRow } from "@kiseki/format";
 import {
   coldKey,
@@ -127,11 +127,19 @@ function checkLeases(map: MapReader): void {
   const marks = { client: new Set<string>(), file: new Set<string>() };
   for (const { key, value } of rowsOf(map, table.lease)) {
     const isByFile = key[1] === 0 && key[2] === 1;
-    const end = isByFile ? 3 : 19;
+    let end = 1;
+    while (!(key[end] === 0 && key[end + 1] === 1)) end += key[end] === 0 ? 2 : 1;
+    const name = fromHex(
+      toHex(key.slice(1, end))
+        .replaceAll(/(..)/g, "$1 ")
+        .replaceAll("00 ff ", "00 ")
+        .replaceAll(" ", ""),
+    );
+    end += 2;
     const kind = key[end]!;
     if (kind === 3) continue;
     const target = toHex(key.slice(end + 1, end + 17));
-    const client = toHex(isByFile ? key.slice(end + 17) : key.slice(1, 17));
+    const client = toHex(isByFile ? key.slice(end + 17) : name);
     marks[isByFile ? "file" : "client"].add(`${client} ${kind} ${target}`);
     const { payload } = decodeLease(value);
     if (isByFile && kind === 1) assert(decodeFileLocks(payload).length > 0, "a lock is one");

@@ -36,6 +36,7 @@ import * as files from "./rows/files.ts";
 import * as keys from "./rows/keys.ts";
 import { decodeFileLocks } from "./rows/locks.ts";
 import * as notices from "./rows/notices.ts";
+import { decodeOutcome } from "./rows/outcome.ts";
 import * as values from "./rows/values.ts";
 
 const bytesOf = (hex: string): Uint8Array => fromHex(hex.replaceAll(/\s/g, ""));
@@ -169,6 +170,7 @@ const rowDecoders = [
   files.decodeCold,
   values.decodeNullPointer,
   decodeFileLocks,
+  decodeOutcome,
   values.decodeUpload,
   values.decodePart,
   values.decodeChunk,

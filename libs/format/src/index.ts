@@ -142,6 +142,7 @@ export type { Hold } from "./rows/holds.ts";
 export { decodeHolds, encodeHolds, holdsMax, isHoldId } from "./rows/holds.ts";
 export type { FileLock } from "./rows/locks.ts";
 export { decodeFileLocks, encodeFileLocks } from "./rows/locks.ts";
+export { decodeOutcome, encodeOutcome } from "./rows/outcome.ts";
 export type { LockDefault } from "./rows/lock-default.ts";
 export { decodeLockDefault, encodeLockDefault, isLockPeriod } from "./rows/lock-default.ts";
 export type { RowWrite } from "./rows/change.ts";
@@ -187,6 +188,7 @@ export {
   parseExpiryKey,
   parseOldKey,
   parseUploadKey,
+  outcomeId,
   partKey,
   partKeyNumber,
   partPrefix,

@@ -216,6 +216,9 @@ export interface PosixAnswer {
   readonly attributes: FileAttributes;
   /** Of `make_node`: it was not there before. */
   readonly isMade?: boolean;
+  /** Of `append_file` and `copy_range`: where the content lies, and how many bytes it is. */
+  readonly offset?: number;
+  readonly length?: number;
   /** Directories whose names changed, after it. */
   readonly directories?: readonly FileAttributes[];
 }

@@ -1,5 +1,5 @@
 import type { InodeId } from "@kiseki/base";
-import { getHead } from "../directories.ts";
+import { decodeHead, headKey } from "@kiseki/format";
 import type { Answer, Refusal } from "../operation.ts";
 import type { Step } from "../step.ts";
 import { setAttributes } from "./attributes.ts";
@@ -9,21 +9,34 @@ import { makeNode } from "./make-node.ts";
 import { closeFile, openFile } from "./open-files.ts";
 import { directoryAttributes } from "./names.ts";
 import type { PosixOperation } from "./operation.ts";
+import { keepOutcome, onceOf, recallOutcome } from "./outcome.ts";
 import { rmdir, unlink } from "./remove.ts";
 import { rename } from "./rename.ts";
 import { closeSession, openSession } from "./sessions.ts";
 import { changeXattr } from "./xattrs.ts";
 
 export function performPosix(step: Step, operation: PosixOperation): Answer | Refusal {
+  const once = onceOf(operation);
+  if (once === undefined || !("once" in operation)) {
+    return withDirectories(step, operation, perform(step, operation));
+  }
+  const recalled = recallOutcome(step, operation, once);
+  if (recalled !== undefined) return withDirectories(step, operation, recalled);
   const answer = perform(step, operation);
+  if (answer.kind !== "refused") keepOutcome(step, operation, once, answer);
+  return withDirectories(step, operation, answer);
+}
+function withDirectories(
+  step: Step,
+  operation: PosixOperation,
+  answer: Answer | Refusal,
+): Answer | Refusal {
   if (answer.kind !== "file") return answer;
-  const inodes = changedDirectories(operation);
-  if (inodes.length === 0) return answer;
-  const { map, context } = step;
-  const directories = inodes.map((inode) =>
-    directoryAttributes(getHead(map, context.dirKeys.dirKey(inode))),
-  );
-  return { ...answer, directories };
+  const directories = changedDirectories(operation).flatMap((inode) => {
+    const head = step.map.get(headKey(step.context.dirKeys.dirKey(inode)));
+    return head === undefined ? [] : [directoryAttributes(decodeHead(head))];
+  });
+  return directories.length === 0 ? answer : { ...answer, directories };
 }
 /** Directories whose names an operation changes. */
 function changedDirectories(operation: PosixOperation): readonly InodeId[] {

@@ -6,6 +6,7 @@ import { expect, test } from "bun:test";
 import { RowError } from "./codec.ts";
 import * as files from "./files.ts";
 import { decodeFileLocks, encodeFileLocks } from "./locks.ts";
+import { decodeOutcome, encodeOutcome } from "./outcome.ts";
 import type { ColdRow, HeadRow, InodeRow, ObjectEntry } from "./types.ts";
 
 const filled = (size: number, byte: number): Uint8Array => newBytes(size).fill(byte);
@@ -57,6 +58,20 @@ const moved: InodeRow = {
   place,
 };
 const { node: _node, ...plain } = entry;
+const facts = {
+  type: "file",
+  inode,
+  mode: 0o4755,
+  uid: 1000,
+  gid: 100,
+  size: 300,
+  allocated: 200,
+  links: 2,
+  rdev: 0,
+  ...times,
+  revision: 3,
+  contentVersion: 2n,
+} as const;
 
 type Sample = readonly [
   name: string,
@@ -146,6 +161,43 @@ const golden: readonly Sample[] = [
       { space: "flock", kind: "shared", owner: 2n ** 64n - 1n, start: 0n, end: 2n ** 63n, pid: 0 },
     ],
     "01020205000a4d01ffffffffffffffffff01008080808080808080800100",
+  ),
+  sample(
+    "v1 outcome, file",
+    encodeOutcome,
+    decodeOutcome,
+    {
+      namespace,
+      file: { ...facts, home: 8n, isHidden: false, generation: 0, place },
+      isMade: true,
+      offset: 300,
+      length: 7,
+    },
+    "01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa0f010408b424070167ed13e80764ac02c801020001ff93ebdc0380c49fd50c959aef3a00000005030200ac0207",
+  ),
+  sample(
+    "v1 outcome, directory",
+    encodeOutcome,
+    decodeOutcome,
+    {
+      namespace,
+      file: {
+        ...facts,
+        type: "directory",
+        home: 0n,
+        isHidden: true,
+        generation: 4,
+        parent: 7n as InodeId,
+      },
+    },
+    "01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa01070300b42407ed13e80764ac02c801020001ff93ebdc0380c49fd50c959aef3a00000005030204",
+  ),
+  sample(
+    "v1 outcome, none",
+    encodeOutcome,
+    decodeOutcome,
+    { namespace },
+    "01aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa00",
   ),
 ];
 

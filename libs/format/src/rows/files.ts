@@ -38,11 +38,11 @@ export function readInode(from: RowReader): InodeId {
 }
 
 /** Seconds, rounded down, then nanoseconds behind them. */
-function writeNanos(to: RowWriter, time: bigint): void {
+export function writeNanos(to: RowWriter, time: bigint): void {
   const rest = ((time % second) + second) % second;
   to.signed(Number((time - rest) / second)).number(Number(rest));
 }
-function readNanos(from: RowReader): bigint {
+export function readNanos(from: RowReader): bigint {
   const seconds = from.signed();
   return BigInt(seconds) * second + BigInt(from.number(999_999_999));
 }

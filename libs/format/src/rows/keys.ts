@@ -247,6 +247,9 @@ export const leasePrefix = (client: Uint8Array): Uint8Array =>
   joined(table.lease, escapeName(client, true));
 export const doneKey = (operation: OperationId | Uint8Array): Uint8Array =>
   joined(table.done, operation);
+/** Outcome of an operation of a file protocol: never under an upload's id. */
+export const outcomeId = (operation: OperationId): Uint8Array =>
+  concatBytes(operation, Uint8Array.of(1));
 
 /** Row of a namespace; its names lie behind all ids. */
 export const namespaceKey = (id: NamespaceId): Uint8Array =>

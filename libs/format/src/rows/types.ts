@@ -305,6 +305,37 @@ export interface DoneRow {
   readonly checksums: readonly Checksum[];
 }
 
+/** What a file or directory was after an operation. */
+export interface FileFacts extends NodeTimes {
+  /** Of a file: inode of the directory of its creation; 0 for a directory. */
+  readonly home: bigint;
+  readonly inode: InodeId;
+  readonly type: NodeType | "directory";
+  readonly mode: number;
+  readonly uid: number;
+  readonly gid: number;
+  readonly size: number;
+  readonly allocated: number;
+  readonly links: number;
+  readonly rdev: number;
+  readonly revision: number;
+  readonly contentVersion: bigint;
+  readonly generation: number;
+  readonly isHidden: boolean;
+  /** Of a directory. */
+  readonly parent?: InodeId;
+  readonly place?: { readonly directory: InodeId; readonly name: Uint8Array };
+}
+/** Outcome of an operation of a file protocol, kept for an hour for those who repeat it. */
+export interface OutcomeRow {
+  readonly namespace: NamespaceId;
+  /** Absent: it answered nothing. */
+  readonly file?: FileFacts;
+  readonly isMade?: boolean;
+  readonly offset?: number;
+  readonly length?: number;
+}
+
 /** Space that is freed in bounded steps. */
 export type ReclaimRow =
   | { readonly kind: "manifest"; readonly manifest: bigint }
