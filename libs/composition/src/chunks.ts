@@ -1,6 +1,6 @@
 import type { ChunkId, SealId } from "@kiseki/base";
 import { assert, sameBytes } from "@kiseki/base";
-import type { ChunkAddress, ChunkRow, ChunkSeal } from "@kiseki/format";
+import type { ChunkAddress, ChunkExtent, ChunkRow, ChunkSeal, SmallExtent } from "@kiseki/format";
 import {
   chunkKey,
   chunkPrefix,
@@ -152,6 +152,19 @@ function takePlace(step: Step, address: ChunkAddress, live: ChunkRow, fresh: Chu
   putChunk(step, address, fresh);
   noteSeal(step, address, fresh);
   condemnChunk(step, address, live);
+}
+
+/**
+ * Small content gets a row, and so a count: more than one extent may name it from here on. The answer takes the place of
+ * the one that named it.
+ */
+export function countSmall(step: Step, small: SmallExtent): ChunkExtent {
+  const { offset, length, chunkOffset, chunkId, pool, profile } = small;
+  const { sealId, keyset, placementEpoch, size, missing } = small;
+  const address = { chunkId, pool, profile };
+  assert(lookupChunk(step.map, address) === undefined, "small content has an id of its own");
+  putChunk(step, address, { sealId, keyset, placementEpoch, size, missing, count: 1 });
+  return { kind: "chunk", offset, length, chunkOffset, ...address };
 }
 
 /** One extent less names the chunk; at zero its seal is condemned. */

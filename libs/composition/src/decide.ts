@@ -61,6 +61,12 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   unlock: 75,
   open_session: 76,
   close_session: 77,
+  write_file: 80,
+  append_file: 81,
+  truncate_file: 82,
+  allocate_file: 83,
+  copy_range: 84,
+  merge_extents: 85,
 };
 
 /**

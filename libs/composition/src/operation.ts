@@ -319,8 +319,6 @@ export type RefusalCode =
   | "precondition_failed"
   | "source_precondition_failed"
   | "source_is_small"
-  /** Small content would be cut in two or shared: read it, and put it with the edit. */
-  | "content_is_small"
   | "no_such_source_namespace"
   | "no_such_source_key"
   | "no_such_source_version"

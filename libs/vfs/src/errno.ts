@@ -102,7 +102,6 @@ const errnoByCode: Readonly<Record<FileRefusalCode, ErrnoName>> = {
   unsupported: "EOPNOTSUPP",
 
   chunk_gone: "EIO",
-  content_is_small: "EIO",
   directory_closed: "ENOENT",
   invalid_key: "EINVAL",
   invalid_range: "EINVAL",
@@ -118,6 +117,7 @@ const errnoByCode: Readonly<Record<FileRefusalCode, ErrnoName>> = {
 
   attribute_exists: "EEXIST",
   attribute_read_only: "EPERM",
+  customer_key: "EACCES",
   directory_locked: "EPERM",
   directory_loop: "EINVAL",
   directory_not_empty: "ENOTEMPTY",

@@ -12,8 +12,8 @@ const setUid = 0o4000;
 const setGid = 0o2000;
 const groupExecute = 0o010;
 
-/** The mode that chown leaves to who is not root. */
-function withoutSetId(mode: number): number {
+/** The mode that chown and writing leave to who is not root. */
+export function withoutSetId(mode: number): number {
   const bits = (mode & groupExecute) === 0 ? setUid : setUid | setGid;
   return mode & ~bits;
 }

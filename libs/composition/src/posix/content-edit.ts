@@ -8,6 +8,7 @@ import {
   makeLeafManifest,
   releaseManifest,
 } from "../content.ts";
+import { countSmall } from "../chunks.ts";
 import type { Refusal } from "../operation.ts";
 import { refuse } from "../operation.ts";
 import type { Step } from "../step.ts";
@@ -32,7 +33,7 @@ const shareExtentsMax = 256;
 /** Extents that an edit takes over from a manifest with no other holder, and parts of an upload, which are lighter. */
 const takeExtentsMax = 2048;
 const takePartsMax = 10_000;
-/** Manifests under each other before an edit copies what it would slice. Not a promise: small content is never copied. */
+/** Manifests under each other before an edit copies what it would slice, unless some of it is small. */
 const depthWanted = 8;
 /** Manifests under each other before a range of them is not shared any more. */
 const depthMax = 256;
@@ -45,14 +46,9 @@ export interface Edited {
 
 /**
  * Content with `[start, end)` replaced, and every reference counted: what goes is released, what is cut in two is held
- * twice. Rows touched do not depend on how long the content is. Refused with `content_is_small` when small content would
- * be cut in two or shared: read it, and put it with the edit.
+ * twice. Rows touched do not depend on how long the content is.
  */
-export function editContent(
-  step: Step,
-  { content, size }: Edited,
-  edit: ContentEdit,
-): Content | Refusal {
+export function editContent(step: Step, { content, size }: Edited, edit: ContentEdit): Content {
   if (content.kind === "empty") return editList(step, [], edit);
   if (content.kind === "extents") return editList(step, content.extents, edit);
   const { manifest } = content;
@@ -67,7 +63,6 @@ export function editContent(
     edit,
   );
   const spliced = settle(step, opened, edit);
-  if ("kind" in spliced) return spliced;
   const depth = Math.max(head.depth ?? 0, depthOver(step, spliced));
   if (depth > (head.depth ?? 0)) {
     step.map.put(manifestHeadKey(manifest), encodeManifestHead({ ...head, depth }));
@@ -87,13 +82,8 @@ function sliceOf(step: Step, manifest: bigint, size: number): readonly LeafExten
   return [{ kind: "slice", offset: 0, length: size, chunkOffset: 0, manifest }];
 }
 
-function editList(
-  step: Step,
-  extents: readonly LeafExtent[],
-  edit: ContentEdit,
-): Content | Refusal {
-  const spliced = settle(step, openSlices(step, extents, edit), edit);
-  return "kind" in spliced ? spliced : listContent(step, spliced);
+function editList(step: Step, extents: readonly LeafExtent[], edit: ContentEdit): Content {
+  return listContent(step, settle(step, openSlices(step, extents, edit), edit));
 }
 /** Content of an ordered list whose references are counted. */
 function listContent(step: Step, extents: readonly LeafExtent[]): Content {
@@ -142,16 +132,28 @@ function shareRange(
 ): readonly LeafExtent[] | undefined {
   const extents = readRange(step.map, manifest, range, countMax);
   if (extents === undefined || extents.some(({ kind }) => kind === "small")) return undefined;
-  for (const extent of extents) {
-    assert(holdAgain(step, extent) === undefined, "what a manifest names is there");
-  }
+  for (const extent of extents) holdAgain(step, extent);
   releaseManifest(step, manifest);
   return extents;
 }
 
+/** Small content of a list is counted, so that all of it can be shared. The content takes the place of what was there. */
+export function countAllSmall(step: Step, content: Content): Content {
+  if (content.kind !== "extents") return content;
+  const extents = content.extents.map((extent) =>
+    extent.kind === "small" ? countSmall(step, extent) : extent,
+  );
+  return { kind: "extents", extents };
+}
+/** One more file is made of the content, in which nothing small is left uncounted. */
+export function holdContent(step: Step, content: Content): void {
+  if (content.kind === "manifest") holdManifest(step, content.manifest);
+  else if (content.kind === "extents") content.extents.map((extent) => holdAgain(step, extent));
+}
+
 /**
- * Extents of `[start, end)` counted once more, to be laid at `target` of some content: small ones have one owner, so that
- * they are refused with `source_is_small` unless a manifest with them can be held as a whole.
+ * Extents of `[start, end)` counted once more, to be laid at `target` of some content. What is small in a list must have
+ * been counted. Refused with `too_many_extents` when ranges of ranges lie too deep: read it and write it.
  */
 export function shareRangeOf(
   step: Step,
@@ -165,18 +167,14 @@ export function shareRangeOf(
     content.kind === "extents"
       ? clipExtents(content.extents, range)
       : readRange(step.map, content.manifest, range, shareExtentsMax);
-  const { manifest } = content.kind === "manifest" ? content : { manifest: undefined };
-  const isWhole = found === undefined || found.some(({ kind }) => kind === "small");
-  if (isWhole && manifest !== undefined) {
-    if ((getManifestHead(step.map, manifest).depth ?? 0) > depthMax)
-      return refuse("too_many_extents");
-    holdManifest(step, manifest);
-    return [{ kind: "slice", offset: target, length: end - start, chunkOffset: start, manifest }];
+  if (found !== undefined && found.every(({ kind }) => kind !== "small")) {
+    for (const extent of found) holdAgain(step, extent);
+    return found.map((extent) => shiftExtent(extent, target - start));
   }
-  if (isWhole) return refuse("source_is_small");
-  for (const extent of found) {
-    const refusal = holdAgain(step, extent);
-    if (refusal !== undefined) return refusal;
-  }
-  return found.map((extent) => shiftExtent(extent, target - start));
+  assert(content.kind === "manifest", "what is small in a list was counted");
+  const { manifest } = content;
+  if ((getManifestHead(step.map, manifest).depth ?? 0) > depthMax)
+    return refuse("too_many_extents");
+  holdManifest(step, manifest);
+  return [{ kind: "slice", offset: target, length: end - start, chunkOffset: start, manifest }];
 }

@@ -1,9 +1,8 @@
+import { assert } from "@kiseki/base";
 import type { LeafExtent, SliceExtent } from "@kiseki/format";
 import { encodeReclaim, reclaimKey } from "@kiseki/format";
-import { takeReference } from "../chunks.ts";
+import { countSmall, takeReference } from "../chunks.ts";
 import { getManifestHead, holdManifest, releaseExtents } from "../content.ts";
-import type { Refusal } from "../operation.ts";
-import { refuse } from "../operation.ts";
 import type { Step } from "../step.ts";
 import { allocateInode } from "../step.ts";
 import type { ContentEdit } from "./content-list.ts";
@@ -14,13 +13,14 @@ export function settle(
   step: Step,
   extents: readonly LeafExtent[],
   edit: ContentEdit,
-): readonly LeafExtent[] | Refusal {
-  const spliced = spliceExtents(extents, edit);
+): readonly LeafExtent[] {
+  const counted = extents.map((extent) => {
+    const isCut = extent.offset < edit.start && extent.offset + extent.length > edit.end;
+    return isCut && extent.kind === "small" ? countSmall(step, extent) : extent;
+  });
+  const spliced = spliceExtents(counted, edit);
   for (const slice of spliced.unseen) forget(step, slice);
-  for (const extent of spliced.cut) {
-    const refusal = holdAgain(step, extent);
-    if (refusal !== undefined) return refusal;
-  }
+  for (const extent of spliced.cut) holdAgain(step, extent);
   releaseExtents(step, spliced.dropped);
   return spliced.extents;
 }
@@ -32,10 +32,12 @@ function forget(step: Step, { manifest, chunkOffset, length }: SliceExtent): voi
   step.map.put(reclaimKey(allocateInode(step)), encodeReclaim(row));
 }
 
-/** One more extent names what this one does. */
-export function holdAgain(step: Step, extent: LeafExtent): Refusal | undefined {
-  if (extent.kind === "small") return refuse("content_is_small");
-  if (extent.kind === "chunk") return takeReference(step, extent, undefined, undefined);
-  holdManifest(step, extent.manifest);
-  return undefined;
+/** One more extent names what this one does, which is not small. */
+export function holdAgain(step: Step, extent: LeafExtent): void {
+  assert(extent.kind !== "small", "small content has one extent");
+  if (extent.kind === "slice") holdManifest(step, extent.manifest);
+  else {
+    const refusal = takeReference(step, extent, undefined, undefined);
+    assert(refusal === undefined, "what an extent names is there");
+  }
 }

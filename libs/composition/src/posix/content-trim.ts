@@ -1,5 +1,4 @@
-import { assert } from "@kiseki/base";
-import type { LeafExtent, ReclaimRow } from "@kiseki/format";
+import type { ReclaimRow } from "@kiseki/format";
 import { decodeManifestHead, manifestHeadKey } from "@kiseki/format";
 import { putLeaf } from "../content.ts";
 import type { Step } from "../step.ts";
@@ -25,20 +24,9 @@ export function reclaimRange(
   if (found === undefined || found.row.isInner) return { next: undefined, cost: 1 };
   const { row, nextStart } = found;
   const end = Math.min(range.end, nextStart ?? range.end);
-  const edit = { start: range.start, end, replacement: [] };
-  const whole = row.extents.filter((extent) => !isCutSmall(extent, edit));
-  const kept = row.extents.filter((extent) => isCutSmall(extent, edit));
-  const settled = settle(step, whole, edit);
-  assert(!("kind" in settled), "what a manifest names is there");
-  const left = [...settled, ...kept].sort((a, b) => a.offset - b.offset);
+  const left = settle(step, row.extents, { start: range.start, end, replacement: [] });
   step.map.delete(row.key);
   if (left.length > 0) putLeaf(step, manifest, left);
   const next = end < range.end ? { ...range, start: end } : undefined;
   return { next, cost: 1 + row.extents.length };
 }
-
-/** Small content has one extent: what would be cut in two stays as it is. */
-const isCutSmall = (
-  { kind, offset, length }: LeafExtent,
-  { start, end }: { readonly start: number; readonly end: number },
-): boolean => kind === "small" && offset < start && offset + length > end;

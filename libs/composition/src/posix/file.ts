@@ -146,6 +146,13 @@ export function fileCold(map: MapReader, dirKeys: DirKeys, file: PosixFile): Col
   return decodeCold(value);
 }
 
+/** The same bytes made of other pieces: nothing that anybody sees changes. */
+export function putFileContent(step: Step, file: PosixFile, content: Content): void {
+  const { map, context } = step;
+  const cold = fileCold(map, context.dirKeys, file);
+  map.put(fileColdKey(context.dirKeys, file), encodeCold({ ...cold, content }));
+}
+
 /** Whether a change of content makes a version and keeps the one before: then its references are shared, not moved. */
 export const isKeptBefore = (file: PosixFile): boolean => file.namespace.isLockEnabled;
 

@@ -1,5 +1,6 @@
 import type { InodeId, NamespaceId, OperationId } from "@kiseki/base";
 import type { NodeType } from "@kiseki/format";
+import type { ContentOperation } from "./content-operation.ts";
 
 /**
  * Stable name of a file or directory (STORE §3): survives renames, and the node's restart.
@@ -56,7 +57,7 @@ export interface FileAttributes {
 export type ClientId = Uint8Array;
 
 /** Of every operation of a file protocol. */
-interface Posix {
+export interface Posix {
   readonly namespace: NamespaceId;
   /** Nanoseconds that become ctime and what follows from it; absent: the decision's time. */
   readonly time?: bigint;
@@ -85,6 +86,7 @@ export interface LockRange {
 export type NewTime = bigint | "now";
 
 export type PosixOperation =
+  | ContentOperation
   /**
    * Makes a file, directory (mkdir), symlink or special file. A directory with the setgid bit gives its group, and to
    * directories the bit. Answers `file`. When the name is there: refused with `file_exists`, or without `isExclusive`,
@@ -201,6 +203,8 @@ export type PosixRefusalCode =
   | "links_not_kept"
   /** Content of a directory or special file, or a target of what is no symlink. */
   | "wrong_type"
+  /** Content under a key that S3's client alone has. */
+  | "customer_key"
   | "no_such_attribute"
   | "attribute_exists"
   /** Of a namespace that nobody may set, such as `user.s3.`. */

@@ -3,6 +3,7 @@ import { decodeHead, headKey } from "@kiseki/format";
 import type { Answer, Refusal } from "../operation.ts";
 import type { Step } from "../step.ts";
 import { setAttributes } from "./attributes.ts";
+import { performContent } from "./content-change.ts";
 import { link } from "./link.ts";
 import { lockFile, unlockFile } from "./locks.ts";
 import { makeNode } from "./make-node.ts";
@@ -71,6 +72,13 @@ function perform(step: Step, operation: PosixOperation): Answer | Refusal {
       return lockFile(step, operation);
     case "unlock":
       return unlockFile(step, operation);
+    case "write_file":
+    case "append_file":
+    case "truncate_file":
+    case "allocate_file":
+    case "copy_range":
+    case "merge_extents":
+      return performContent(step, operation);
     case "open_session":
       return openSession(step, operation);
     case "close_session":

@@ -54,7 +54,6 @@ export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
   precondition_failed: "PreconditionFailed",
   source_precondition_failed: "PreconditionFailed",
   source_is_small: "InternalError",
-  content_is_small: "InternalError",
   no_such_source_namespace: "NoSuchBucket",
   no_such_source_key: "NoSuchKey",
   no_such_source_version: "NoSuchVersion",
@@ -74,6 +73,7 @@ export const refusalFault: Readonly<Record<Refused, S3ErrorCode>> = {
   // Of file protocols: no call of S3 meets them.
   attribute_exists: "InternalError",
   attribute_read_only: "InternalError",
+  customer_key: "InternalError",
   directory_locked: "InternalError",
   directory_loop: "InternalError",
   directory_not_empty: "InternalError",
