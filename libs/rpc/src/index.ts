@@ -12,6 +12,16 @@
 export type { NativeBackend, NativeCall, NodeAdminBackend } from "./backend.ts";
 export type { NativeClient, NodeAdminClient, NodeAdminTarget } from "./open-node-admin-client.ts";
 export { openNativeClient, openNodeAdminClient } from "./open-node-admin-client.ts";
+export type { DiscoverResponse } from "./gen/kiseki/v1/discovery_pb.ts";
+export type { FileResult } from "./gen/kiseki/v1/file_operation_pb.ts";
+export type { OpenSessionResponse, PlanReadResponse } from "./gen/kiseki/v1/file_pb.ts";
+export type {
+  Attributes as AttributesMessage,
+  Failure as FailureMessage,
+  Lock as LockMessage,
+} from "./gen/kiseki/v1/file_types_pb.ts";
+export type { WriteKey } from "./gen/kiseki/v1/data_pb.ts";
+export type { TlsTarget } from "./tls-transport.ts";
 export type { Peer } from "./peer.ts";
 export type { RpcErrorCode } from "./rpc-error.ts";
 export { RpcError, toRpcError } from "./rpc-error.ts";

@@ -130,13 +130,12 @@ test("serveNodeAdmin() serves native clients with the token, and discovery witho
   });
   const authority = await read("ca.pem");
   const endpoint = `https://127.0.0.1:${server.port}`;
-  const stranger = openNativeClient({ kind: "tls", endpoint, authority });
+  const stranger = openNativeClient({ endpoint, authority });
   expect((await stranger.discovery.discover({})).ttlMs).toBe(5000);
   expect(await codeOf(stranger.files.openSession({}))).toBe("unauthenticated");
   expect(await codeOf(stranger.data.leaseKeys({}))).toBe("unauthenticated");
   expect(peers).toEqual([]);
   const client: NativeClient = openNativeClient({
-    kind: "tls",
     endpoint,
     authority,
     token: door.token,

@@ -164,3 +164,7 @@ const errnoByCode: Readonly<Record<FileRefusalCode, ErrnoName>> = {
 };
 
 export const failureOf = (code: FileRefusalCode): Failure => fail(errnoByCode[code]);
+
+/** A code that came over a wire; one that is not known here is a broken protocol. */
+export const refusalCodeOf = (text: string): FileRefusalCode =>
+  Object.hasOwn(errnoByCode, text) ? (text as FileRefusalCode) : "invalid";

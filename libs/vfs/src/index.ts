@@ -9,7 +9,7 @@ export { pieceSizeMax } from "./content-store.ts";
 export { CookieJar } from "./cookie-jar.ts";
 export type { DirtyPiece } from "./dirty-ranges.ts";
 export type { ErrnoName, FileRefusalCode, ServiceRefusalCode } from "./errno.ts";
-export { errno, fail, Failure, failureOf, isFailure } from "./errno.ts";
+export { errno, fail, Failure, failureOf, isFailure, refusalCodeOf } from "./errno.ts";
 export { FileBuffer, overlayPieces } from "./file-buffer.ts";
 export type {
   AllocatedRange,

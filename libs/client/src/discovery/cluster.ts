@@ -1,0 +1,103 @@
+import { sameBytes } from "@kiseki/base";
+import { toRpcError } from "@kiseki/rpc";
+import { type Identity, type NetworkPorts, NodeLink } from "./node-link.ts";
+import { readRoutes, type Routes } from "./routes.ts";
+import { type HostPort, hostPortText } from "./seeds.ts";
+
+const discoverTimeoutMs = 5_000;
+
+/** Who owns what, asked of any seed, kept for as long as the answer says. Needs no control plane. */
+export class Cluster implements Disposable {
+  readonly #ports: NetworkPorts;
+  readonly #identity: Identity;
+  readonly #seeds: readonly HostPort[];
+  readonly #links = new Map<string, NodeLink>();
+  #routes: (Routes & { readonly until: number }) | undefined;
+  #clusterId: Uint8Array | undefined;
+  #asking: Promise<void> | undefined;
+  #seedNext = 0;
+  #fault: string | undefined;
+  #isClosed = false;
+
+  constructor(ports: NetworkPorts, identity: Identity, seeds: readonly HostPort[]) {
+    this.#ports = ports;
+    this.#identity = identity;
+    this.#seeds = seeds;
+  }
+
+  /** What the last seed that was asked in vain said; for messages. */
+  get fault(): string | undefined {
+    return this.#fault;
+  }
+
+  /** The node that owns the tenant's shard. `undefined`: no seed is reachable, or none that knows. */
+  async owner(): Promise<NodeLink | undefined> {
+    const isFresh = this.#routes && this.#ports.clock.monotonic() < this.#routes.until;
+    if (!isFresh) {
+      const asked = this.#discover();
+      if (this.#routes === undefined) await asked;
+    }
+    const links = (this.#routes?.owners ?? []).map((at) => this.#link(at));
+    const usable = links.find(({ mayTry }) => mayTry);
+    if (usable === undefined && links.length > 0) this.moved();
+    return usable;
+  }
+
+  /** What is known is not so any more: the next question goes to a seed. */
+  moved(): void {
+    this.#routes = undefined;
+  }
+
+  #link(at: HostPort): NodeLink {
+    const key = hostPortText(at);
+    const known = this.#links.get(key);
+    if (known) return known;
+    const link = new NodeLink(this.#ports, this.#identity, at);
+    this.#links.set(key, link);
+    return link;
+  }
+
+  #discover(): Promise<void> {
+    this.#asking ??= this.#askSeeds().finally(() => (this.#asking = undefined));
+    return this.#asking;
+  }
+  async #askSeeds(): Promise<void> {
+    for (let left = this.#seeds.length; left > 0 && !this.#isClosed; left--) {
+      const seed = this.#seeds[this.#seedNext % this.#seeds.length]!;
+      if (await this.#ask(seed)) return;
+      this.#seedNext += 1;
+    }
+  }
+  async #ask(seed: HostPort): Promise<boolean> {
+    const link = this.#link(seed);
+    const client = await link.client();
+    if (client === undefined) {
+      this.#fault = `${hostPortText(seed)} has no address`;
+      return false;
+    }
+    const asked = this.#ports.clock.monotonic();
+    try {
+      const answer = await client.discovery.discover({}, { timeoutMs: discoverTimeoutMs });
+      link.answered();
+      const routes = readRoutes(answer, seed);
+      const isKnown = routes && sameBytes(this.#clusterId ?? routes.clusterId, routes.clusterId);
+      if (!isKnown) {
+        this.#fault = `${hostPortText(seed)} is of another cluster, or speaks another protocol`;
+        return false;
+      }
+      this.#clusterId ??= routes.clusterId;
+      this.#routes = { ...routes, until: asked + routes.ttlMs };
+      return true;
+    } catch (reason) {
+      const { code, message } = toRpcError(reason);
+      this.#fault = `${hostPortText(seed)}: ${message} (${code})`;
+      link.failed();
+      return false;
+    }
+  }
+
+  [Symbol.dispose](): void {
+    this.#isClosed = true;
+    for (const link of this.#links.values()) link[Symbol.dispose]();
+  }
+}

@@ -1,0 +1,114 @@
+import type { Prng } from "@kiseki/base";
+import type { Clock, Crypto, Datapath } from "@kiseki/ports";
+import type { ContentStore, FileRefusalCode, FileService } from "@kiseki/vfs";
+import { ByteGate } from "./content/byte-gate.ts";
+import { KeyLeases } from "./content/key-leases.ts";
+import { NativeContentStore } from "./content/native-content-store.ts";
+import { Cluster } from "./discovery/cluster.ts";
+import type { Identity } from "./discovery/node-link.ts";
+import { resolveHost } from "./discovery/resolve.ts";
+import { type HostPort, parseSeeds } from "./discovery/seeds.ts";
+import { Asking } from "./service/asking.ts";
+import { RpcFileService } from "./service/rpc-file-service.ts";
+import { Sessions } from "./service/sessions.ts";
+import { watchChanges } from "./service/watcher.ts";
+
+export interface ClientPorts {
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly crypto: Crypto;
+  /** Without devices: it seals and opens. Its arena bounds what is under way. */
+  readonly datapath: Datapath;
+  /** Where something that listens there is reached; the system's resolver when left out. */
+  readonly resolve?: (at: HostPort) => Promise<readonly HostPort[]>;
+}
+
+export interface ClientOptions {
+  /** `host:port,…` of any nodes. */
+  readonly seeds: string;
+  /** Name or id; empty: the certificate's, or with a token the default one. */
+  readonly tenant: string;
+  readonly namespace: string;
+  readonly identity: Identity;
+  /** For the node's logs. */
+  readonly hostName: string;
+  /** How long an operation is tried before it fails. */
+  readonly deadlineMs?: number;
+}
+
+/** One namespace as a client reads and writes it. */
+export interface Client {
+  readonly files: FileService;
+  readonly content: ContentStore;
+  readonly isReadOnly: boolean;
+  /** Gives session and keys back. Nothing else is called after it. */
+  close(): Promise<void>;
+}
+
+/** Why no client came to be. */
+export interface ClientFault {
+  readonly kind: "refused";
+  readonly code: FileRefusalCode;
+  /** For the operator. */
+  readonly message: string;
+}
+
+const deadlineMsUsual = 30_000;
+/** Of the arena: the rest is for alignment. */
+const gateShare = 0.75;
+
+/** @throws {RangeError} when the seeds are none. */
+export async function openClient(
+  ports: ClientPorts,
+  options: ClientOptions,
+): Promise<({ readonly kind: "opened" } & Client) | ClientFault> {
+  const { clock, prng, crypto, datapath, resolve = resolveHost } = ports;
+  const { tenant, hostName, namespace, deadlineMs = deadlineMsUsual } = options;
+  const closing = new AbortController();
+  const { signal } = closing;
+  const network = { clock, prng, crypto, resolve };
+  const cluster = new Cluster(network, options.identity, parseSeeds(options.seeds));
+  const sessions = new Sessions({ clock, prng, cluster }, { tenant, hostName }, signal);
+  const asking = new Asking({ clock, prng, cluster, sessions, deadlineMs, signal });
+  const leases = new KeyLeases({ clock, crypto, asking });
+  const close = async (): Promise<void> => {
+    if (signal.aborted) return;
+    closing.abort();
+    await leases.close();
+    await sessions.close();
+    cluster[Symbol.dispose]();
+  };
+
+  const found = await asking.ask((client, { id }, calling) =>
+    client.files.getNamespace({ session: id, name: namespace }, calling),
+  );
+  if (found.kind === "refused" || found.value.namespace.byteLength !== 16) {
+    await close();
+    const code = found.kind === "refused" ? found.code : "invalid";
+    return { kind: "refused", code, message: faultText(code, cluster.fault, namespace) };
+  }
+  const id = Uint8Array.from(found.value.namespace);
+  const files = new RpcFileService({ asking, sessions, prng }, { id, root: found.value.root });
+  sessions.onEnded = () => {
+    for (const listener of files.listeners) listener.sessionEnded();
+  };
+  void watchChanges({ clock, prng, sessions, signal }, id, files.listeners);
+  const gate = new ByteGate(Math.floor(datapath.arena.sizeTotal * gateShare));
+  const content = new NativeContentStore({
+    clock,
+    crypto,
+    datapath,
+    asking,
+    sessions,
+    leases,
+    gate,
+  });
+  return { kind: "opened", files, content, isReadOnly: found.value.isReadOnly, close };
+}
+
+function faultText(code: FileRefusalCode, fault: string | undefined, namespace: string): string {
+  if (code === "no_such_namespace") return `There is no namespace ${namespace}`;
+  const why = fault === undefined ? "" : ` (${fault})`;
+  if (code === "unreachable") return `No seeds reachable${why}`;
+  return `Cannot open namespace ${namespace}: ${code}${why}`;
+}

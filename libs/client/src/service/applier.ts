@@ -1,0 +1,99 @@
+import { BoundedQueue } from "@kiseki/base";
+import type { FileResult } from "@kiseki/rpc";
+import { rpcVerdict, type Verdict } from "../retry/fates.ts";
+import type { Attempted } from "../retry/persist.ts";
+import { type Asking, failureOfWire } from "./asking.ts";
+import type { OperationInit } from "./operation-message.ts";
+import type { Session } from "./sessions.ts";
+
+const requestsInFlightMax = 4;
+const batchCountMax = 128;
+/** Well below what a node takes at once. */
+const batchSizeMax = 1024 * 1024;
+const queueCountMax = 4096;
+
+interface Waiting {
+  readonly session: Session;
+  readonly operation: OperationInit;
+  /** Bytes of it, about. */
+  readonly size: number;
+  readonly settle: (ended: Attempted<FileResult>) => void;
+}
+const tooMuch: Verdict = { fate: "again", code: "busy" };
+
+/**
+ * Sends operations of one namespace: an operation that finds the line free goes at once, those that come while requests are
+ * under way go together in the next one. Attempts only: who repeats, repeats by id.
+ */
+export class Applier {
+  readonly #asking: Asking;
+  readonly #namespace: Uint8Array;
+  readonly #waiting = new BoundedQueue<Waiting>(queueCountMax);
+  #next: Waiting | undefined;
+  #inFlight = 0;
+
+  constructor(asking: Asking, namespace: Uint8Array) {
+    this.#asking = asking;
+    this.#namespace = namespace;
+  }
+
+  apply(session: Session, operation: OperationInit, size: number): Promise<Attempted<FileResult>> {
+    const { promise, resolve } = Promise.withResolvers<Attempted<FileResult>>();
+    const isTaken = this.#waiting.push({ session, operation, size, settle: resolve });
+    if (!isTaken) resolve({ kind: "failed", verdict: tooMuch });
+    this.#send();
+    return promise;
+  }
+
+  #send(): void {
+    while (this.#inFlight < requestsInFlightMax) {
+      const batch = this.#take();
+      const [first] = batch;
+      if (first === undefined) return;
+      this.#inFlight += 1;
+      void this.#request(first.session, batch).finally(() => {
+        this.#inFlight -= 1;
+        this.#send();
+      });
+    }
+  }
+
+  /** Those at the front that are of one session and fit one request. */
+  #take(): readonly Waiting[] {
+    const batch: Waiting[] = [];
+    let size = 0;
+    for (;;) {
+      const one = this.#next ?? this.#waiting.shift();
+      this.#next = undefined;
+      if (one === undefined) return batch;
+      const [first] = batch;
+      const isFull = batch.length === batchCountMax || size + one.size > batchSizeMax;
+      if (first !== undefined && (isFull || one.session !== first.session)) {
+        this.#next = one;
+        return batch;
+      }
+      batch.push(one);
+      size += one.size;
+    }
+  }
+
+  async #request(session: Session, batch: readonly Waiting[]): Promise<void> {
+    const operations = batch.map(({ operation }) => operation);
+    const ended = await this.#asking.once(session, (client, { id }, options) =>
+      client.files.apply({ session: id, namespace: this.#namespace, operations }, options),
+    );
+    if (ended.kind === "failed") {
+      for (const { settle } of batch) settle(ended);
+      return;
+    }
+    const { results } = ended.value;
+    batch.forEach(({ settle }, i) => {
+      const result = results[i];
+      // Fewer answers than questions: what came of the rest is not known.
+      if (result === undefined) settle({ kind: "failed", verdict: rpcVerdict.internal });
+      else if (result.failure && result.conflict === undefined)
+        settle(failureOfWire(result.failure));
+      else settle({ kind: "done", value: result });
+    });
+  }
+}

@@ -1,0 +1,95 @@
+import { millis, type Prng } from "@kiseki/base";
+import type { Clock } from "@kiseki/ports";
+import { type FailureMessage, type NativeClient, toRpcError } from "@kiseki/rpc";
+import type { FileRefusal } from "@kiseki/vfs";
+import type { Cluster } from "../discovery/cluster.ts";
+import { type Fate, rpcVerdict, verdictOfFailure } from "../retry/fates.ts";
+import { type Attempted, persist } from "../retry/persist.ts";
+import { callTimeoutMs, type Session, type Sessions } from "./sessions.ts";
+
+/** One call in a session. */
+export type Act<T> = (
+  client: NativeClient,
+  session: Session,
+  options: { readonly timeoutMs: number },
+) => Promise<T>;
+
+interface Ports {
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly cluster: Cluster;
+  readonly sessions: Sessions;
+  /** How long an operation is tried before its caller is told that it failed. */
+  readonly deadlineMs: number;
+  readonly signal: AbortSignal;
+}
+
+export function failureOfWire({ code, retryAfterMs }: FailureMessage): Attempted<never> {
+  return { kind: "failed", verdict: verdictOfFailure(code), retryAfterMs };
+}
+
+/** Calls of the session: sent to whoever owns what they are about, and repeated as their fate says. */
+export class Asking {
+  readonly #ports: Ports;
+
+  constructor(ports: Ports) {
+    this.#ports = ports;
+  }
+
+  /** Tries until it is done, refused, or too late. */
+  persist<T>(
+    attempt: (last: Fate | undefined) => Promise<Attempted<T>>,
+  ): Promise<{ readonly kind: "done"; readonly value: T } | FileRefusal> {
+    const { clock, prng, signal, deadlineMs, cluster } = this.#ports;
+    const deadline = millis(clock.monotonic() + deadlineMs);
+    return persist({ clock, prng, deadline, signal }, (last) => {
+      if (last === "discover") cluster.moved();
+      return attempt(last);
+    });
+  }
+  get deadline(): number {
+    return this.#ports.clock.monotonic() + this.#ports.deadlineMs;
+  }
+
+  /** A call that changes nothing, under whatever session there is. */
+  ask<T extends { readonly failure?: FailureMessage | undefined }>(
+    act: Act<T>,
+  ): Promise<{ readonly kind: "done"; readonly value: T } | FileRefusal> {
+    return this.persist(async () => {
+      const session = await this.#ports.sessions.ensure();
+      return session.kind === "done" ? await this.once(session.value, act) : session;
+    });
+  }
+
+  /** One attempt. A failure of the whole answer is its end; the session hears how it went. */
+  async once<T extends { readonly failure?: FailureMessage | undefined }>(
+    session: Session,
+    act: Act<T>,
+  ): Promise<Attempted<T>> {
+    const { clock, sessions } = this.#ports;
+    const { link } = session;
+    const client = await link.client();
+    if (client === undefined) return { kind: "failed", verdict: rpcVerdict.unreachable };
+    const sentAt = clock.monotonic();
+    try {
+      const value = await act(client, session, { timeoutMs: callTimeoutMs });
+      link.answered();
+      if (value.failure === undefined) {
+        sessions.renewed(session, sentAt);
+        return { kind: "done", value };
+      }
+      const failure = failureOfWire(value.failure);
+      if (failure.kind === "failed" && failure.verdict.fate === "new_session") {
+        sessions.ended(session);
+      }
+      return failure;
+    } catch (reason) {
+      const { code } = toRpcError(reason);
+      if (rpcVerdict[code].fate === "elsewhere") {
+        link.failed();
+        if (!link.mayTry) this.#ports.cluster.moved();
+      }
+      return { kind: "failed", verdict: rpcVerdict[code] };
+    }
+  }
+}
