@@ -5,7 +5,14 @@ import { nativeDirectory, openCrypto, systemClock, systemPrng } from "@kiseki/ho
 import type { Crypto, Datapath } from "@kiseki/ports";
 import type { FileRef, FileRefusal, Invalidation, StoredContent } from "@kiseki/vfs";
 import { FaultyProxy } from "./faulty-proxy.test-helper.ts";
-import { type Client, type ClientOptions, openClient } from "./index.ts";
+import {
+  type Client,
+  type ClientFault,
+  type ClientOptions,
+  type ClientPorts,
+  type Identity,
+  openClient,
+} from "./index.ts";
 import { TestNode, token } from "./test-node.test-helper.ts";
 
 const crypto: Crypto = openCrypto();
@@ -21,29 +28,32 @@ afterAll(async () => {
 
 const file: FileRef = { home: 1n, inode: inodeId(2n) };
 
-async function openAt(
+function tryAt(
   node: TestNode,
-  change: Partial<ClientOptions> = {},
-  resolve?: (at: { host: string; port: number }) => Promise<{ host: string; port: number }[]>,
-): Promise<Client & AsyncDisposable> {
-  const opened = await openClient(
-    {
-      clock: systemClock,
-      prng: systemPrng,
-      crypto,
-      datapath,
-      ...(resolve ? { resolve } : {}),
-    },
+  change: Partial<ClientOptions>,
+  ports: Partial<ClientPorts> = {},
+): Promise<({ readonly kind: "opened" } & Client) | ClientFault> {
+  const identity: Identity = { authority: node.certificate, token };
+  return openClient(
+    { clock: systemClock, prng: systemPrng, crypto, datapath, ...ports },
     {
       seeds: `127.0.0.1:${node.rpcPort}`,
       tenant: "",
       namespace: "data",
       hostName: "test",
-      identity: { authority: node.certificate, token },
+      identity,
       deadlineMs: 5_000,
       ...change,
     },
   );
+}
+
+async function openAt(
+  node: TestNode,
+  change: Partial<ClientOptions> = {},
+  ports: Partial<ClientPorts> = {},
+): Promise<Client & AsyncDisposable> {
+  const opened = await tryAt(node, change, ports);
   if (opened.kind === "refused") throw new Error(`${opened.code}: ${opened.message}`);
   return { ...opened, [Symbol.asyncDispose]: () => opened.close() };
 }
@@ -220,4 +230,30 @@ test("FileService: what others changed is heard, once", async () => {
     { kind: "inode", inode: inodeId(7n) },
     { kind: "directory", inode: inodeId(8n) },
   ]);
+});
+
+test("openClient() says why there is no client: no seed, no such namespace, no such node", async () => {
+  await using node = await TestNode.open(crypto);
+  const nowhere = await tryAt(node, { seeds: "127.0.0.1:1,127.0.0.1:2", deadlineMs: 300 });
+  expect(nowhere).toMatchObject({ kind: "refused", code: "unreachable" });
+  expect(nowhere).toHaveProperty("message", expect.stringContaining("No seeds reachable"));
+  const other = await tryAt(node, { namespace: "other" });
+  expect(other).toMatchObject({ kind: "refused", code: "no_such_namespace" });
+  const stranger = await tryAt(node, { identity: { authority: node.certificate } });
+  expect(stranger).toMatchObject({ kind: "refused", code: "forbidden" });
+  const blind = await tryAt(node, { identity: { token }, deadlineMs: 300 });
+  expect(blind).toHaveProperty("message", expect.stringContaining("untrusted"));
+  await expect(tryAt(node, { seeds: "not a seed" })).rejects.toThrow(RangeError);
+});
+
+test("openClient() goes on to the next seed and to the next address of a name", async () => {
+  await using node = await TestNode.open(crypto);
+  const seeds = `127.0.0.1:1,localhost:${node.rpcPort}`;
+  const dead = { host: "127.0.0.1", port: 1 };
+  const alive = { host: "127.0.0.1", port: node.rpcPort };
+  const resolve = async ({ host }: { host: string }) =>
+    host === "localhost" ? [dead, alive] : [dead];
+  node.bulkEndpoint = `localhost:${node.bulkPort}`;
+  await using client = await openAt(node, { seeds }, { resolve });
+  expect((await client.files.apply({ kind: "truncate", file, size: 1 })).kind).toBe("applied");
 });

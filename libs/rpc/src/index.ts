@@ -21,7 +21,6 @@ export type {
   Lock as LockMessage,
 } from "./gen/kiseki/v1/file_types_pb.ts";
 export type { WriteKey } from "./gen/kiseki/v1/data_pb.ts";
-export type { TlsTarget } from "./tls-transport.ts";
 export type { Peer } from "./peer.ts";
 export type { RpcErrorCode } from "./rpc-error.ts";
 export { RpcError, toRpcError } from "./rpc-error.ts";

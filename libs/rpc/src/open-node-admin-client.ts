@@ -26,7 +26,7 @@ export interface NativeClient {
   /** Drops the connection with all calls on it; the next call connects anew. */
   reset(): void;
 }
-/** As `openNodeAdminClient`; the connection is kept alive. */
+/** As `openNodeAdminClient`; the connection stays until `reset`. */
 export function openNativeClient(target: TlsTarget): NativeClient {
   const { transport, connection } = tlsTransport(target, true);
   return {
