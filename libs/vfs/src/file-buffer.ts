@@ -24,10 +24,11 @@ const nothing: readonly DirtyPiece[] = [];
 export class FileBuffer {
   readonly #dirty = new DirtyRanges();
   #flushing = nothing;
+  #flushingCount = 0;
 
   /** Memory taken, by bytes that are on their way too. */
   get byteCount(): number {
-    return this.#flushing.reduce((sum, { data }) => sum + data.byteLength, this.#dirty.byteCount);
+    return this.#dirty.byteCount + this.#flushingCount;
   }
   get isDirty(): boolean {
     return !this.#dirty.isEmpty;
@@ -84,16 +85,18 @@ export class FileBuffer {
     assert(!this.isFlushing, "one flush at a time");
     const pieces = this.#dirty.take(isWholeOnly);
     if (pieces.length > 0) this.#flushing = pieces;
+    for (const { data } of pieces) this.#flushingCount += data.byteLength;
     return pieces;
   }
   /** The node has it, or it is lost: both ways it is no longer ours. */
   endFlush(): void {
     this.#flushing = nothing;
+    this.#flushingCount = 0;
   }
 
   /** The session that wrote it is over: nothing of it may be stored. */
   discard(): void {
     this.#dirty.clear();
-    this.#flushing = nothing;
+    this.endFlush();
   }
 }

@@ -92,7 +92,7 @@ export type FileOperation =
       readonly isExclusive: boolean;
     })
   | (NameRef & { readonly kind: "link"; readonly file: FileRef })
-  /** Answers the file as it is now, with `links` 0 when this was the last name. */
+  /** Answers the file as it is now, or anything of another inode when nothing is left of it. */
   | (NameRef & { readonly kind: "unlink" })
   | (NameRef & { readonly kind: "remove_directory" })
   /** Answers what was moved. */

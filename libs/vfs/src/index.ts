@@ -57,7 +57,7 @@ export type {
   Outcome,
 } from "./file-system.ts";
 export { rootNode } from "./file-system.ts";
-export { NameCache, nameKey } from "./name-cache.ts";
+export { NameCache, nameKey, nameOfKey } from "./name-cache.ts";
 export { type FileNode, NodeTable } from "./node-table.ts";
 export { type KnownPiece, type KnownPlan, knownPlan, PlanWindow } from "./plan-window.ts";
 export { ReadAhead, readAheadMax, readAheadMin } from "./read-ahead.ts";

@@ -5,6 +5,7 @@ import {
   type FileAttributes,
   NameCache,
   nameKey,
+  nameOfKey,
   NodeTable,
   rootNode,
 } from "./index.ts";
@@ -32,6 +33,8 @@ test("nameKey() tells all bytes apart", () => {
   const keys = Array.from({ length: 256 }, (_, i) => nameKey(Uint8Array.of(65, i)));
   expect(new Set(keys).size).toBe(256);
   expect(nameKey(toUtf8("name"))).toBe("name");
+  const all = Uint8Array.from({ length: 256 }, (_, i) => i);
+  expect(nameOfKey(nameKey(all))).toEqual(all);
 });
 
 test("NameCache answers until its time, absent names too", () => {

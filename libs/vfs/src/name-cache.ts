@@ -1,7 +1,15 @@
 import type { NodeNumber } from "./file-system.ts";
 
+/** Each byte has a character of its own, and this is the fastest way to a string. */
+const decoder = new TextDecoder("latin1");
+const byteOfChar = new Map(
+  Array.from({ length: 256 }, (_, byte) => [decoder.decode(Uint8Array.of(byte)), byte]),
+);
 /** A name as a key of a `Map`: one char a byte. */
-export const nameKey = (name: Uint8Array): string => String.fromCharCode(...name);
+export const nameKey = (name: Uint8Array): string => decoder.decode(name);
+/** The name that a key was made of. */
+export const nameOfKey = (key: string): Uint8Array =>
+  Uint8Array.from(key, (char) => byteOfChar.get(char)!);
 
 interface NameEntry {
   /** 0: the name is known not to be there. */
@@ -46,7 +54,7 @@ export class NameCache {
     const names: Uint8Array[] = [];
     for (const key of keys) {
       if (names.length >= countMax) break;
-      names.push(Uint8Array.from(key, (char) => char.charCodeAt(0)));
+      names.push(nameOfKey(key));
     }
     return names;
   }

@@ -1,16 +1,20 @@
 import { toHex } from "@kiseki/base";
 import type { PlanPiece, ReadPlan } from "./file-service.ts";
 
-/** A piece with its chunk's id in hex, by which caches know it. */
+/** A piece with its chunk's id in hex, by which caches know it, and keys of its blocks, made when they are asked for. */
 export type KnownPiece =
   | (PlanPiece & { readonly kind: "hole" })
-  | (PlanPiece & { readonly kind: "chunk"; readonly key: string });
+  | (PlanPiece & {
+      readonly kind: "chunk";
+      readonly key: string;
+      readonly blockKeys: Map<number, string>;
+    });
 /** A plan as caches know it. */
 export interface KnownPlan extends Omit<ReadPlan, "pieces"> {
   readonly pieces: readonly KnownPiece[];
 }
 const known = (piece: PlanPiece): KnownPiece =>
-  piece.kind === "hole" ? piece : { ...piece, key: toHex(piece.chunkId) };
+  piece.kind === "hole" ? piece : { ...piece, key: toHex(piece.chunkId), blockKeys: new Map() };
 export const knownPlan = (plan: ReadPlan): KnownPlan => ({
   ...plan,
   pieces: plan.pieces.map(known),

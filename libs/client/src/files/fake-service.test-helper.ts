@@ -17,6 +17,7 @@ import {
   type LockAnswer,
   type NameRef,
   nameKey,
+  nameOfKey,
   type PlanPiece,
   type ReadPlan,
 } from "@kiseki/vfs";
@@ -53,7 +54,6 @@ interface Inode {
 }
 
 const refuse = (code: FileRefusalCode): FileRefusal => ({ kind: "refused", code });
-const bytesOf = (key: string): Uint8Array => Uint8Array.from(key, (char) => char.charCodeAt(0));
 
 class Refused extends Error {
   readonly code: FileRefusalCode;
@@ -466,7 +466,7 @@ export class FakeSession implements FileService, ContentStore {
   list(inode: bigint, cookie: Uint8Array | undefined, countMax: number): Answered<FilePage> {
     return this.#call("list", () => {
       const names = [...this.#node.directory(inode).entries.entries()]
-        .map(([key, each]) => ({ name: bytesOf(key), attributes: this.#node.attributes(each) }))
+        .map(([key, each]) => ({ name: nameOfKey(key), attributes: this.#node.attributes(each) }))
         .filter(({ name }) => cookie === undefined || compareBytes(name, cookie) > 0)
         .sort((a, b) => compareBytes(a.name, b.name));
       const entries = names.slice(0, countMax).map((each) => ({ ...each, cookie: each.name }));
@@ -491,7 +491,7 @@ export class FakeSession implements FileService, ContentStore {
   listXattrs(file: FileRef): Answered<{ kind: "names"; names: readonly Uint8Array[] }> {
     return this.#call("listXattrs", () => ({
       kind: "names",
-      names: [...this.#node.inode(file.inode).xattrs.keys()].map(bytesOf),
+      names: [...this.#node.inode(file.inode).xattrs.keys()].map(nameOfKey),
     }));
   }
   statistics(): Answered<FileSystemStatistics> {

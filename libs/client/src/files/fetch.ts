@@ -5,6 +5,7 @@ import {
   type Failure,
   failureOf,
   type KnownPiece,
+  pieceSizeMax,
 } from "@kiseki/vfs";
 import { isRefused } from "./mount.ts";
 
@@ -12,6 +13,7 @@ type Chunk = KnownPiece & { readonly kind: "chunk" };
 /** What a block is cut to: of a stream, and of reads here and there (a segment is the least that can be opened). */
 const streamBlockSize = 1024 * 1024;
 const randomBlockSize = 64 * 1024;
+const keySpan = 2 * pieceSizeMax;
 /** Bytes fetched ahead at once; what somebody waits for comes on top. */
 const aheadSizeMax = 64 * 1024 * 1024;
 
@@ -27,7 +29,14 @@ function blockAt(piece: Chunk, position: number, size: number): Block {
   const from = Math.floor(position / size) * size;
   const start = Math.max(from, piece.chunkOffset);
   const end = Math.min(from + size, piece.chunkOffset + piece.length);
-  return { start, end, key: `${piece.key}/${start}-${end}` };
+  // Never the same number for two ranges of one piece; a key that was made once is found faster again.
+  const range = start * keySpan + (end - start);
+  let key = piece.blockKeys.get(range);
+  if (key === undefined) {
+    key = `${piece.key}/${start}-${end}`;
+    piece.blockKeys.set(range, key);
+  }
+  return { start, end, key };
 }
 
 /** Blocks of chunks, out of the cache or fetched, each once however many wait for it. */

@@ -221,19 +221,20 @@ export class Metadata {
     if (isFailure(directory)) return directory;
     const victim = await this.#hold(at);
     if (isFailure(victim)) return victim;
-    const applied = await mount.apply({ kind, parent: directory.ref.inode, name: at.name });
     const key = nameKey(at.name);
+    const last = mount.names.last(at.parent, key);
+    const applied = await mount.apply({ kind, parent: directory.ref.inode, name: at.name });
     if (isFailure(applied)) {
       mount.names.forget(at.parent, key);
       return applied;
     }
     mount.names.set(at.parent, key, 0, mount.until(mount.now()));
-    const inode = applied.attributes.ref.inode;
-    const node = mount.nodes.get(mount.nodes.numberOf(inode));
-    if (node !== undefined) {
-      mount.settle(node, applied.attributes);
-      if (node.kind === "directory") mount.names.forgetDirectory(node.number);
-    }
+    const node = last === undefined ? undefined : mount.nodes.get(last);
+    if (node === undefined) return undefined;
+    // A node may have nothing more to say of what is gone.
+    if (applied.attributes.ref.inode === node.ref.inode) mount.settle(node, applied.attributes);
+    else node.doubt();
+    if (node.kind === "directory") mount.names.forgetDirectory(node.number);
     return undefined;
   }
 

@@ -191,7 +191,8 @@ export class Mount {
     const known = node.attributes;
     const file = this.files.get(node.number);
     const end = file?.buffer.end ?? 0;
-    const modified = (end > 0 ? file?.writtenAt : undefined) ?? known.modified;
+    const writtenAt = end > 0 ? file?.writtenAt : undefined;
+    const modified = writtenAt === undefined ? known.modified : BigInt(writtenAt) * 1_000_000n;
     const size = Math.max(known.size, end);
     return {
       attributes: {

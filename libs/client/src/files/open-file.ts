@@ -1,3 +1,4 @@
+import type { WallTime } from "@kiseki/base";
 import {
   type Failure,
   FileBuffer,
@@ -20,8 +21,8 @@ export class OpenFile {
   accounted = 0;
   /** When the oldest byte in memory was written, in the mount's clock. */
   dirtySince: number | undefined;
-  /** What `st_mtime` shows while data is in memory: nanoseconds. */
-  writtenAt: bigint | undefined;
+  /** What `st_mtime` shows while data is in memory. */
+  writtenAt: WallTime | undefined;
   /** The node keeps the inode for this session though it has no name. */
   isHeld = false;
   /** Owners of range locks, for flush. */

@@ -75,7 +75,7 @@ export class Writer {
   #take(handle: FileHandle, offset: number, source: Uint8Array): Outcome<number> {
     const { file } = handle;
     file.buffer.write(offset, source);
-    file.writtenAt = BigInt(this.#mount.clock.realtime()) * 1_000_000n;
+    file.writtenAt = this.#mount.clock.realtime();
     file.dirtySince ??= this.#mount.now();
     this.#account(file);
     const count = source.byteLength;
