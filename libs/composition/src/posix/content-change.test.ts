@@ -12,6 +12,7 @@ import { replay } from "../model-quotas.test-helper.ts";
 import { hasReclaim } from "../reclaim.ts";
 import { lookupUsage } from "../step.ts";
 import { Tree } from "./bed.test-helper.ts";
+import { benchWrite } from "./content-change.bench.ts";
 import { ContentBed } from "./content-bed.test-helper.ts";
 import { findMerge, readFileContent, seekFile } from "./content-read.ts";
 import type { FileRef } from "./operation.ts";
@@ -460,4 +461,10 @@ test(`files hold what plain bytes would (replay with KISEKI_SIM_SEED=${seed})`, 
 });
 test(`files hold it where versions may be locked (KISEKI_SIM_SEED=${seed})`, () => {
   runModel(seed, 100, lockedTree(), true);
+});
+test("a small write touches no more rows of a long file than of a short one", () => {
+  const short = benchWrite({ extents: 500, writes: 20 });
+  const long = benchWrite({ extents: 8000, writes: 20 });
+  expect(long.rowsPerWrite).toBeLessThan(1.5 * short.rowsPerWrite + 5);
+  expect(long.rowsPerWrite).toBeLessThan(60);
 });
