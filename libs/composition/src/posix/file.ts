@@ -41,6 +41,8 @@ import { adjustUsage, allocateInode, allocateVersion } from "../step.ts";
 import { addOld, settleTarget, targetAt } from "../target.ts";
 import type { FileAttributes, FileRef } from "./operation.ts";
 
+const inodeEnd = 1n << 64n;
+
 /** A file (anything but a directory) behind a reference, or seen under a name. */
 export interface PosixFile {
   readonly namespace: NamespaceRow;
@@ -77,6 +79,7 @@ export function findFile(map: MapReader, dirKeys: DirKeys, ref: FileRef): PosixF
   const namespace = getNamespace(map, ref.namespace);
   if (namespace === undefined) return refuse("no_such_namespace");
   if (ref.home === 0n) return refuse("is_a_directory");
+  if (ref.home < 0n || ref.home >= inodeEnd) return refuse("stale_file");
   const home = inodeId(ref.home);
   const dirKey = dirKeys.dirKey(home);
   const moved = map.get(inodeKey(dirKey, ref.inode));

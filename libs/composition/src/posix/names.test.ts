@@ -243,3 +243,32 @@ test("a reference of another namespace of the tenant finds nothing", () => {
   const file = { ...tree.get("f").ref, namespace: namespaceB };
   expect(getFile(tree.bed.map, testDirKeys, file)).toMatchObject({ code: "stale_file" });
 });
+test("numbers that rows cannot hold are refused, not asserted", () => {
+  fresh();
+  tree.make("f");
+  const base = { namespace: namespaceA, file: tree.get("f").ref } as const;
+  const change = { ...base, kind: "set_attributes" } as const;
+  for (const bad of [
+    { uid: -1 },
+    { gid: 2 ** 32 },
+    { mode: 0.5 },
+    { atime: 1n << 63n },
+    { mtime: -(1n << 64n) },
+    { time: 1n << 80n },
+  ]) {
+    expect(tree.act({ ...change, ...bad })).toBe("invalid_argument");
+  }
+  for (const good of [{ atime: (1n << 63n) - 1n }, { mtime: -(1n << 63n) }, { uid: 2 ** 32 - 1 }]) {
+    expect(tree.act({ ...change, ...good })).toMatchObject(good);
+  }
+  expect(tree.make("g", { type: "char", rdev: 2 ** 32 })).toBe("invalid_argument");
+  const lock = { space: "posix", kind: "shared", owner: 1n, start: 0n, end: 1n, pid: -1 } as const;
+  expect(tree.act({ ...base, kind: "lock", client, lock })).toBe("invalid_argument");
+  const nobody = new Uint8Array(0);
+  expect(tree.act({ ...base, kind: "open_file", client: nobody })).toBe("invalid_argument");
+  const file = { ...base.file, home: 1n << 64n };
+  expect(tree.act({ ...change, file, mode: 0 })).toBe("stale_file");
+  expect(tree.bed.decide({ kind: "open_session", client, expires: 2 ** 53 })).toBe(
+    "invalid_argument",
+  );
+});

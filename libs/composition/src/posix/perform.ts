@@ -1,8 +1,10 @@
 import type { InodeId } from "@kiseki/base";
 import { decodeHead, headKey } from "@kiseki/format";
 import type { Answer, Refusal } from "../operation.ts";
+import { refuse } from "../operation.ts";
 import type { Step } from "../step.ts";
 import { setAttributes } from "./attributes.ts";
+import { hasFitFields } from "./check-fields.ts";
 import { performContent } from "./content-change.ts";
 import { link } from "./link.ts";
 import { lockFile, unlockFile } from "./locks.ts";
@@ -17,6 +19,7 @@ import { closeSession, openSession } from "./sessions.ts";
 import { changeXattr } from "./xattrs.ts";
 
 export function performPosix(step: Step, operation: PosixOperation): Answer | Refusal {
+  if (!hasFitFields(operation)) return refuse("invalid_argument");
   const once = onceOf(operation);
   if (once === undefined || !("once" in operation)) {
     return withDirectories(step, operation, perform(step, operation));

@@ -1,8 +1,7 @@
 import { inodeId, wallTime } from "@kiseki/base";
 import { decodeLease, encodeLease, keyAfterPrefix, leaseKey, leasePrefix } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
-import type { Answer, Refusal } from "../operation.ts";
-import { refuse } from "../operation.ts";
+import type { Answer } from "../operation.ts";
 import type { Step } from "../step.ts";
 import { leaseKind } from "./holders.ts";
 import { dropLocks } from "./locks.ts";
@@ -13,10 +12,8 @@ type Of<Kind extends PosixOperation["kind"]> = Extract<PosixOperation, { kind: K
 /** Leases that one step ends at most. */
 const leasesPerStep = 256;
 const nothing = new Uint8Array(0);
-const clientIdSize = 16;
 
-export function openSession(step: Step, { client, expires }: Of<"open_session">): Answer | Refusal {
-  if (client.byteLength !== clientIdSize) return refuse("invalid_argument");
+export function openSession(step: Step, { client, expires }: Of<"open_session">): Answer {
   const row = { epoch: 0n, expires: wallTime(expires), payload: nothing };
   step.map.put(leaseKey(client, leaseKind.session, nothing), encodeLease(row));
   return { kind: "none" };
@@ -28,8 +25,7 @@ export function lookupSession(map: MapReader, client: ClientId): number | undefi
   return value === undefined ? undefined : decodeLease(value).expires;
 }
 
-export function closeSession(step: Step, { client }: Of<"close_session">): Answer | Refusal {
-  if (client.byteLength !== clientIdSize) return refuse("invalid_argument");
+export function closeSession(step: Step, { client }: Of<"close_session">): Answer {
   const { map } = step;
   const prefix = leasePrefix(client);
   const keys: Uint8Array[] = [];
