@@ -124,8 +124,10 @@ export class TwoMounts {
     const mode = this.#pick<RenameMode>(["replace", "replace", "no_replace", "exchange"]);
     this.#doing += ` ${mode} ${target.path}`;
     const there = this.#model.get(target);
-    // The kernel answers this by itself.
+    const moved = this.#model.get(source);
+    // The kernel answers these by itself.
     if (there !== undefined && isAbove(there, source.directory)) return;
+    if (there !== undefined && moved !== undefined && isAbove(moved, target.directory)) return;
     const outcome = await bad(
       fs.rename(
         { parent: source.parent, name: utf8(source.name) },
