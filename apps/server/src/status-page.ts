@@ -56,13 +56,18 @@ ${table(["Method", "Rate", "p50", "p99"], rows)}${drawSeries(series)}`;
 /** One page for a person: rates, latencies, capacity, devices. Names of objects and secrets never appear. */
 export function renderStatusPage(node: StorageNode, recent: Recent): string {
   const status = node.ports.chunkStore.status();
-  const devices = status.devices.map((device) => [
-    toUuid(device.id),
-    device.state,
-    `${formatSize(device.used)} of ${formatSize(device.size)}`,
-    String(device.faults.io + device.faults.header + device.faults.crc),
-    device.reason ?? "",
-  ]);
+  const pools = node.ports.chunkStore.pools();
+  const devices = pools.flatMap(({ name, status: of }) =>
+    (of?.devices ?? []).map((device) => [
+      toUuid(device.id),
+      name,
+      device.state,
+      `${formatSize(device.used)} of ${formatSize(device.size)}`,
+      String(device.faults.io + device.faults.header + device.faults.crc),
+      device.reason ?? "",
+    ]),
+  );
+  const absent = pools.flatMap(({ name, reason }) => (reason ? [`${name} (${reason})`] : []));
   const members = node.storage.members
     .status()
     .members.map(({ directory, state }) => [directory, state]);
@@ -75,6 +80,6 @@ svg{width:100%;height:auto}.note{font-size:13px;opacity:.7;margin-top:0}
 </style></head><body><h1>Kiseki storage node</h1>
 <p>Start ${node.epoch}, capacity ${escape(status.capacity)}, ${status.chunks} chunks, ${status.repairQueued} waiting for repair.</p>
 <h2>Requests</h2>${requestPart(recent)}
-<h2>Devices</h2>${table(["Device", "State", "Used", "Faults", "Why"], devices)}
+<h2>Devices</h2>${table(["Device", "Pool", "State", "Used", "Faults", "Why"], devices)}${absent.map((pool) => `<p>Absent: pool ${escape(pool)}</p>`).join("")}
 <h2>Mirrors</h2>${table(["Directory", "State"], members)}</body></html>`;
 }

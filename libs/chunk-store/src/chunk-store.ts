@@ -262,6 +262,7 @@ export class ChunkStore implements AsyncDisposable {
       this.#landed = resolve;
       await promise;
     }
+    await pool.reclaimSettled();
     await pool.membersSettled();
     for (const device of pool.devices) await device.writer?.idle();
     pool.flush();

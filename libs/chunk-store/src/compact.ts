@@ -70,7 +70,7 @@ async function compactDevice(
   let bytesMoved = 0;
   for (const zone of order) {
     signal.throwIfAborted();
-    if (zones.freeCount >= freeWanted || !device.trusted) break;
+    if (zones.freeCount >= freeWanted || !device.trusted || pool.closed) break;
     const moved = await device.inTurn(() =>
       device.zones === zones && worth(zone)
         ? freeZone(pool, device, zone)

@@ -137,7 +137,7 @@ export async function formatDevices(
         generation: 1,
         epoch: 0n as Epoch,
         membersVersion: 1,
-        pool: 0,
+        pool: options.pool ?? 0,
         members: [],
       });
     }

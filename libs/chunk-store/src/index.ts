@@ -9,12 +9,14 @@
  * and only when its checksum and tag are right. Refuses foreign and unknown superblocks, puts below
  * k+1 fragments, and writes past the thresholds; never deletes.
  */
+export { ChunkPools, type NodePool, type PoolStatus } from "./chunk-pools.ts";
 export { ChunkStore } from "./chunk-store.ts";
 export { createDeviceFile } from "./device-file.ts";
 export { formatDevices } from "./format-devices.ts";
 export type { FragmentIndex } from "./fragment-index.ts";
 export { MemoryIndex } from "./memory-index.ts";
 export { DamagedIndexError, openSqliteIndex } from "./sqlite-index.ts";
+export { poolOfDevice } from "./superblocks.ts";
 export type {
   ChunkStoreErrorCode,
   DeviceStatus,

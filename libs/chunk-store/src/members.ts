@@ -96,7 +96,7 @@ export async function resyncMember(pool: Pool, path: DevicePath): Promise<void> 
     known.slot = undefined;
   }
   using room = await datapath.arena.borrow(superblockSize, never);
-  const opened = await openOne(pool.ports, path, pool.clusterId, room);
+  const opened = await openOne(pool.ports, path, pool, room);
   if ("code" in opened)
     throw new ChunkStoreError(opened.code, `Cannot resync ${path.path}: ${opened.reason}`);
   const id = opened.superblock.device;

@@ -42,7 +42,7 @@ async function fillPool(
   const { ports } = pool;
   const unusable: UnusableDevice[] = [];
   for (const device of options.devices) {
-    const result = await openOne(ports, device, options.clusterId, lease);
+    const result = await openOne(ports, device, pool, lease);
     if ("code" in result) unusable.push(result);
     else if (opened.some((other) => sameBytes(other.superblock.device, result.superblock.device))) {
       await ports.datapath.closeDevice(result.slot);

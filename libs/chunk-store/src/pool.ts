@@ -35,6 +35,8 @@ export class Pool {
   readonly safeties: Safeties;
   readonly allowSingleCopy: boolean;
   readonly clusterId: Uint8Array;
+  /** Among the node's pools. */
+  readonly number: number;
   nodeId: Uint8Array = newBytes(16);
   /** Members in the order of the list. */
   devices: Device[] = [];
@@ -72,6 +74,7 @@ export class Pool {
     this.safeties = options.safeties ?? allSafeties;
     this.allowSingleCopy = options.allowSingleCopy;
     this.clusterId = options.clusterId;
+    this.number = options.pool ?? 0;
   }
   checkOpen(): void {
     if (this.closed)
@@ -186,6 +189,10 @@ export class Pool {
         this.#reclaiming = undefined;
       });
     return this.#reclaiming;
+  }
+  /** Resolves when no `reclaim` runs, which needs the devices. */
+  async reclaimSettled(): Promise<void> {
+    await this.#reclaiming;
   }
   /**
    * Takes a device out: by `write` until it is replaced (STORE §5), by `read` until it is resynced: what it shows is

@@ -16,7 +16,6 @@ import { ChunkStoreError } from "./types.ts";
 import { writeRecord } from "./write-record.ts";
 
 const never = new AbortController().signal;
-export const poolNumber = 0;
 
 type AnyPut = PutRequest | PutSealedRequest;
 const plainSizeOf = (request: AnyPut): number =>
@@ -189,7 +188,7 @@ async function accept(
   metrics.add("kiseki_chunk_puts_total", 1);
   return {
     profile: plan.profile,
-    pool: poolNumber,
+    pool: pool.number,
     placementEpoch: pool.membersVersion,
     missing,
   };

@@ -41,7 +41,7 @@ export async function readSuperblock(
 export async function openOne(
   ports: Pick<ChunkStorePorts, "datapath" | "crypto">,
   device: DevicePath,
-  clusterId: Uint8Array,
+  of: { readonly clusterId: Uint8Array; readonly number: number },
   room: ArenaLease,
 ): Promise<OpenedDevice | UnusableDevice> {
   const { path } = device;
@@ -68,9 +68,34 @@ export async function openOne(
     return await refuse("unknown_version", "its superblock was written by a newer program");
   if (typeof block === "string")
     return await refuse("bad_superblock", `its superblocks are unusable (${block})`);
-  if (!sameBytes(block.cluster, clusterId))
+  if (!sameBytes(block.cluster, of.clusterId))
     return await refuse("foreign_cluster", `it belongs to cluster ${toUuid(block.cluster)}`);
+  if (block.pool !== of.number)
+    return await refuse("other_pool", `it belongs to pool ${block.pool} of this cluster`);
   if (block.size > size)
     return await refuse("bad_size", `it has ${size} bytes, its superblock says ${block.size}`);
   return { path, slot, superblock: block };
+}
+
+/** The pool that a device of this cluster belongs to; `undefined` for one that cannot be read or is none of ours. */
+export async function poolOfDevice(
+  ports: Pick<ChunkStorePorts, "datapath" | "crypto">,
+  device: DevicePath,
+  clusterId: Uint8Array,
+): Promise<number | undefined> {
+  using room = await ports.datapath.arena.borrow(superblockSize, new AbortController().signal);
+  try {
+    const { path, direct = false } = device;
+    const { slot } = await ports.datapath.openDevice({ path, direct });
+    try {
+      const block = await readSuperblock(ports, slot, room);
+      if (typeof block === "string" || !sameBytes(block.cluster, clusterId)) return undefined;
+      return block.pool;
+    } finally {
+      await ports.datapath.closeDevice(slot);
+    }
+  } catch (reason) {
+    if (reason instanceof DatapathError) return undefined;
+    throw reason;
+  }
 }

@@ -75,6 +75,8 @@ export interface FormatOptions {
   /** 16 bytes each. */
   readonly clusterId: Uint8Array;
   readonly nodeId: Uint8Array;
+  /** Which of the node's pools they make; 0 by default. */
+  readonly pool?: number;
   /** Bytes, a multiple of 4096; by default chosen from the size of the device. */
   readonly zoneSize?: number;
   /** Overwrites a superblock of ours or a foreign file system. Never an open device. */
@@ -85,6 +87,8 @@ export interface OpenOptions {
   readonly devices: readonly DevicePath[];
   /** Refuses devices of another cluster. */
   readonly clusterId: Uint8Array;
+  /** Refuses devices of another pool; 0 by default. */
+  readonly pool?: number;
   /** With one device of two left, single copies are taken only when this is set (STORE §4). */
   readonly allowSingleCopy: boolean;
   readonly safeties?: Safeties;
@@ -107,6 +111,8 @@ export type ChunkStoreErrorCode =
   | "bad_superblock"
   /** A device of another cluster. */
   | "foreign_cluster"
+  /** A device of another pool: it is never moved, its content would be lost there. */
+  | "other_pool"
   /** The device is too small or the sizes do not fit. */
   | "bad_size"
   /** No such device. */

@@ -1,5 +1,6 @@
 import { assert } from "@kiseki/base";
 import type { Content, Etag, ObjectAttributes, ObjectEntry } from "@kiseki/format";
+import { isStorageClass } from "@kiseki/format";
 import { unmetCondition } from "./conditions.ts";
 import { admitExtents, contentOf } from "./content.ts";
 import { attributesFit } from "./extras.ts";
@@ -61,8 +62,10 @@ export function placeObject(step: Step, target: Target, object: NewObject): Answ
   if (isFreeing(step, target) && isHeld(step, target.namespace.id)) return refuse("object_locked");
   displaceCurrent(step, target);
   const { size, etag, content } = object;
-  const attributes = withDefaultLock(step, target.namespace, object.attributes);
-  const entry = newEntry(step, target, { kind: "object", size, etag, mode: objectMode });
+  const { storageClass, ...kept } = object.attributes;
+  const attributes = withDefaultLock(step, target.namespace, kept);
+  const made = newEntry(step, target, { kind: "object", size, etag, mode: objectMode });
+  const entry = withClass(made, storageClass);
   addCurrent(step, target, entry);
   putCold(step, target, entry, { name: target.path.name, content, attributes });
   const exceeded = settleTarget(step, target);
@@ -76,6 +79,13 @@ export function placeObject(step: Step, target: Target, object: NewObject): Answ
     isNull: entry.isNull,
     checksums: object.attributes.checksums,
   };
+}
+
+/** The entry says the class, so that listings show it; the default one by saying nothing. */
+export function withClass(entry: ObjectEntry, name: string | undefined): ObjectEntry {
+  const { storageClass: _, ...others } = entry;
+  const isNamed = name !== undefined && name !== "STANDARD" && isStorageClass(name);
+  return isNamed ? { ...others, storageClass: name } : others;
 }
 
 /** A version that this operation makes, with a number and an inode of its own. */

@@ -145,6 +145,8 @@ export { decodeHolds, encodeHolds, holdsMax, isHoldId } from "./rows/holds.ts";
 export type { FileLock } from "./rows/locks.ts";
 export { decodeFileLocks, encodeFileLocks } from "./rows/locks.ts";
 export { decodeOutcome, encodeOutcome } from "./rows/outcome.ts";
+export type { StorageClass } from "./rows/storage-class.ts";
+export { isStorageClass, storageClasses } from "./rows/storage-class.ts";
 export type { LockDefault } from "./rows/lock-default.ts";
 export { decodeLockDefault, encodeLockDefault, isLockPeriod } from "./rows/lock-default.ts";
 export type { RowWrite } from "./rows/change.ts";

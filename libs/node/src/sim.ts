@@ -5,6 +5,7 @@ export { collectGarbage, matchOrphans } from "./node/collector.ts";
 export { noteRepairs, repairChunks } from "./node/repairs.ts";
 export { Tenants } from "./node/tenants.ts";
 export { Widening } from "./node/widening.ts";
+export { mapClasses } from "./object/storage-classes.ts";
 export { Budget } from "./object/budget.ts";
 export { ContentReader, DamagedContentError } from "./object/read-content.ts";
 export type { ContentSource, DataPorts, OpenTenant } from "./object/types.ts";

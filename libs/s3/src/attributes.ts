@@ -2,7 +2,7 @@
 import type { WallTime } from "@kiseki/base";
 import type { AclRequest } from "./acl.ts";
 import type { Tag } from "./settings/tags.ts";
-import type { Retention } from "@kiseki/format";
+import type { Retention, StorageClass } from "@kiseki/format";
 
 /** The five checksums of S3, by the last word of their header. */
 export type ChecksumAlgorithm = "crc32" | "crc32c" | "crc64nvme" | "sha1" | "sha256";
@@ -49,7 +49,7 @@ export interface ObjectAttributes {
   readonly content: ContentHeaders;
   /** `x-amz-meta-*`, names lower-case without the prefix, in arrival order, one character per byte; at most 2 KiB together. */
   readonly metadata: readonly (readonly [name: string, value: string])[];
-  readonly storageClass: "STANDARD" | "REDUCED_REDUNDANCY";
+  readonly storageClass: StorageClass;
   /** In order of their keys. */
   readonly tags: readonly Tag[];
   /** The client asked for `AES256`; everything is sealed anyway, this is only said back. */

@@ -1,4 +1,5 @@
 /** Headers that describe a new object, and those whose features are not here and must not be ignored. */
+import { isStorageClass } from "@kiseki/format";
 import type { ContentHeaders, ObjectAttributes, ResponseOverrides } from "./attributes.ts";
 import { invalidArgument, isFault, s3Fault, type S3Fault } from "./errors.ts";
 import { parseLockHeaders } from "./object-lock.ts";
@@ -79,7 +80,7 @@ function parseMetadata(fields: Fields): ObjectAttributes["metadata"] | S3Fault {
 
 function parseStorageClass(fields: Fields): ObjectAttributes["storageClass"] | S3Fault {
   const name = fields.get("x-amz-storage-class") ?? "STANDARD";
-  if (name === "STANDARD" || name === "REDUCED_REDUNDANCY") return name;
+  if (isStorageClass(name)) return name; // whether a pool has it is for the node to say
   return s3Fault("InvalidStorageClass", undefined, [["StorageClassRequested", name.slice(0, 64)]]);
 }
 

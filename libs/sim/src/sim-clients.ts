@@ -155,6 +155,7 @@ export class SimClients {
       algorithms: new Set(),
       signal: node.signal,
       cipher,
+      pool: 0,
     });
     const { content } = written;
     const md5 = written.digests.get("md5")!;

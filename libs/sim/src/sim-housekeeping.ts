@@ -31,7 +31,7 @@ export const repairAll = (node: SimNode): ReturnType<typeof repairChunks> =>
 /** Seals again what has a narrower profile than the pool's, if the devices for it are there. */
 export async function widen(node: SimNode): Promise<string> {
   const { ports, tenant, world } = node;
-  if (!ports.chunkStore.takesWhole) return "skipped";
+  if (!ports.chunkStore.takesWhole(0)) return "skipped";
   const widening = new Widening({ ports, tenants: { all: [tenant] }, log: { info() {} } });
   try {
     const widened = await node.alive(widening.runRound(node.signal));

@@ -8,10 +8,17 @@ import {
   operationId,
   type ShardId,
 } from "@kiseki/base";
-import { ChunkStore, type FragmentIndex } from "@kiseki/chunk-store";
+import { ChunkPools, ChunkStore, type FragmentIndex } from "@kiseki/chunk-store";
 import { decide, defaultLimits, type DirKeys, type Operation } from "@kiseki/composition";
 import { deriveChainKey, deriveRoot, KeysetKeyring, TenantKeyring } from "@kiseki/keys";
-import { Budget, type DataPorts, type OpenTenant, type Outcome, Tenants } from "@kiseki/node/sim";
+import {
+  Budget,
+  type DataPorts,
+  mapClasses,
+  type OpenTenant,
+  type Outcome,
+  Tenants,
+} from "@kiseki/node/sim";
 import type { Metrics } from "@kiseki/ports";
 import type { Body } from "./sim-body.ts";
 import { drain } from "./sim-clock.ts";
@@ -91,7 +98,8 @@ export class SimNode {
       crypto,
       metrics: noMetrics,
       datapath: this.#datapath,
-      chunkStore: store,
+      chunkStore: new ChunkPools([{ number: 0, name: "default", store }]),
+      poolOf: mapClasses(new Map(), []),
       budget: new Budget(Math.floor(this.#datapath.arena.sizeTotal * budgetShare)),
       smallSizeMax: shape.smallSizeMax,
       chunkSize: shape.chunkSize,

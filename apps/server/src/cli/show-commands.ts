@@ -37,6 +37,7 @@ export const showStatus: Work = async (session) => {
     ["Chunks", `${status.chunkCount}, ${status.repairQueued} waiting for repair`],
   ];
   console.say(rows.map(([name, value]) => `${name.padEnd(9)}${value}`).join("\n"));
+  if (status.pools.length > 1) console.say(`\n${poolTable(status.pools)}`);
   console.say(`\n${deviceTable(status.devices)}`);
   const members = status.members.map(({ directory, state }) => [directory, state]);
   console.say(`\n${formatTable(["DIRECTORY", "STATE"], members)}`);
@@ -52,12 +53,34 @@ interface ShownDevice {
   readonly totalBytes: bigint;
   readonly usedBytes: bigint;
   readonly faultCount: bigint;
+  readonly pool: string;
 }
+interface ShownPool {
+  readonly name: string;
+  readonly storageClasses: readonly string[];
+  readonly capacity?:
+    { readonly usedBytes: bigint; readonly totalBytes: bigint; readonly state: string } | undefined;
+  readonly profile: string;
+}
+const poolTable = (pools: readonly ShownPool[]): string =>
+  formatTable(
+    ["POOL", "STATE", "USED", "SIZE", "WRITES", "STORAGE CLASSES"],
+    pools.map(({ name, storageClasses, capacity, profile }) => [
+      name,
+      capacity?.state ?? "unknown",
+      formatSize(capacity?.usedBytes ?? 0n),
+      formatSize(capacity?.totalBytes ?? 0n),
+      profile === "" ? "refused" : profile,
+      storageClasses.length === 0 ? "-" : storageClasses.join(", "),
+    ]),
+  );
+
 function deviceTable(devices: readonly ShownDevice[]): string {
   return formatTable(
-    ["DEVICE", "STATE", "USED", "SIZE", "FAULTS", "PATH"],
+    ["DEVICE", "POOL", "STATE", "USED", "SIZE", "FAULTS", "PATH"],
     devices.map((device) => [
       device.deviceId,
+      device.pool,
       device.reason === "" ? device.state : `${device.state} (${device.reason})`,
       formatSize(device.usedBytes),
       formatSize(device.totalBytes),

@@ -10,6 +10,8 @@ import {
   writeEtag,
 } from "./content.ts";
 import { extrasVersion } from "./extras.ts";
+import type { StorageClass } from "./storage-class.ts";
+import { storageClassCode, storageClassOf } from "./storage-class.ts";
 import type {
   ColdRow,
   EntryRow,
@@ -72,20 +74,24 @@ const readNode = (from: RowReader): NodeFields => ({
 });
 
 function writeObjectEntry(to: RowWriter, row: ObjectEntry): void {
-  to.u8(bit(row.isNull, 1) | bit(row.home !== undefined, 2));
+  const { storageClass } = row;
+  to.u8(bit(row.isNull, 1) | bit(row.home !== undefined, 2) | bit(storageClass !== undefined, 4));
   to.big(row.inode).big(row.version).number(row.size);
   if (row.home !== undefined) to.big(row.home);
   writeEtag(to, row.etag);
   to.signed(row.modified).signed(row.created);
   to.number(row.mode).number(row.uid).number(row.gid);
+  if (storageClass !== undefined) to.u8(storageClassCode(storageClass));
   if (row.node !== undefined) writeNode(to, row.node);
 }
+const readStorageClass = (from: RowReader): StorageClass =>
+  storageClassOf(from.u8()) ?? from.fail("bad_field");
 function readObjectEntry(
   from: RowReader,
   kind: ObjectEntry["kind"],
   hasNode: boolean,
 ): ObjectEntry {
-  const flags = from.flags(3);
+  const flags = from.flags(7);
   const inode = readInode(from);
   const version = from.big();
   const size = from.number();
@@ -104,6 +110,7 @@ function readObjectEntry(
     mode: from.number(0xffff),
     uid: from.number(u32Max),
     gid: from.number(u32Max),
+    ...((flags & 4) === 0 ? {} : { storageClass: readStorageClass(from) }),
   };
   return hasNode ? { ...entry, node: readNode(from) } : entry;
 }

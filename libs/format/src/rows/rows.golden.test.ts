@@ -154,6 +154,13 @@ const golden: readonly Sample[] = [
     "010102b42480808080808080808001ac0208edededededededededededededededed0380a0abfef96201a403e80764",
   ),
   sample(
+    "v1 entry, storage class",
+    files.encodeEntry,
+    files.decodeEntry,
+    { ...entry, storageClass: "STANDARD_IA" },
+    "010105b42480808080808080808001ac02edededededededededededededededed0380a0abfef96201a403e8076402",
+  ),
+  sample(
     "v1 entry, delete marker",
     files.encodeEntry,
     files.decodeEntry,

@@ -1,4 +1,5 @@
 import type { ChunkId, InodeId, Keyset, NamespaceId, SealId, WallTime } from "@kiseki/base";
+import type { StorageClass } from "./storage-class.ts";
 
 /** How a chunk becomes fragments; the same shape as `Profile` of the datapath port. */
 export type RowProfile =
@@ -127,6 +128,8 @@ export interface ObjectEntry {
   readonly mode: number;
   readonly uid: number;
   readonly gid: number;
+  /** Absent: STANDARD. */
+  readonly storageClass?: StorageClass;
   /** What POSIX made, or changed; an object that S3 alone has seen has none. */
   readonly node?: NodeFields;
 }

@@ -1,6 +1,7 @@
 import { X509Certificate } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { toUuid } from "@kiseki/base";
+import type { PoolStatus } from "@kiseki/chunk-store";
 import { checkSpace } from "./check-space.ts";
 import { adviceOn } from "./status.ts";
 import type { AdminParts } from "./types.ts";
@@ -174,8 +175,16 @@ async function diagnoseSpace({ node }: AdminParts): Promise<readonly Finding[]> 
   );
 }
 
-function checkDevices({ node }: AdminParts): readonly Finding[] {
-  const { devices, profile, capacity } = node.ports.chunkStore.status();
+const checkDevices = ({ node }: AdminParts): readonly Finding[] =>
+  node.ports.chunkStore.pools().flatMap(checkPool);
+
+function checkPool({ number, name: pool, status, reason }: PoolStatus): readonly Finding[] {
+  const check = number === 0 ? "devices" : `devices of pool ${pool}`;
+  if (status === undefined) {
+    const advice = "Bring its devices back and restart the node.";
+    return [fault(check, `the pool is absent: ${reason ?? "unknown"}`, advice)];
+  }
+  const { devices, profile, capacity } = status;
   const findings: Finding[] = [];
   for (const device of devices) {
     const faults = Object.values(device.faults).reduce((sum, count) => sum + count, 0);
@@ -183,7 +192,7 @@ function checkDevices({ node }: AdminParts): readonly Finding[] {
     if (device.state === "missing" || device.state === "failed") {
       findings.push(
         fault(
-          "devices",
+          check,
           `${name} is ${device.state}: ${device.reason ?? "unknown"}`,
           adviceOn(device, devices.length),
         ),
@@ -191,7 +200,7 @@ function checkDevices({ node }: AdminParts): readonly Finding[] {
     } else if (device.state !== "healthy" || faults > 0) {
       findings.push(
         warning(
-          "devices",
+          check,
           `${name} is ${device.state}, ${faults} faults since the start`,
           "Look at the disk's own health; replace it when faults grow.",
         ),
@@ -201,20 +210,20 @@ function checkDevices({ node }: AdminParts): readonly Finding[] {
   if (profile === undefined) {
     findings.push(
       fault(
-        "devices",
+        check,
         "too few can take content: writes are refused",
         "Replace devices or free space.",
       ),
     );
   }
   if (capacity !== "healthy") {
-    findings.push(warning("devices", `space is ${capacity}`, "Delete objects or add a device."));
+    findings.push(warning(check, `space is ${capacity}`, "Delete objects or add a device."));
   }
   if (findings.length > 0) return findings;
-  if (devices.length > 1) return [ok("devices", `${devices.length}, all healthy`)];
+  if (devices.length > 1) return [ok(check, `${devices.length}, all healthy`)];
   return [
     warning(
-      "devices",
+      check,
       "there is one device: content survives damaged records, not its loss",
       "Give --devices with several.",
     ),

@@ -16,6 +16,7 @@ const chunkStoreCode = {
   unknown_version: "exists",
   bad_superblock: "invalid",
   foreign_cluster: "invalid",
+  other_pool: "invalid",
   bad_size: "invalid",
   unknown_device: "not_found",
   lost: "data_loss",

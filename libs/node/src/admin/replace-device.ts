@@ -3,7 +3,7 @@ import { isAbsolute } from "node:path";
 import { type DeviceId, deviceId, fromUuid, toUuid } from "@kiseki/base";
 import { createDeviceFile, type RepairProgress } from "@kiseki/chunk-store";
 import { RpcError } from "@kiseki/rpc";
-import { devicePathsOf } from "../node/open-storage.ts";
+import { allDevicePaths } from "../node/open-pools.ts";
 import { repairChunks } from "../node/repairs.ts";
 import { following } from "./following.ts";
 import type { AdminParts } from "./types.ts";
@@ -56,7 +56,7 @@ function planReplacement({ node }: AdminParts, request: ReplaceRequest) {
 /** Notes for the next start where devices lie that the settings do not name: those in use, and `more`. */
 function noteReplacements({ node, settings }: AdminParts, more: readonly string[]): Promise<void> {
   const used = node.ports.chunkStore.status().devices.flatMap(({ path }) => path ?? []);
-  const given = new Set(devicePathsOf(settings));
+  const given = new Set(allDevicePaths(settings));
   const paths = new Set([...used, ...more].filter((path) => !given.has(path)));
   return node.storage.config.noteReplacements([...paths]);
 }

@@ -1,5 +1,6 @@
 import { toUuid } from "@kiseki/base";
-import type { DeviceStatus } from "@kiseki/chunk-store";
+import { storageClasses } from "@kiseki/format";
+import type { DeviceStatus, PoolStatus } from "@kiseki/chunk-store";
 import { checkSpace } from "./check-space.ts";
 import { countUsage } from "./buckets.ts";
 import { quotaField } from "./quotas.ts";
@@ -13,9 +14,11 @@ interface DeviceView {
   readonly totalBytes: bigint;
   readonly usedBytes: bigint;
   readonly faultCount: bigint;
+  readonly pool: string;
 }
 
-const toDevice = (device: DeviceStatus): DeviceView => ({
+const toDevice = (pool: string, device: DeviceStatus): DeviceView => ({
+  pool,
   deviceId: toUuid(device.id),
   path: device.path ?? "",
   state: device.state,
@@ -26,7 +29,59 @@ const toDevice = (device: DeviceStatus): DeviceView => ({
 });
 
 export function listDevices({ node }: AdminParts): readonly DeviceView[] {
-  return node.ports.chunkStore.status().devices.map(toDevice);
+  return node.ports.chunkStore
+    .pools()
+    .flatMap(({ name, status }) => status?.devices.map((device) => toDevice(name, device)) ?? []);
+}
+
+/** Used and total of some devices. */
+function capacityOf(devices: readonly DeviceStatus[], state: string) {
+  const sum = (field: "size" | "used"): bigint =>
+    devices.reduce((total, device) => total + BigInt(device[field]), 0n);
+  return { totalBytes: sum("size"), usedBytes: sum("used"), state };
+}
+
+const profileText = (profile: Exclude<PoolStatus["status"], undefined>["profile"]): string => {
+  if (profile === undefined) return "";
+  if (profile.kind === "ec") return `${profile.data}+${profile.parity}`;
+  return profile.copies === 1 ? "1 copy" : `${profile.copies} copies`;
+};
+
+function toPool({ node }: AdminParts, { number, name, status, reason }: PoolStatus) {
+  const { poolOf } = node.ports;
+  const devices = status?.devices ?? [];
+  return {
+    number,
+    name,
+    storageClasses: storageClasses.filter((each) => poolOf(each) === number),
+    capacity: capacityOf(devices, status?.capacity ?? "absent"),
+    deviceCount: devices.length,
+    profile: profileText(status?.profile),
+    reason: reason ?? "",
+  };
+}
+
+/** What is wrong with a pool, and what to do. */
+function* poolAlerts({ name, number, status, reason }: PoolStatus): Generator<string> {
+  const of = number === 0 ? "" : ` of pool ${name}`;
+  if (status === undefined) {
+    yield `Pool ${name} is absent (${reason}). What is in it cannot be read. Bring its devices back and restart the node.`;
+    return;
+  }
+  for (const device of status.devices) {
+    if (device.state === "healthy") continue;
+    const label = `Device ${toUuid(device.id)}${device.path === undefined ? "" : ` (${device.path})`}`;
+    const why = device.reason === undefined ? "" : ` (${device.reason})`;
+    yield `${label} is ${device.state}${why}. ${adviceOn(device, status.devices.length)}`;
+  }
+  if (status.profile === undefined) {
+    yield number === 0
+      ? "Writes are refused: too few devices can take content. Replace devices or free space."
+      : `Writes to pool ${name} are refused: too few of its devices can take content. Replace devices or free space.`;
+  }
+  if (status.capacity !== "healthy") {
+    yield `The devices' space${of} is ${status.capacity}. Delete objects, or add a device; deletes work at any level.`;
+  }
 }
 
 /** What needs somebody's attention, with what to do, a sentence or two each. */
@@ -39,22 +94,7 @@ export function findAlerts(parts: AdminParts, isOpen: boolean): readonly string[
     );
   }
   const status = node.ports.chunkStore.status();
-  for (const device of status.devices) {
-    if (device.state === "healthy") continue;
-    const name = `Device ${toUuid(device.id)}${device.path === undefined ? "" : ` (${device.path})`}`;
-    const why = device.reason === undefined ? "" : ` (${device.reason})`;
-    alerts.push(`${name} is ${device.state}${why}. ${adviceOn(device, status.devices.length)}`);
-  }
-  if (status.profile === undefined) {
-    alerts.push(
-      "Writes are refused: too few devices can take content. Replace devices or free space.",
-    );
-  }
-  if (status.capacity !== "healthy") {
-    alerts.push(
-      `The devices' space is ${status.capacity}. Delete objects, or add a device; deletes work at any level.`,
-    );
-  }
+  for (const pool of node.ports.chunkStore.pools()) alerts.push(...poolAlerts(pool));
   if (status.repairQueued > 0) {
     alerts.push(
       `${status.repairQueued} chunks lack fragments; repair goes on by itself. "kiseki verify" names objects that cannot be repaired.`,
@@ -102,12 +142,10 @@ export async function readStatus(parts: AdminParts, signal: AbortSignal) {
   const tenant = await node.openDefaultTenant(signal).catch(() => undefined);
   const usage = tenant ? await countUsage(tenant) : { buckets: 0, objects: 0n, bytes: 0n };
   const store = node.ports.chunkStore.status();
-  const devices = store.devices.map(toDevice);
+  const pools = node.ports.chunkStore.pools();
   const scarce = (await checkSpace(node.storage.directories)).filter(
     ({ taken }) => taken !== "all",
   );
-  const sum = (field: "totalBytes" | "usedBytes"): bigint =>
-    devices.reduce((total, device) => total + device[field], 0n);
   return {
     nodeId: toUuid(node.storage.clusterId),
     version: parts.version,
@@ -122,17 +160,14 @@ export async function readStatus(parts: AdminParts, signal: AbortSignal) {
     ...tenant?.store.view((map) => quotaField(map)),
     chunkCount: BigInt(store.chunks),
     repairQueued: BigInt(store.repairQueued),
-    capacity: {
-      totalBytes: sum("totalBytes"),
-      usedBytes: sum("usedBytes"),
-      state: store.capacity,
-    },
+    capacity: capacityOf(store.devices, store.capacity),
+    pools: pools.map((pool) => toPool(parts, pool)),
     members: node.storage.members.status().members.map(({ directory, state }) => ({
       directory,
       state,
       isPresent: state === "good" || state === "copied",
     })),
-    devices,
+    devices: [...listDevices(parts)],
     alerts: [
       ...findAlerts(parts, tenant !== undefined),
       ...scarce.map(({ detail }) => `${detail}. Free space on its disk.`),

@@ -5,6 +5,7 @@ import type { Settings } from "./parse-settings.ts";
 import { serverSettings } from "./server-settings.ts";
 import { parseNetworks } from "../front/forwarded.ts";
 import { readTargets } from "../notify/read-targets.ts";
+import { readPools, readStorageClasses, sharedDevices } from "./pools.ts";
 import { isLoopback } from "./setting.ts";
 
 /** Settings as far as each of them could be read by itself. */
@@ -26,7 +27,12 @@ const isWithin = (path: string, folder: string): boolean =>
  * Settings that could not be read are left out; they have a fault of their own.
  */
 export function checkServerSettings(given: Given): readonly string[] {
-  return [...checkFolders(given), ...checkFiles(given), ...checkListeners(given)];
+  return [
+    ...checkFolders(given),
+    ...checkPools(given),
+    ...checkFiles(given),
+    ...checkListeners(given),
+  ];
 }
 
 function* checkFolders({ dataDir, configDir, mirrors, devices }: Given): Generator<string> {
@@ -46,6 +52,17 @@ function* checkFolders({ dataDir, configDir, mirrors, devices }: Given): Generat
       }
       seen.add(resolve(path));
     }
+  }
+}
+
+function* checkPools({ devices, pools: text, storageClasses }: Given): Generator<string> {
+  const pools = readPools(text ?? "");
+  for (const fault of pools.faults) yield `${nameOf("pools")} ${fault}`;
+  for (const path of sharedDevices(devices ?? [], pools.value)) {
+    yield `${nameOf("pools")} ${path} is named twice: a device belongs to one pool`;
+  }
+  for (const fault of readStorageClasses(storageClasses ?? [], pools.value).faults) {
+    yield `${nameOf("storageClasses")} ${fault}`;
   }
 }
 

@@ -25,6 +25,12 @@ export const serverSettings = {
     variable: "KISEKI_RAW_DEVICES",
     help: "block devices or files that hold content",
   }),
+  pools: textSetting("pools", "", {
+    help: "further pools of devices: NAME=device,device;NAME=…",
+  }),
+  storageClasses: listSetting("storage-classes", "", {
+    help: "storage classes and the pools they mean: STANDARD_IA=NAME,…; the devices of --devices are pool default",
+  }),
   deviceSize: sizeSetting("device-size", "10GiB", [128 * MiB, 64 * TiB], {
     help: "size of a device file that has to be made",
   }),

@@ -195,6 +195,7 @@ export class AccessLog implements AsyncDisposable {
     using written = await writeContent(ports, tenant, sourceOf(body), {
       ...{ operationId, size: body.byteLength, signal },
       algorithms: new Set(["crc64nvme"]),
+      pool: 0,
     });
     try {
       const outcome = await tenant.owner.submit(

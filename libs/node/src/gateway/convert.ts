@@ -14,6 +14,8 @@ import type {
   WriteConditions,
 } from "@kiseki/s3";
 
+import { objectClass } from "./storage-class.ts";
+
 /** ETag text without quotes. */
 export const etagText = (etag: Etag): string =>
   etag.parts === 0 ? toHex(etag.md5) : `${toHex(etag.md5)}-${etag.parts}`;
@@ -27,7 +29,6 @@ const headerNames = {
   expires: "expires",
   websiteRedirectLocation: "x-amz-website-redirect-location",
 } as const satisfies Record<keyof ContentHeaders, string>;
-const storageClassName = "x-amz-storage-class";
 const sseName = "x-amz-server-side-encryption";
 
 /** What the map keeps of a request's attributes. */
@@ -41,9 +42,6 @@ export function toRowAttributes(
     const value = attributes.content[field];
     if (value !== undefined) headers.push([name, value]);
   }
-  if (attributes.storageClass !== "STANDARD") {
-    headers.push([storageClassName, attributes.storageClass]);
-  }
   if (attributes.isSseRequested) headers.push([sseName, "AES256"]);
   const tags = attributes.tags.map(({ key, value }) => [key, value] as const);
   return {
@@ -51,12 +49,13 @@ export function toRowAttributes(
     userMetadata: attributes.metadata,
     checksums,
     ...(tags.length === 0 ? {} : { tags }),
+    ...(attributes.storageClass === "STANDARD" ? {} : { storageClass: attributes.storageClass }),
     ...attributes.lock,
     ...(encryption === undefined ? {} : { encryption }),
   };
 }
 
-/** The request's form of what the map keeps; the reverse of `toRowAttributes`. */
+/** The request's form of what the map keeps; the reverse of `toRowAttributes`, but for the class, which the entry has. */
 export function toS3Attributes(row: ObjectAttributes): S3Attributes {
   const find = (name: string): string | undefined =>
     row.headers.find(([header]) => header === name)?.[1];
@@ -68,8 +67,7 @@ export function toS3Attributes(row: ObjectAttributes): S3Attributes {
   return {
     content,
     metadata: row.userMetadata,
-    storageClass:
-      find(storageClassName) === "REDUCED_REDUNDANCY" ? "REDUCED_REDUNDANCY" : "STANDARD",
+    storageClass: "STANDARD",
     tags: toTags(row),
     isSseRequested: find(sseName) !== undefined,
   };
@@ -97,7 +95,7 @@ export function toObjectView(
   encryption: ShownEncryption = { kind: "s3" },
 ): ObjectView {
   const { entry, cold } = found;
-  const { content, metadata, storageClass, tags } = toS3Attributes(cold.attributes);
+  const { content, metadata, tags } = toS3Attributes(cold.attributes);
   const { retention, legalHold } = cold.attributes;
   return {
     lock: {
@@ -109,7 +107,7 @@ export function toObjectView(
     lastModified: entry.modified,
     content,
     metadata,
-    storageClass,
+    storageClass: objectClass(entry, cold.attributes),
     tags,
     encryption,
     checksum: toObjectChecksum(cold.attributes.checksums[0], entry.etag.parts),
@@ -122,7 +120,7 @@ export function toListedObject(key: Uint8Array, entry: ObjectEntry, owner: Owner
     lastModified: entry.modified,
     etag: etagText(entry.etag),
     size: entry.size,
-    storageClass: "STANDARD",
+    storageClass: entry.storageClass ?? "STANDARD",
     owner,
     checksumAlgorithm: undefined,
     checksumType: undefined,

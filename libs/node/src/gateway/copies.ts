@@ -33,6 +33,7 @@ import {
 import { uploadOf, uploadRowOf } from "./multipart.ts";
 import { type CallOutcome, refuseEarly } from "./objects.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
+import { poolFor, uploadClass } from "./storage-class.ts";
 import { findSource, madeVersion, parseVersion, shownVersion } from "./versions.ts";
 
 const partSourceSizeMax = 5 * 1024 ** 3;
@@ -54,12 +55,13 @@ function openSource(scope: CallScope, source: CopySource): OpenSource {
   return { found, encryption, [Symbol.dispose]: () => encryption[Symbol.dispose]() };
 }
 
-/** True when the content can be named again instead of being written again: no small content in the range. */
-function isReferable(scope: CallScope, found: FoundObject, start: number, end: number): boolean {
-  const page = scope.tenant.store.view((map) =>
-    readContent(map, found.cold.content, { start, end }, 1),
+/** True when the content can be named again instead of being written again: it is not small, and in the pool. */
+function isReferable(scope: CallScope, found: FoundObject, pool: number): boolean {
+  const range = { start: 0, end: found.entry.size };
+  const page = scope.tenant.store.view((map) => readContent(map, found.cold.content, range, 1));
+  return page.pieces.every(
+    (piece) => piece.kind === "hole" || (!piece.isSmall && piece.address.pool === pool),
   );
-  return page.pieces.every((piece) => piece.kind === "hole" || !piece.isSmall);
 }
 
 /**
@@ -82,13 +84,17 @@ function takeTurn(scope: CallScope, size: number): Promise<Disposable> {
 async function rewrite<T>(
   scope: CallScope,
   source: OpenSource & { readonly start: number; readonly end: number },
-  target: { readonly algorithm: Checksum["algorithm"]; readonly encryption: ObjectEncryption },
+  target: {
+    readonly algorithm: Checksum["algorithm"];
+    readonly encryption: ObjectEncryption;
+    readonly pool: number;
+  },
   commit: (written: WrittenContent, md5: Uint8Array, checksums: readonly Checksum[]) => Promise<T>,
 ): Promise<T> {
   const { ports, tenant, request } = scope;
   const from = (scope.source ?? scope).tenant;
   const { found, start, end } = source;
-  const { algorithm, encryption } = target;
+  const { algorithm, encryption, pool } = target;
   using place = new DisposableStack();
   place.use(from.readers.enter());
   place.use(source);
@@ -108,6 +114,7 @@ async function rewrite<T>(
     algorithms,
     signal: request.signal,
     cipher: encryption.cipher,
+    pool,
   });
   const md5 = written.digests.get("md5");
   const value = written.digests.get(algorithm);
@@ -125,20 +132,21 @@ async function rewrite<T>(
 
 /**
  * A multipart object's copy has the ETag of one upload, another algorithm asks for another digest, and content
- * under a customer's key is sealed for one object alone.
+ * under a customer's key is sealed for one object alone. Another storage class is another pool.
  */
 function mustRewrite(
   scope: CallScope,
   call: CopyObjectCall,
   { found, encryption: source }: OpenSource,
   target: ObjectEncryption,
+  pool: number,
 ): boolean {
   if (scope.source !== undefined) return true; // keys of one tenant do not open another's content
   if (source.cipher !== undefined || target.cipher !== undefined) return true;
   const known = found.cold.attributes.checksums[0];
   if (found.entry.etag.parts > 0 && found.entry.size <= partSourceSizeMax) return true;
   if (call.algorithm !== undefined && call.algorithm !== known?.algorithm) return true;
-  return found.entry.size > 0 && !isReferable(scope, found, 0, found.entry.size);
+  return found.entry.size > 0 && !isReferable(scope, found, pool);
 }
 
 /** Redirect and storage class are never copied, whatever the directive: they are as the request says, or none. */
@@ -159,14 +167,18 @@ function wantedAttributes(call: CopyObjectCall, found: FoundObject): ObjectAttri
   };
 }
 
+/** The source as the shard's operations name it. @throws {GatewayFailure} `NoSuchBucket`. */
+const sourceName = (from: CallScope, { bucket, key, versionId }: CopySource) => ({
+  namespace: findBucket(from, bucket).id,
+  key,
+  ...parseVersion(from, versionId),
+});
+
 export async function copyObject(scope: CallScope, call: CopyObjectCall): Promise<CallOutcome> {
   const namespace = findBucket(scope, call.bucket).id;
+  const pool = poolFor(scope, call.attributes.storageClass);
   const from = scope.source ?? scope;
-  const source = {
-    namespace: findBucket(from, call.source.bucket).id,
-    key: call.source.key,
-    ...parseVersion(from, call.source.versionId),
-  };
+  const source = sourceName(from, call.source);
   using _place = from.tenant.readers.enter();
   using opened = openSource(from, call.source);
   const { found } = opened;
@@ -177,14 +189,14 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
   const acl = newObjectAcl(scope, call.bucket, call.attributes.acl);
   const conditions = toConditions(call.conditions);
   let answer: Extract<Answer, { kind: "object" }>;
-  if (mustRewrite(scope, call, opened, encryption)) {
+  if (mustRewrite(scope, call, opened, encryption, pool)) {
     const algorithm =
       call.algorithm ?? found.cold.attributes.checksums[0]?.algorithm ?? "crc64nvme";
     answer = await told(() =>
       rewrite(
         scope,
         { ...opened, start: 0, end: found.entry.size },
-        { algorithm, encryption },
+        { algorithm, encryption, pool },
         (written, md5, checksums) =>
           submit(
             scope,
@@ -235,6 +247,7 @@ export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Prom
   const upload = uploadOf(call.uploadId);
   const begun = uploadRowOf(scope, call);
   const algorithm = begun.checksumAlgorithm ?? "crc64nvme";
+  const pool = poolFor(scope, uploadClass(begun.attributes));
   using encryption = openUploadEncryption(scope, begun.attributes, call.customerKey);
   const from = scope.source ?? scope;
   using _place = from.tenant.readers.enter();
@@ -255,7 +268,7 @@ export async function copyPart(scope: CallScope, call: UploadPartCopyCall): Prom
   const answer = await rewrite(
     scope,
     { ...opened, start, end },
-    { algorithm, encryption },
+    { algorithm, encryption, pool },
     async (written, md5, checksums) => {
       // The bytes were read for the part's MD5; chunks cut at the same offsets are dedup hits, not second copies.
       const part = await submit(

@@ -13,6 +13,7 @@ import { fail, refusalFailure } from "./failure.ts";
 import { openPosition, sealPosition } from "./list-position.ts";
 import type { CallOutcome } from "./objects.ts";
 import { type CallScope, findBucket } from "./scope.ts";
+import { uploadClass } from "./storage-class.ts";
 import { parseVersion, versionIdText } from "./versions.ts";
 
 /** An upload id as clients see it; `undefined`: no upload has such an id. */
@@ -118,7 +119,7 @@ export function listUploads(scope: CallScope, call: ListUploadsCall): CallOutcom
           key: item.key,
           uploadId: uploadIdText(item.upload),
           initiated: item.row.initiated,
-          storageClass: "STANDARD",
+          storageClass: uploadClass(item.row.attributes),
           owner: scope.owner,
           checksumAlgorithm: item.row.checksumAlgorithm,
           checksumType: item.row.isChecksumComposite ? "COMPOSITE" : "FULL_OBJECT",
@@ -160,7 +161,7 @@ export function listParts(scope: CallScope, call: ListPartsCall): CallOutcome {
         checksum: row.checksums[0]?.value,
       })),
       isTruncated: page.next !== undefined && countMax > 0,
-      storageClass: "STANDARD",
+      storageClass: uploadClass(page.upload.attributes),
       owner: ownerOfObject(scope, call.bucket, page.upload.attributes),
       ...abortionFor(scope, call, page.upload.initiated),
       checksumAlgorithm,

@@ -26,6 +26,7 @@ import { fail, GatewayFailure } from "./failure.ts";
 import { parseUploadId, uploadIdText } from "./listings.ts";
 import { type CallOutcome, conditionalCommit, storeBody } from "./objects.ts";
 import { type CallScope, findBucket, submit } from "./scope.ts";
+import { poolFor, uploadClass } from "./storage-class.ts";
 import { madeVersion } from "./versions.ts";
 
 const partsPerPage = 1000;
@@ -42,6 +43,7 @@ export function uploadOf(text: string): Uint8Array {
 export async function createUpload(scope: CallScope, call: CreateUploadCall): Promise<CallOutcome> {
   const { checksum, attributes, bucket, key } = call;
   const algorithm = checksum?.algorithm;
+  poolFor(scope, attributes.storageClass);
   using encryption = encryptTarget(scope, bucket, call.encryption);
   const acl = newObjectAcl(scope, bucket, attributes.acl);
   const answer = await submit(
@@ -100,6 +102,7 @@ export async function uploadPart(scope: CallScope, call: UploadPartCall): Promis
   const namespace = findBucket(scope, call.bucket).id;
   const upload = uploadOf(call.uploadId);
   const { checksumAlgorithm: declared, attributes } = uploadRowOf(scope, call);
+  const pool = poolFor(scope, uploadClass(attributes));
   using encryption = openUploadEncryption(scope, attributes, call.customerKey);
   const sent = call.body.algorithm;
   if (declared !== undefined && sent !== undefined && sent !== declared) {
@@ -114,7 +117,7 @@ export async function uploadPart(scope: CallScope, call: UploadPartCall): Promis
     scope,
     expected,
     algorithm,
-    cipher,
+    { cipher, pool },
     async (body, id) => {
       const operation = {
         kind: "put_part",

@@ -45,6 +45,7 @@ import {
 import { checkClaimed } from "./locks.ts";
 import { encryptTarget, type ObjectEncryption, openEncrypted } from "./encryption.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
+import { poolFor } from "./storage-class.ts";
 import { findVersion, madeVersion, parseVersion, shownVersion, versionIdText } from "./versions.ts";
 
 /** A result, and for GET the object's bytes. */
@@ -70,7 +71,7 @@ export async function storeBody<T>(
   scope: CallScope,
   expectation: BodyExpectation,
   algorithm: BodyExpectation["algorithm"],
-  cipher: CustomerCipher | undefined,
+  { cipher, pool }: { readonly cipher: CustomerCipher | undefined; readonly pool: number },
   commit: (body: StoredBody, operationId: OperationId) => Promise<T>,
 ): Promise<T> {
   const { ports, payload, request, content, tenant } = scope;
@@ -84,6 +85,7 @@ export async function storeBody<T>(
     algorithms,
     signal: request.signal,
     cipher,
+    pool,
   });
   try {
     const { digests } = written;
@@ -121,14 +123,16 @@ export async function putObject(
   call: Omit<PutObjectCall, "kind">,
 ): Promise<{ readonly result: PutResult }> {
   const namespace = findBucket(scope, call.bucket).id;
+  const pool = poolFor(scope, call.attributes.storageClass);
   refuseOverQuota(scope, call);
   checkClaimed(scope, call.bucket, call.attributes.lock !== undefined, call.body);
   using encryption = encryptTarget(scope, call.bucket, call.encryption);
   const acl = newObjectAcl(scope, call.bucket, call.attributes.acl);
   const told = refuseEarly(scope, call);
   const algorithm = call.body.algorithm ?? "crc64nvme";
+  const target = { cipher: encryption.cipher, pool };
   const answer = await told(() =>
-    storeBody(scope, call.body, algorithm, encryption.cipher, (body, operationId) => {
+    storeBody(scope, call.body, algorithm, target, (body, operationId) => {
       const etag: Etag = { md5: body.md5, parts: 0 };
       return submit(
         scope,

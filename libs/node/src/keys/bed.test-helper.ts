@@ -39,12 +39,13 @@ export function openAt(
   onRecoveryCode: (code: string) => void = () => undefined,
   devices: readonly string[] = [],
   clock: Clock = systemClock,
+  words: readonly string[] = [],
 ): Promise<StorageNode> {
   const places = ["--data-dir", `${path}/data`, "--config-dir", `${path}/config`];
   if (devices.length > 0) places.push("--devices", devices.join(","));
   const sizes = ["--device-size", "128MiB", "--arena-size", "32MiB"];
   const { settings } = parseSettings(serverSettings, {
-    words: [...places, "--mirror", `${path}/mirror`, ...sizes],
+    words: [...places, "--mirror", `${path}/mirror`, ...sizes, ...words],
     environment: {},
     file: "",
     ignored: ignoredVariables,
@@ -95,6 +96,7 @@ export async function put(
   bytes: Uint8Array,
   id?: TenantId,
   sealed?: { readonly cipher: ContentCipher; readonly stored: Uint8Array },
+  pool = 0,
 ): Promise<void> {
   const tenant = await openOf(node, id);
   const operation = newId();
@@ -104,6 +106,7 @@ export async function put(
     algorithms: new Set([]),
     signal: never,
     cipher: sealed?.cipher,
+    pool,
   };
   using written = await writeContent(node.ports, tenant, sourceOf(bytes), request);
   const outcome = await tenant.owner.submit(

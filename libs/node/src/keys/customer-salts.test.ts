@@ -193,6 +193,7 @@ test("equal content is stored under other bytes for each key and each object", a
       size: 2_000_000,
       algorithms: new Set<never>(),
       signal: never,
+      pool: 0,
     };
     using again = await writeContent(node.ports, tenant, sourceOf(content), request);
     expect(again.content).toMatchObject({ extents: [{ pinned: expect.anything() }] });

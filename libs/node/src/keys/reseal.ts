@@ -21,7 +21,7 @@ const sealsAtOnce = 8;
 
 export interface ResealOptions {
   /** Asked for each reference, and for the new seal before it is committed: one that is due still is not kept. */
-  readonly isDue: (seal: Pick<Reference, "chunkId" | "sealId" | "keyset">) => boolean;
+  readonly isDue: (seal: Pick<Reference, "chunkId" | "sealId" | "keyset" | "pool">) => boolean;
   /** Metric that counts the seals replaced. */
   readonly counter: "kiseki_chunks_resealed_total" | "kiseki_chunks_widened_total";
   readonly signal: AbortSignal;
@@ -115,7 +115,7 @@ async function resealOne(
   if (typeof offset !== "number") return offset;
   const stored = await storeNew(ports, tenant, reference, { lease, offset, size }, signal);
   failpoint("reseal-stored");
-  if (isDue({ ...stored.stored, keyset: stored.keyset })) {
+  if (isDue({ ...stored.stored, keyset: stored.keyset, pool: reference.pool })) {
     ports.chunkStore.remove([stored.stored]); // a device went meanwhile
     return "waiting";
   }
@@ -130,14 +130,14 @@ type ArenaPart = Parameters<DataPorts["chunkStore"]["put"]>[0]["source"];
 async function openOld(
   { chunkStore, crypto }: DataPorts,
   tenant: OpenTenant,
-  { chunkId, sealId, keyset, size }: Reference,
+  { chunkId, sealId, keyset, size, pool }: Reference,
   target: ArenaPart,
 ): Promise<number | Fate> {
   const keyring = tenant.keys("read").keyset(keyset);
   assert(keyring !== undefined, "what is named is under a live keyset");
   const dek = keyring.chunkDek(chunkId, sealId, "none");
   try {
-    const outcome = await chunkStore.get({ chunkId, sealId, dek, size, target });
+    const outcome = await chunkStore.get({ pool, chunkId, sealId, dek, size, target });
     if (outcome.kind === "read") return outcome.offset;
     return outcome.kind === "not_found" ? "gone" : "unreadable";
   } catch (reason) {
@@ -164,6 +164,7 @@ async function storeNew(
   try {
     const { pool, profile, placementEpoch, missing } = await chunkStore.put(
       {
+        pool: reference.pool,
         tenant: tenant.id,
         shard: tenant.shard,
         epoch: tenant.owner.epoch,

@@ -1,6 +1,6 @@
 import { assert, failpoint, fromHex, sameBytes, type TenantId, tenantId } from "@kiseki/base";
 import type { Catalog } from "@kiseki/catalog";
-import type { ChunkStore } from "@kiseki/chunk-store";
+import type { ChunkPools } from "@kiseki/chunk-store";
 import type { ShredReport, TenantKeys } from "@kiseki/kms";
 import type { Metrics } from "@kiseki/ports";
 import { type MemberSet, parseFileName } from "@kiseki/sealed-sqlite";
@@ -11,7 +11,7 @@ import { firstShardOf, type Tenants } from "../node/tenants.ts";
 export interface ShredParts {
   readonly tenantKeys: Pick<TenantKeys, "shred" | "isShredded" | "unfinishedShreds">;
   readonly catalog: Pick<Catalog, "deleteTenant">;
-  readonly chunkStore: Pick<ChunkStore, "matchCandidates" | "checkpoint">;
+  readonly chunkStore: Pick<ChunkPools, "matchCandidates" | "checkpoint">;
   readonly members: Pick<MemberSet, "listFiles" | "deleteFile" | "deleteUnfinished">;
   readonly metrics: Pick<Metrics, "add">;
   /** Closes the tenant's shard if it is open. */

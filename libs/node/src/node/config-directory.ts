@@ -13,6 +13,7 @@ const fileSizeMax = 4096;
 /** Of 64 devices with the longest paths there are. */
 const pathsSizeMax = 512 * 1024;
 const replacements = "replaced-devices.json";
+const poolNumbers = "pools.json";
 
 /** `undefined` when there is no such file. */
 async function readSmall(path: string, sizeMax = fileSizeMax): Promise<Uint8Array | undefined> {
@@ -114,6 +115,27 @@ export class ConfigDirectory {
   }
   noteReplacements(paths: readonly string[]): Promise<void> {
     return replaceFile(this.file(replacements), `${JSON.stringify({ paths })}\n`);
+  }
+
+  /** Numbers of the pools beside the default one, by name; noted once their devices are formatted. @throws {Error} when the note is damaged. */
+  async readPools(): Promise<ReadonlyMap<string, number>> {
+    const text = await this.#readText(poolNumbers);
+    if (text === undefined) return new Map();
+    const numbers = Object.entries(parseObject(text) ?? { "": 0 });
+    const isNumber = (value: unknown): value is number =>
+      typeof value === "number" && Number.isInteger(value) && value >= 1;
+    const known = numbers.flatMap(([name, number]) =>
+      isNumber(number) ? [[name, number] as const] : [],
+    );
+    const isSound = new Set(known.map(([, number]) => number)).size === numbers.length;
+    if (isSound) return new Map(known);
+    throw new Error(
+      `Cannot use ${this.file(poolNumbers)}: it is damaged; remove it, and the devices of --pools say their numbers`,
+    );
+  }
+  notePools(numbers: ReadonlyMap<string, number>): Promise<void> {
+    const content = Object.fromEntries(numbers);
+    return replaceFile(this.file(poolNumbers), `${JSON.stringify(content)}\n`);
   }
 
   async #readText(name: string, sizeMax?: number): Promise<string | undefined> {

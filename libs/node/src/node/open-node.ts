@@ -10,7 +10,9 @@ import { Identities } from "../gateway/identity.ts";
 import { Sessions } from "../gateway/sts/sessions.ts";
 import { Sts } from "../gateway/sts/sts.ts";
 import { Budget } from "../object/budget.ts";
+import { mapClasses } from "../object/storage-classes.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
+import { readPools, readStorageClasses } from "../config/pools.ts";
 import { type ShredParts, shredTenant, unsweptTenants } from "../keys/shred-tenant.ts";
 import type { ShredReport } from "@kiseki/kms";
 import { KeysetFollower } from "../keys/follow-keysets.ts";
@@ -65,11 +67,20 @@ function portsOf(
     metrics,
     datapath,
     chunkStore,
+    poolOf: openClasses(settings, chunkStore),
     budget: new Budget(Math.floor(datapath.arena.sizeTotal * budgetShare)),
     smallSizeMax: settings.smallSizeMax,
     chunkSize: chunkSizeMax,
     safeties: allNodeSafeties,
   };
+}
+
+function openClasses(
+  { pools, storageClasses }: StorageParts["settings"],
+  chunkStore: DataPorts["chunkStore"],
+): DataPorts["poolOf"] {
+  const mapping = readStorageClasses(storageClasses, readPools(pools).value).value;
+  return mapClasses(mapping, chunkStore.pools());
 }
 
 /** Stands for the node in clocks. */
@@ -146,7 +157,7 @@ const watchHealth = ({ metrics, log }: StorageParts, { chunkStore, members }: St
   new HealthWatch({
     metrics,
     log,
-    status: () => chunkStore.status(),
+    pools: () => chunkStore.pools(),
     members: () => members.status(),
   });
 

@@ -1,18 +1,8 @@
-import { constants } from "node:fs";
-import { access } from "node:fs/promises";
-import { resolve } from "node:path";
 import { SessionTokens } from "@kiseki/auth";
 import type { AwsLc } from "@kiseki/aws-lc";
 import { millis, type Prng } from "@kiseki/base";
 import { type Catalog, openCatalog } from "@kiseki/catalog";
-import {
-  ChunkStore,
-  ChunkStoreError,
-  createDeviceFile,
-  DamagedIndexError,
-  formatDevices,
-  openSqliteIndex,
-} from "@kiseki/chunk-store";
+import type { ChunkPools } from "@kiseki/chunk-store";
 import { type DatapathOptions, type NativeDatapath, openDatapath } from "@kiseki/datapath";
 import { makeDirectory } from "@kiseki/host";
 import { ClusterKeyring, type KeyTools, poolSecrets } from "@kiseki/keys";
@@ -31,6 +21,7 @@ import type { Logger } from "@kiseki/telemetry";
 import type { serverSettings } from "../config/server-settings.ts";
 import type { Settings } from "../config/parse-settings.ts";
 import { ConfigDirectory, keyFiles } from "./config-directory.ts";
+import { allDevicePaths, openPools } from "./open-pools.ts";
 import { namingFile, openSealedFile } from "./sealed-files.ts";
 import { SealedScrub } from "./sealed-scrub.ts";
 
@@ -62,9 +53,8 @@ export interface Storage extends AsyncDisposable {
   /** Of the sealed files that are open. */
   readonly scrub: SealedScrub;
   readonly datapath: NativeDatapath;
-  readonly chunkStore: ChunkStore;
+  readonly chunkStore: ChunkPools;
   readonly directories: readonly string[];
-  readonly devicePaths: readonly string[];
 }
 
 const memberSilentMax = millis(30_000);
@@ -112,11 +102,9 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
   const catalog = namingFile(members, "catalog", () =>
     openCatalog({ clock, prng, database: openFile("catalog") }),
   );
-  const devicePaths = await allDevicePaths(settings, config);
-  const datapath = building.use(openDatapath(datapathOptions(parts, devicePaths.length)));
-  await prepareDevices(parts, config, datapath, cluster.clusterId, devicePaths);
+  const datapath = building.use(openDatapath(datapathOptions(parts)));
   const chunkStore = building.use(
-    await openChunkStore(parts, config, datapath, cluster.clusterId, devicePaths),
+    await openPools({ ...parts, config, datapath, clusterId: cluster.clusterId }),
   );
   const owned = building.move();
   return {
@@ -130,19 +118,19 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     datapath,
     chunkStore,
     directories,
-    devicePaths,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
 }
 
-const datapathOptions = (
-  { nativeDirectory, settings, metrics }: StorageParts,
-  devices: number,
-): DatapathOptions => ({
+const datapathOptions = ({
+  nativeDirectory,
+  settings,
+  metrics,
+}: StorageParts): DatapathOptions => ({
   directory: nativeDirectory,
   arenaSize: settings.arenaSize,
   computeThreads: settings.threads,
-  deviceThreads: Math.max(deviceThreadsMin, devices),
+  deviceThreads: Math.max(deviceThreadsMin, allDevicePaths(settings).length),
   timed: (part, seconds, profile) => {
     if (profile?.kind === "ec") {
       const strategy = `${profile.data}+${profile.parity}`;
@@ -191,97 +179,4 @@ function awayMembers(members: MemberSet): readonly string[] {
     .status()
     .members.filter(({ state }) => state === "absent" || state === "lost");
   return away.map(({ directory }) => directory);
-}
-
-export function devicePathsOf(
-  settings: Pick<ServerSettings, "devices" | "dataDir">,
-): readonly string[] {
-  return settings.devices.length > 0 ? settings.devices : [`${settings.dataDir}/device-0`];
-}
-
-/** Those of the settings, and those that took a device's place since: superblocks say which of them count. */
-async function allDevicePaths(
-  settings: ServerSettings,
-  config: ConfigDirectory,
-): Promise<readonly string[]> {
-  const paths = new Map<string, string>();
-  for (const path of [...devicePathsOf(settings), ...(await config.readReplacements())]) {
-    if (!paths.has(resolve(path))) paths.set(resolve(path), path);
-  }
-  return [...paths.values()];
-}
-
-async function exists(path: string): Promise<boolean> {
-  return access(path, constants.F_OK).then(
-    () => true,
-    () => false,
-  );
-}
-
-/**
- * At the first start makes the device files that are missing and formats all. Later a device that is missing
- * is a loss, to be replaced by hand: it is never made anew.
- */
-async function prepareDevices(
-  { crypto, prng, settings, log }: StorageParts,
-  config: ConfigDirectory,
-  datapath: NativeDatapath,
-  clusterId: Uint8Array,
-  paths: readonly string[],
-): Promise<void> {
-  if (await config.hasDevices()) return;
-  for (const path of paths) {
-    if (await exists(path)) continue;
-    log.info({ size: settings.deviceSize }, "making a device file");
-    await createDeviceFile(path, settings.deviceSize);
-  }
-  const devices = paths.map((path) => ({ path }));
-  const { force } = settings;
-  const options = { devices, clusterId, nodeId: clusterId, force };
-  try {
-    await formatDevices({ crypto, prng, datapath }, options);
-  } catch (reason) {
-    // A first start that was cut short has formatted them, or the config directory was lost since: opening
-    // tells whether they are ours.
-    if (!(reason instanceof ChunkStoreError && reason.code === "already_formatted")) throw reason;
-  }
-}
-
-async function openChunkStore(
-  { clock, prng, crypto, metrics, settings, log }: StorageParts,
-  config: ConfigDirectory,
-  datapath: NativeDatapath,
-  clusterId: Uint8Array,
-  paths: readonly string[],
-): Promise<ChunkStore> {
-  const open = async (): Promise<ChunkStore> => {
-    const index = openSqliteIndex(`${settings.dataDir}/fragment-index.db`);
-    try {
-      return await ChunkStore.open(
-        { clock, prng, crypto, datapath, metrics, index },
-        {
-          devices: paths.map((path) => ({ path })),
-          clusterId,
-          allowSingleCopy: settings.allowSingleCopy,
-        },
-      );
-    } catch (reason) {
-      index[Symbol.dispose]();
-      throw reason;
-    }
-  };
-  const chunkStore = await open().catch((reason: unknown) => {
-    if (!(reason instanceof DamagedIndexError)) throw reason;
-    log.warn({}, "the fragment index is damaged: it is made anew from the devices");
-    return open();
-  });
-  await config.noteDevices();
-  const used = chunkStore.status().devices.map(({ path }) => path);
-  for (const path of settings.devices.filter((given) => !used.includes(given))) {
-    log.warn(
-      { device: path },
-      "a given device is none of the pool's: it was replaced or is not usable",
-    );
-  }
-  return chunkStore;
 }

@@ -3,6 +3,7 @@ import { bytes, newBytes } from "@kiseki/base";
 import { openMetrics } from "@kiseki/telemetry";
 import { HealthWatch, type WatchedParts } from "./watch-health.ts";
 
+type Pools = ReturnType<WatchedParts["pools"]>;
 type Members = ReturnType<WatchedParts["members"]>;
 
 function bed() {
@@ -30,7 +31,7 @@ function bed() {
   const watch = new HealthWatch({
     metrics,
     log,
-    status: () => store as unknown as ReturnType<WatchedParts["status"]>,
+    pools: () => [{ number: 0, name: "default", status: store }] as unknown as Pools,
     members: () => set as unknown as Members,
   });
   return { metrics, lines, device, store, set, watch };

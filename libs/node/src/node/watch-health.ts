@@ -1,11 +1,9 @@
 import { toUuid } from "@kiseki/base";
-import type { ChunkStore } from "@kiseki/chunk-store";
+import type { DeviceStatus, PoolStatus } from "@kiseki/chunk-store";
 import type { Metrics } from "@kiseki/ports";
 import type { MemberSet } from "@kiseki/sealed-sqlite";
 import type { Logger } from "@kiseki/telemetry";
 
-type StoreStatus = ReturnType<ChunkStore["status"]>;
-type DeviceStatus = StoreStatus["devices"][number];
 const deviceStates: readonly DeviceStatus["state"][] = [
   ...(["healthy", "degraded", "failed", "missing", "resyncing"] as const),
 ];
@@ -13,7 +11,7 @@ const deviceStates: readonly DeviceStatus["state"][] = [
 export interface WatchedParts {
   readonly metrics: Metrics;
   readonly log: Logger;
-  readonly status: () => StoreStatus;
+  readonly pools: () => readonly PoolStatus[];
   readonly members: () => ReturnType<MemberSet["status"]>;
 }
 
@@ -32,21 +30,21 @@ export class HealthWatch {
   }
 
   look(): void {
-    const { devices, capacity, profile } = this.#parts.status();
-    this.#lookAtSpace(devices);
-    for (const device of devices) this.#lookAtDevice(device);
-    this.#compare("capacity", capacity, "healthy", { what: "space of the devices" });
-    const writes = profile === undefined ? "refused" : "taken";
-    this.#compare("writes", writes, "taken", { what: "writes" });
+    for (const pool of this.#parts.pools()) this.#lookAtPool(pool);
     this.#lookAtMembers();
   }
 
-  #lookAtSpace(devices: readonly DeviceStatus[]): void {
+  #lookAtPool({ name: pool, status }: PoolStatus): void {
     const { metrics } = this.#parts;
+    const { devices, capacity, profile } = status ?? { devices: [], capacity: "healthy" };
     const sum = (field: "size" | "used"): number =>
       devices.reduce((total, device) => total + device[field], 0);
-    metrics.set("kiseki_pool_capacity_total_bytes", sum("size"), { pool: "default" });
-    metrics.set("kiseki_pool_capacity_used_bytes", sum("used"), { pool: "default" });
+    metrics.set("kiseki_pool_capacity_total_bytes", sum("size"), { pool });
+    metrics.set("kiseki_pool_capacity_used_bytes", sum("used"), { pool });
+    for (const device of devices) this.#lookAtDevice(device);
+    this.#compare(`capacity ${pool}`, capacity, "healthy", { what: "space of the devices", pool });
+    const writes = profile === undefined ? "refused" : "taken";
+    this.#compare(`writes ${pool}`, writes, "taken", { what: "writes", pool });
   }
 
   #lookAtDevice({ id, path, state, reason }: DeviceStatus): void {

@@ -81,7 +81,7 @@ test(`devices that come back are compared, thin chunks repaired, narrow ones sea
   {
     await using node = await open();
     await putAll(node, "narrow");
-    expect(node.ports.chunkStore.takesWhole).toBe(false);
+    expect(node.ports.chunkStore.takesWhole(0)).toBe(false);
     expect(node.ports.chunkStore.status().narrow).toBeGreaterThan(0);
     expect((await standing(node)).profiles).toEqual(["2+1", "3", "4+2"]);
   }

@@ -33,7 +33,7 @@ export class Widening {
     if (clock.monotonic() < this.#dueAt) return;
     let isStuck = false;
     try {
-      if (chunkStore.status().narrow > 0 && chunkStore.takesWhole) {
+      if (this.#isDue()) {
         isStuck = true; // until it is seen to move
         isStuck = (await this.runRound(signal)) === 0;
       }
@@ -44,13 +44,27 @@ export class Widening {
     }
   }
 
+  /** Some pool has narrow content and takes whole chunks now. */
+  #isDue(): boolean {
+    const { chunkStore } = this.#parts.ports;
+    return chunkStore
+      .pools()
+      .some(({ number, status }) => (status?.narrow ?? 0) > 0 && chunkStore.takesWhole(number));
+  }
+
   /** One round over the open tenants; the seals replaced. */
   async runRound(signal: AbortSignal): Promise<number> {
     const { ports, tenants, log } = this.#parts;
+    const taking = new Set(
+      ports.chunkStore.pools().flatMap(({ number }) => {
+        return ports.chunkStore.takesWhole(number) ? [number] : [];
+      }),
+    );
     let widened = 0;
     for (const tenant of [...tenants.all]) {
       const { resealed } = await resealWhere(ports, tenant, {
-        isDue: ({ chunkId, sealId }) => ports.chunkStore.isNarrow(chunkId, sealId),
+        isDue: ({ chunkId, sealId, pool }) =>
+          taking.has(pool) && ports.chunkStore.isNarrow(chunkId, sealId),
         counter: "kiseki_chunks_widened_total",
         bytesPerSecond: resealBytesPerSecond,
         signal,

@@ -270,8 +270,9 @@ function requestOf(
   dek: Uint8Array,
   lease: ArenaLease,
   room: number,
-): GetRequest {
+): GetRequest & { readonly pool: number } {
   return {
+    pool: address.pool,
     chunkId: address.chunkId,
     sealId: seal.sealId,
     dek,

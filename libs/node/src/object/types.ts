@@ -1,5 +1,5 @@
 import type { ChunkId, Prng, SealId, ShardId, TenantId } from "@kiseki/base";
-import type { ChunkStore } from "@kiseki/chunk-store";
+import type { ChunkPools } from "@kiseki/chunk-store";
 import type { DirKeys } from "@kiseki/composition";
 import type { TenantKeyring } from "@kiseki/keys";
 import type { Clock, Crypto, Datapath, Metrics, ShardStore } from "@kiseki/ports";
@@ -8,6 +8,7 @@ import type { Readers } from "../shard/readers.ts";
 import type { NodeSafeties } from "../safeties.ts";
 import type { ShardOwner } from "../shard/shard-owner.ts";
 import type { Budget } from "./budget.ts";
+import type { PoolOfClass } from "./storage-classes.ts";
 
 /** What moves content: shared by all tenants of a node. */
 export interface DataPorts {
@@ -16,7 +17,8 @@ export interface DataPorts {
   readonly crypto: Crypto;
   readonly metrics: Metrics;
   readonly datapath: Datapath;
-  readonly chunkStore: ChunkStore;
+  readonly chunkStore: ChunkPools;
+  readonly poolOf: PoolOfClass;
   /** Shares of the arena. */
   readonly budget: Budget;
   /** Objects up to this many bytes are small content. */

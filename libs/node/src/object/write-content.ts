@@ -28,6 +28,8 @@ export interface WriteRequest {
   /** Digests over the whole body besides MD5; a single chunk's SHA-256 comes free. */
   readonly algorithms: ReadonlySet<HashAlgorithm>;
   readonly signal: AbortSignal;
+  /** Number of the pool that it goes to. */
+  readonly pool: number;
   /** The content is a customer's: no chunk of it is shared with another object, nor opened without its key. */
   readonly cipher?: ContentCipher | undefined;
 }
@@ -245,9 +247,10 @@ class ContentWriter {
   /** A hit is given only for a chunk that is complete, of the profile that would be written now, in a live keyset. */
   #findHit(id: ChunkId, size: number): Hit | undefined {
     const { chunkStore } = this.#ports;
-    const { profile } = chunkStore;
+    const { pool } = this.#request;
+    const profile = chunkStore.profileOf(pool);
     if (profile === undefined) return undefined;
-    const address = { chunkId: id, pool: 0, profile };
+    const address = { chunkId: id, pool, profile };
     const live = this.#tenant.store.view((map) => lookupChunk(map, address));
     if (live === undefined || live.size !== size) return undefined;
     if (live.missing > 0) return undefined; // until repair has told the shard
@@ -278,13 +281,14 @@ class ContentWriter {
 
   async #put(lease: ArenaLease, size: number, id: ChunkId, seal: SealId, small: boolean) {
     const { chunkStore, crypto, metrics } = this.#ports;
-    const { cipher } = this.#request;
+    const { cipher, pool } = this.#request;
     const { writing, current } = this.#tenant.keys("write");
     const keyset = cipher ? customerKeyset : current;
     const dek = cipher?.chunkDek(id, seal) ?? writing.chunkDek(id, seal, "none");
     try {
       const placement = await chunkStore.put(
         {
+          pool,
           tenant: this.#tenant.id,
           shard: this.#tenant.shard,
           epoch: this.#tenant.owner.epoch,
