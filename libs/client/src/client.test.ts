@@ -1,91 +1,22 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { inodeId, millis, newBytes, prngFromSeed, toUtf8 } from "@kiseki/base";
-import { openDatapath } from "@kiseki/datapath";
-import { nativeDirectory, openCrypto, systemClock, systemPrng } from "@kiseki/host";
-import type { Crypto, Datapath } from "@kiseki/ports";
-import type { FileRef, FileRefusal, Invalidation, StoredContent } from "@kiseki/vfs";
+import { systemClock } from "@kiseki/host";
+import type { Datapath } from "@kiseki/ports";
+import type { Invalidation } from "@kiseki/vfs";
+import { crypto, file, openArena, openAt, readFile, tryAt, writeFile } from "./bed.test-helper.ts";
 import { FaultyProxy } from "./faulty-proxy.test-helper.ts";
-import {
-  type Client,
-  type ClientFault,
-  type ClientOptions,
-  type ClientPorts,
-  type Identity,
-  openClient,
-} from "./index.ts";
 import { TestNode, token } from "./test-node.test-helper.ts";
 
-const crypto: Crypto = openCrypto();
-let datapath: Datapath & AsyncDisposable;
+let datapath: Datapath;
 beforeAll(() => {
-  const sizes = { arenaSize: 48 << 20, computeThreads: 1, deviceThreads: 1 };
-  datapath = openDatapath({ directory: nativeDirectory, ...sizes });
+  datapath = openArena();
 });
-afterAll(async () => {
-  expect(datapath.arena.sizeLent).toBe(0); // whatever went wrong, all memory came back
-  await datapath[Symbol.asyncDispose]();
-});
-
-const file: FileRef = { home: 1n, inode: inodeId(2n) };
-
-function tryAt(
-  node: TestNode,
-  change: Partial<ClientOptions>,
-  ports: Partial<ClientPorts> = {},
-): Promise<({ readonly kind: "opened" } & Client) | ClientFault> {
-  const identity: Identity = { authority: node.certificate, token };
-  return openClient(
-    { clock: systemClock, prng: systemPrng, crypto, datapath, ...ports },
-    {
-      seeds: `127.0.0.1:${node.rpcPort}`,
-      tenant: "",
-      namespace: "data",
-      hostName: "test",
-      identity,
-      deadlineMs: 5_000,
-      ...change,
-    },
-  );
-}
-
-async function openAt(
-  node: TestNode,
-  change: Partial<ClientOptions> = {},
-  ports: Partial<ClientPorts> = {},
-): Promise<Client & AsyncDisposable> {
-  const opened = await tryAt(node, change, ports);
-  if (opened.kind === "refused") throw new Error(`${opened.code}: ${opened.message}`);
-  return { ...opened, [Symbol.asyncDispose]: () => opened.close() };
-}
-const isStored = (answer: StoredContent | FileRefusal): answer is StoredContent =>
-  "length" in answer;
-
-async function writeFile(client: Client, source: Uint8Array, offset = 0): Promise<void> {
-  const content = await client.content.write(file, source);
-  if (!isStored(content)) throw new Error(content.code);
-  const pieces = [{ offset, content }];
-  const applied = await client.files.apply({ kind: "write", file, pieces });
-  expect(applied.kind).toBe("applied");
-}
-async function readFile(client: Client, start: number, end: number): Promise<Uint8Array> {
-  const plan = await client.files.plan(file, start, end);
-  if (plan.kind === "refused") throw new Error(plan.code);
-  const target = newBytes(end - start);
-  for (const piece of plan.pieces) {
-    if (piece.kind === "hole" || piece.offset + piece.length <= start) continue;
-    const from = Math.max(start, piece.offset);
-    const to = Math.min(end, piece.offset + piece.length);
-    const into = target.subarray(from - start, to - start);
-    const read = await client.content.read(piece, from - piece.offset, into);
-    if (read.kind === "refused") throw new Error(read.code);
-  }
-  return target;
-}
+afterAll(() => datapath[Symbol.asyncDispose]());
 
 for (const isBulkTls of [false, true]) {
   test(`ContentStore: reads what it wrote, of any size and range (bulk TLS: ${isBulkTls})`, async () => {
     await using node = await TestNode.open(crypto, isBulkTls);
-    await using client = await openAt(node);
+    await using client = await openAt(datapath, node);
     const prng = prngFromSeed(3);
     for (const size of [1, 4096, 65_536, 65_537, 1_500_000, 4 * 1024 * 1024]) {
       node.file = [];
@@ -105,7 +36,7 @@ test("ContentStore: no byte of plaintext and no key leaves the client, small con
   await using node = await TestNode.open(crypto);
   await using proxy = await FaultyProxy.open({ host: "127.0.0.1", port: node.bulkPort });
   node.bulkEndpoint = `127.0.0.1:${proxy.port}`;
-  await using client = await openAt(node);
+  await using client = await openAt(datapath, node);
   const canary = toUtf8("canary of plaintext that nobody may see: ");
   for (const size of [canary.byteLength, 4096, 300_000]) {
     node.file = [];
@@ -121,7 +52,7 @@ test("ContentStore: no byte of plaintext and no key leaves the client, small con
 
 test("ContentStore: what is sent again is the same bytes, and another lease is taken when the node asks for it", async () => {
   await using node = await TestNode.open(crypto);
-  await using client = await openAt(node);
+  await using client = await openAt(datapath, node);
   const source = prngFromSeed(4).fill(newBytes(100_000));
   node.bulkFaults.push("busy", "checksum", "unavailable");
   await writeFile(client, source);
@@ -139,7 +70,7 @@ test("ContentStore: what is sent again is the same bytes, and another lease is t
 
 test("ContentStore: what was changed on its way or where it lay is never read", async () => {
   await using node = await TestNode.open(crypto);
-  await using client = await openAt(node);
+  await using client = await openAt(datapath, node);
   await writeFile(client, prngFromSeed(5).fill(newBytes(200_000)));
   const plan = await client.files.plan(file, 0, 200_000);
   if (plan.kind === "refused" || plan.pieces[0]?.kind !== "chunk") throw new Error("no plan");
@@ -155,7 +86,7 @@ test("ContentStore: what was changed on its way or where it lay is never read", 
 
 test("FileService: an operation that is sent again is done once, and refusals come back as they are", async () => {
   await using node = await TestNode.open(crypto);
-  await using client = await openAt(node);
+  await using client = await openAt(datapath, node);
   node.applyFaults.push("busy", "internal", "closed");
   const renamed = await client.files.apply({ kind: "truncate", file, size: 0 });
   expect(renamed.kind).toBe("applied");
@@ -169,7 +100,7 @@ test("FileService: an operation that is sent again is done once, and refusals co
 
 test("FileService: operations that come together go together", async () => {
   await using node = await TestNode.open(crypto);
-  await using client = await openAt(node);
+  await using client = await openAt(datapath, node);
   const all = Array.from({ length: 500 }, (_, size) =>
     client.files.apply({ kind: "truncate", file, size }),
   );
@@ -179,7 +110,7 @@ test("FileService: operations that come together go together", async () => {
 
 test("FileService: the end of a session is told, what was under way in it is refused, and work goes on", async () => {
   await using node = await TestNode.open(crypto);
-  await using client = await openAt(node);
+  await using client = await openAt(datapath, node);
   let ends = 0;
   client.files.listen({ invalidated: () => {}, sessionEnded: () => (ends += 1) });
   const known = { parent: inodeId(1n), name: toUtf8("file") };
@@ -199,12 +130,12 @@ test("FileService: the end of a session is told, what was under way in it is ref
 
 test("FileService: a session lives while it is idle, and ends by itself when nobody answers", async () => {
   await using node = await TestNode.open(crypto);
-  node.leaseMs = 400;
+  node.leaseMs = 2_000;
   await using proxy = await FaultyProxy.open({ host: "127.0.0.1", port: node.rpcPort });
-  await using client = await openAt(node, { seeds: `127.0.0.1:${proxy.port}` });
+  await using client = await openAt(datapath, node, { seeds: `127.0.0.1:${proxy.port}` });
   const ended = Promise.withResolvers<void>();
   client.files.listen({ invalidated: () => {}, sessionEnded: () => ended.resolve() });
-  await systemClock.sleep(millis(1_000), new AbortController().signal);
+  await systemClock.sleep(millis(1_700), new AbortController().signal);
   expect(node.renewals).toBeGreaterThanOrEqual(2);
   expect(node.sessionsOpened).toBe(1);
   proxy.weather = { kind: "black_hole" };
@@ -214,7 +145,7 @@ test("FileService: a session lives while it is idle, and ends by itself when nob
 test("FileService: what others changed is heard, once", async () => {
   await using node = await TestNode.open(crypto);
   await using proxy = await FaultyProxy.open({ host: "127.0.0.1", port: node.rpcPort });
-  await using client = await openAt(node, { seeds: `127.0.0.1:${proxy.port}` });
+  await using client = await openAt(datapath, node, { seeds: `127.0.0.1:${proxy.port}` });
   const heard: Invalidation[] = [];
   client.files.listen({ invalidated: (change) => heard.push(change), sessionEnded: () => {} });
   const until = async (count: number) => {
@@ -234,16 +165,19 @@ test("FileService: what others changed is heard, once", async () => {
 
 test("openClient() says why there is no client: no seed, no such namespace, no such node", async () => {
   await using node = await TestNode.open(crypto);
-  const nowhere = await tryAt(node, { seeds: "127.0.0.1:1,127.0.0.1:2", deadlineMs: 300 });
+  const nowhere = await tryAt(datapath, node, {
+    seeds: "127.0.0.1:1,127.0.0.1:2",
+    deadlineMs: 300,
+  });
   expect(nowhere).toMatchObject({ kind: "refused", code: "unreachable" });
   expect(nowhere).toHaveProperty("message", expect.stringContaining("No seeds reachable"));
-  const other = await tryAt(node, { namespace: "other" });
+  const other = await tryAt(datapath, node, { namespace: "other" });
   expect(other).toMatchObject({ kind: "refused", code: "no_such_namespace" });
-  const stranger = await tryAt(node, { identity: { authority: node.certificate } });
+  const stranger = await tryAt(datapath, node, { identity: { authority: node.certificate } });
   expect(stranger).toMatchObject({ kind: "refused", code: "forbidden" });
-  const blind = await tryAt(node, { identity: { token }, deadlineMs: 300 });
+  const blind = await tryAt(datapath, node, { identity: { token }, deadlineMs: 300 });
   expect(blind).toHaveProperty("message", expect.stringContaining("untrusted"));
-  await expect(tryAt(node, { seeds: "not a seed" })).rejects.toThrow(RangeError);
+  await expect(tryAt(datapath, node, { seeds: "not a seed" })).rejects.toThrow(RangeError);
 });
 
 test("openClient() goes on to the next seed and to the next address of a name", async () => {
@@ -254,6 +188,24 @@ test("openClient() goes on to the next seed and to the next address of a name", 
   const resolve = async ({ host }: { host: string }) =>
     host === "localhost" ? [dead, alive] : [dead];
   node.bulkEndpoint = `localhost:${node.bulkPort}`;
-  await using client = await openAt(node, { seeds }, { resolve });
+  await using client = await openAt(datapath, node, { seeds }, { resolve });
   expect((await client.files.apply({ kind: "truncate", file, size: 1 })).kind).toBe("applied");
+});
+
+test("ContentStore: a plan of the node's last life is made anew while its chunk is there", async () => {
+  await using node = await TestNode.open(crypto);
+  await using client = await openAt(datapath, node);
+  const source = prngFromSeed(6).fill(newBytes(100_000));
+  await writeFile(client, source);
+  const plan = await client.files.plan(file, 0, 100_000);
+  if (plan.kind === "refused" || plan.pieces[0]?.kind !== "chunk") throw new Error("no plan");
+  const target = newBytes(100_000);
+  node.bulkFaults.push("stale");
+  node.forgetSessions();
+  expect(await client.content.read(plan.pieces[0], 0, target)).toEqual({ kind: "read" });
+  expect(Buffer.compare(target, source)).toBe(0);
+  node.bulkFaults.push("forbidden");
+  node.file = [];
+  const gone = await client.content.read(plan.pieces[0], 0, target);
+  expect(gone).toEqual({ kind: "refused", code: "receipt_stale" });
 });

@@ -99,7 +99,6 @@ export async function openClient(
     crypto,
     datapath,
     asking,
-    sessions,
     leases,
     gate,
   });

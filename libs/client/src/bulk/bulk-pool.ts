@@ -1,10 +1,11 @@
-import type { Health } from "../discovery/health.ts";
+import { Health } from "../discovery/health.ts";
 import {
   BulkConnection,
   type BulkExchange,
   type BulkPorts,
   type BulkReply,
 } from "./bulk-connection.ts";
+import { within } from "../retry/within.ts";
 import type { BulkAddress } from "./connect.ts";
 
 /** Spec §7.3. */
@@ -23,27 +24,29 @@ const requestsBeforeHelp = 2;
 export class BulkPool implements Disposable {
   readonly #ports: BulkPorts;
   readonly #find: () => Promise<readonly BulkAddress[]>;
-  readonly #health: Health;
-  readonly #connections = new Set<BulkConnection>();
+  readonly #connections = new Map<BulkConnection, Health>();
+  readonly #health = new Map<string, Health>();
   readonly #waiting: (() => void)[] = [];
   #openings = 0;
   #addressNext = 0;
   #idleTimer: ReturnType<typeof setTimeout> | undefined;
   #isClosed = false;
 
-  constructor(ports: BulkPorts, health: Health, find: () => Promise<readonly BulkAddress[]>) {
+  constructor(ports: BulkPorts, find: () => Promise<readonly BulkAddress[]>) {
     this.#ports = ports;
-    this.#health = health;
     this.#find = find;
   }
 
   /** Never rejects. */
   async exchange(exchange: BulkExchange): Promise<BulkReply> {
-    const connection = await this.#take(exchange.deadline);
+    const { deadline } = exchange;
+    const left = deadline - this.#ports.clock.monotonic();
+    const connection = await within(this.#take(deadline), left, undefined);
     if (connection === undefined) return "connection_lost";
+    const health = this.#connections.get(connection);
     const reply = await connection.exchange(exchange);
-    if (reply === "connection_lost") this.#health.failed(this.#ports.clock.monotonic());
-    else this.#health.succeeded();
+    if (reply === "connection_lost") health?.failed(this.#ports.clock.monotonic());
+    else health?.succeeded();
     this.#waiting.shift()?.();
     this.#restLater();
     return reply;
@@ -53,7 +56,7 @@ export class BulkPool implements Disposable {
   async #take(deadline: number): Promise<BulkConnection | undefined> {
     for (;;) {
       if (this.#isClosed || this.#ports.clock.monotonic() >= deadline) return undefined;
-      const least = [...this.#connections].reduce<BulkConnection | undefined>(
+      const least = [...this.#connections.keys()].reduce<BulkConnection | undefined>(
         (best, one) => (best && best.pendingCount <= one.pendingCount ? best : one),
         undefined,
       );
@@ -83,28 +86,41 @@ export class BulkPool implements Disposable {
 
   /** One at a time. False: nobody is there. */
   async #open(): Promise<boolean> {
-    if (!this.#health.mayTry(this.#ports.clock.monotonic())) return false;
     this.#openings += 1;
     try {
       const addresses = await this.#find().catch(() => []);
-      for (let left = addresses.length; left > 0 && !this.#isClosed; left--) {
-        const target = addresses[this.#addressNext % addresses.length]!;
+      for (const target of this.#inTurn(addresses)) {
+        if (this.#isClosed) return false;
         const forget = (closed: BulkConnection) => this.#forget(closed);
         const opened = await BulkConnection.open(this.#ports, target, forget);
-        if (opened !== undefined) return this.#keep(opened);
+        if (opened !== undefined) return this.#keep(opened, this.#healthOf(target));
+        this.#healthOf(target).failed(this.#ports.clock.monotonic());
         this.#addressNext += 1;
       }
-      this.#health.failed(this.#ports.clock.monotonic());
       return false;
     } finally {
       this.#openings -= 1;
       this.#wakeAll();
     }
   }
-  #keep(opened: BulkConnection): boolean {
+  /** From the one whose turn it is; those that fare ill only when there are no others. */
+  #inTurn(addresses: readonly BulkAddress[]): readonly BulkAddress[] {
+    const now = this.#ports.clock.monotonic();
+    const at = this.#addressNext % Math.max(1, addresses.length);
+    const all = [...addresses.slice(at), ...addresses.slice(0, at)];
+    const well = all.filter((target) => this.#healthOf(target).mayTry(now));
+    return well.length > 0 ? well : all;
+  }
+  #healthOf({ address, port }: BulkAddress): Health {
+    const key = `${address} ${port}`;
+    const known = this.#health.get(key) ?? new Health();
+    this.#health.set(key, known);
+    return known;
+  }
+  #keep(opened: BulkConnection, health: Health): boolean {
     if (this.#isClosed) opened.close();
     if (opened.isClosed) return false;
-    this.#connections.add(opened);
+    this.#connections.set(opened, health);
     this.#restLater();
     return true;
   }
@@ -119,7 +135,7 @@ export class BulkPool implements Disposable {
   #restLater(): void {
     clearTimeout(this.#idleTimer);
     this.#idleTimer = setTimeout(() => {
-      const idle = [...this.#connections].filter(({ pendingCount }) => pendingCount === 0);
+      const idle = [...this.#connections.keys()].filter(({ pendingCount }) => pendingCount === 0);
       const isQuiet = idle.length === this.#connections.size;
       for (const connection of isQuiet ? idle : idle.slice(idleConnectionsMax)) connection.close();
     }, idleTimeoutMs);
@@ -129,7 +145,7 @@ export class BulkPool implements Disposable {
   [Symbol.dispose](): void {
     this.#isClosed = true;
     clearTimeout(this.#idleTimer);
-    for (const connection of [...this.#connections]) connection.close();
+    for (const connection of [...this.#connections.keys()]) connection.close();
     this.#wakeAll();
   }
 }

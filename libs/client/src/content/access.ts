@@ -9,13 +9,16 @@ export class ChunkAccess {
   readonly size: number;
   /** 80 bytes: the right to read it. */
   readonly capability: Uint8Array;
+  /** The same chunk out of a new plan; `undefined`: it is not there any more, or the plan was refused. */
+  readonly renew: () => Promise<ChunkAccess | undefined>;
 
-  constructor(fields: Pick<ChunkAccess, "chunkId" | "sealId" | "dek" | "size" | "capability">) {
+  constructor(fields: ChunkAccess) {
     this.chunkId = fields.chunkId;
     this.sealId = fields.sealId;
     this.dek = fields.dek;
     this.size = fields.size;
     this.capability = fields.capability;
+    this.renew = fields.renew;
   }
 }
 

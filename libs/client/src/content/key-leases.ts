@@ -4,6 +4,7 @@ import type { Clock, Crypto } from "@kiseki/ports";
 import type { WriteKey } from "@kiseki/rpc";
 import { rpcVerdict } from "../retry/fates.ts";
 import type { Attempted } from "../retry/persist.ts";
+import { within } from "../retry/within.ts";
 import type { Asking } from "../service/asking.ts";
 import type { Session } from "../service/sessions.ts";
 
@@ -42,12 +43,13 @@ export class KeyLeases {
   }
 
   /** One attempt to come by a key of the session. */
-  async take(session: Session): Promise<Attempted<LeasedKey>> {
+  async take(session: Session, leftMs: number): Promise<Attempted<LeasedKey>> {
     for (;;) {
       const key = this.#ready(session);
       if (key) return { kind: "done", value: key };
       this.#leasing ??= this.#lease(session).finally(() => (this.#leasing = undefined));
-      const ended = await this.#leasing;
+      const late = { kind: "failed", verdict: rpcVerdict.timeout } as const;
+      const ended = await within<Attempted<Batch>>(this.#leasing, leftMs, late);
       if (ended.kind === "failed") return ended;
     }
   }

@@ -14,7 +14,7 @@ import type { BulkReply } from "../bulk/bulk-connection.ts";
 import { type BulkFault, bulkVerdict } from "../retry/fates.ts";
 import { type Attempted, refused } from "../retry/persist.ts";
 import type { Asking } from "../service/asking.ts";
-import type { Session, Sessions } from "../service/sessions.ts";
+import type { Session } from "../service/sessions.ts";
 import { type ChunkAccess, chunkAccess } from "./access.ts";
 import type { ByteGate } from "./byte-gate.ts";
 import type { KeyLeases, LeasedKey } from "./key-leases.ts";
@@ -23,12 +23,14 @@ import { Written, type WrittenPart } from "./written.ts";
 /** Segments that one read asks for: several are under way while one is opened. */
 const readSegmentsMax = 16;
 
+/** A plan that was made under a node's last life is made anew: so often in one read. */
+const renewalsMax = 2;
+
 interface Ports {
   readonly clock: Clock;
   readonly crypto: Crypto;
   readonly datapath: Datapath;
   readonly asking: Asking;
-  readonly sessions: Sessions;
   readonly leases: KeyLeases;
   readonly gate: ByteGate;
 }
@@ -54,7 +56,9 @@ export class NativeContentStore implements ContentStore {
   }
 
   async #write(source: Uint8Array): Promise<StoredContent | FileRefusal> {
-    const session = await this.#ports.asking.persist(() => this.#ports.sessions.ensure());
+    const session = await this.#ports.asking.persist((_last, leftMs) =>
+      this.#ports.asking.session(leftMs),
+    );
     if (session.kind === "refused") return session;
     const { chunkSizeMax } = session.value;
     const parts: WrittenPart[] = [];
@@ -76,12 +80,12 @@ export class NativeContentStore implements ContentStore {
     plain.bytes.set(source);
     let sealing: Sealing | undefined;
     const { deadline } = asking;
-    const ended = await asking.persist(async (last) => {
-      const session = await this.#ports.sessions.ensure();
+    const ended = await asking.persist(async (last, leftMs) => {
+      const session = await asking.session(leftMs);
       if (session.kind === "failed") return session;
       // A key of a session that is over is good for nothing; nor is one with which the node has found fault.
       if (sealing?.session !== session.value || last === "new_lease") {
-        const key = await this.#ports.leases.take(session.value);
+        const key = await this.#ports.leases.take(session.value, leftMs);
         if (key.kind === "failed") return key;
         sealing = await this.#seal(session.value, key.value, plain, sealed);
       }
@@ -139,8 +143,22 @@ export class NativeContentStore implements ContentStore {
     start: number,
     target: Uint8Array,
   ): Promise<{ readonly kind: "read" } | FileRefusal> {
-    const access = chunkAccess(piece.access);
     const from = piece.chunkOffset + start;
+    let access = chunkAccess(piece.access);
+    for (let left = renewalsMax; ; left--) {
+      const ended = await this.#readRange(access, from, target);
+      const isStale = ended.kind === "refused" && ended.code === "receipt_stale";
+      const renewed = isStale && left > 0 ? await access.renew() : undefined;
+      if (renewed === undefined) return ended;
+      access = renewed;
+    }
+  }
+
+  async #readRange(
+    access: ChunkAccess,
+    from: number,
+    target: Uint8Array,
+  ): Promise<{ readonly kind: "read" } | FileRefusal> {
     const reads = planParts(from, from + target.byteLength).map(async (part) => {
       try {
         const into = target.subarray(part.start - from, part.end - from);
@@ -169,8 +187,11 @@ export class NativeContentStore implements ContentStore {
     const range = { segmentFirst, segmentEnd };
     const { deadline } = asking;
     let isVerifying = false;
-    const ended = await asking.persist(async () => {
-      const opened = await this.#fetch(access, { ...range, isVerifying }, sealed, plain, deadline);
+    const ended = await asking.persist(async (_last, leftMs) => {
+      const session = await asking.session(leftMs);
+      if (session.kind === "failed") return session;
+      const wanted = { ...range, isVerifying, deadline };
+      const opened = await this.#fetch(session.value, access, wanted, sealed, plain);
       isVerifying ||= opened.kind === "failed" && opened.verdict === bulkVerdict.read.tampered;
       return opened;
     });
@@ -182,19 +203,17 @@ export class NativeContentStore implements ContentStore {
 
   /** One attempt to bring sealed segments here and to open them. */
   async #fetch(
+    session: Session,
     access: ChunkAccess,
-    range: { segmentFirst: number; segmentEnd: number; isVerifying: boolean },
+    { segmentFirst, segmentEnd, isVerifying, deadline }: Fetching,
     sealed: ArenaLease,
     plain: ArenaLease,
-    deadline: number,
   ): Promise<Attempted<undefined>> {
-    const session = await this.#ports.sessions.ensure();
-    if (session.kind === "failed") return session;
     const { chunkId, sealId, capability, size } = access;
     const target = { requestId: this.#requestNext++, chunkId, sealId, capability, size };
     const sealedBytes = sealed.bytes;
-    const reply = await session.value.bulk.exchange({
-      request: { kind: "read", ...target, ...range },
+    const reply = await session.bulk.exchange({
+      request: { kind: "read", ...target, segmentFirst, segmentEnd, isVerifying },
       payload: undefined,
       sink: sealedBytes,
       deadline,
@@ -204,8 +223,8 @@ export class NativeContentStore implements ContentStore {
     const outcome = await this.#ports.datapath.unseal({
       identity: access,
       size,
-      segmentFirst: range.segmentFirst,
-      segmentEnd: range.segmentEnd,
+      segmentFirst,
+      segmentEnd,
       source: { lease: sealed, offset: 0, size: sealedBytes.byteLength },
       target: { lease: plain, offset: 0, size: plain.bytes.byteLength },
     });
@@ -220,6 +239,12 @@ interface Sealing {
   readonly session: Session;
   readonly key: LeasedKey;
   readonly payloadCrc: number;
+}
+interface Fetching {
+  readonly segmentFirst: number;
+  readonly segmentEnd: number;
+  readonly isVerifying: boolean;
+  readonly deadline: number;
 }
 /** `[start, end)` of a chunk's plaintext. */
 interface Part {

@@ -38,9 +38,9 @@ export class Cluster implements Disposable {
       if (this.#routes === undefined) await asked;
     }
     const links = (this.#routes?.owners ?? []).map((at) => this.#link(at));
-    const usable = links.find(({ mayTry }) => mayTry);
-    if (usable === undefined && links.length > 0) this.moved();
-    return usable;
+    const well = links.find(({ mayTry }) => mayTry);
+    if (well === undefined) void this.#discover(); // another node may own it by now
+    return well ?? links[0];
   }
 
   /** What is known is not so any more: the next question goes to a seed. */

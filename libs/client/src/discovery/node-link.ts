@@ -93,7 +93,7 @@ export class NodeLink implements Disposable {
       const found = await this.#ports.resolve(at);
       return found.map(({ host, port }) => ({ address: host, port, ...(tls ? { tls } : {}) }));
     };
-    const pool = new BulkPool(this.#ports, new Health(), find);
+    const pool = new BulkPool(this.#ports, find);
     this.#pools.set(key, pool);
     return pool;
   }

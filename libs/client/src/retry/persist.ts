@@ -20,16 +20,19 @@ export interface Persistence {
 
 export const refused = (code: FileRefusalCode): FileRefusal => ({ kind: "refused", code });
 
-/** Tries until it is done, or one says to give up, or the deadline is over. `last`: why it is tried once more. */
+/**
+ * Tries until it is done, or one says to give up, or the deadline is over. `last`: why it is tried once more; `leftMs`: how
+ * long the attempt may take.
+ */
 export async function persist<T>(
   { clock, prng, deadline, signal }: Persistence,
-  attempt: (last: Fate | undefined) => Promise<Attempted<T>>,
+  attempt: (last: Fate | undefined, leftMs: number) => Promise<Attempted<T>>,
 ): Promise<{ readonly kind: "done"; readonly value: T } | FileRefusal> {
   const counts = new Map<Verdict, number>();
   let last: Fate | undefined;
   for (let number = 1; ; number++) {
     if (signal.aborted) return refused("interrupted");
-    const ended = await attempt(last);
+    const ended = await attempt(last, deadline - clock.monotonic());
     if (ended.kind === "done") return ended;
     const { verdict, retryAfterMs } = ended;
     const count = (counts.get(verdict) ?? 0) + 1;

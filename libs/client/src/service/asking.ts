@@ -5,6 +5,7 @@ import type { FileRefusal } from "@kiseki/vfs";
 import type { Cluster } from "../discovery/cluster.ts";
 import { type Fate, rpcVerdict, verdictOfFailure } from "../retry/fates.ts";
 import { type Attempted, persist } from "../retry/persist.ts";
+import { within } from "../retry/within.ts";
 import { callTimeoutMs, type Session, type Sessions } from "./sessions.ts";
 
 /** One call in a session. */
@@ -38,26 +39,32 @@ export class Asking {
 
   /** Tries until it is done, refused, or too late. */
   persist<T>(
-    attempt: (last: Fate | undefined) => Promise<Attempted<T>>,
+    attempt: (last: Fate | undefined, leftMs: number) => Promise<Attempted<T>>,
   ): Promise<{ readonly kind: "done"; readonly value: T } | FileRefusal> {
     const { clock, prng, signal, deadlineMs, cluster } = this.#ports;
     const deadline = millis(clock.monotonic() + deadlineMs);
-    return persist({ clock, prng, deadline, signal }, (last) => {
+    return persist({ clock, prng, deadline, signal }, (last, leftMs) => {
       if (last === "discover") cluster.moved();
-      return attempt(last);
+      return attempt(last, leftMs);
     });
   }
   get deadline(): number {
     return this.#ports.clock.monotonic() + this.#ports.deadlineMs;
   }
 
+  /** The session there is, or another one that opens in time. */
+  session(leftMs: number): Promise<Attempted<Session>> {
+    const late = { kind: "failed", verdict: rpcVerdict.unreachable } as const;
+    return within<Attempted<Session>>(this.#ports.sessions.ensure(), leftMs, late);
+  }
+
   /** A call that changes nothing, under whatever session there is. */
   ask<T extends { readonly failure?: FailureMessage | undefined }>(
     act: Act<T>,
   ): Promise<{ readonly kind: "done"; readonly value: T } | FileRefusal> {
-    return this.persist(async () => {
-      const session = await this.#ports.sessions.ensure();
-      return session.kind === "done" ? await this.once(session.value, act) : session;
+    return this.persist(async (_last, leftMs) => {
+      const session = await this.session(leftMs);
+      return session.kind === "done" ? await this.once(session.value, act, leftMs) : session;
     });
   }
 
@@ -65,6 +72,7 @@ export class Asking {
   async once<T extends { readonly failure?: FailureMessage | undefined }>(
     session: Session,
     act: Act<T>,
+    leftMs = callTimeoutMs,
   ): Promise<Attempted<T>> {
     const { clock, sessions } = this.#ports;
     const { link } = session;
@@ -72,7 +80,8 @@ export class Asking {
     if (client === undefined) return { kind: "failed", verdict: rpcVerdict.unreachable };
     const sentAt = clock.monotonic();
     try {
-      const value = await act(client, session, { timeoutMs: callTimeoutMs });
+      const timeoutMs = Math.ceil(Math.min(callTimeoutMs, leftMs));
+      const value = await act(client, session, { timeoutMs });
       link.answered();
       if (value.failure === undefined) {
         sessions.renewed(session, sentAt);
@@ -85,10 +94,7 @@ export class Asking {
       return failure;
     } catch (reason) {
       const { code } = toRpcError(reason);
-      if (rpcVerdict[code].fate === "elsewhere") {
-        link.failed();
-        if (!link.mayTry) this.#ports.cluster.moved();
-      }
+      if (rpcVerdict[code].fate === "elsewhere") link.failed();
       return { kind: "failed", verdict: rpcVerdict[code] };
     }
   }

@@ -1,28 +1,43 @@
-import { chunkId, sealId } from "@kiseki/base";
+import { chunkId, sameBytes, sealId } from "@kiseki/base";
 import { capabilitySize } from "@kiseki/format";
 import type { PlanReadResponse } from "@kiseki/rpc";
-import { pieceSizeMax, type PlanPiece, type ReadPlan } from "@kiseki/vfs";
-import { ChunkAccess } from "../content/access.ts";
+import { type FileRefusal, pieceSizeMax, type PlanPiece, type ReadPlan } from "@kiseki/vfs";
+import { ChunkAccess, chunkAccess } from "../content/access.ts";
 
 type ReadableChunk = PlanReadResponse["chunks"][number];
 
-function readChunk(chunk: ReadableChunk): ChunkAccess | undefined {
+/** Plans the byte at `offset` anew. */
+export type PlanAgain = (offset: number) => Promise<ReadPlan | FileRefusal>;
+type ChunkFields = Omit<ChunkAccess, "renew">;
+
+async function renew({ chunkId: wanted }: ChunkFields, offset: number, planAgain: PlanAgain) {
+  const plan = await planAgain(offset);
+  const piece = plan.kind === "plan" ? plan.pieces[0] : undefined;
+  const isSame = piece?.kind === "chunk" && sameBytes(piece.chunkId, wanted);
+  return isSame ? chunkAccess(piece.access) : undefined;
+}
+
+function readChunk(chunk: ReadableChunk): ChunkFields | undefined {
   const { chunkId: id, sealId: seal, dek, size, capability } = chunk;
   const isSized = id.byteLength === 32 && seal.byteLength === 16 && dek.byteLength === 32;
   const isRight = isSized && capability.byteLength === capabilitySize && size >= 1;
   if (!isRight || size > pieceSizeMax) return undefined;
   // Copies: views of a message keep all of it.
-  return new ChunkAccess({
+  return {
     chunkId: chunkId(Uint8Array.from(id)),
     sealId: sealId(Uint8Array.from(seal)),
     dek: Uint8Array.from(dek),
     size,
     capability: Uint8Array.from(capability),
-  });
+  };
 }
 
 /** `undefined`: pieces that leave gaps, or point out of their chunks. */
-export function readPlan(answer: PlanReadResponse, start: number): ReadPlan | undefined {
+export function readPlan(
+  answer: PlanReadResponse,
+  start: number,
+  planAgain: PlanAgain,
+): ReadPlan | undefined {
   const size = Number(answer.size);
   const chunks = answer.chunks.map(readChunk);
   const pieces: PlanPiece[] = [];
@@ -35,10 +50,11 @@ export function readPlan(answer: PlanReadResponse, start: number): ReadPlan | un
       pieces.push({ kind: "hole", offset, length });
       continue;
     }
-    const access = chunks[piece.chunk];
+    const chunk = chunks[piece.chunk];
     const { chunkOffset } = piece;
-    if (access === undefined || chunkOffset + length > access.size) return undefined;
-    pieces.push({ kind: "chunk", offset, length, chunkId: access.chunkId, chunkOffset, access });
+    if (chunk === undefined || chunkOffset + length > chunk.size) return undefined;
+    const access = new ChunkAccess({ ...chunk, renew: () => renew(chunk, offset, planAgain) });
+    pieces.push({ kind: "chunk", offset, length, chunkId: chunk.chunkId, chunkOffset, access });
   }
   if (!Number.isSafeInteger(size)) return undefined;
   const { contentVersion, leaseMs } = answer;

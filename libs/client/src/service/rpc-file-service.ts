@@ -17,8 +17,9 @@ import type {
   NameRef,
   ReadPlan,
 } from "@kiseki/vfs";
-import type { Verdict } from "../retry/fates.ts";
-import { refused } from "../retry/persist.ts";
+import { rpcVerdict, type Verdict } from "../retry/fates.ts";
+import { type Attempted, refused } from "../retry/persist.ts";
+import { within } from "../retry/within.ts";
 import { Applier } from "./applier.ts";
 import type { Act, Asking } from "./asking.ts";
 import { goneAttributes, lockMessage, readAttributes, readLock, refMessage } from "./attributes.ts";
@@ -84,12 +85,14 @@ export class RpcFileService implements FileService {
     const operation = { operationId: prng.fill(newBytes(16)), kind };
     const size = sizeOf(kind);
     let bound: Session | undefined = sessions.current;
-    return asking.persist(async () => {
-      const session = await sessions.ensure();
+    return asking.persist(async (_last, leftMs) => {
+      const session = await asking.session(leftMs);
       if (session.kind === "failed") return session;
       bound ??= session.value;
       if (bound !== session.value) return { kind: "failed", verdict: otherSession };
-      const ended = await this.#applier.apply(bound, operation, size);
+      const late = { kind: "failed", verdict: rpcVerdict.timeout } as const;
+      const applied = this.#applier.apply(bound, operation, size);
+      const ended = await within<Attempted<FileResult>>(applied, leftMs, late);
       if (ended.kind === "failed" && ended.verdict.fate === "new_session") sessions.ended(bound);
       return ended;
     });
@@ -198,7 +201,9 @@ export class RpcFileService implements FileService {
     const answer = await this.#ask((client, session, options) =>
       client.files.planRead({ ...this.#of(session), ...request }, options),
     );
-    return answer.kind === "refused" ? answer : (readPlan(answer.value, start) ?? invalid);
+    if (answer.kind === "refused") return answer;
+    const again = (offset: number): Answered<ReadPlan> => this.plan(file, offset, offset + 1);
+    return readPlan(answer.value, start, again) ?? invalid;
   }
 
   async seek(
