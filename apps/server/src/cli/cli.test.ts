@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { toUtf8 } from "@kiseki/base";
 import { RpcError } from "@kiseki/rpc";
-import { completionScript, shells } from "./completion.ts";
+import { completionScript, shells } from "@kiseki/cli";
 import { adminSocketName, findTarget } from "./connection.ts";
 import { explain } from "./console.ts";
 import { CommandError, exitCode, rpcFate } from "./exit-codes.ts";

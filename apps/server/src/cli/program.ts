@@ -1,5 +1,5 @@
+import { completionScript, shells } from "@kiseki/cli";
 import { Command, CommanderError } from "commander";
-import { completionScript, shells } from "./completion.ts";
 import { openConsole } from "./console.ts";
 import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
 import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
