@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define FUSE_ABI 1
+#define FUSE_ABI 2
 #define SLOTS_MAX 256
 #define READERS_MAX 8
 /* Of the protocol: what a read must have room for at least, and the sizes of heads. */
@@ -25,7 +25,7 @@ struct control {
 
 struct notice {
   struct notice *next;
-  uint32_t size;
+  uint32_t size, reader;
   uint8_t bytes[];
 };
 

@@ -25,7 +25,7 @@ static void *notify(void *argument) {
   struct device *device = argument;
   struct notice *notice;
   while ((notice = take(device))) {
-    ssize_t written = write(device->reader[0].fd, notice->bytes, notice->size);
+    ssize_t written = write(device->reader[notice->reader].fd, notice->bytes, notice->size);
     int error = written < 0 ? errno : 0;
     /* ENOENT and ENOTDIR: the kernel does not know it any more. ENODEV: it is unmounted. */
     if (error != 0 && error != ENOENT && error != ENOTDIR && error != ENODEV && error != ENOTEMPTY) {
@@ -57,13 +57,15 @@ void notifier_stop(struct device *device) {
   }
 }
 
-/* Queues a copy. -ENOBUFS: too many wait; the caller keeps it and tries again. */
-EXPORT int32_t kiseki_fuse_notify(struct device *device, const uint8_t *bytes, uint32_t size) {
-  if (size < REPLY_HEAD_SIZE || size > NOTICE_SIZE_MAX) return -EINVAL;
+/* Queues a copy, of a notice or of an answer that must not be there before it. -ENOBUFS: too many wait; the caller keeps it
+ * and tries again. */
+EXPORT int32_t kiseki_fuse_notify(struct device *device, uint32_t reader, const uint8_t *bytes, uint32_t size) {
+  if (reader >= device->reader_count || size < REPLY_HEAD_SIZE || size > NOTICE_SIZE_MAX) return -EINVAL;
   struct notice *notice = malloc(sizeof *notice + size);
   if (!notice) return -ENOMEM;
   notice->next = NULL;
   notice->size = size;
+  notice->reader = reader;
   memcpy(notice->bytes, bytes, size);
   pthread_mutex_lock(&device->notice_mutex);
   int is_full = device->notice_count >= NOTICES_MAX;

@@ -136,11 +136,15 @@ export class FuseDevice {
       size,
     );
   }
-  /** Tells the kernel something, by a thread of its own, in order. False: too much waits there; try again. */
-  notify(notification: Uint8Array): boolean {
+  /**
+   * Tells the kernel something by a thread of its own, in order: a notification, or an answer to `reader` that comes after those
+   * before it. False: too much waits there; try again.
+   */
+  notify(notification: Uint8Array, reader = 0): boolean {
     if (this.#isClosed) return true;
     const result = this.#native.kiseki_fuse_notify(
       this.#device,
+      reader,
       notification,
       notification.byteLength,
     );

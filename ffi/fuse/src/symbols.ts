@@ -1,7 +1,7 @@
 import { dlopen, FFIType, suffix } from "bun:ffi";
 import { assert } from "@kiseki/base";
 
-const abiVersion = 1;
+const abiVersion = 2;
 const { ptr, u32, i32, function: callback } = FFIType;
 const nothing = FFIType.void;
 
@@ -22,7 +22,7 @@ const symbols = {
   kiseki_fuse_reply: { args: [ptr, u32, ptr, u32, ptr, u32], returns: i32 },
   kiseki_fuse_reply_slot: { args: [ptr, u32, ptr, u32, u32, u32], returns: i32 },
   kiseki_fuse_trim: { args: [ptr], returns: nothing },
-  kiseki_fuse_notify: { args: [ptr, ptr, u32], returns: i32 },
+  kiseki_fuse_notify: { args: [ptr, u32, ptr, u32], returns: i32 },
   kiseki_fuse_notices_failed: { args: [ptr], returns: u32 },
 } as const;
 

@@ -54,21 +54,16 @@ export class FuseSession implements KernelCache {
   readonly #options: SessionOptions;
   readonly #writer = new Writer(new Uint8Array(new ArrayBuffer(replySizeMax)));
   readonly #pending = new Map<number, Pending>();
-  readonly #backlog: Uint8Array[] = [];
+  readonly #backlog: { readonly bytes: Uint8Array; readonly reader: number }[] = [];
   readonly #ended = Promise.withResolvers<number>();
   readonly #agreed = Promise.withResolvers<Negotiated>();
   #negotiated: Negotiated | undefined;
   #form = { hasLongSetxattr: false };
 
-  constructor(
-    device: FuseDevice,
-    /** Gets the session, to tell the kernel what changed. */
-    open: (cache: KernelCache) => FileSystem,
-    options: SessionOptions,
-  ) {
+  constructor(device: FuseDevice, fileSystem: FileSystem, options: SessionOptions) {
     this.#device = device;
     this.#options = options;
-    this.#fileSystem = open(this);
+    this.#fileSystem = fileSystem;
     this.#agreed.promise.catch(() => undefined); // whoever asks gets it
     device.serve(
       (slot) => this.#receive(slot),
@@ -223,9 +218,16 @@ export class FuseSession implements KernelCache {
     if (needsMemory.has(request.kind)) this.#device.release(slot);
   }
   #finish(request: FuseRequest, slot: Slot, reply: Answer): void {
+    if (isGranted(request, reply)) return this.#grant(request, slot);
     const isSent = this.#send(slot, request.unique, reply);
     if (!isSent) this.#dropUnseen(request, reply);
     this.#releaseHeld(request, slot);
+  }
+  /** Who gets a lock reads what others wrote before: the kernel's pages go before it hears of the lock. */
+  #grant(request: FuseRequest, slot: Slot): void {
+    this.#notify({ kind: "inode", node: request.node, offset: 0, size: 0 });
+    const reply = encodeReply(this.#writer, request.unique, { kind: "done" });
+    this.#tell(reply.slice(), slot.reader);
   }
   /** The kernel never saw this answer: what it would hold by it is given back. */
   #dropUnseen(request: FuseRequest, reply: Answer): void {
@@ -274,16 +276,27 @@ export class FuseSession implements KernelCache {
     this.#notify({ kind: "entry", parent, name, isExpiry: false });
   }
   #notify(notification: Notification): void {
-    const bytes = encodeNotification(notification);
-    if (this.#backlog.length === 0 && this.#device.notify(bytes)) return;
-    if (this.#backlog.push(bytes) === 1) setTimeout(() => this.#notifyAgain(), notifyAgainMs);
+    this.#tell(encodeNotification(notification), 0);
+  }
+  #tell(bytes: Uint8Array, reader: number): void {
+    if (this.#backlog.length === 0 && this.#device.notify(bytes, reader)) return;
+    if (this.#backlog.push({ bytes, reader }) === 1)
+      setTimeout(() => this.#notifyAgain(), notifyAgainMs);
   }
   #notifyAgain(): void {
     let sent = 0;
-    while (sent < this.#backlog.length && this.#device.notify(this.#backlog[sent]!)) sent += 1;
+    for (const { bytes, reader } of this.#backlog) {
+      if (!this.#device.notify(bytes, reader)) break;
+      sent += 1;
+    }
     this.#backlog.splice(0, sent);
     if (this.#backlog.length > 0) setTimeout(() => this.#notifyAgain(), notifyAgainMs);
   }
+}
+
+function isGranted(request: FuseRequest, reply: Answer): boolean {
+  if (request.kind !== "setlk" && request.kind !== "setlkw") return false;
+  return reply.kind === "done" && request.lock.type !== "unlock";
 }
 
 /** Content is read into the slot's memory, or taken from it. */

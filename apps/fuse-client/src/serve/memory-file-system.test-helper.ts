@@ -13,7 +13,6 @@ import {
   type FileLock,
   type FileSystem,
   type FileSystemStatistics,
-  type KernelCache,
   type Opened,
   type OpenFlags,
   type Outcome,
@@ -76,12 +75,10 @@ export class MemoryFileSystem implements FileSystem {
   readonly #nodes = new Map<number, Node>();
   readonly #handles = new Map<number, Handle>();
   readonly #options: MemoryOptions;
-  readonly cache: KernelCache;
   #next = 1;
   #nextCookie = 3;
 
-  constructor(cache: KernelCache, options: MemoryOptions) {
-    this.cache = cache;
+  constructor(options: MemoryOptions) {
     this.#options = options;
     const root = this.#make("directory", 0o755, { uid: 0, gid: 0 });
     root.links = 2;

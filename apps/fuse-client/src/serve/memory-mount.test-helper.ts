@@ -28,7 +28,7 @@ class FaultyFileSystem extends MemoryFileSystem {
 
 const [target = "", given = "{}"] = process.argv.slice(2);
 const options = JSON.parse(given) as MemoryMountOptions;
-let fileSystem: MemoryFileSystem | undefined;
+const fileSystem = new (options.hasFaults ? FaultyFileSystem : MemoryFileSystem)(options);
 const mount = await openMount(
   {
     nativeDirectory,
@@ -47,36 +47,31 @@ const mount = await openMount(
       log: (event, detail) => console.error(JSON.stringify({ event, ...detail })),
     },
   },
-  (cache) => {
-    const Kind = options.hasFaults ? FaultyFileSystem : MemoryFileSystem;
-    return (fileSystem = new Kind(cache, options));
-  },
+  fileSystem,
 );
 process.once("SIGTERM", () => mount.unmount());
 // Changes that another client makes, and what the kernel is told of them, on standard input.
 void (async () => {
   for await (const line of console) {
     const [word, node = "", ...rest] = line.split(" ");
-    if (word === "invalidate") fileSystem!.cache.invalidateNode(Number(node), 0, 0);
-    if (word === "forget") fileSystem!.cache.invalidateEntry(Number(node), Buffer.from(rest[0]!));
+    if (word === "invalidate") mount.session.invalidateNode(Number(node), 0, 0);
+    if (word === "forget") mount.session.invalidateEntry(Number(node), Buffer.from(rest[0]!));
     if (word === "write") {
-      fileSystem!.put(Number(node), Buffer.from(rest[0]!));
+      fileSystem.put(Number(node), Buffer.from(rest[0]!));
       console.log(JSON.stringify({ written: true }));
     }
     if (word === "unlink") {
-      await fileSystem!.unlink(1, Buffer.from(node));
+      await fileSystem.unlink(1, Buffer.from(node));
       console.log(JSON.stringify({ unlinked: true }));
     }
     if (word === "held")
-      console.log(
-        JSON.stringify({ nodes: fileSystem!.nodesHeld, handles: fileSystem!.handlesHeld }),
-      );
+      console.log(JSON.stringify({ nodes: fileSystem.nodesHeld, handles: fileSystem.handlesHeld }));
   }
 })();
 console.log(JSON.stringify({ ready: true }));
 const reason = await mount.session.ended;
 mount[Symbol.dispose]();
 console.log(
-  JSON.stringify({ ended: reason, nodes: fileSystem!.nodesHeld, handles: fileSystem!.handlesHeld }),
+  JSON.stringify({ ended: reason, nodes: fileSystem.nodesHeld, handles: fileSystem.handlesHeld }),
 );
 process.exit(0);

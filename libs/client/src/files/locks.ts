@@ -1,6 +1,6 @@
 import { type Failure, fail, failureOf, type FileLock, type Outcome } from "@kiseki/vfs";
 import { isRefused, type Mount } from "./mount.ts";
-import type { FileHandle } from "./open-file.ts";
+import type { FileHandle, OpenFile } from "./open-file.ts";
 import type { Writer } from "./writing.ts";
 
 /** Who waits for a lock asks again after so long, at first and at most. */
@@ -11,6 +11,8 @@ const waitMax = 250;
 export class Locks {
   readonly #mount: Mount;
   readonly #writer: Writer;
+  /** Unlocks under way: a close(2) may end before the lock that it gives up is free. */
+  readonly #unlocking = new Map<OpenFile, Promise<unknown>>();
 
   constructor(mount: Mount, writer: Writer) {
     this.#mount = mount;
@@ -27,6 +29,7 @@ export class Locks {
     if (handle.isLost) return fail("EIO");
     for (let pause = waitMin; ; pause = Math.min(waitMax, pause * 2)) {
       if (wait?.aborted === true) return fail("EINTR");
+      await this.#unlocking.get(handle.file);
       const answer = await this.#mount.service.lock(handle.file.ref, lock);
       if (isRefused(answer)) return failureOf(answer.code);
       if (answer.kind === "granted") break;
@@ -54,6 +57,15 @@ export class Locks {
 
   /** What was written under the lock is stored before others get it. */
   async unlock(handle: FileHandle, lock: Omit<FileLock, "type">): Promise<undefined | Failure> {
+    const { file } = handle;
+    const unlocked = this.#unlock(handle, lock);
+    const all = Promise.all([this.#unlocking.get(file), unlocked]);
+    this.#unlocking.set(file, all);
+    await all;
+    if (this.#unlocking.get(file) === all) this.#unlocking.delete(file);
+    return unlocked;
+  }
+  async #unlock(handle: FileHandle, lock: Omit<FileLock, "type">): Promise<undefined | Failure> {
     await this.#writer.flush(handle.file);
     const answer = await this.#mount.service.unlock(handle.file.ref, lock);
     return isRefused(answer) ? failureOf(answer.code) : undefined;

@@ -543,3 +543,16 @@ test("close() stores what is in memory and wipes the cache", async () => {
   const other = await mountOn(node.open());
   expect(text(await readAt(other.fs, await open(other.fs, "f", readOnly), 0, 9))).toBe("stored");
 });
+
+test("setlk() waits for what this client gives up meanwhile", async () => {
+  const node = new FakeNode();
+  const { fs } = await mountOn(node.open());
+  const { handle } = await create(fs, "f");
+  const other = await open(fs, "f");
+  const lock = { kind: "whole", type: "write", start: 0n, end: undefined, pid: 5 } as const;
+  await good(fs.setlk(handle, { ...lock, owner: 1n }));
+  node.meddle = (call) => (call === "unlock" ? settled() : undefined);
+  const released = fs.release(handle, 1n);
+  await good(fs.setlk(other, { ...lock, owner: 2n }));
+  await good(released);
+});
