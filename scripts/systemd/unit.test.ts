@@ -69,3 +69,9 @@ test.skipIf(!hasSystemd)(
     expect(text).not.toMatch(/^MemoryDenyWriteExecute=/m);
   },
 );
+
+test.skipIf(!hasSystemd)("mnt-kiseki.mount is what systemd understands", async () => {
+  const { code, output } = analyze("verify", join(import.meta.dir, "mnt-kiseki.mount"));
+  expect(output).not.toContain("mnt-kiseki.mount:");
+  expect(code).toBe(0);
+});

@@ -185,7 +185,7 @@ def holes(root):
     same(os.fstat(fd).st_size, 4 * mib + 4096)
     assert os.fstat(fd).st_blocks * 512 < 2 * mib
     same(os.lseek(fd, 0, os.SEEK_HOLE), 0)
-    same(os.lseek(fd, 0, os.SEEK_DATA) // 65536 * 65536, 4 * mib)
+    assert 4 * mib - 65536 < os.lseek(fd, 0, os.SEEK_DATA) <= 4 * mib
     same(os.lseek(fd, 4 * mib, os.SEEK_HOLE) >= 4 * mib + 4096, True)
     refused(errno.ENXIO, os.lseek, fd, 5 * mib, os.SEEK_DATA)
     same(os.pread(fd, 4096, mib), bytes(4096))

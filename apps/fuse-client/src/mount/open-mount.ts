@@ -1,7 +1,7 @@
 import { writeFileSync } from "node:fs";
 import { payloadSizeMax, requestSizeMax } from "@kiseki/fuse";
 import { FuseDevice, mountFuse, unmountFuse } from "@kiseki/fuse-device";
-import type { FileSystem, KernelCache } from "@kiseki/vfs";
+import type { FileSystem } from "@kiseki/vfs";
 import { FuseSession, type SessionOptions } from "../serve/fuse-session.ts";
 import { findMount, resolveTarget } from "./mount-table.ts";
 import { prepareMountPoint } from "./mount-point.ts";
@@ -66,14 +66,11 @@ function setReadahead(target: string, size: number): boolean {
 }
 
 /**
- * Mounts, and serves what `open` makes. A dead mount of ours at the target is replaced.
+ * Mounts, and serves `fileSystem`. A dead mount of ours at the target is replaced.
  *
  * @throws {MountPointError | MountError} in words for people.
  */
-export async function openMount(
-  options: MountOptions,
-  open: (cache: KernelCache) => FileSystem,
-): Promise<Mount> {
+export async function openMount(options: MountOptions, fileSystem: FileSystem): Promise<Mount> {
   const { nativeDirectory, source, flags, kernelOptions } = options;
   const target = resolveTarget(options.target);
   await prepareMountPoint(nativeDirectory, target);
@@ -94,7 +91,7 @@ export async function openMount(
     target,
     nativeDirectory,
     device,
-    new FuseSession(device, open, options.session),
+    new FuseSession(device, fileSystem, options.session),
   );
   try {
     await mount.session.agreed;

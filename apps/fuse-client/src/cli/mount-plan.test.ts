@@ -1,0 +1,131 @@
+import { expect, test } from "bun:test";
+import { mountFlags } from "@kiseki/fuse-device";
+import { CommandError } from "./exit-codes.ts";
+import { type MountWords, parseSource, planMount } from "./mount-plan.ts";
+import { policyUsual } from "./settings.ts";
+
+const words: MountWords = {
+  target: "/mnt/data",
+  dataAddr: "node1:9100,node2:9100",
+  tenant: "lab",
+  namespace: "data",
+  isReadOnly: false,
+  identity: {
+    tokenFile: undefined,
+    ca: undefined,
+    cert: undefined,
+    key: undefined,
+    configDir: undefined,
+  },
+  options: [],
+};
+const withOptions = (...options: string[]): MountWords => ({ ...words, options });
+
+function faultsOf(act: () => unknown): string {
+  try {
+    act();
+  } catch (reason) {
+    if (reason instanceof CommandError && reason.exit === 2) return reason.message;
+    throw reason;
+  }
+  return "";
+}
+
+test("planMount() has the seed's defaults", () => {
+  const plan = planMount(words, {});
+  expect(plan.settings).toEqual({
+    cacheMode: "organic",
+    cacheDirectory: "/tmp/kiseki-cache",
+    cacheL1Max: 256 * 1024 ** 2,
+    cacheL2Max: 50 * 1024 ** 3,
+    metaTtlMs: 5000,
+  });
+  expect(plan).toMatchObject({
+    source: "node1:9100,node2:9100/lab/data",
+    kernelOptions: ["default_permissions"],
+    flags: mountFlags.noSuid | mountFlags.noDevices,
+    isReadOnly: false,
+    readerCount: 1,
+    notes: [],
+  });
+});
+
+test("planMount() takes -o before the environment, and that before policy; then policy's ceilings hold", () => {
+  const environment = { KISEKI_CACHE_META_TTL_MS: "100", KISEKI_CACHE_L1_MAX: "64M" };
+  const policy = { ...policyUsual, metaTtlMs: 50, cacheL1Max: 1, cacheL2Max: 7 };
+  const plan = planMount(withOptions("meta_ttl_ms=0"), environment, policy);
+  expect(plan.settings).toMatchObject({ metaTtlMs: 0, cacheL1Max: 64 << 20, cacheL2Max: 7 });
+  const narrow = {
+    ...policy,
+    modesAllowed: ["bypass"] as const,
+    cacheMode: "bypass" as const,
+    cacheSizeCeiling: 1 << 20,
+    metaTtlMsCeiling: 60,
+  };
+  const clamped = planMount(
+    withOptions("cache_mode=organic,meta_ttl_ms=5000"),
+    environment,
+    narrow,
+  );
+  expect(clamped.settings).toMatchObject({
+    cacheMode: "bypass",
+    cacheL1Max: 1 << 20,
+    metaTtlMs: 60,
+  });
+  expect(clamped.notes.join("\n")).toMatch(
+    /cache_mode is bypass[\s\S]*cache_l1_max[\s\S]*meta_ttl_ms is 60/,
+  );
+});
+
+test("planMount() reads words of mount(8) and leaves those for others alone", () => {
+  const ro = planMount(withOptions("defaults,_netdev,nofail,x-systemd.automount", "rw,ro"), {});
+  expect([ro.isReadOnly, ro.flags & mountFlags.readOnly]).toEqual([true, 1]);
+  expect(planMount(withOptions("ro,rw"), {}).isReadOnly).toBe(false);
+  expect(planMount({ ...words, isReadOnly: true }, {}).flags & 1).toBe(1);
+  const loose = planMount(withOptions("suid,dev,noexec,allow_other,no_default_permissions"), {});
+  expect(loose.flags).toBe(mountFlags.noExecute);
+  expect(loose.kernelOptions).toEqual(["allow_other"]);
+  expect(planMount(withOptions("token_file=/t,ca=/c"), {}).identity).toMatchObject({
+    tokenFile: "/t",
+    ca: "/c",
+  });
+});
+
+test("planMount() tells every fault at once", () => {
+  const bad = withOptions("cache_mode=lots,frobnicate,meta_ttl_ms,readers=9", "cache_l2_max=5X");
+  const text = faultsOf(() =>
+    planMount(
+      { ...bad, dataAddr: undefined, tenant: "", namespace: undefined },
+      {
+        KISEKI_CACHE_L1_MAX: "-1",
+        KISEKI_CACHE_DIR: "relative",
+      },
+    ),
+  );
+  for (const part of [
+    ...["--data-addr", "--tenant", "--namespace", "-o frobnicate is not known"],
+    ...["-o meta_ttl_ms needs a value", '-o cache_mode cannot be "lots"', "-o readers"],
+    ...['KISEKI_CACHE_L1_MAX cannot be "-1"', "-o cache_l2_max", "KISEKI_CACHE_DIR"],
+  ])
+    expect(text).toContain(part);
+  const half = { ...words, identity: { ...words.identity, cert: "/c" } };
+  expect(faultsOf(() => planMount(half, {}))).toContain("--cert and --key");
+});
+
+test("planMount() says what has no effect", () => {
+  const plan = planMount(withOptions("cache_mode=pinned,cache_l2_max=100G"), {
+    KISEKI_CACHE_POOL_ID: "1",
+  });
+  expect(plan.settings.cacheL2Max).toBe(100 * 1024 ** 3);
+  expect(plan.notes).toHaveLength(3);
+});
+
+test("parseSource() takes host:port/tenant/namespace and nothing else", () => {
+  expect(parseSource("[::1]:9100,b:1/t/n")).toEqual({
+    dataAddr: "[::1]:9100,b:1",
+    tenant: "t",
+    namespace: "n",
+  });
+  for (const source of ["host:9100", "host:9100/t", "host/t/n/x", "/t/n", "host//n"])
+    expect(faultsOf(() => parseSource(source))).toContain("host:9100/tenant/namespace");
+});
