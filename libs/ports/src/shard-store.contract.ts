@@ -58,6 +58,7 @@ export function shardStoreContract(
   };
   mapCases(check);
   viewCases(check);
+  recallCases(check);
   modelCases(check);
   scanCases(check);
   longScanCases(check);
@@ -149,6 +150,44 @@ function viewCases(check: Check): void {
       }),
     ).toThrow("of the body");
     expect(store.view(rowsOf)).toEqual(["01=bb", "02=bb"]);
+  });
+}
+
+/** What `recall` makes of a row, and how often it was made. */
+function recallCases(check: Check): void {
+  const textOf = (map: MapReader, key: string) => ({ text: map.get(hex(key))?.toHex() ?? "none" });
+  check("recall() answers what rows say now, of rows that were absent too", async (place) => {
+    await using store = await place.open();
+    const recalled = () => [
+      store.recall("one", (map) => textOf(map, "01")).text,
+      store.recall("both", (map) => ({ text: textOf(map, "01").text + textOf(map, "02").text }))
+        .text,
+    ];
+    expect(recalled()).toEqual(["none", "nonenone"]);
+    await commitBatch(store, (map) => map.put(hex("01"), hex("aa")));
+    expect(recalled()).toEqual(["aa", "aanone"]);
+    expect(recalled()).toEqual(["aa", "aanone"]);
+    await commitBatch(store, (map) => map.put(hex("02"), hex("bb")));
+    expect(recalled()).toEqual(["aa", "aabb"]);
+    await commitBatch(store, (map) => map.delete(hex("01")));
+    expect(recalled()).toEqual(["none", "nonebb"]);
+  });
+  check("recall() sees what a scan would find", async (place) => {
+    await using store = await place.open();
+    const recalled = () => store.recall("all", (map) => ({ rows: rowsOf(map) })).rows;
+    expect(recalled()).toEqual([]);
+    await commitBatch(store, (map) => map.put(hex("01"), hex("aa")));
+    expect(recalled()).toEqual(["01=aa"]);
+  });
+  check("recall() shows committed rows only", async (place) => {
+    await using store = await place.open();
+    await commitBatch(store, (map) => map.put(hex("01"), hex("aa")));
+    const recalled = () => store.recall("one", (map) => textOf(map, "01")).text;
+    const tx = store.begin();
+    tx.put(hex("01"), hex("bb"));
+    expect(recalled()).toBe("aa");
+    tx.rollback();
+    expect(recalled()).toBe("aa");
   });
 }
 

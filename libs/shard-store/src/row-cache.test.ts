@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { epoch, prngFromSeed, toUtf8 } from "@kiseki/base";
 import { openPlainPlace } from "./place.test-helper.ts";
-import { RowBudget } from "./row-cache.ts";
+import { type CachedRow, RowBudget, type RowCache } from "./row-cache.ts";
 
 /** A source that counts how often it is asked. */
 function source(rows: Readonly<Record<string, string>>) {
@@ -78,11 +78,51 @@ test("RowBudget gives its room to whoever reads, and takes it back from who is c
   expect(isHeld(next, "0")).toBe(true);
 });
 
+/** What `recall` answers of a result made of the rows `names`; makes it when there is none. */
+function recalled(cache: RowCache, rows: ReturnType<typeof source>, ...names: string[]): object {
+  const known = cache.recall("it");
+  if (known !== undefined) return known;
+  const seen: CachedRow[] = [];
+  const result = { texts: names.map((name) => String(cache.get(key(name), rows, seen))) };
+  cache.remember("it", result, seen);
+  return result;
+}
+
+test("RowCache.recall() answers the same result until a row that it was made of changes", () => {
+  const cache = new RowBudget(1 << 20).open();
+  const rows = source({ a: "one" });
+  const first = recalled(cache, rows, "a", "b");
+  cache.forget(key("c"));
+  expect(recalled(cache, rows, "a", "b")).toBe(first);
+  cache.forget(key("b")); // one that was absent
+  expect(cache.recall("it")).toBeUndefined();
+  const second = recalled(cache, rows, "a", "b");
+  cache.get(key("a"), rows);
+  cache.forget(key("a"));
+  expect(cache.recall("it")).toBeUndefined();
+  expect(second).not.toBe(first);
+});
+
+test("RowCache.recall() forgets what it could not be told of any more", () => {
+  const cache = new RowBudget(1 << 20).open();
+  const rows = source({ a: "one", large: "x".repeat(5000) });
+  const first = recalled(cache, rows, "a");
+  cache.age();
+  expect(recalled(cache, rows, "a")).toBe(first); // its row is among the old ones still
+  cache.age();
+  expect(cache.recall("it")).toBeUndefined(); // its row is gone
+  recalled(cache, rows, "a", "large"); // a row that is not kept
+  expect(cache.recall("it")).toBeUndefined();
+  recalled(cache, rows, "a");
+  cache[Symbol.dispose]();
+  expect(cache.recall("it")).toBeUndefined();
+});
+
 const seed = Number(
   process.env["KISEKI_SIM_SEED"] ?? crypto.getRandomValues(new Uint32Array(1))[0],
 );
 
-test(`view() gets what a scan finds, after commits and rollbacks of rows that were read before (KISEKI_SIM_SEED=${seed})`, async () => {
+test(`view() and recall() get what a scan finds, after commits and rollbacks of rows that were read before (KISEKI_SIM_SEED=${seed})`, async () => {
   const prng = prngFromSeed(seed);
   await using place = await openPlainPlace();
   await using store = await place.open();
@@ -106,6 +146,10 @@ test(`view() gets what a scan finds, after commits and rollbacks of rows that we
         return true;
       }),
     );
-    for (const one of keys) expect(store.view((map) => map.get(one))).toEqual(scanned.get(one[0]!));
+    for (const one of keys) {
+      const expected = scanned.get(one[0]!);
+      expect(store.view((map) => map.get(one))).toEqual(expected);
+      expect(store.recall(`${one[0]}`, (map) => ({ row: map.get(one) })).row).toEqual(expected);
+    }
   }
 });

@@ -5,7 +5,24 @@ const entryOverhead = 256;
 /** Rows beyond this are read anew each time: one of them would push out hundreds. */
 const valueSizeMax = 4096;
 
-type Found = Uint8Array | "none";
+/** What a remembered result takes besides its name: objects made of rows, and the list of these. */
+const memoOverhead = 1536;
+
+/** A committed row as it was read. */
+export class CachedRow {
+  readonly value: Uint8Array | undefined;
+  /** False once the row was changed, or may have been: nobody would tell. */
+  isCurrent = true;
+  constructor(value: Uint8Array | undefined) {
+    this.value = value;
+  }
+}
+
+/** What somebody made of rows; true as long as each of them is current. */
+interface Memo {
+  readonly result: object;
+  readonly rows: readonly CachedRow[];
+}
 
 /** Told what a cache takes. */
 interface Account {
@@ -47,55 +64,107 @@ export class RowBudget {
   }
 }
 
+/** Two generations: what is asked for moves to the young one. */
+class Generations<Value> {
+  young = new Map<string, Value>();
+  old = new Map<string, Value>();
+
+  delete(name: string): void {
+    this.young.delete(name);
+    this.old.delete(name);
+  }
+  age(): void {
+    this.old = this.young;
+    this.young = new Map();
+  }
+  clear(): void {
+    this.young.clear();
+    this.old.clear();
+  }
+}
+
 /**
  * Committed rows of one store by key, and keys known to have none. Whoever commits tells which keys changed: until
- * then all that is here is true.
+ * then all that is here is true. Beside them results that were made of such rows alone.
  */
 export class RowCache implements Disposable {
   readonly #account: Account;
-  #young = new Map<string, Found>();
-  #old = new Map<string, Found>();
+  readonly #rows = new Generations<CachedRow>();
+  readonly #memos = new Generations<Memo>();
   #youngSize = 0;
   #isClosed = false;
 
   constructor(account: Account) {
     this.#account = account;
   }
-  /** The row of `key`, out of `source` when it is not here; the bytes are the caller's. */
-  get(key: Uint8Array, source: Pick<MapReader, "get">): Uint8Array | undefined {
+  /** The row of `key`, out of `source` when it is not here; the bytes are the caller's. It is added to `seen`. */
+  get(key: Uint8Array, source: Pick<MapReader, "get">, seen?: CachedRow[]): Uint8Array | undefined {
     const text = key.toHex();
-    let found = this.#young.get(text);
-    if (found === undefined) {
-      found = this.#old.get(text) ?? source.get(key) ?? "none";
-      this.#keep(text, found);
+    let row = this.#rows.young.get(text);
+    if (row === undefined) {
+      row = this.#rows.old.get(text) ?? new CachedRow(source.get(key));
+      this.#keep(text, row);
     }
-    return found === "none" ? undefined : found.slice();
+    seen?.push(row);
+    return row.value?.slice();
+  }
+  /** What was made under `name`, if all rows that it was made of are as they were. */
+  recall(name: string): object | undefined {
+    let memo = this.#memos.young.get(name);
+    const isOld = memo === undefined;
+    memo ??= this.#memos.old.get(name);
+    if (memo === undefined) return undefined;
+    const { rows } = memo;
+    for (let i = 0; i < rows.length; i++) {
+      if (rows[i]!.isCurrent) continue;
+      this.#memos.delete(name);
+      return undefined;
+    }
+    if (isOld) this.#keepMemo(name, memo);
+    return memo.result;
+  }
+  /** Nobody may change `result` from now on. */
+  remember(name: string, result: object, rows: readonly CachedRow[]): void {
+    if (rows.every((row) => row.isCurrent)) this.#keepMemo(name, { result, rows });
   }
   /** The committed row of `key` is another one now, or may be. */
   forget(key: Uint8Array): void {
     const text = key.toHex();
-    this.#young.delete(text);
-    this.#old.delete(text);
+    const { young, old } = this.#rows;
+    for (const row of [young.get(text), old.get(text)]) if (row) row.isCurrent = false;
+    this.#rows.delete(text);
   }
   /** What is young is old from now on; what was old goes. */
   age(): void {
-    this.#old = this.#young;
-    this.#young = new Map();
+    const { young, old } = this.#rows;
+    for (const [text, row] of old) if (young.get(text) !== row) row.isCurrent = false; // nobody will tell it
+    this.#rows.age();
+    this.#memos.age();
     this.#youngSize = 0;
   }
   [Symbol.dispose](): void {
     if (this.#isClosed) return;
     this.#isClosed = true;
-    this.#young.clear();
-    this.#old.clear();
+    this.#rows.clear();
+    this.#memos.clear();
     this.#account.left(this.#youngSize);
   }
-  #keep(text: string, found: Found): void {
-    const size = found === "none" ? 0 : found.byteLength;
-    if (size > valueSizeMax || this.#isClosed) return;
-    this.#young.set(text, found);
-    const whole = size + text.length + entryOverhead; // forgotten ones stay counted: it only turns sooner
-    this.#youngSize += whole;
-    this.#account.grew(whole);
+  #keep(text: string, row: CachedRow): void {
+    const size = row.value?.byteLength ?? 0;
+    if (size > valueSizeMax || this.#isClosed) {
+      row.isCurrent = false; // for whoever made something of it: nobody will tell it
+      return;
+    }
+    this.#rows.young.set(text, row);
+    this.#count(size + text.length + entryOverhead); // forgotten ones stay counted: it only turns sooner
+  }
+  #keepMemo(name: string, memo: Memo): void {
+    if (this.#isClosed) return;
+    this.#memos.young.set(name, memo);
+    this.#count(name.length + memoOverhead);
+  }
+  #count(size: number): void {
+    this.#youngSize += size;
+    this.#account.grew(size);
   }
 }

@@ -4,7 +4,7 @@ import { assert, logIndex } from "@kiseki/base";
 import type { LogEntry, MapReader } from "@kiseki/ports";
 import type { OpenDatabase } from "./shard-database.ts";
 import { openReader } from "./shard-database.ts";
-import type { RowCache } from "./row-cache.ts";
+import type { CachedRow, RowCache } from "./row-cache.ts";
 import { SqliteMap } from "./sqlite-map.ts";
 
 /** Entries whose sizes are looked up at once. */
@@ -45,6 +45,16 @@ export class SqliteShardReader implements Disposable {
     if (cache === undefined) return this.#inTransaction(() => run(this.#map));
     using view = new CachedView(this, cache);
     return run(view);
+  }
+  /** As `ShardStore.recall`, under the conditions of `view`. */
+  recall<T extends object>(name: string, body: (map: MapReader) => T, cache: RowCache): T {
+    const known = cache.recall(name);
+    if (known !== undefined) return known as T;
+    using view = new CachedView(this, cache);
+    const result = body(view);
+    assert(!(result instanceof Promise), "a view does not wait");
+    if (view.rows !== undefined) cache.remember(name, result, view.rows);
+    return result;
   }
   /** As `ShardStore.read`. */
   read(from: LogIndex, countMax: number, sizeMax: number): readonly LogEntry[] {
@@ -95,15 +105,18 @@ class CachedView implements MapReader, Disposable {
   readonly #cache: RowCache;
   #map: SqliteMap | undefined;
   readonly #source: Pick<MapReader, "get"> = { get: (key) => this.#read().get(key) };
+  /** All that was seen; `undefined` once there was more to see than rows by their keys. */
+  rows: CachedRow[] | undefined = [];
 
   constructor(reader: SqliteShardReader, cache: RowCache) {
     this.#reader = reader;
     this.#cache = cache;
   }
   get(key: Uint8Array): Uint8Array | undefined {
-    return this.#cache.get(key, this.#source);
+    return this.#cache.get(key, this.#source, this.rows);
   }
   scan(...words: Parameters<MapReader["scan"]>): void {
+    this.rows = undefined;
     this.#read().scan(...words);
   }
   [Symbol.dispose](): void {

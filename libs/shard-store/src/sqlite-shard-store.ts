@@ -106,6 +106,10 @@ export class SqliteShardStore implements ShardStore {
     this.#mustBeGood();
     return this.#reader.view(body, this.#cache);
   }
+  recall<T extends object>(name: string, body: (map: MapReader) => T): T {
+    this.#mustBeGood();
+    return this.#reader.recall(name, body, this.#cache);
+  }
   read(from: LogIndex, countMax: number, sizeMax: number): readonly LogEntry[] {
     this.#mustBeGood();
     return this.#reader.read(from, countMax, sizeMax);

@@ -57,6 +57,9 @@ export class SimShardStore implements ShardStore {
     assert(!(result instanceof Promise), "a view does not wait");
     return result;
   }
+  recall<T extends object>(_name: string, body: (map: MapReader) => T): T {
+    return this.view(body);
+  }
   read(from: LogIndex, countMax: number, sizeMax: number): readonly LogEntry[] {
     this.#mustLive();
     assert(countMax >= 1, "at least one entry is asked for");
