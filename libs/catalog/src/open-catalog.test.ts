@@ -23,7 +23,8 @@ const clock: Clock = {
   sleep: () => Promise.resolve(),
 };
 const prng = prngFromSeed(71);
-const open = (database: Database) => openCatalog({ clock, prng, database });
+const open = (database: Database, isAlone = false) =>
+  openCatalog({ clock, prng, database, isAlone });
 /** One claim by itself. */
 function claim(catalog: Catalog, name: string, tenant: TenantId): boolean {
   const outcome = catalog.changeAliases([{ kind: "claim", name, tenant }])[0];
@@ -157,23 +158,26 @@ test("setAccessKeyLimits() is seen at once, takes the place of what was, and goe
   catalog.deleteAccessKey(id);
   expect(codeOf(() => catalog.setAccessKeyLimits(id, {}))).toBe("not_found");
 });
-test("lookUpAccessKey() sees disabling, enabling and deletion at once", () => {
-  const catalog = open(new Database(":memory:"));
-  const { tenant, root } = catalog.ensureDefaultTenant("default");
-  const { id } = catalog.createAccessKey(root.id);
-  expect(catalog.lookUpAccessKey(id)?.id).toBe(id);
-  catalog.setAccessKeyDisabled(id, true);
-  expect(catalog.lookUpAccessKey(id)).toBeUndefined();
-  expect(catalog.accessKeys(tenant.id)[0]?.isDisabled).toBe(true);
-  catalog.setAccessKeyDisabled(id, false);
-  expect(catalog.lookUpAccessKey(id)?.id).toBe(id);
-  catalog.deleteAccessKey(id);
-  expect(catalog.lookUpAccessKey(id)).toBeUndefined();
-  expect(codeOf(() => catalog.deleteAccessKey(id))).toBe("not_found");
-  expect(codeOf(() => catalog.setAccessKeyDisabled(id, true))).toBe("not_found");
-  expect(catalog.lookUpAccessKey("nobody")).toBeUndefined();
-  expect(catalog.lookUpAccessKey("x".repeat(1 << 20))).toBeUndefined();
-});
+test.each([false, true])(
+  "lookUpAccessKey() sees disabling, enabling and deletion at once, alone: %p",
+  (isAlone) => {
+    const catalog = open(new Database(":memory:"), isAlone);
+    const { tenant, root } = catalog.ensureDefaultTenant("default");
+    const { id } = catalog.createAccessKey(root.id);
+    expect(catalog.lookUpAccessKey(id)?.id).toBe(id);
+    catalog.setAccessKeyDisabled(id, true);
+    expect(catalog.lookUpAccessKey(id)).toBeUndefined();
+    expect(catalog.accessKeys(tenant.id)[0]?.isDisabled).toBe(true);
+    catalog.setAccessKeyDisabled(id, false);
+    expect(catalog.lookUpAccessKey(id)?.id).toBe(id);
+    catalog.deleteAccessKey(id);
+    expect(catalog.lookUpAccessKey(id)).toBeUndefined();
+    expect(codeOf(() => catalog.deleteAccessKey(id))).toBe("not_found");
+    expect(codeOf(() => catalog.setAccessKeyDisabled(id, true))).toBe("not_found");
+    expect(catalog.lookUpAccessKey("nobody")).toBeUndefined();
+    expect(catalog.lookUpAccessKey("x".repeat(1 << 20))).toBeUndefined();
+  },
+);
 test("lookUpAccessKey() sees what another connection changed", async () => {
   await using file = await openFile();
   const [one, two] = [open(file.connect()), open(file.connect())];

@@ -56,6 +56,8 @@ export interface CatalogParts {
   readonly prng: Prng;
   /** Opened, and closed, by the caller, who also seals and mirrors it. One connection per thread. */
   readonly database: Database;
+  /** No other connection commits to the file as long as this one is open: nobody need ask whether one did. */
+  readonly isAlone?: boolean;
 }
 
 /** Opens the catalog and brings its schema to the newest version. @throws {CatalogError} `newer_schema`. */
@@ -87,7 +89,7 @@ class SqlCatalog implements Catalog {
   #cachedVersion = -1;
   #ownChanges = 0;
 
-  constructor({ clock, prng, database }: CatalogParts) {
+  constructor({ clock, prng, database, isAlone }: CatalogParts) {
     this.#clock = clock;
     this.#prng = prng;
     this.#orm = drizzle({ client: database });
@@ -97,7 +99,7 @@ class SqlCatalog implements Catalog {
     this.roles = new RoleTable(this.#orm, clock, newId, onChange);
     this.providers = new ProviderTable(this.#orm, clock, newId, onChange);
     const query = database.query<{ data_version: number }, []>("PRAGMA data_version");
-    this.#dataVersion = () => query.get()?.data_version ?? 0;
+    this.#dataVersion = isAlone ? () => 0 : () => query.get()?.data_version ?? 0;
   }
 
   ensureDefaultTenant(name: string): NewTenant & { readonly isNew: boolean } {

@@ -100,7 +100,7 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     return building.use(openTenantKeys({ clock, prng, tools, cluster, store, kms, absentMembers }));
   });
   const catalog = namingFile(members, "catalog", () =>
-    openCatalog({ clock, prng, database: openFile("catalog") }),
+    openCatalog({ clock, prng, database: openFile("catalog"), isAlone: true }),
   );
   const datapath = building.use(openDatapath(datapathOptions(parts)));
   const chunkStore = building.use(
