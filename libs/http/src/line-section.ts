@@ -54,7 +54,11 @@ export class LineSection {
     this.#size = 0;
     this.#scanned = 0;
     this.#lineStart = 0;
-    if (isWhole) return { bytes: source.subarray(offset, end), offset: end };
+    if (isWhole) {
+      // Most requests arrive alone, and the first view of an array costs it a buffer of its own.
+      const isAll = offset === 0 && end === source.byteLength;
+      return { bytes: isAll ? source : source.subarray(offset, end), offset: end };
+    }
     return { bytes: this.#kept.subarray(0, end), offset: offset + end - kept };
   }
 

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { newBytes } from "@kiseki/base";
-import { encodeResponseHead } from "./index.ts";
+import { encodeResponseHead, headerLines } from "./index.ts";
 
 test("encodeResponseHead() writes head bytes at the offset, or says that there is no room", () => {
   const target = newBytes(60).fill(0xaa);
@@ -10,6 +10,19 @@ test("encodeResponseHead() writes head bytes at the offset, or says that there i
   );
   expect(target[end]).toBe(0xaa);
   expect(encodeResponseHead(206, [["x-a", "é"]], target, 21)).toBe(-1);
+});
+
+test("encodeResponseHead() writes further lines behind the headers, of headerLines() with its assertions", () => {
+  const target = new Uint8Array(64);
+  const lines = headerLines([
+    ["x-b", "2"],
+    ["x-c", "3"],
+  ]);
+  const end = encodeResponseHead(200, [["x-a", "1"]], target, 0, lines);
+  const text = Buffer.from(target.subarray(0, end)).toString("latin1");
+  expect(text).toBe("HTTP/1.1 200 OK\r\nx-a: 1\r\nx-b: 2\r\nx-c: 3\r\n\r\n");
+  expect(() => headerLines([["x", "a\r\nb: c"]])).toThrow("line end");
+  expect(() => headerLines([["x y", "v"]])).toThrow("token");
 });
 
 test("encodeResponseHead() cannot be made to emit another line", () => {

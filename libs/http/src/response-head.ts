@@ -49,8 +49,29 @@ const tokenPattern = /^[!#$%&'*+\-.^_`|~0-9A-Za-z]+$/;
 const valuePattern = /^[\t\x20-\x7e\x80-\xff]*$/;
 const encoder = new TextEncoder();
 
+/** Names that were looked at: a program sends few. */
+const tokens = new Set<string>();
+const tokenCountMax = 256;
+
+function checkName(name: string): void {
+  if (tokens.has(name)) return;
+  assert(tokenPattern.test(name), "a header name is a token");
+  if (tokens.size < tokenCountMax) tokens.add(name);
+}
+
+/** The lines of `headers`, as `encodeResponseHead` writes them and with its assertions. */
+export function headerLines(headers: readonly ResponseHeader[]): string {
+  let text = "";
+  for (const [name, value] of headers) {
+    checkName(name);
+    assert(valuePattern.test(value), "a header value holds no line end");
+    text += `${name}: ${value}\r\n`;
+  }
+  return text;
+}
+
 /**
- * Writes status line, headers and the empty line to `target` from `offset`.
+ * Writes status line, headers, further `lines` (of `headerLines`) and the empty line to `target` from `offset`.
  *
  * A name that is no token or a value with a line end, control byte or a character over 0xff is a
  * bug of the caller (escape what users gave first) and asserts. Returns the offset after the head,
@@ -61,15 +82,10 @@ export function encodeResponseHead(
   headers: readonly ResponseHeader[],
   target: Uint8Array,
   offset: number,
+  lines = "",
 ): number {
   assert(Number.isInteger(status) && status >= 100 && status <= 599, "a status has three digits");
-  let text = `HTTP/1.1 ${status} ${statusReason(status)}\r\n`;
-  for (const [name, value] of headers) {
-    assert(tokenPattern.test(name), "a header name is a token");
-    assert(valuePattern.test(value), "a header value holds no line end");
-    text += `${name}: ${value}\r\n`;
-  }
-  text += "\r\n";
+  const text = `HTTP/1.1 ${status} ${statusReason(status)}\r\n${headerLines(headers)}${lines}\r\n`;
   if (text.length > target.byteLength - offset) return -1;
   const room = target.subarray(offset, offset + text.length);
   if (encoder.encodeInto(text, room).read === text.length) return offset + text.length;

@@ -29,12 +29,17 @@ function isNamed(match: EtagMatch, etag: string): boolean {
   return match === "*" || match.includes(etag);
 }
 
+const unconditional: ReadConditions = {};
+
 /** Conditions of a GET or HEAD. A date that is none is ignored (RFC 9110 §13.1.3). */
 export function parseReadConditions(fields: Fields): ReadConditions {
   const ifMatch = fields.get("if-match");
   const ifNoneMatch = fields.get("if-none-match");
-  const since = parseHttpDate(fields.get("if-modified-since") ?? "");
-  const until = parseHttpDate(fields.get("if-unmodified-since") ?? "");
+  const sinceText = fields.get("if-modified-since");
+  const untilText = fields.get("if-unmodified-since");
+  if ((ifMatch ?? ifNoneMatch ?? sinceText ?? untilText) === undefined) return unconditional;
+  const since = parseHttpDate(sinceText ?? "");
+  const until = parseHttpDate(untilText ?? "");
   return {
     ...(ifMatch === undefined ? {} : { ifMatch: parseEtags(ifMatch, "strong") }),
     ...(ifNoneMatch === undefined ? {} : { ifNoneMatch: parseEtags(ifNoneMatch, "weak") }),

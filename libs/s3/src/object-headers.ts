@@ -111,8 +111,12 @@ export function parseObjectAttributes(fields: Fields): ObjectAttributes | S3Faul
   };
 }
 
+/** Most requests ask for none. */
+export const noOverrides: ResponseOverrides = {};
+
 /** `response-*` of a GET or HEAD. Values go into headers, so line ends are refused here. */
 export function parseOverrides(fields: Fields, isSigned: boolean): ResponseOverrides | S3Fault {
+  if (fields.queryNames.length === 0) return noOverrides;
   const overrides: Partial<Record<OverridableHeader, string>> = {};
   for (const property of overridable) {
     const name = `response-${contentHeaderNames[property]}`;

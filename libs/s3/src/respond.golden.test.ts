@@ -5,7 +5,8 @@ import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
 import type { FixedSettingCall, ListObjectsCall, ReadObjectCall } from "./call.ts";
 import { loggingSetting } from "./settings/logging.ts";
 import { s3Errors, s3Fault, type S3ErrorCode } from "./errors.ts";
-import { toFaultResponse, toResponse } from "./respond.ts";
+import { noOverrides } from "./object-headers.ts";
+import { identityHeaders, plainReadHeaders, toFaultResponse, toResponse } from "./respond.ts";
 import type { ListedObject, ObjectView, ResponseContext, S3Response, S3Result } from "./result.ts";
 import { s3Namespace } from "./xml-write.ts";
 
@@ -434,6 +435,26 @@ test("toResponse() of a read says all that S3 says", () => {
     ],
     body: undefined,
   });
+});
+
+test("plainReadHeaders() are those of toResponse(), the same for the same view, and only where nothing else is said", () => {
+  const plain = { ...read, checksum: undefined, overrides: noOverrides } as const;
+  const headers = plainReadHeaders(plain);
+  const whole = toResponse(plain, context).headers;
+  const isPlain = ([name]: readonly [string, string]): boolean => name !== "Content-Length";
+  expect([...identityHeaders(context), ...headers!]).toEqual(whole.filter(isPlain));
+  expect(plainReadHeaders({ ...plain })).toBe(headers);
+  expect(plainReadHeaders({ ...plain, view: { ...view } })).not.toBe(headers);
+  const others: readonly S3Result[] = [
+    read,
+    { ...plain, versionId: "null" },
+    { ...plain, range: { offset: 0, length: 1 } },
+    { ...plain, partCount: 1 },
+    { ...plain, expiration: due },
+    { ...plain, overrides: { contentType: "a/b" } },
+    { kind: "not_modified", view, overrides: noOverrides },
+  ];
+  for (const other of others) expect(plainReadHeaders(other)).toBeUndefined();
 });
 
 const due = { at: wallTime(Date.UTC(2026, 10, 22)), ruleId: "old logs/1" };

@@ -14,16 +14,22 @@ import {
   uploadsDocument,
   versionsDocument,
 } from "./list-documents.ts";
-import { contentHeaderPairs } from "./object-headers.ts";
+import { contentHeaderPairs, noOverrides } from "./object-headers.ts";
 import { lockHeaderPairs } from "./object-lock.ts";
 import { redirectTarget } from "./post-object.ts";
 import { attributesDocument, checksumNodes, settingDocument } from "./setting-documents.ts";
-import type { ResponseContext, S3Response, S3Result } from "./result.ts";
+import type { ObjectView, ResponseContext, S3Response, S3Result } from "./result.ts";
 import { corsHeaders, corsVary } from "./settings/cors.ts";
 import type { Due } from "./settings/lifecycle-evaluate.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
 
 type Pair = readonly [name: string, value: string];
+
+/** What every answer says of its request. */
+export const identityHeaders = ({ hostId, requestId }: ResponseContext): readonly Pair[] => [
+  ["x-amz-id-2", hostId],
+  ["x-amz-request-id", requestId],
+];
 
 function respond(
   context: ResponseContext,
@@ -31,10 +37,7 @@ function respond(
   headers: readonly Pair[],
   body?: Uint8Array,
 ): S3Response {
-  const identity: readonly Pair[] = [
-    ["x-amz-id-2", context.hostId],
-    ["x-amz-request-id", context.requestId],
-  ];
+  const identity = identityHeaders(context);
   const hasLength = headers.some(([name]) => name === "Content-Length");
   // 204 and 304 have no body by their nature, and HEAD leaves unsaid what GET would have measured.
   const isLengthUnsaid = hasLength || status === 204 || status === 304 || (context.isHead && body);
@@ -266,7 +269,31 @@ function notModifiedHeaders({ view, overrides }: ResultOf<"not_modified">): read
   ];
 }
 
+const lengthName = "Content-Length";
+/** Of views that are shown again and again. */
+const plainHeaders = new WeakMap<ObjectView, readonly Pair[]>();
+
+/**
+ * Headers of the whole object that say no more than its view does, without their identity and Content-Length: the same list for
+ * the same view. `undefined` where the answer says more: `toResponse` writes it.
+ */
+export function plainReadHeaders(result: S3Result): readonly Pair[] | undefined {
+  if (result.kind !== "object_read" || result.overrides !== noOverrides) return undefined;
+  const { view, range, partCount, expiration, checksum, versionId } = result;
+  if ((range ?? partCount ?? expiration ?? checksum ?? versionId) !== undefined) return undefined;
+  let headers = plainHeaders.get(view);
+  if (headers === undefined) {
+    headers = readHeaders(result).filter(([name]) => name !== lengthName);
+    plainHeaders.set(view, headers);
+  }
+  return headers;
+}
+
 function respondRead(result: ResultOf<"object_read">, context: ResponseContext): S3Response {
+  return respond(context, result.range === undefined ? 200 : 206, readHeaders(result));
+}
+
+function readHeaders(result: ResultOf<"object_read">): readonly Pair[] {
   const { view, range, partCount } = result;
   const length = range?.length ?? view.size;
   const headers: Pair[] = [
@@ -275,7 +302,7 @@ function respondRead(result: ResultOf<"object_read">, context: ResponseContext):
     ...encryptionHeaders(view.encryption),
     ["Accept-Ranges", "bytes"],
     ...contentHeaderPairs(view.content, result.overrides),
-    ["Content-Length", String(length)],
+    [lengthName, String(length)],
   ];
   if (range !== undefined) {
     const last = range.offset + range.length - 1;
@@ -290,7 +317,7 @@ function respondRead(result: ResultOf<"object_read">, context: ResponseContext):
   for (const [name, value] of view.metadata) {
     headers.push([`x-amz-meta-${name}`, toMailSafe(value)]);
   }
-  return respond(context, range === undefined ? 200 : 206, headers);
+  return headers;
 }
 
 function deletedDocument(result: ResultOf<"objects_deleted">): Uint8Array {

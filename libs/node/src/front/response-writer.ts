@@ -1,5 +1,10 @@
 import { assert } from "@kiseki/base";
-import { encodeResponseHead, type RequestHead, type ResponseHeader } from "@kiseki/http";
+import {
+  encodeResponseHead,
+  headerLines,
+  type RequestHead,
+  type ResponseHeader,
+} from "@kiseki/http";
 import type { SocketOutput } from "./socket-output.ts";
 import type { BodyStream, FrontResponse } from "./types.ts";
 
@@ -68,6 +73,32 @@ function headersOf(
   return headers;
 }
 
+const noHeaders: readonly ResponseHeader[] = [];
+const sharedLines = new WeakMap<readonly ResponseHeader[], string>();
+
+function linesOf(shared: readonly ResponseHeader[]): string {
+  let lines = sharedLines.get(shared);
+  if (lines === undefined) {
+    assert(!shared.some(([name]) => isOwned(name)), "the front adds framing headers itself");
+    sharedLines.set(shared, (lines = headerLines(shared)));
+  }
+  return lines;
+}
+
+/** Writes the head into the scratch buffer, where it must fit; answers its size. */
+function writeHead(
+  context: ResponseContext,
+  response: FrontResponse,
+  framing: ResponseFraming,
+  isLast: boolean,
+): number {
+  const headers = headersOf(context, response, framing, isLast);
+  const { status, shared = noHeaders } = response;
+  const size = encodeResponseHead(status, headers, context.scratch, 0, linesOf(shared));
+  assert(size > 0, "a response's head fits the scratch buffer");
+  return size;
+}
+
 /** True when this response's end can only be told by closing the connection. */
 export function needsClose(response: FrontResponse, head: RequestHead | undefined): boolean {
   return framingOf(response, head) === "until_close";
@@ -92,13 +123,7 @@ export function writeResponse(
   }
   if (isStream(body)) body.close();
   const { scratch } = context;
-  const size = encodeResponseHead(
-    response.status,
-    headersOf(context, response, framing, isLast),
-    scratch,
-    0,
-  );
-  assert(size > 0, "a response's head fits the scratch buffer");
+  const size = writeHead(context, response, framing, isLast);
   if (!isSent || isStream(body)) return output.sendVolatile(scratch.subarray(0, size));
   const joined = Math.min(scratch.byteLength - size, body.byteLength);
   scratch.set(body.subarray(0, joined), size);
@@ -127,9 +152,8 @@ function writeStream(
       return (sent = writeSlices(context, output, response, body, framing, isLast, first));
     }
     const { scratch } = context;
-    const headers = headersOf(context, response, framing, isLast);
-    const size = encodeResponseHead(response.status, headers, scratch, 0);
-    const hasRoom = size > 0 && size + first.byteLength <= scratch.byteLength;
+    const size = writeHead(context, response, framing, isLast);
+    const hasRoom = size + first.byteLength <= scratch.byteLength;
     assert(hasRoom, "a response's head and its first bytes fit the scratch buffer");
     const whole = sendJoined(output, scratch, size, first);
     if (typeof whole === "boolean") return whole;
@@ -153,13 +177,7 @@ async function writeSlices(
     const first = ready ?? (await body.next());
     const { scratch } = context;
     // No waiting between here and the send: the scratch buffer is everyone's.
-    const size = encodeResponseHead(
-      response.status,
-      headersOf(context, response, framing, isLast),
-      scratch,
-      0,
-    );
-    assert(size > 0, "a response's head fits the scratch buffer");
+    const size = writeHead(context, response, framing, isLast);
     let bytes = first;
     if (bytes !== undefined && framing !== "chunked") {
       const joined = Math.min(scratch.byteLength - size, bytes.byteLength, left);

@@ -85,6 +85,8 @@ export interface FrontResponse {
   readonly status: number;
   /** Without Content-Length, Transfer-Encoding, Connection and Date, which the front adds. */
   readonly headers: readonly ResponseHeader[];
+  /** Further ones: the same list whenever they are the same, for their text is remembered with it. */
+  readonly shared?: readonly ResponseHeader[] | undefined;
   /** `undefined`: empty. For HEAD, 204 and 304 only its size is used. Bytes are borrowed until sent. */
   readonly body?: Uint8Array | BodyStream | undefined;
   /** Content-Length of an answer to HEAD that carries no `body`. */

@@ -12,15 +12,18 @@ import {
   type FormRequest,
   type ObjectOwnership,
   type Owner,
+  identityHeaders,
   isFault,
   isServiceHost,
   parseCall,
   parseFormRequest,
+  plainReadHeaders,
   type ResponseContext,
   type S3Addressing,
   type S3Call,
   type S3Fault,
   type S3Request,
+  type S3Result,
   s3Fault,
   toFaultResponse,
   toResponse,
@@ -29,6 +32,7 @@ import { isStsRequest } from "@kiseki/sts";
 import type { Logger } from "@kiseki/telemetry";
 import type { BodyStream, FrontFault, FrontRequest, FrontResponse } from "../front/types.ts";
 import type { Notifier } from "../notify/notifier.ts";
+import type { ContentReader } from "../object/read-content.ts";
 import type { DataPorts } from "../object/types.ts";
 import { Access, type Account } from "./access/access.ts";
 import { bucketSide } from "./access/bucket-side.ts";
@@ -168,6 +172,8 @@ export class Gateway {
     const answer = ({ result, content }: CallOutcome): FrontResponse => {
       trace.result = result;
       try {
+        const shared = plainReadHeaders(result);
+        if (shared !== undefined) return renderPlain(trace.context, result, shared, content);
         return render(toResponse(result, trace.context), content);
       } catch (reason) {
         content?.[Symbol.dispose]();
@@ -498,6 +504,39 @@ function frontFault({ code, status }: FrontFault): S3Fault {
   }
 }
 
+/** A reader's bytes as the front pulls them. */
+class ContentBody implements BodyStream {
+  readonly size: number;
+  readonly #content: ContentReader;
+  constructor(content: ContentReader) {
+    this.#content = content;
+    this.size = content.size;
+  }
+  next(): Promise<Uint8Array | undefined> {
+    return this.#content.next();
+  }
+  nextNow(): Uint8Array | undefined {
+    return this.#content.nextNow();
+  }
+  close(): void {
+    this.#content[Symbol.dispose]();
+  }
+}
+
+/** Of a whole object, of which nothing but its view is said. */
+function renderPlain(
+  context: ResponseContext,
+  result: S3Result,
+  shared: readonly ResponseHeader[],
+  content: CallOutcome["content"],
+): FrontResponse {
+  const headers = identityHeaders(context);
+  const size = result.kind === "object_read" ? result.view.size : 0;
+  return content
+    ? { status: 200, headers, shared, body: new ContentBody(content) }
+    : { status: 200, headers, shared, size };
+}
+
 /** As `toResponse` writes it; the front adds its own. */
 const contentLengthName = "Content-Length";
 
@@ -513,15 +552,7 @@ function render(
     if (header[0] === contentLengthName) size = Number(header[1]);
     else rest.push(header);
   }
-  if (content) {
-    const body: BodyStream = {
-      size: content.size,
-      next: () => content.next(),
-      nextNow: () => content.nextNow(),
-      close: () => content[Symbol.dispose](),
-    };
-    return { status, headers: rest, body };
-  }
+  if (content) return { status, headers: rest, body: new ContentBody(content) };
   if (response.body) return { status, headers: rest, body: response.body };
   return { status, headers: rest, size };
 }
