@@ -1,6 +1,5 @@
 import { newBytes, toUtf8 } from "@kiseki/base";
 import {
-  headerValues,
   type HttpHeader,
   percentDecodeBytes,
   percentEncode,
@@ -40,8 +39,14 @@ export function canonicalHeaders(
 ): string {
   let text = "";
   for (const name of signed) {
-    const values = headerValues(headers, name);
-    text += `${name}:${values.map(canonicalValue).join(",")}\n`;
+    text += `${name}:`;
+    let count = 0;
+    for (const header of headers) {
+      if (header.name !== name) continue;
+      if (count++ > 0) text += ",";
+      text += canonicalValue(header.value);
+    }
+    text += "\n";
   }
   return text;
 }

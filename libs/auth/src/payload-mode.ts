@@ -59,6 +59,10 @@ export function anonymousPayload(head: RequestHead): PayloadMode | AuthFault {
   });
 }
 
+/** SHA-256 of nothing: what a request without a body says. */
+const emptyText = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+const emptyPayload: PayloadMode = { kind: "hashed", sha256: fromHex(emptyText) };
+
 /** Reads `text`, the value of `x-amz-content-sha256`. `signing` is asked only for signed streams. */
 export function readPayloadMode(
   head: RequestHead,
@@ -66,6 +70,7 @@ export function readPayloadMode(
   signing: () => ChunkSigning,
 ): PayloadMode | AuthFault {
   if (text === unsignedPayload) return { kind: "unsigned" };
+  if (text === emptyText) return emptyPayload;
   if (/^[0-9a-fA-F]{64}$/.test(text)) return { kind: "hashed", sha256: fromHex(text) };
   const mode = Object.hasOwn(streamedModes, text) ? streamedModes[text] : undefined;
   if (mode === undefined) {

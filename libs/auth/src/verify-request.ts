@@ -225,12 +225,13 @@ function coverageFault(
   claim: SignatureClaim,
   headers: readonly HttpHeader[],
 ): AuthFault | undefined {
-  const missing = new Set<string>();
-  if (!claim.signedHeaders.includes("host")) missing.add("host");
-  for (const { name } of headers) {
-    if (name.startsWith("x-amz-") && !claim.signedHeaders.includes(name)) missing.add(name);
-  }
-  if (missing.size === 0) return undefined;
+  const { signedHeaders } = claim;
+  const isBare = ({ name }: HttpHeader): boolean =>
+    name.startsWith("x-amz-") && !signedHeaders.includes(name);
+  const isHostSigned = signedHeaders.includes("host");
+  if (isHostSigned && !headers.some(isBare)) return undefined;
+  const missing = new Set(isHostSigned ? [] : ["host"]);
+  for (const header of headers) if (isBare(header)) missing.add(header.name);
   return authFault(
     "AccessDenied",
     "There were headers present in the request which were not signed",

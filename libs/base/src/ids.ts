@@ -32,6 +32,14 @@ export function inodeId(n: bigint): InodeId {
   return n as InodeId;
 }
 
+const texts = new WeakMap<Uint8Array, string>();
+/** `toHex` of an id, remembered with it: for ids that are asked for in each request. */
+export function idText(id: Uint8Array): string {
+  let text = texts.get(id);
+  if (text === undefined) texts.set(id, (text = toHex(id)));
+  return text;
+}
+
 /** 16 bytes as 8-4-4-4-12 hex. */
 export function toUuid(id: Uint8Array): string {
   const hex = toHex(sized(id, 16, "a UUID"));

@@ -27,6 +27,7 @@ export {
   chunkId,
   deviceId,
   fromUuid,
+  idText,
   inodeId,
   namespaceId,
   operationId,

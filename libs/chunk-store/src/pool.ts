@@ -16,7 +16,7 @@ import { DatapathError } from "@kiseki/ports";
 import type { Device } from "./device.ts";
 import { GroupWriter, type WriterResume } from "./group-writer.ts";
 import type { Fragment, Row } from "./row.ts";
-import { decodeRow, encodeRow, rowKey, rowVersion } from "./row.ts";
+import { decodeRow, encodeRow, rowKey, rowName, rowVersion } from "./row.ts";
 import type { ChunkStorePorts, OpenOptions, Safeties, SealRef } from "./types.ts";
 import { allSafeties, ChunkStoreError } from "./types.ts";
 import { encodeTail } from "./zone-tail.ts";
@@ -86,8 +86,14 @@ export class Pool {
   /** Never changed, only replaced. */
   row(key: Uint8Array): Row | undefined {
     const name = toHex(key);
-    const known = this.#rowsRead.get(name);
-    if (known !== undefined) return known;
+    return this.#rowsRead.get(name) ?? this.#readRow(name, key);
+  }
+  /** As `row`, of a chunk that may be read again. */
+  rowOf(ref: SealRef): Row | undefined {
+    const name = rowName(ref);
+    return this.#rowsRead.get(name) ?? this.#readRow(name, rowKey(ref.chunkId, ref.sealId));
+  }
+  #readRow(name: string, key: Uint8Array): Row | undefined {
     const value = this.ports.index.get(key);
     if (value === undefined) return undefined;
     const row = decodeRow(value);

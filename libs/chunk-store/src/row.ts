@@ -1,8 +1,9 @@
 import type { ChunkId, Epoch, OperationId, SealId, ShardId, TenantId } from "@kiseki/base";
-import { assert, newBytes } from "@kiseki/base";
+import { assert, newBytes, toHex } from "@kiseki/base";
 import type { Profile } from "@kiseki/ports";
 import { fragmentStoredSize } from "@kiseki/ports";
 import { fragmentCount, fragmentsNeeded } from "@kiseki/placement";
+import type { SealRef } from "./types.ts";
 
 /** One fragment of a chunk, and all that its record header holds beside the chunk's own fields. */
 export interface Fragment {
@@ -145,6 +146,19 @@ export function rowKey(chunkId: ChunkId, sealId: SealId): Uint8Array {
   key.set(chunkId, 0);
   key.set(sealId, 32);
   return key;
+}
+interface Named {
+  readonly sealId: SealId;
+  readonly name: string;
+}
+const names = new WeakMap<ChunkId, Named>();
+/** `rowKey` in hex, remembered with the chunk's id: who reads a chunk again asks with the same one. */
+export function rowName({ chunkId, sealId }: SealRef): string {
+  const known = names.get(chunkId);
+  if (known?.sealId === sealId) return known.name;
+  const name = toHex(rowKey(chunkId, sealId));
+  names.set(chunkId, { sealId, name });
+  return name;
 }
 export const keyChunkId = (key: Uint8Array): ChunkId => key.subarray(0, 32) as ChunkId;
 export const keySealId = (key: Uint8Array): SealId => key.subarray(32, 48) as SealId;

@@ -1,4 +1,4 @@
-import { assert, type Millis, millis, type TenantId, toHex } from "@kiseki/base";
+import { assert, idText, type Millis, millis, type TenantId, toHex } from "@kiseki/base";
 import type { TenantKeyring } from "@kiseki/keys";
 import type { Clock } from "@kiseki/ports";
 import { type TenantEvent, type TenantState, tenantTransition } from "./lifecycle.ts";
@@ -35,7 +35,7 @@ export class OpenTenants {
     return this.#entries.values();
   }
   find(tenant: TenantId): TenantEntry | undefined {
-    return this.#entries.get(toHex(tenant));
+    return this.#entries.get(idText(tenant));
   }
   /** A new entry in `opening`. */
   begin(tenant: TenantId): TenantEntry {

@@ -114,6 +114,17 @@ export function toObjectView(
   };
 }
 
+/** Views of objects that are read again and again under the key that most are under. */
+const views = new WeakMap<FoundObject, ObjectView>();
+
+/** As `toObjectView`, the same for the same object. */
+export function shownView(found: FoundObject, encryption: ShownEncryption): ObjectView {
+  if (encryption.kind !== "s3") return toObjectView(found, encryption);
+  let view = views.get(found);
+  if (view === undefined) views.set(found, (view = toObjectView(found, encryption)));
+  return view;
+}
+
 export function toListedObject(key: Uint8Array, entry: ObjectEntry, owner: Owner): ListedObject {
   return {
     key,

@@ -21,7 +21,7 @@ interface Cost {
 const requestsPerRound = 1000;
 
 /** A connection whose socket takes everything at once. */
-function openSink(bed: Bed): { readonly send: (head: Uint8Array) => number } {
+function openSink(bed: Bed): { send(head: Uint8Array): void; readonly taken: number } {
   let taken = 0;
   const context: ConnectionContext = {
     clock: systemClock,
@@ -46,6 +46,8 @@ function openSink(bed: Bed): { readonly send: (head: Uint8Array) => number } {
     send(head) {
       taken = 0;
       connection.arrived(head);
+    },
+    get taken() {
       return taken;
     },
   };
@@ -79,8 +81,8 @@ export async function benchGet(work: Work): Promise<Cost> {
   for (let next = 0; performance.now() < until || costs.length === 0;) {
     const before = process.cpuUsage(); // not the clock: others may have the processor meanwhile
     for (let i = 0; i < requestsPerRound; i++) {
-      const sent = sink.send(heads[(next += 7919) % heads.length]!.slice());
-      if (sent < work.size) throw new Error(`A GET was not answered at once: ${sent} bytes`);
+      sink.send(heads[(next += 7919) % heads.length]!.slice());
+      while (sink.taken < work.size) await Bun.sleep(1); // a page that the cache has lost, a file that is being written
     }
     const { user, system } = process.cpuUsage(before);
     costs.push((user + system) / requestsPerRound);

@@ -1,4 +1,4 @@
-import { type TenantId, toHex } from "@kiseki/base";
+import { idText, type TenantId, toHex } from "@kiseki/base";
 import type { AccessKeyLimits, AccessKeyRecord } from "@kiseki/catalog";
 import type { Session } from "@kiseki/format";
 import { type Principal, rootPrincipal, userPrincipal } from "@kiseki/policy";
@@ -40,7 +40,7 @@ export class Identities {
 
   /** Of a tenant, for ever; the canonical id are 64 hex digits. */
   account(tenant: TenantId): Account {
-    const name = toHex(tenant);
+    const name = idText(tenant);
     let account = this.#accounts.get(name);
     if (account === undefined) {
       const canonicalId = toHex(this.#crypto.sha256(tenant));

@@ -1,5 +1,6 @@
 import { assert, AssertionError, type OperationId } from "@kiseki/base";
 import {
+  type ContentPage,
   type ContentPart,
   type FoundObject,
   lookupObject,
@@ -29,6 +30,7 @@ import { newObjectAcl } from "./acls.ts";
 import { checkDigests, claimedAlgorithms } from "./content.ts";
 import {
   etagText,
+  shownView,
   toConditions,
   toObjectChecksum,
   toObjectView,
@@ -46,7 +48,14 @@ import { checkClaimed } from "./locks.ts";
 import { encryptTarget, type ObjectEncryption, openEncrypted } from "./encryption.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
 import { poolFor } from "./storage-class.ts";
-import { findVersion, madeVersion, parseVersion, shownVersion, versionIdText } from "./versions.ts";
+import {
+  findReadable,
+  findVersion,
+  madeVersion,
+  parseVersion,
+  shownVersion,
+  versionIdText,
+} from "./versions.ts";
 
 /** A result, and for GET the object's bytes. */
 export interface CallOutcome {
@@ -246,13 +255,13 @@ const lookup = { phase: "composition_lookup" };
 function openObject(scope: CallScope, call: ReadObjectCall, place: Disposable): CallOutcome {
   const { clock, metrics } = scope.ports;
   const started = clock.monotonic();
-  const found = findVersion(scope, call);
+  const { found, page } = findReadable(scope, call);
   const seconds = (clock.monotonic() - started) / 1000;
   metrics.observe("kiseki_gateway_get_phase_duration_seconds", seconds, lookup);
   const encryption = openEncrypted(scope, found.cold.attributes, call.customerKey);
   let outcome: CallOutcome | undefined;
   try {
-    outcome = openFound(scope, call, { found, encryption, place });
+    outcome = openFound(scope, call, { found, page, encryption, place });
     return outcome;
   } finally {
     if (outcome?.content === undefined) encryption[Symbol.dispose]();
@@ -295,16 +304,18 @@ function openFound(
   call: ReadObjectCall,
   {
     found,
+    page,
     encryption,
     place,
   }: {
     readonly found: FoundObject;
+    readonly page: ContentPage | undefined;
     readonly encryption: ObjectEncryption;
     readonly place: Disposable;
   },
 ): CallOutcome {
   const versionId = shownVersion(scope, call.bucket, found.entry);
-  const view = toObjectView(found, encryption.shown);
+  const view = shownView(found, encryption.shown);
   const verdict = evaluateRead(call.conditions, view);
   if (verdict.kind === "precondition_failed") {
     throw fail("PreconditionFailed", undefined, conditionDetail(verdict.condition));
@@ -329,6 +340,7 @@ function openFound(
   const { request, ports, tenant } = scope;
   const content = new ContentReader(ports, tenant, {
     found,
+    page,
     start,
     end,
     place: encryption.cipher ? joined(place, encryption) : place, // the key is wiped as the reader leaves
@@ -355,7 +367,7 @@ const partCountMax = 10_000;
 function select(scope: CallScope, found: FoundObject, call: ReadObjectCall): Selection {
   const { size } = found.entry;
   if (call.partNumber !== undefined) return selectPart(scope, found, call.partNumber);
-  const { checksum } = toObjectView(found);
+  const checksum = toObjectChecksum(found.cold.attributes.checksums[0], found.entry.etag.parts);
   if (call.range === undefined) return { range: undefined, partCount: undefined, checksum };
   const range = resolveRange(call.range, size);
   if (range !== "unsatisfiable") {

@@ -1,5 +1,13 @@
-import { fromHex, toHex } from "@kiseki/base";
-import { type Found, type FoundObject, lookupObject, type VersionRef } from "@kiseki/composition";
+import { fromHex, idText, toHex } from "@kiseki/base";
+import {
+  type ContentPage,
+  type Found,
+  type FoundObject,
+  lookupObject,
+  readContent,
+  type VersionRef,
+} from "@kiseki/composition";
+import { segmentSize } from "@kiseki/ports";
 import { formatHttpDate, type S3Fault } from "@kiseki/s3";
 import { fail, refusalFailure } from "./failure.ts";
 import { type CallScope, findBucket } from "./scope.ts";
@@ -69,6 +77,38 @@ export function lookUpVersion(scope: CallScope, call: Named): Found {
   );
 }
 
+/** What the map says of a version that is about to be read. */
+interface Readable {
+  readonly found: FoundObject;
+  /** All that it is made of, of content that one read opens. */
+  readonly page: ContentPage | undefined;
+}
+
+/**
+ * As `findVersion`, of an object that is about to be read; remembered until a row of it changes. Enter the readers before.
+ * @throws what `findVersion` throws.
+ */
+export function findReadable(scope: CallScope, call: Named): Readable {
+  const namespace = findBucket(scope, call.bucket).id;
+  const version = parseVersion(scope, call.versionId);
+  const dirKeys = scope.tenant.dirKeys(scope.tenant.keys("read"));
+  const { key, versionId = "" } = call;
+  const name = `${idText(namespace)}${versionId}/${toHex(key)}`;
+  const { found, page } = scope.tenant.store.recall(name, (map) => {
+    const met = lookupObject(map, dirKeys, { namespace, key, ...version });
+    const isSmall = met.kind === "object" && met.entry.size <= segmentSize;
+    if (!isSmall) return { found: met, page: undefined };
+    const range = { start: 0, end: met.entry.size };
+    return { found: met, page: readContent(map, met.cold.content, range, piecesMax) };
+  });
+  return {
+    found: expectObject(scope, call, found),
+    page: page?.next === undefined ? page : undefined,
+  };
+}
+/** Pieces of one segment: more than that are not worth remembering. */
+const piecesMax = 16;
+
 const noSuchVersion = ({ key, versionId = "" }: Named): S3Fault["details"] => [
   ["Key", Buffer.from(key).toString("utf8")],
   ["VersionId", versionId],
@@ -79,7 +119,10 @@ const noSuchVersion = ({ key, versionId = "" }: Named): S3Fault["details"] => [
  * @throws {GatewayFailure} `NoSuchKey`, `NoSuchVersion`, `MethodNotAllowed` (a delete marker asked for by its id).
  */
 export function findVersion(scope: CallScope, call: Named): FoundObject {
-  const found = lookUpVersion(scope, call);
+  return expectObject(scope, call, lookUpVersion(scope, call));
+}
+
+function expectObject(scope: CallScope, call: Named, found: Found): FoundObject {
   if (found.kind === "object") return found;
   if (found.kind === "refused") {
     if (found.code === "no_such_version") {

@@ -1,5 +1,6 @@
 import {
   type Epoch,
+  idText,
   type LogIndex,
   newBytes,
   type ShardId,
@@ -115,7 +116,7 @@ export class Tenants implements AsyncDisposable {
 
   /** As `open`, of a tenant that nothing has to be waited for. */
   openNow(tenant: TenantId, need: KeyNeed): OpenTenant | undefined {
-    const name = toHex(tenant);
+    const name = idText(tenant);
     if (need === "write" && this.#rewriting.has(name)) return undefined;
     const known = this.#open.get(name);
     return known && this.#parts.keys.get(tenant, need) ? known : undefined;

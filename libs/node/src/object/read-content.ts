@@ -61,6 +61,8 @@ type ChunkPiece = Extract<ContentPiece, { kind: "chunk" }>;
 /** What a reader reads, of a tenant's store. */
 export interface ReadRequest {
   readonly found: FoundObject;
+  /** All pieces of the object, where they are known: looked up in one with `found`. */
+  readonly page?: ContentPage | undefined;
   readonly start: number;
   readonly end: number;
   /** Entered before `found` was looked up; the reader takes it over. */
@@ -93,7 +95,9 @@ export class ContentReader implements ContentSource, Disposable {
     this.#request = request;
     this.#startedAt = ports.clock.monotonic();
     this.size = request.end - request.start;
-    this.#reads = planReads(tenant, request.found, request.start, request.end);
+    const { found, page, start, end } = request;
+    const isWhole = page !== undefined && start === 0 && end === found.entry.size;
+    this.#reads = isWhole ? readsOf(page) : planReads(tenant, found, start, end);
     try {
       this.#readAhead();
     } catch (reason) {
@@ -307,6 +311,17 @@ function* planReads(
     for (const piece of page.pieces) yield* planPiece(piece);
     next = page.next;
   }
+}
+
+/** Plans of pages that are read again and again. */
+const plans = new WeakMap<ContentPage, readonly Read[]>();
+function readsOf(page: ContentPage): Iterator<Read> {
+  let plan = plans.get(page);
+  if (plan === undefined) {
+    plan = page.pieces.flatMap((piece) => [...planPiece(piece)]);
+    plans.set(page, plan);
+  }
+  return plan.values();
 }
 
 function* planPiece(piece: ContentPiece): Generator<Read> {

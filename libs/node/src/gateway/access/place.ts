@@ -1,5 +1,5 @@
 /** Whose buckets a call is about. Each tenant has its own space of names; another's is reached by its alias. */
-import { type TenantId, toHex } from "@kiseki/base";
+import { idText, type TenantId, toHex } from "@kiseki/base";
 import type { Principal } from "@kiseki/policy";
 import type { S3Call } from "@kiseki/s3";
 import type { OpenTenant } from "../../object/types.ts";
@@ -85,7 +85,7 @@ export class Places {
 
   #open(id: TenantId, need: "read" | "write", request: Waiting): Place | Promise<Place> {
     return whenReady(this.#options.openTenant(id, need, request), (tenant) => {
-      const name = toHex(id);
+      const name = idText(id);
       let buckets = this.#buckets.get(name);
       if (buckets === undefined) this.#buckets.set(name, (buckets = new BucketCache()));
       return { tenant, owner: this.#options.accountOf(id), buckets };
