@@ -50,6 +50,7 @@ export class TestNode implements AsyncDisposable {
   rpcEndpoint = "";
   sessions: string[] = [];
   sessionsOpened = 0;
+  readonly clientIds = new Set<string>();
   leaseMs = 30_000;
   renewals = 0;
   leases = 0;
@@ -105,7 +106,8 @@ export class TestNode implements AsyncDisposable {
   #backend(isBulkTls: boolean): NativeBackend {
     const expired = { failure: { code: "session_expired" } };
     const files = {
-      openSession: async () => {
+      openSession: async ({ clientId }: { clientId: Uint8Array }) => {
+        this.clientIds.add(toHex(clientId));
         const session = this.#prng.fill(newBytes(16));
         this.sessions = [toHex(session)];
         this.sessionsOpened += 1;

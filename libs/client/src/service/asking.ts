@@ -89,7 +89,7 @@ export class Asking {
       }
       const failure = failureOfWire(value.failure);
       if (failure.kind === "failed" && failure.verdict.fate === "new_session") {
-        sessions.ended(session);
+        sessions.forgotten(session);
       }
       return failure;
     } catch (reason) {

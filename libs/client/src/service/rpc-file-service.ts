@@ -84,16 +84,18 @@ export class RpcFileService implements FileService {
     const { asking, sessions, prng } = this.#ports;
     const operation = { operationId: prng.fill(newBytes(16)), kind };
     const size = sizeOf(kind);
-    let bound: Session | undefined = sessions.current;
+    let bound = sessions.number;
     return asking.persist(async (_last, leftMs) => {
       const session = await asking.session(leftMs);
       if (session.kind === "failed") return session;
-      bound ??= session.value;
-      if (bound !== session.value) return { kind: "failed", verdict: otherSession };
+      bound ??= session.value.number;
+      if (bound !== session.value.number) return { kind: "failed", verdict: otherSession };
       const late = { kind: "failed", verdict: rpcVerdict.timeout } as const;
-      const applied = this.#applier.apply(bound, operation, size);
+      const applied = this.#applier.apply(session.value, operation, size);
       const ended = await within<Attempted<FileResult>>(applied, leftMs, late);
-      if (ended.kind === "failed" && ended.verdict.fate === "new_session") sessions.ended(bound);
+      if (ended.kind === "failed" && ended.verdict.fate === "new_session") {
+        sessions.forgotten(session.value);
+      }
       return ended;
     });
   }

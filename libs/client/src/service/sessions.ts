@@ -7,6 +7,7 @@ import type { NodeLink } from "../discovery/node-link.ts";
 import { parseHostPort } from "../discovery/seeds.ts";
 import { rpcVerdict, verdictOfFailure } from "../retry/fates.ts";
 import type { Attempted } from "../retry/persist.ts";
+import { within } from "../retry/within.ts";
 
 /** The one protocol that is spoken. */
 const protocol = 1;
@@ -15,11 +16,10 @@ export const callTimeoutMs = 10_000;
 /** What a node granted this client. */
 export interface Session {
   readonly id: Uint8Array;
-  /** Counts the sessions of this client: what was begun under one is not done under another. */
+  /** Of its life: what was begun in one is not done in another. */
   readonly number: number;
   readonly link: NodeLink;
   readonly bulk: BulkPool;
-  readonly leaseMs: number;
   /** Content of up to so many bytes is small. */
   readonly smallSizeMax: number;
   readonly chunkSizeMax: number;
@@ -39,33 +39,41 @@ interface Ports {
 const failed = (verdict: Extract<Attempted<never>, { kind: "failed" }>["verdict"]) =>
   ({ kind: "failed", verdict }) as const;
 
+/** What the node keeps in the log for one client id: locks, open files. It outlives the node's process, not the lease. */
+interface Life {
+  readonly number: number;
+  /** Never used again, by this process or another. */
+  readonly clientId: Uint8Array;
+  leaseMs: number;
+  /** When the last call that the node answered was sent: the lease counts from there. */
+  renewedAt: number;
+}
+
 /**
- * The session of this process: opened when it is needed, renewed by its calls and between them, and over when the node
- * says so or when nothing was heard for a whole lease. Who was under way in it is told, because others may hold its
- * locks by then.
+ * The session of this process: opened when it is needed, renewed by its calls and between them. A node that has forgotten it
+ * (it was started anew) takes it up again under the same client id within the lease. When nothing was heard for a whole lease it is over,
+ * and whoever was under way in it is told, because others may hold its locks by then; the next one has another client id.
  */
 export class Sessions {
   readonly #ports: Ports;
   readonly #options: SessionOptions;
   readonly #signal: AbortSignal;
-  /** Never used again by another process. */
-  readonly #clientId: Uint8Array;
+  #life: Life | undefined;
   #current: Session | undefined;
   #opening: Promise<Attempted<Session>> | undefined;
   #count = 0;
-  /** When the last call that the node answered was sent: the lease counts from there. */
-  #renewedAt = -Infinity;
+  /** Told once for each life that ends before `close`. */
   onEnded: () => void = () => {};
 
   constructor(ports: Ports, options: SessionOptions, signal: AbortSignal) {
     this.#ports = ports;
     this.#options = options;
     this.#signal = signal;
-    this.#clientId = ports.prng.fill(newBytes(16));
   }
 
-  get current(): Session | undefined {
-    return this.#current;
+  /** Which life is going on, if any is. */
+  get number(): number | undefined {
+    return this.#life?.number;
   }
 
   /** The session, opened if need be; once for all who ask meanwhile. */
@@ -77,31 +85,41 @@ export class Sessions {
 
   /** A call of the session that was sent at `sentAt` has been answered. */
   renewed(session: Session, sentAt: number): void {
-    if (session === this.#current) this.#renewedAt = Math.max(this.#renewedAt, sentAt);
+    if (session !== this.#current || this.#life === undefined) return;
+    this.#life.renewedAt = Math.max(this.#life.renewedAt, sentAt);
   }
 
-  /** The node does not know it any more, or may not. */
-  ended(session: Session): void {
-    if (session !== this.#current) return;
-    this.#current = undefined;
-    this.onEnded();
+  /** The node does not know it any more. */
+  forgotten(session: Session): void {
+    if (session === this.#current) this.#current = undefined;
   }
 
   async #open(): Promise<Attempted<Session>> {
-    const { clock, cluster } = this.#ports;
+    const { clock, cluster, prng } = this.#ports;
     const link = await cluster.owner();
     const client = await link?.client();
     if (link === undefined || client === undefined) return failed(rpcVerdict.unreachable);
+    const known = this.#life;
+    const clientId = known?.clientId ?? prng.fill(newBytes(16));
     const sentAt = clock.monotonic();
     try {
-      const request = { clientId: this.#clientId, ...this.#options, protocol };
+      const request = { clientId, ...this.#options, protocol };
       const answer = await client.files.openSession(request, { timeoutMs: callTimeoutMs });
       link.answered();
-      const session = this.#read(answer, link);
+      const { leaseMs } = answer;
+      if (known !== this.#life || (known && this.#isOver(known))) {
+        // Too late for what was under way: nothing of it may stay with the node either.
+        this.#lapse(known);
+        await closeSession(client, answer.session);
+        return failed(verdictOfFailure("session_expired"));
+      }
+      const life = known ?? { number: ++this.#count, clientId, leaseMs, renewedAt: sentAt };
+      const session = readSession(answer, link, life.number);
       if (session === undefined) return failed(rpcVerdict.not_supported);
+      Object.assign(life, { leaseMs, renewedAt: sentAt });
+      this.#life = life;
       this.#current = session;
-      this.#renewedAt = sentAt;
-      void this.#keep(session);
+      if (known === undefined) void this.#keep(life);
       return { kind: "done", value: session };
     } catch (reason) {
       const { code } = toRpcError(reason);
@@ -110,36 +128,39 @@ export class Sessions {
     }
   }
 
-  #read(answer: OpenSessionResponse, link: NodeLink): Session | undefined {
-    const bulkAt = parseHostPort(answer.bulkEndpoint);
-    const { session, leaseMs, smallSizeMax, chunkSizeMax } = answer;
-    const isRight = session.byteLength === 16 && leaseMs > 0 && chunkSizeMax > 0;
-    if (!isRight || answer.protocol !== protocol || bulkAt === undefined) return undefined;
-    this.#count += 1;
-    const bulk = link.bulk(bulkAt, answer.isBulkTls);
-    return { id: session, number: this.#count, link, bulk, leaseMs, smallSizeMax, chunkSizeMax };
+  #isOver({ renewedAt, leaseMs }: Life): boolean {
+    return this.#ports.clock.monotonic() - renewedAt >= leaseMs;
+  }
+  #lapse(life: Life | undefined): void {
+    if (life === undefined || life !== this.#life) return;
+    this.#life = undefined;
+    this.#current = undefined;
+    this.onEnded();
   }
 
-  async #keep(session: Session): Promise<void> {
+  async #keep(life: Life): Promise<void> {
     const { clock } = this.#ports;
-    const every = Math.max(50, session.leaseMs / 4);
-    while (this.#current === session && !this.#signal.aborted) {
-      const quietMs = clock.monotonic() - this.#renewedAt;
-      if (quietMs >= session.leaseMs) return this.ended(session);
-      if (quietMs >= every) await this.#renew(session, every);
-      const left = Math.max(20, every - (clock.monotonic() - this.#renewedAt));
+    while (this.#life === life && !this.#signal.aborted) {
+      if (this.#isOver(life)) return this.#lapse(life);
+      const every = Math.max(50, life.leaseMs / 4);
+      const session = this.#current;
+      if (session === undefined) await within(this.ensure(), every, undefined);
+      else if (clock.monotonic() - life.renewedAt >= every) await this.#renew(session, every);
+      const left = Math.max(25, every - (clock.monotonic() - life.renewedAt));
       await clock.sleep(millis(Math.min(every, left)), this.#signal).catch(() => undefined);
     }
   }
   async #renew(session: Session, timeoutMs: number): Promise<void> {
-    const client: NativeClient | undefined = await session.link.client();
+    const client = await session.link.client();
     if (client === undefined) return;
     const sentAt = this.#ports.clock.monotonic();
     try {
       const answer = await client.files.renewSession({ session: session.id }, { timeoutMs });
       session.link.answered();
       if (answer.failure === undefined) this.renewed(session, sentAt);
-      else if (verdictOfFailure(answer.failure.code).fate === "new_session") this.ended(session);
+      else if (verdictOfFailure(answer.failure.code).fate === "new_session") {
+        this.forgotten(session);
+      }
     } catch (reason) {
       if (rpcVerdict[toRpcError(reason).code].fate === "elsewhere") session.link.failed();
     }
@@ -149,10 +170,25 @@ export class Sessions {
   async close(): Promise<void> {
     const session = this.#current;
     this.#current = undefined;
+    this.#life = undefined;
     const client = await session?.link.client();
-    if (session === undefined || client === undefined) return;
-    await client.files
-      .closeSession({ session: session.id }, { timeoutMs: 2_000 })
-      .catch(() => undefined);
+    if (session && client) await closeSession(client, session.id);
   }
+}
+
+async function closeSession(client: NativeClient, session: Uint8Array): Promise<void> {
+  await client.files.closeSession({ session }, { timeoutMs: 2_000 }).catch(() => undefined);
+}
+
+function readSession(
+  answer: OpenSessionResponse,
+  link: NodeLink,
+  number: number,
+): Session | undefined {
+  const bulkAt = parseHostPort(answer.bulkEndpoint);
+  const { session: id, leaseMs, smallSizeMax, chunkSizeMax } = answer;
+  const isRight = id.byteLength === 16 && leaseMs > 0 && chunkSizeMax > 0;
+  if (!isRight || answer.protocol !== protocol || bulkAt === undefined) return undefined;
+  const bulk = link.bulk(bulkAt, answer.isBulkTls);
+  return { id, number, link, bulk, smallSizeMax, chunkSizeMax };
 }
