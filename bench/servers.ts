@@ -128,6 +128,7 @@ async function startKiseki(layout: Layout, folder: string, deviceSize: string): 
     "--device-size": deviceSize,
     "--s3-addr": any,
     "--data-addr": any,
+    "--bulk-addr": any,
     "--metrics-addr": any,
     "--log-level": "warn",
   };

@@ -14,7 +14,7 @@ async function firstStart(isJournal: boolean): Promise<{ output: string; file: s
   await using journal = await open(join(folder, "journal"), "w+");
   const { dev, ino } = await journal.stat({ bigint: true });
   const at = (name: string): string => join(folder, name);
-  const anyPort = ["--s3-addr", "--data-addr", "--metrics-addr"].flatMap((flag) => [
+  const anyPort = ["--s3-addr", "--data-addr", "--bulk-addr", "--metrics-addr"].flatMap((flag) => [
     flag,
     "127.0.0.1:0",
   ]);

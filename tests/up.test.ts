@@ -33,6 +33,7 @@ class Home implements AsyncDisposable {
         XDG_CONFIG_HOME: join(this.path, "config"),
         KISEKI_S3_ADDR: "127.0.0.1:0",
         KISEKI_DATA_ADDR: "127.0.0.1:0",
+        KISEKI_BULK_ADDR: "127.0.0.1:0",
         KISEKI_METRICS_ADDR: "127.0.0.1:0",
       },
       stdin: "ignore",

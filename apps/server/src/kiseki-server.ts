@@ -16,6 +16,7 @@ import {
 } from "@kiseki/node";
 import { openLogger, openMetrics } from "@kiseki/telemetry";
 import { listenMetrics } from "./listen-metrics.ts";
+import { listenNative } from "./listen-native.ts";
 import { listenRpc } from "./listen-rpc.ts";
 import { listenS3 } from "./listen-s3.ts";
 import { nativeDirectory } from "./native-directory.ts";
@@ -108,8 +109,16 @@ async function run(settings: ServerSettings): Promise<void> {
     front.stop(drain()),
   );
   const status = building.use(await listenMetrics(node, settings, metrics));
-  const rpc = building.use(await listenRpc(node, crypto, settings, s3.port, log));
-  const ports = { s3_port: s3.port, metrics_port: status.port, rpc_port: rpc.port };
+  const open = { s3: s3.port, rpc: settings.dataAddress.port, bulk: settings.bulkAddress.port };
+  const native = building.use(await listenNative(node, settings, open, log));
+  const rpc = building.use(await listenRpc(node, crypto, settings, s3.port, log, native.backend));
+  open.rpc = rpc.port ?? open.rpc;
+  const ports = {
+    s3_port: s3.port,
+    metrics_port: status.port,
+    rpc_port: rpc.port,
+    bulk_port: open.bulk,
+  };
   const stopping = stopAsked(); // whoever is told that it is ready may stop it at once
   console.log(JSON.stringify({ ready: true, ...ports }));
   log.info({ epoch: String(node.epoch) }, "ready");

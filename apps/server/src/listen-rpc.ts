@@ -1,7 +1,13 @@
 import type { AwsLc } from "@kiseki/aws-lc";
 import { systemClock, systemPrng } from "@kiseki/host";
 import { openAdminBackend, readPem, type ServerSettings, type StorageNode } from "@kiseki/node";
-import { RpcError, type RpcListener, type RpcServer, serveNodeAdmin } from "@kiseki/rpc";
+import {
+  type NativeBackend,
+  RpcError,
+  type RpcListener,
+  type RpcServer,
+  serveNodeAdmin,
+} from "@kiseki/rpc";
 import type { Logger } from "@kiseki/telemetry";
 import { adminSocketName } from "./cli/connection.ts";
 import { openListener, rpcListener } from "./open-listener.ts";
@@ -29,7 +35,7 @@ async function planTls(node: StorageNode, settings: ServerSettings): Promise<Tls
 }
 
 /**
- * Opens the administration listeners: the socket in the config directory, whose path may be too long for
+ * Opens the listeners of administration and native clients: the socket in the config directory, whose path may be too long for
  * one, and TLS on `--data-addr`; settings are checked.
  */
 export async function listenRpc(
@@ -38,6 +44,7 @@ export async function listenRpc(
   settings: ServerSettings,
   s3Port: number,
   log: Logger,
+  native: NativeBackend,
 ): Promise<RpcServer> {
   const tls = await planTls(node, settings);
   const s3Certificate =
@@ -61,11 +68,14 @@ export async function listenRpc(
       reason instanceof Error ? reason : { name: "unknown", message: "", stack: undefined };
     log.error({ method, error: `${name}: ${message}`, stack }, "an administration call failed");
   };
-  const onCall = (rpc: string, outcome: string): void =>
-    node.ports.metrics.add("kiseki_storage_admin_calls_total", 1, { rpc, outcome });
+  const onCall = (rpc: string, outcome: string, service: string): void => {
+    const isAdmin = service === "NodeAdminService";
+    const name = isAdmin ? "kiseki_storage_admin_calls_total" : "kiseki_native_calls_total";
+    node.ports.metrics.add(name, 1, { rpc, outcome });
+  };
   const serve = (listeners: readonly RpcListener[]): Promise<RpcServer> =>
     openListener(rpcListener, settings.dataAddress, () =>
-      serveNodeAdmin(backend, { listeners, onInternal, onCall }),
+      serveNodeAdmin(backend, { listeners, onInternal, onCall, native }),
     );
   const local: RpcListener = { kind: "local", path: node.storage.config.file(adminSocketName) };
   try {

@@ -22,6 +22,12 @@ export const rpcListener: ListenerName = {
   variable: "KISEKI_DATA_ADDR",
 };
 
+export const bulkListener: ListenerName = {
+  what: "bulk frames",
+  flag: "bulk-addr",
+  variable: "KISEKI_BULK_ADDR",
+};
+
 /** What may be wrong with an address, and what to do; `undefined` for a fault of another kind. */
 function advise(reason: unknown, port: number): string | undefined {
   if (!(reason instanceof Error)) return undefined;

@@ -4,7 +4,8 @@ import { openKey, sealKey, type SealedKeyOpenFault } from "./sealed-key.ts";
 import { type KeyTools, moveToSecret, type Secret } from "./secret.ts";
 
 /**
- * What the cluster key seals: pages of catalog and key store, masters, internal KEKs, session tokens. Lives as long
+ * What the cluster key seals: pages of catalog and key store, masters, internal KEKs, session tokens; and what it vouches
+ * for, rights to chunks and receipts. Lives as long
  * as the node runs; disposal wipes it, after which every method throws.
  */
 export class ClusterKeyring implements Disposable {
@@ -33,6 +34,14 @@ export class ClusterKeyring implements Disposable {
   /** Makes the secrets of temporary credentials; 32 new bytes. */
   sessionSecretKey(): Uint8Array {
     return deriveKey(this.#tools.crypto, this.#root.bytes, "session-secret");
+  }
+  /** Under which an owner gives rights to chunks; 32 new bytes. */
+  capabilityKey(): Uint8Array {
+    return deriveKey(this.#tools.crypto, this.#root.bytes, "capability");
+  }
+  /** Under which those who keep bytes say so; 32 new bytes. */
+  receiptKey(): Uint8Array {
+    return deriveKey(this.#tools.crypto, this.#root.bytes, "receipt");
   }
   /** Seals master[epoch] for the key store. */
   sealMaster(prng: Prng, epoch: number, master: Uint8Array): Uint8Array {

@@ -4,6 +4,7 @@ import type { Crypto } from "@kiseki/ports";
 /** What a key is for. The label `kiseki/<purpose>/v1` opens the info of its HKDF-Expand (KEYS). */
 type Purpose =
   | "bounds"
+  | "capability"
   | "chain"
   | "chunk"
   | "cluster-page"
@@ -22,6 +23,7 @@ type Purpose =
   | "name-tag"
   | "node"
   | "page"
+  | "receipt"
   | "recovery"
   | "row-sum"
   | "session-secret"

@@ -195,6 +195,8 @@ test("ClusterKeyring keeps the keys of session tokens and their secrets", () => 
   expect(toHex(cluster.sessionTokenKey())).toBe(
     "b61547f36b2b0f83ec5cafc22478806da27db7601854a9851b946bbe00445977",
   );
+  expect(toHex(cluster.capabilityKey())).toBe(expand(clusterRoot, info("capability")));
+  expect(toHex(cluster.receiptKey())).toBe(expand(clusterRoot, info("receipt")));
 });
 test("bindShare() ends with SHA-256 of tenant, keyset and purpose", () => {
   const bound = bindShare(crypto, { tenant, keyset: keyset(3), purpose: "tenant" }, tenantShare());

@@ -1,6 +1,6 @@
 /**
  * The storage node at work: shard owners, the way of a request from socket to devices and back,
- * housekeeping, configuration.
+ * housekeeping, configuration; and the node's side of native clients (`openNative`), which seal for themselves.
  *
  * `openNode` opens storage (keys, mirrors, catalog, devices), counts the start, and answers S3 through
  * `gateway.handle`; `serveFront` brings requests to it. Invariants: content is synced before its delta is
@@ -15,6 +15,8 @@ export { checkServerSettings } from "./config/check-settings.ts";
 export { proxyTrust } from "./front/forwarded.ts";
 export { serveFront } from "./front/serve-front.ts";
 export type { Front, FrontOptions } from "./front/types.ts";
+export type { NativeService } from "./native/open-native.ts";
+export { openNative } from "./native/open-native.ts";
 export { ConfigDirectory, keyFiles, readPem } from "./node/config-directory.ts";
 export type { StorageNode } from "./node/open-node.ts";
 export { openNode } from "./node/open-node.ts";

@@ -45,6 +45,18 @@ export const metricTable = {
     labels: ["phase"],
     buckets: [0.00001, 0.0001, ...seconds],
   },
+  kiseki_native_calls_total: {
+    kind: "counter",
+    help: "Calls of native clients, by method and how they ended",
+    labels: ["rpc", "outcome"],
+  },
+  kiseki_native_sessions: { kind: "gauge", help: "Sessions of native clients" },
+  kiseki_bulk_frames_total: {
+    kind: "counter",
+    help: "Bulk frames of native clients, by kind and how they were answered",
+    labels: ["kind", "status"],
+  },
+  kiseki_transport_connections_active: { kind: "gauge", help: "Open connections for bulk frames" },
   kiseki_chunk_write_bytes_total: { kind: "counter", help: "Plaintext bytes stored in chunks" },
   kiseki_chunk_puts_total: { kind: "counter", help: "Chunks stored" },
   kiseki_chunk_reads_lost_total: {

@@ -10,7 +10,7 @@ import { DataService } from "./gen/kiseki/v1/data_pb.ts";
 import { DiscoveryService } from "./gen/kiseki/v1/discovery_pb.ts";
 import { FileService } from "./gen/kiseki/v1/file_pb.ts";
 import { NodeAdminService } from "./gen/kiseki/v1/node_admin_pb.ts";
-import { type Peer, peerKey } from "./peer.ts";
+import { hostKey, type Peer, peerKey } from "./peer.ts";
 import { RpcError, toConnectError } from "./rpc-error.ts";
 
 type Handler<Method, Context> =
@@ -33,6 +33,8 @@ export type NodeAdminBackend = Handlers<typeof NodeAdminService, AbortSignal>;
 export interface NativeCall {
   readonly signal: AbortSignal;
   readonly peer: Peer;
+  /** By which name or address the caller reached this node; empty when it did not say. */
+  readonly host: string;
 }
 /** As `NodeAdminBackend`, behind the services of native clients. */
 export interface NativeBackend {
@@ -129,6 +131,7 @@ export function nativeRoutes(
   const callOf = ({ signal, values }: HandlerContext): NativeCall => ({
     signal,
     peer: values.get(peerKey),
+    host: values.get(hostKey),
   });
   const open = { ...options, isAllowed: () => true };
   const limits = { readMaxBytes: nativeRequestSizeMax };

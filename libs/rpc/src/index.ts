@@ -22,6 +22,7 @@ export type {
 } from "./gen/kiseki/v1/file_types_pb.ts";
 export type { WriteKey } from "./gen/kiseki/v1/data_pb.ts";
 export type { Peer } from "./peer.ts";
+export { peerOfCertificate } from "./peer.ts";
 export type { RpcErrorCode } from "./rpc-error.ts";
 export { RpcError, toRpcError } from "./rpc-error.ts";
 export type { RpcListener, RpcServer } from "./serve-node-admin.ts";

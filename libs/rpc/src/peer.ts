@@ -1,6 +1,6 @@
 import type { IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
-import type { TLSSocket } from "node:tls";
+import type { PeerCertificate, TLSSocket } from "node:tls";
 import { createContextKey, createContextValues, type ContextValues } from "@connectrpc/connect";
 
 /** Who is at the other end of a call, as far as the listener's door has found out. */
@@ -18,6 +18,13 @@ export type Peer =
       /** It says of itself to be a tenant's. */
       readonly isTenant: boolean;
     };
+
+/** By which name the caller reached this node, without the port; empty when it did not say. */
+export const hostKey = createContextKey("", { description: "the host that the caller asked" });
+function hostOf({ headers }: IncomingMessage | Http2ServerRequest): string {
+  const authority = headers[":authority"] ?? headers.host ?? "";
+  return String(authority).replace(/:\d+$/, "");
+}
 
 export const peerKey = createContextKey<Peer>(
   { kind: "token" },
@@ -37,9 +44,7 @@ function urisOf(names: string | undefined): readonly string[] {
 }
 
 /** The certificate was checked in the handshake: what it says is its authority's word. */
-function certificateOf(socket: unknown): Peer {
-  const socketOfTls = socket as Partial<TLSSocket> | undefined;
-  const certificate = socketOfTls?.getPeerCertificate?.();
+export function peerOfCertificate(certificate: Partial<PeerCertificate> | undefined): Peer {
   const unit: unknown = certificate?.subject?.OU;
   const units = (Array.isArray(unit) ? unit : [unit]).filter((one) => typeof one === "string");
   const uris = urisOf(certificate?.subjectaltname);
@@ -52,7 +57,9 @@ export function peerValues(
   kind: Peer["kind"],
 ): (request: IncomingMessage | Http2ServerRequest) => ContextValues {
   return (request) => {
-    const peer: Peer = kind === "certificate" ? certificateOf(request.socket) : { kind };
-    return createContextValues().set(peerKey, peer);
+    const socket = request.socket as Partial<TLSSocket> | undefined;
+    const peer: Peer =
+      kind === "certificate" ? peerOfCertificate(socket?.getPeerCertificate?.()) : { kind };
+    return createContextValues().set(peerKey, peer).set(hostKey, hostOf(request));
   };
 }

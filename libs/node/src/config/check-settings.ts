@@ -71,7 +71,8 @@ function* checkListeners(given: Given): Generator<string> {
     yield `${nameOf("trustedProxies")} ${given.trustedProxies?.join(",")} is no list of addresses and networks such as 10.0.0.0/8,fd00::/8`;
   }
   const { certificate, certificateKey, clientAuthority, metricsToken } = given;
-  const beyond = (name: "s3Address" | "dataAddress" | "metricsAddress"): string | undefined => {
+  type Listener = "s3Address" | "dataAddress" | "bulkAddress" | "metricsAddress";
+  const beyond = (name: Listener): string | undefined => {
     const address = given[name];
     if (address === undefined || isLoopback(address.host)) return undefined;
     return `${nameOf(name)} ${address.host} is beyond this machine`;
@@ -84,8 +85,13 @@ function* checkListeners(given: Given): Generator<string> {
   if (metrics !== undefined && metricsToken === "") {
     yield `${metrics}: give ${nameOf("metricsToken")}`;
   }
+  const bulk = beyond("bulkAddress");
+  const isOpen = [certificate, certificateKey, clientAuthority].includes("");
+  if (bulk !== undefined && isOpen && given.allowPlaintext === false) {
+    yield `${bulk}: give ${nameOf("clientAuthority")}, ${nameOf("certificate")} and ${nameOf("certificateKey")}, or ${nameOf("allowPlaintext")}`;
+  }
   const rpc = beyond("dataAddress");
-  if (rpc !== undefined && [certificate, certificateKey, clientAuthority].includes("")) {
+  if (rpc !== undefined && isOpen) {
     yield `${rpc}: give ${nameOf("clientAuthority")}, ${nameOf("certificate")} and ${nameOf("certificateKey")}, so that clients show certificates`;
   }
 }

@@ -43,6 +43,12 @@ export const serverSettings = {
   }),
   s3Address: addressSetting("s3-addr", "127.0.0.1:9000", { help: "S3 listener" }),
   dataAddress: addressSetting("data-addr", "127.0.0.1:9100", { help: "RPC listener" }),
+  bulkAddress: addressSetting("bulk-addr", "127.0.0.1:9102", {
+    help: "listener for sealed content of native clients",
+  }),
+  bulkConnectionsMax: integerSetting("bulk-connections-max", "4096", [1, 100_000], {
+    help: "open connections for sealed content",
+  }),
   metricsAddress: addressSetting("metrics-addr", "127.0.0.1:9090", {
     help: "health, metrics and status page",
   }),
@@ -53,10 +59,10 @@ export const serverSettings = {
   certificate: textSetting("cert-path", "", { help: "PEM certificate chain of the S3 listener" }),
   certificateKey: textSetting("key-path", "", { help: "PEM key of the S3 listener" }),
   clientAuthority: textSetting("ca-path", "", {
-    help: "PEM authority that RPC clients beyond loopback must be signed by",
+    help: "PEM authority that RPC and native clients beyond loopback must be signed by",
   }),
   allowPlaintext: switchSetting("allow-plaintext-s3", {
-    help: "let the S3 listener go beyond loopback without TLS",
+    help: "let the S3 and bulk listeners go beyond loopback without TLS",
   }),
   region: textSetting("s3-region", "", {
     help: "the one region that signatures may name; any when empty",

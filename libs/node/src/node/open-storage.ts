@@ -1,4 +1,4 @@
-import { SessionTokens } from "@kiseki/auth";
+import { ChunkTickets, SessionTokens } from "@kiseki/auth";
 import type { AwsLc } from "@kiseki/aws-lc";
 import { millis, type Prng } from "@kiseki/base";
 import { type Catalog, openCatalog } from "@kiseki/catalog";
@@ -50,6 +50,7 @@ export interface Storage extends AsyncDisposable {
   readonly tenantKeys: TenantKeys;
   readonly catalog: Catalog;
   readonly sessionTokens: SessionTokens;
+  readonly chunkTickets: ChunkTickets;
   /** Of the sealed files that are open. */
   readonly scrub: SealedScrub;
   readonly datapath: NativeDatapath;
@@ -115,6 +116,7 @@ export async function openStorage(parts: StorageParts): Promise<Storage> {
     tenantKeys,
     catalog,
     sessionTokens: new SessionTokens(crypto, prng, keyring),
+    chunkTickets: new ChunkTickets(crypto, keyring),
     datapath,
     chunkStore,
     directories,

@@ -14,6 +14,7 @@ import { type KeyNeed, type TenantKeys, TenantKeysError } from "@kiseki/kms";
 import { type Admission, emptyChain, type LogChain, resumeChain } from "@kiseki/log";
 import type { Crypto, ShardStore } from "@kiseki/ports";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
+import { ChangeFeed } from "../shard/change-feed.ts";
 import { Pins } from "../shard/pins.ts";
 import { cutOldKeysets } from "../keys/old-log.ts";
 import { Readers } from "../shard/readers.ts";
@@ -160,16 +161,15 @@ export class Tenants implements AsyncDisposable {
     const opened = openShard(shard, keyring, isNew);
     try {
       const chain = this.#checkedChain(shard, opened.store);
-      const keysFor = (use: "read" | "write"): TenantKeyring => {
-        const found = keys.get(id, use);
-        if (found) return found;
-        throw new TenantKeysError("kms_unavailable", "", "The tenant's keys are too old for this");
-      };
+      const keysFor = (use: "read" | "write"): TenantKeyring => youngKeys(keys.get(id, use));
       const dirKeys = dirKeysFrom(ports.crypto);
+      const epoch = maxEpoch(this.#parts.nodeEpoch, (chain.epoch + 1n) as Epoch);
+      const changes = new ChangeFeed(epoch);
       const owner = await ShardOwner.open(ports, {
         tenant: id,
         shard,
-        epoch: maxEpoch(this.#parts.nodeEpoch, (chain.epoch + 1n) as Epoch),
+        epoch,
+        changes,
         node: this.#parts.node,
         store: opened.store,
         chain,
@@ -194,6 +194,7 @@ export class Tenants implements AsyncDisposable {
         owner: refusingWhile(owner, () => isRewriting),
         pins: new Pins(),
         readers: this.#readersOf(id),
+        changes,
       };
       this.#parts.subscriber?.opened(tenant);
       this.#open.set(toHex(id), tenant);
@@ -262,6 +263,12 @@ export class Tenants implements AsyncDisposable {
         "so the file is an old copy; restore a newer one, or start with --accept-loss",
     );
   }
+}
+
+/** @throws {TenantKeysError} */
+function youngKeys(found: TenantKeyring | undefined): TenantKeyring {
+  if (found) return found;
+  throw new TenantKeysError("kms_unavailable", "", "The tenant's keys are too old for this");
 }
 
 /** A tenant starts with one shard, named like it; shards that split off later have random names. */

@@ -3,6 +3,7 @@ import type { ChunkPools } from "@kiseki/chunk-store";
 import type { DirKeys } from "@kiseki/composition";
 import type { TenantKeyring } from "@kiseki/keys";
 import type { Clock, Crypto, Datapath, Metrics, ShardStore } from "@kiseki/ports";
+import type { ChangeFeed } from "../shard/change-feed.ts";
 import type { Pins } from "../shard/pins.ts";
 import type { Readers } from "../shard/readers.ts";
 import type { NodeSafeties } from "../safeties.ts";
@@ -41,6 +42,8 @@ export interface OpenTenant {
   readonly owner: Pick<ShardOwner, "submit" | "epoch">;
   readonly pins: Pins;
   readonly readers: Readers;
+  /** What is committed while somebody watches. */
+  readonly changes: ChangeFeed;
 }
 
 /** The keys of content that is under a customer's key and not the tenant's. */

@@ -40,6 +40,8 @@ import {
 } from "@kiseki/log";
 import type { Clock, Crypto, Metrics, ShardStore, ShardTx } from "@kiseki/ports";
 import type { NodeSafeties } from "../safeties.ts";
+import type { ChangedInode, ChangeFeed } from "./change-feed.ts";
+import { changedInodes, RecordingDirKeys } from "./changed-inodes.ts";
 
 /** What became of an operation. `busy`, `no_space` and `closed` wrote nothing and may be tried again. */
 export type Outcome =
@@ -74,6 +76,8 @@ export interface OwnerOptions {
   readonly safeties: NodeSafeties;
   /** Told of each committed entry that holds notices. */
   readonly onNotices?: ((index: LogIndex) => void) | undefined;
+  /** Told of what each committed batch has changed, when somebody watches. */
+  readonly changes?: ChangeFeed | undefined;
   /** The machine; the simulator puts a wrong one in its place to see that its checkers find it. */
   readonly decide?: typeof decide;
 }
@@ -125,6 +129,8 @@ interface Batch {
   size: number;
   /** Its entry says something to those who subscribed. */
   hasNotices: boolean;
+  /** For those who watch. */
+  readonly changed: ChangedInode[];
 }
 
 /**
@@ -207,7 +213,10 @@ export class ShardOwner {
     using keys = this.#tryDeriveKeys();
     if (keys === undefined) return;
     const tx = this.#options.store.begin();
-    const batch: Batch = { keys, tx, deltas: [], answers: [], size: 0, hasNotices: false };
+    const batch: Batch = {
+      ...{ keys, tx, deltas: [], answers: [], changed: [] },
+      ...{ size: 0, hasNotices: false },
+    };
     try {
       this.#gather(batch);
     } catch (reason) {
@@ -260,11 +269,13 @@ export class ShardOwner {
   #decide(batch: Batch, waiting: Waiting): boolean {
     const { crypto, clock } = this.#ports;
     this.#now = wallTime(Math.max(this.#now, clock.realtime()));
+    const isWatched = this.#options.changes?.isWatched === true;
+    const watched = isWatched ? new RecordingDirKeys(batch.keys.dirKeys) : undefined;
     const decision = (this.#options.decide ?? decide)(batch.tx, waiting.operation, {
       now: this.#now,
       operationId: waiting.operationId,
       origin: waiting.origin,
-      dirKeys: batch.keys.dirKeys,
+      dirKeys: watched ?? batch.keys.dirKeys,
       md5: crypto.md5,
       limits: this.#options.limits,
     });
@@ -277,6 +288,7 @@ export class ShardOwner {
         assert(batch.deltas.length > 0, "one delta fits one entry");
         return false;
       }
+      if (watched) batch.changed.push(...changedInodes(batch.tx, decision.change, watched));
       apply(batch.tx, decision.change);
       const last = decision.change.rows.at(-1);
       if (last !== undefined && isLoggedNoticeKey(last.key)) batch.hasNotices = true;
@@ -330,6 +342,7 @@ export class ShardOwner {
     // Embedded there is one writer and COMMIT's word is final; a cluster's owner steps down here.
     if (outcome.kind !== "committed") throw new Error(`Cannot go on: commit was ${outcome.kind}`);
     this.#chain = packed.next;
+    this.#options.changes?.note(batch.changed);
     if (batch.hasNotices) this.#options.onNotices?.(packed.next.index);
     metrics.observe("kiseki_shard_commit_seconds", (clock.monotonic() - started) / 1000);
     metrics.observe("kiseki_shard_batch_operations", batch.answers.length);

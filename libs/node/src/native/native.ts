@@ -1,0 +1,205 @@
+import { millis, type OperationId, type Prng, type TenantId } from "@kiseki/base";
+import type { ChunkTickets } from "@kiseki/auth";
+import type { Catalog } from "@kiseki/catalog";
+import type { ChunkStore } from "@kiseki/chunk-store";
+import type { Clock } from "@kiseki/ports";
+import { type NativeBackend, type NativeCall, RpcError } from "@kiseki/rpc";
+import type { Logger } from "@kiseki/telemetry";
+import { newOperationId } from "../gateway/scope.ts";
+import type { StorageNode } from "../node/open-node.ts";
+import type { DataPorts, OpenTenant } from "../object/types.ts";
+import { Applier } from "./apply.ts";
+import { codeOf } from "./failure.ts";
+import { identityOf, tenantOfPeer } from "./identity.ts";
+import { PlanLeases } from "./plan-leases.ts";
+import { type NativeSession, NativeSessions, sessionLeaseMs } from "./sessions.ts";
+import { WriteLedger } from "./write-ledger.ts";
+import { toContentOperation } from "./content-operations.ts";
+
+export const nativeProtocol = 1;
+const sweepInterval = millis(1000);
+/** A log keeps a session for longer than any lease: its end is told by whoever sweeps. */
+const loggedSessionMs = 24 * 3600 * 1000;
+const statusAgeMax = 1000;
+const chunkSizeMax = 4 * 1024 * 1024;
+
+/** Where clients find this node. */
+export interface NativeEndpoints {
+  /** `host:port`. */
+  readonly bulk: string;
+  readonly isBulkTls: boolean;
+}
+export interface NativeOptions {
+  readonly node: StorageNode;
+  readonly log: Logger;
+  /** For a client that reached the node as `host`. Asked at each call: listeners may get their ports late. */
+  readonly endpoints: (host: string) => NativeEndpoints;
+}
+
+/** What native clients work with: sessions, leases of keys and plans, operations. One per node. */
+export class Native implements AsyncDisposable {
+  readonly clock: Clock;
+  readonly prng: Prng;
+  readonly ports: DataPorts;
+  readonly tickets: ChunkTickets;
+  readonly sessions: NativeSessions;
+  readonly ledger: WriteLedger;
+  readonly plans: PlanLeases;
+  readonly applier: Applier;
+  readonly node: StorageNode;
+  readonly #options: NativeOptions;
+  readonly #catalog: Pick<Catalog, "tenants">;
+  readonly #stopping = new AbortController();
+  readonly #sweeping: Promise<void>;
+  #status: ReturnType<ChunkStore["status"]> | undefined;
+  #statusAt = 0;
+
+  constructor(options: NativeOptions) {
+    const { node } = options;
+    this.#options = options;
+    this.node = node;
+    this.ports = node.ports;
+    this.clock = node.ports.clock;
+    this.prng = node.ports.prng;
+    this.tickets = node.storage.chunkTickets;
+    this.#catalog = node.storage.catalog;
+    this.ledger = new WriteLedger((refs) => {
+      if (!this.#stopping.signal.aborted) this.ports.chunkStore.remove(refs);
+    });
+    this.plans = new PlanLeases(this.clock);
+    this.sessions = new NativeSessions(this.clock, this.prng, (session, isLogged) =>
+      this.#ended(session, isLogged),
+    );
+    this.applier = new Applier({
+      toContentOperation: (...words) => toContentOperation(this, ...words),
+      onBug: (reason) => this.onBug("apply", reason),
+    });
+    this.#sweeping = this.#sweep();
+  }
+  /** Aborts when the node stops. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  /** @throws what `Tenants.open` throws. */
+  openTenant(
+    tenant: TenantId,
+    need: "read" | "write",
+    signal: AbortSignal,
+  ): OpenTenant | Promise<OpenTenant> {
+    const { tenants } = this.node;
+    return tenants.openNow(tenant, need) ?? tenants.open(tenant, need, signal);
+  }
+
+  /** @throws {RpcError} There is no session yet that could be told. */
+  async openSession(
+    request: Parameters<NativeBackend["files"]["openSession"]>[0],
+    { peer, signal, host }: NativeCall,
+  ) {
+    try {
+      const { defaultTenant } = this.node;
+      const id = tenantOfPeer(this.#catalog, defaultTenant, peer, request.tenant);
+      const tenant = await this.openTenant(id, "write", signal);
+      const session = this.sessions.open(id, request.clientId, identityOf(peer));
+      const expires = this.clock.realtime() + loggedSessionMs;
+      const { clientId: client } = session;
+      const outcome = await tenant.owner.submit(
+        { kind: "open_session", client, expires },
+        this.#newId(),
+      );
+      if (outcome.kind === "refused") {
+        this.sessions.close(session);
+        throw new RpcError("unavailable", "The tenant takes no sessions now: try again");
+      }
+      const { bulk, isBulkTls } = this.#options.endpoints(host);
+      return {
+        session: session.id,
+        leaseMs: sessionLeaseMs,
+        tenantId: id,
+        epoch: tenant.owner.epoch,
+        protocol: nativeProtocol,
+        bulkEndpoint: bulk,
+        isBulkTls,
+        smallSizeMax: this.ports.smallSizeMax,
+        chunkSizeMax,
+      };
+    } catch (reason) {
+      throw rpcErrorOf(reason);
+    }
+  }
+  /** The client says that it is done: what the log keeps for it goes before this resolves. */
+  async closeSession(session: NativeSession): Promise<void> {
+    this.sessions.close(session);
+    await this.#forget(session.tenant, session.clientId);
+  }
+
+  /** At most a second old. */
+  storeStatus(): ReturnType<ChunkStore["status"]> {
+    const now = this.clock.monotonic();
+    if (this.#status === undefined || now - this.#statusAt > statusAgeMax) {
+      this.#status = this.ports.chunkStore.status();
+      this.#statusAt = now;
+    }
+    return this.#status;
+  }
+
+  onBug(what: string, reason: unknown): void {
+    const error = reason instanceof Error ? `${reason.name}: ${reason.message}` : "unknown";
+    const stack = reason instanceof Error ? reason.stack : undefined;
+    this.#options.log.error({ what, error, stack }, "a native client's request failed");
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopping.abort();
+    await this.#sweeping;
+    this.sessions.endAll();
+    this.plans[Symbol.dispose]();
+  }
+
+  #newId(): OperationId {
+    return newOperationId(this.prng);
+  }
+  #ended(session: NativeSession, isLogged: boolean): void {
+    this.ledger.end(session);
+    this.ports.metrics.set("kiseki_native_sessions", this.sessions.count);
+    if (!isLogged) return;
+    void this.#forget(session.tenant, session.clientId).catch((reason: unknown) => {
+      if (!this.stopping.aborted && codeOf(reason) === undefined) this.onBug("session", reason);
+    });
+  }
+  /** Ends what the log keeps for a client, unless it is back meanwhile. */
+  async #forget(tenantId: TenantId, client: Uint8Array): Promise<void> {
+    const tenant = await this.openTenant(tenantId, "write", this.stopping);
+    for (;;) {
+      if (this.sessions.isOpen(tenantId, client)) return;
+      const outcome = await tenant.owner.submit({ kind: "close_session", client }, this.#newId());
+      if (outcome.kind === "refused" || outcome.answer.kind !== "reclaimed") return;
+      if (!outcome.answer.hasMore) return;
+    }
+  }
+  async #sweep(): Promise<void> {
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      await this.clock.sleep(sweepInterval, signal).catch(() => undefined);
+      const now = this.clock.monotonic();
+      this.sessions.sweep(now);
+      this.ledger.sweep(now);
+      this.plans.sweep(now);
+      this.ports.metrics.set("kiseki_native_sessions", this.sessions.count);
+    }
+  }
+}
+
+/** For calls without a session. */
+function rpcErrorOf(reason: unknown): unknown {
+  switch (codeOf(reason)) {
+    case undefined:
+      return reason;
+    case "forbidden":
+      return new RpcError("forbidden", "This identity has no such tenant, or not this client id");
+    case "invalid":
+      return new RpcError("invalid", "A client id has 16 bytes");
+    default:
+      return new RpcError("unavailable", "The tenant takes no sessions now: try again");
+  }
+}
