@@ -21,6 +21,7 @@ const capability: ChunkCapability = {
   epoch: epoch(7n),
   tenant,
   size: 0,
+  pool: 0,
 };
 
 test("ChunkTickets.check() takes what it granted, for that sealing and until it expires", () => {

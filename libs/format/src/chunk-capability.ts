@@ -32,6 +32,8 @@ export interface ChunkCapability {
   readonly tenant: TenantId;
   /** To read: plaintext bytes of the whole chunk. To write: 0, the frame says. */
   readonly size: number;
+  /** Number of the pool that has it, or is to have it. */
+  readonly pool: number;
 }
 
 /** The capability with 32 zeros where its MAC belongs (`capabilityMacOf`). */
@@ -45,6 +47,7 @@ export function encodeCapability(capability: ChunkCapability): Uint8Array {
   view.setBigUint64(16, capability.epoch, true);
   target.set(capability.tenant, 24);
   view.setUint32(40, capability.size, true);
+  view.setUint32(44, capability.pool, true);
   return target;
 }
 
@@ -55,7 +58,7 @@ export function decodeCapability(source: Uint8Array): ChunkCapability | undefine
   const number = view.getUint8(1);
   const right = number === rights.read ? "read" : number === rights.write ? "write" : undefined;
   const expires = view.getBigUint64(8, true);
-  const isBlank = view.getUint16(2, true) === 0 && view.getUint32(44, true) === 0;
+  const isBlank = view.getUint16(2, true) === 0;
   if (view.getUint8(0) !== version || right === undefined || !isBlank) return undefined;
   if (expires > BigInt(Number.MAX_SAFE_INTEGER)) return undefined;
   return {
@@ -65,6 +68,7 @@ export function decodeCapability(source: Uint8Array): ChunkCapability | undefine
     epoch: asEpoch(view.getBigUint64(16, true)),
     tenant: tenantId(source.slice(24, 40)),
     size: view.getUint32(40, true),
+    pool: view.getUint32(44, true),
   };
 }
 

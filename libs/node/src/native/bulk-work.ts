@@ -105,7 +105,7 @@ export async function workWrite(
 async function keep(
   native: Native,
   request: WriteRequest,
-  { tenant: id, keyset, epoch }: ChunkCapability,
+  { tenant: id, keyset, epoch, pool: wanted }: ChunkCapability,
   sealed: { readonly lease: ArenaLease; readonly offset: number; readonly size: number },
 ): Promise<Uint8Array> {
   const { ports, tickets, prng, stopping } = native;
@@ -124,6 +124,7 @@ async function keep(
       sealed,
       sealedCrc: payloadCrc,
       small: request.isSmall,
+      pool: wanted,
     },
     stopping,
   );
@@ -157,6 +158,7 @@ export async function workRead(
       segmentFirst,
       segmentEnd,
       isVerifying,
+      pool: right.pool,
       target: { lease, offset: bulkAnswerSize, size },
     });
     if (outcome !== "read") return bulkStatus(outcome);

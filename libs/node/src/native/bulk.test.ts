@@ -40,7 +40,11 @@ function readKey(key: Awaited<ReturnType<typeof leaseOne>>, size: number) {
   const right = { right: "read", keyset: 1, expires: wallTime(Date.now() + 60_000) } as const;
   const [chunk, seal] = [toChunkId(key.chunkId.slice()), toSealId(key.sealId.slice())];
   const grant = (over: object = {}): Uint8Array =>
-    storage.chunkTickets.grant({ ...right, epoch: now, tenant, size, ...over }, chunk, seal);
+    storage.chunkTickets.grant(
+      { ...right, epoch: now, tenant, size, pool: 0, ...over },
+      chunk,
+      seal,
+    );
   return { ...key, size, capability: grant(), grant };
 }
 

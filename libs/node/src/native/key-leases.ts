@@ -9,6 +9,8 @@ type ReturnKeysRequest = Parameters<NativeBackend["data"]["returnKeys"]>[0];
 
 /** For so long a key may be used, and its receipt be committed. */
 const keyLeaseMs = 600_000;
+/** Where files lie unless something is said of them: the default one. */
+const writePool = 0;
 const keysPerCallMax = 256;
 /** Keys that one session may have out. */
 const keysPerSessionMax = 8192;
@@ -30,8 +32,8 @@ async function leaseKeys(native: Native, request: LeaseKeysRequest, call: Native
     const chunkId = toChunkId(prng.fill(newBytes(32)));
     const sealId = toSealId(prng.fill(newBytes(16)));
     ledger.lease(session, chunkId, sealId, over);
-    const right = { right: "write", keyset, expires, epoch, tenant: tenant.id, size: 0 } as const;
-    const capability = tickets.grant(right, chunkId, sealId);
+    const right = { right: "write", keyset, expires, epoch, tenant: tenant.id } as const;
+    const capability = tickets.grant({ ...right, size: 0, pool: writePool }, chunkId, sealId);
     return { chunkId, sealId, dek: writing.chunkDek(chunkId, sealId, "none"), capability };
   });
   return { keys, leaseMs: keyLeaseMs };

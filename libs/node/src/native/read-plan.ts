@@ -72,7 +72,7 @@ class Grants {
     if (known !== undefined) return known;
     if (seal.keyset === customerKeyset) throw new NativeRefusal("customer_key");
     const { tenant } = this.#scope;
-    const { chunkId } = address;
+    const { chunkId, pool } = address;
     const { sealId, size } = seal;
     const keyring = tenant.keys("read").keyset(seal.keyset);
     assert(keyring !== undefined, "a chunk in use is under a live keyset");
@@ -87,7 +87,7 @@ class Grants {
       epoch,
       tenant: tenant.id,
     } as const;
-    const capability = tickets.grant({ ...right, size }, chunkId, sealId);
+    const capability = tickets.grant({ ...right, size, pool }, chunkId, sealId);
     this.#known.set(name, this.chunks.length);
     this.chunks.push({ chunkId, sealId, dek, size, capability });
     return this.chunks.length - 1;
