@@ -8,6 +8,10 @@ interface KeptKey {
   versions: { readonly id: string; readonly held: Held }[];
   /** Asked to go and not answered: there or not. */
   readonly leaving: Set<string>;
+  /** Under an acknowledged legal hold. */
+  held: string | undefined;
+  /** A legal hold on it was asked for and not answered. */
+  holding: string | undefined;
 }
 interface Listed {
   readonly id: string;
@@ -16,6 +20,12 @@ interface Listed {
 }
 
 const same = (a: Held, b: Held): boolean => a?.hash === b?.hash && a?.size === b?.size;
+const newKey = (): KeptKey => ({
+  versions: [],
+  leaving: new Set(),
+  held: undefined,
+  holding: undefined,
+});
 /** Versions of a key above which the oldest one is deleted. */
 const versionsWanted = 4;
 
@@ -30,24 +40,36 @@ export class VersionManifest {
   }
   #key(name: string): KeptKey {
     let key = this.#keys.get(name);
-    if (key === undefined) this.#keys.set(name, (key = { versions: [], leaving: new Set() }));
+    if (key === undefined) this.#keys.set(name, (key = newKey()));
     return key;
   }
   note(name: string, id: string | undefined, held: Held): void {
     if (id === undefined) throw new Error(`${name} was written and has no version id`);
     this.#key(name).versions.push({ id, held });
   }
-  /** Deletes the oldest version of a key that has many. */
+  /** Puts the oldest version of a key that has many under a legal hold, if none is yet, else deletes the oldest that is free. */
   async trim(client: S3Client, name: string): Promise<void> {
-    const { versions, leaving } = this.#key(name);
-    const oldest = versions[0];
-    if (oldest === undefined || versions.length <= versionsWanted) return;
-    leaving.add(oldest.id);
+    const key = this.#key(name);
+    const oldest = key.versions.find(({ id }) => id !== key.held && id !== key.holding);
+    if (oldest === undefined || key.versions.length <= versionsWanted) return;
+    const isHolding = key.held === undefined && key.holding === undefined && oldest.held;
+    if (isHolding) return this.#hold(client, name, oldest.id);
+    key.leaving.add(oldest.id);
     const query = { versionId: oldest.id };
     const { status } = await client.call("DELETE", this.#bucket, name, { query });
     if (status === 500) throw new Error(`${name} answers 500 for a delete of a version`);
-    leaving.delete(oldest.id);
-    if (status === 204) versions.shift(); // else refused: it stays
+    key.leaving.delete(oldest.id);
+    if (status === 204) key.versions.splice(key.versions.indexOf(oldest), 1); // else refused: it stays
+  }
+  async #hold(client: S3Client, name: string, id: string): Promise<void> {
+    const key = this.#key(name);
+    key.holding = id;
+    const query = { "legal-hold": "", versionId: id };
+    const body = "<LegalHold><Status>ON</Status></LegalHold>";
+    const { status } = await client.call("PUT", this.#bucket, name, { query, body });
+    if (status === 500) throw new Error(`${name} answers 500 for a legal hold`);
+    key.holding = undefined;
+    if (status === 200) key.held = id;
   }
 
   /**
@@ -79,6 +101,11 @@ export class VersionManifest {
     }
     if (found.some(({ isLatest }, at) => isLatest !== (at === found.length - 1))) {
       throw new Error(`${name} has another latest version than its newest`);
+    }
+    if (key.held !== undefined) {
+      const query = { versionId: key.held };
+      const { status } = await client.call("DELETE", this.#bucket, name, { query });
+      if (status !== 403) throw new Error(`${name} lost the legal hold of ${key.held}: ${status}`);
     }
     // All that nobody has seen yet, and by turns a third of the others: a check has little time.
     const held = await Promise.all(

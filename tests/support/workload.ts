@@ -32,7 +32,7 @@ export function chance(seed: number): () => number {
 
 const MiB = 1024 * 1024;
 const bucket = "load";
-/** Versioning is on in it; the keys of every sixth worker are there. */
+/** Versioning and locks are on in it; the keys of every sixth worker are there. */
 const versionedBucket = "kept";
 const keysPerWorker = 10;
 const sharedBodies = 8;
@@ -76,9 +76,10 @@ export class Workload {
   /** Makes the buckets that are not there yet; `check` needs them. */
   async prepare(client: S3Client): Promise<void> {
     for (const name of [bucket, versionedBucket]) {
-      if ((await client.call("HEAD", name, "")).status === 404) await client.createBucket(name);
+      if ((await client.call("HEAD", name, "")).status !== 404) continue;
+      const headers = name === versionedBucket ? locked : {};
+      await client.expect("PUT", name, "", { headers });
     }
-    await client.expect("PUT", versionedBucket, "", { query: { versioning: "" }, body: enabled });
   }
 
   /** Sends until the connections break or `stop`. Makes the bucket when there is none. */
@@ -120,15 +121,6 @@ export class Workload {
       if (!this.#keys.has(name)) throw new Error(`listed, and nobody wrote it: ${name}`);
     }
     for (const upload of this.#uploads.splice(0)) await this.#finish(client, upload);
-  }
-
-  /** Deletes everything. */
-  async clear(client: S3Client): Promise<void> {
-    for (const [name, state] of this.#keys) {
-      await client.delete(bucketOf(name), name);
-      state.settled = undefined;
-      state.pending = [];
-    }
   }
 
   async #checkKey(
@@ -259,7 +251,7 @@ export class Workload {
   }
 }
 
-const enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+const locked = { "x-amz-bucket-object-lock-enabled": "true" };
 const bucketOf = (key: string): string =>
   Number(/^worker-(\d+)/.exec(key)?.[1]) % 6 === 2 ? versionedBucket : bucket;
 const keyName = (worker: number, at: number): string =>
