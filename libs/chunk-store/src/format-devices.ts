@@ -1,6 +1,6 @@
 import type { DeviceId, Epoch } from "@kiseki/base";
-import { assert, bytes, deviceId, MiB, newBytes } from "@kiseki/base";
-import type { PoolMember, Superblock } from "@kiseki/format";
+import { assert, bytes, deviceId, MiB, newBytes, sameBytes } from "@kiseki/base";
+import type { PoolMember, Superblock, SuperblockFault } from "@kiseki/format";
 import {
   decodeSuperblock,
   deviceBlockSize,
@@ -33,14 +33,17 @@ export function zoneSizeFor(size: number): number {
   return Math.ceil(wanted / deviceBlockSize) * deviceBlockSize;
 }
 
+/** Whether a superblock of ours may be overwritten: what it decodes to. */
+type MayGo = (block: Superblock | SuperblockFault) => boolean;
+
 /**
- * Opens a device and refuses what must not be overwritten: `force` lets a device of ours be formatted anew, and nothing
+ * Opens a device and refuses what must not be overwritten: `mayGo` lets a device of ours be formatted anew, and nothing
  * else (spec §2.14). The slot is the caller's to close.
  */
 export async function openBlank(
   ports: FormatPorts,
   device: DevicePath,
-  force: boolean,
+  mayGo: MayGo,
   room: ArenaLease,
 ): Promise<{ readonly slot: DeviceSlot; readonly size: number }> {
   const { path } = device;
@@ -48,14 +51,14 @@ export async function openBlank(
   try {
     const size = Math.min(signatureAreaSize, opened.size - (opened.size % deviceBlockSize));
     await ports.datapath.read(opened.slot, 0, { lease: room, offset: 0, size });
-    refuseUsed(ports, path, force, room.bytes.subarray(0, size));
+    refuseUsed(ports, path, mayGo, room.bytes.subarray(0, size));
   } catch (reason) {
     await ports.datapath.closeDevice(opened.slot);
     throw reason;
   }
   return opened;
 }
-function refuseUsed(ports: FormatPorts, path: string, force: boolean, start: Uint8Array): void {
+function refuseUsed(ports: FormatPorts, path: string, mayGo: MayGo, start: Uint8Array): void {
   for (const offset of [0, superblockSecondOffset]) {
     const block = start.subarray(offset, offset + superblockSize);
     if (!hasOwnMagic(block)) continue;
@@ -65,7 +68,7 @@ function refuseUsed(ports: FormatPorts, path: string, force: boolean, start: Uin
         "unknown_version",
         `Cannot format ${path}: it holds a Kiseki superblock of a newer program`,
       );
-    if (force) continue;
+    if (mayGo(decoded)) continue;
     throw new ChunkStoreError(
       "already_formatted",
       `Cannot format ${path}: it is a Kiseki device already`,
@@ -110,6 +113,14 @@ export async function writeSuperblock(
     await ports.datapath.append({ device: slot, offset, ranges, sync: true });
 }
 
+function ruleOf({ force, unfinished, clusterId }: FormatOptions, { path }: DevicePath): MayGo {
+  const isUnfinished = unfinished?.includes(path) === true;
+  return (block) =>
+    force === true ||
+    (isUnfinished && block === "bad_checksum") ||
+    (isUnfinished && typeof block !== "string" && sameBytes(block.cluster, clusterId));
+}
+
 /**
  * Writes superblocks that make `devices` one pool. Files must exist with their size
  * (`createDeviceFile`); block devices as they are.
@@ -126,7 +137,7 @@ export async function formatDevices(
   try {
     const blocks: Superblock[] = [];
     for (const device of options.devices) {
-      const { slot, size } = await openBlank(ports, device, options.force === true, room);
+      const { slot, size } = await openBlank(ports, device, ruleOf(options, device), room);
       slots.push(slot);
       blocks.push({
         device: deviceId(ports.prng.fill(newBytes(16))),
@@ -141,6 +152,7 @@ export async function formatDevices(
         members: [],
       });
     }
+    await options.onBlank?.();
     const members: PoolMember[] = blocks.map((block) => ({
       id: block.device,
       class: block.class,

@@ -32,7 +32,12 @@ export async function replaceMember(
     );
   const { ports } = pool;
   using room = await ports.datapath.arena.borrow(signatureAreaSize, never);
-  const { slot, size } = await openBlank(ports, replacement, replacement.force === true, room);
+  const { slot, size } = await openBlank(
+    ports,
+    replacement,
+    () => replacement.force === true,
+    room,
+  );
   const id = deviceId(ports.prng.fill(newBytes(16)));
   let block;
   try {

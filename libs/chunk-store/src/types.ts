@@ -81,6 +81,10 @@ export interface FormatOptions {
   readonly zoneSize?: number;
   /** Overwrites a superblock of ours or a foreign file system. Never an open device. */
   readonly force?: boolean;
+  /** All of them may be overwritten; nothing was written yet. */
+  readonly onBlank?: () => Promise<void>;
+  /** An earlier format of these paths was cut short: superblocks of this cluster, and torn ones, are what it left. */
+  readonly unfinished?: readonly string[];
 }
 
 export interface OpenOptions {

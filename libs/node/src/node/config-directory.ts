@@ -1,4 +1,4 @@
-import { chmod, open, readFile } from "node:fs/promises";
+import { chmod, open, readFile, rm } from "node:fs/promises";
 import { type Epoch, epoch, type Prng, toUtf8 } from "@kiseki/base";
 import { makeDirectory, replaceFile } from "@kiseki/host";
 import type { KeyFiles } from "@kiseki/kms";
@@ -12,6 +12,7 @@ export interface Credentials {
 const fileSizeMax = 4096;
 /** Of 64 devices with the longest paths there are. */
 const pathsSizeMax = 512 * 1024;
+const formatting = "formatting.json";
 const replacements = "replaced-devices.json";
 const poolNumbers = "pools.json";
 
@@ -98,6 +99,19 @@ export class ConfigDirectory {
   }
   async noteDevices(): Promise<void> {
     if (!(await this.hasDevices())) await replaceFile(this.file("devices"), "formatted\n");
+  }
+  /** Before the first byte goes to blank devices: until they are noted otherwise nothing that they hold was ever answered for. */
+  noteFormatting(paths: readonly string[]): Promise<void> {
+    return replaceFile(this.file(formatting), `${JSON.stringify({ paths })}\n`);
+  }
+  /** Devices whose format was begun; it counts for those alone that are noted nowhere else. */
+  async readFormatting(): Promise<readonly string[]> {
+    const text = await this.#readText(formatting, pathsSizeMax);
+    const paths = text === undefined ? undefined : parseObject(text)?.["paths"];
+    return Array.isArray(paths) ? paths.filter((path) => typeof path === "string") : [];
+  }
+  endFormatting(): Promise<void> {
+    return rm(this.file(formatting), { force: true });
   }
 
   /**

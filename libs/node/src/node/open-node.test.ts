@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { stat } from "node:fs/promises";
+import { open, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { keyset, newBytes, prngFromSeed, sealId } from "@kiseki/base";
 import { listObjects } from "@kiseki/composition";
 import { openDatapath } from "@kiseki/datapath";
@@ -51,6 +51,28 @@ test("openNode() keeps what was stored over a stop and a start, and gives its re
   );
   expect(page.kind === "page" && page.items.map(({ kind }) => kind)).toEqual(["prefix"]);
   expect((await stat(`${folder.path}/config/credentials.json`)).mode & 0o777).toBe(0o600);
+});
+
+test("openNode() formats devices again whose first format was cut short, and no others", async () => {
+  await using folder = await temporaryFolder();
+  await (await openAt(folder.path))[Symbol.asyncDispose]();
+  const note = `${folder.path}/config/devices`;
+  const unfinished = `${folder.path}/config/formatting.json`;
+  const device = `${folder.path}/data/device-0`;
+  expect(await readFile(note, "utf8")).toBe("formatted\n");
+  expect(await Bun.file(unfinished).exists()).toBe(false);
+  await rm(note);
+  await writeFile(unfinished, `${JSON.stringify({ paths: [device] })}\n`);
+  const file = await open(device, "r+");
+  await file.write(newBytes(4096), 0, 4096, 0);
+  await file.write(newBytes(2048).fill(7), 0, 2048, 61_440 + 1024);
+  await file.close();
+  await using node = await openAt(folder.path);
+  expect(await readFile(note, "utf8")).toBe("formatted\n");
+  await makeBucket(node);
+  const bytes = prngFromSeed(8).fill(newBytes(10_000));
+  await put(node, "key", bytes);
+  expect(await get(node, "key")).toEqual(Buffer.from(bytes));
 });
 
 test("a second write of the same bytes is a dedup hit: nothing new is stored", async () => {

@@ -65,6 +65,7 @@ export async function openPools(parts: PoolParts): Promise<ChunkPools> {
   }
   await config.noteDevices();
   await noteNumbers(config, pools);
+  await config.endFormatting();
   const chunkPools = new ChunkPools(pools.toSorted((a, b) => a.number - b.number));
   const used = chunkPools.status().devices.map(({ path }) => path);
   for (const path of settings.devices.filter((given) => !used.includes(given))) {
@@ -90,6 +91,7 @@ async function noteNumbers(config: ConfigDirectory, pools: readonly NodePool[]):
 async function numberPools(parts: PoolParts): Promise<readonly Numbered[]> {
   const { settings, config } = parts;
   const noted = await config.readPools();
+  const unfinished = await config.readFormatting();
   const given = readPools(settings.pools).value;
   for (const name of noted.keys()) {
     if (given.some((pool) => pool.name === name)) continue;
@@ -118,7 +120,8 @@ async function numberPools(parts: PoolParts): Promise<readonly Numbered[]> {
   let next = 1;
   for (const pool of given) {
     let number = noted.get(pool.name) ?? onDevices.get(pool.name);
-    const isNoted = number !== undefined;
+    const isCutShort = pool.devices.some((path) => unfinished.includes(path));
+    const isNoted = noted.has(pool.name) || (number !== undefined && !isCutShort);
     if (number === undefined) {
       while (taken.has(next)) next += 1;
       taken.add((number = next));
@@ -168,7 +171,7 @@ async function exists(path: string): Promise<boolean> {
  * is a loss, to be replaced by hand: it is never made anew.
  */
 async function prepareDevices(
-  { crypto, prng, settings, log, datapath, clusterId }: PoolParts,
+  { crypto, prng, settings, log, config, datapath, clusterId }: PoolParts,
   pool: Numbered,
 ): Promise<void> {
   if (pool.isNoted) return;
@@ -179,12 +182,20 @@ async function prepareDevices(
   }
   const devices = pool.devices.map((path) => ({ path }));
   const { force } = settings;
-  const options = { devices, clusterId, nodeId: clusterId, force, pool: pool.number };
+  const unfinished = await config.readFormatting();
+  const options = {
+    devices,
+    clusterId,
+    nodeId: clusterId,
+    force,
+    pool: pool.number,
+    unfinished,
+    onBlank: () => config.noteFormatting([...unfinished, ...pool.devices]),
+  };
   try {
     await formatDevices({ crypto, prng, datapath }, options);
   } catch (reason) {
-    // A first start that was cut short has formatted them, or the config directory was lost since: opening
-    // tells whether they are ours.
+    // The config directory was lost since they were formatted: opening tells whether they are ours.
     if (!(reason instanceof ChunkStoreError && reason.code === "already_formatted")) throw reason;
   }
 }
