@@ -65,7 +65,8 @@ if (isFull) {
       expect(digest((await client.get("hadoop", `copied/${name}`))!)).toBe(sent);
     }
     await shell("-rm", "-r", "-skipTrash", "s3a://hadoop/copied", "s3a://hadoop/moved");
-    expect((await client.list("hadoop")).size).toBe(0);
+    const left = [...(await client.list("hadoop")).keys()];
+    expect(left.filter((name) => /^(put|copied|moved)\//.test(name))).toEqual([]);
   }, 240_000);
 
   for (const committer of ["magic", "directory"]) {

@@ -93,6 +93,12 @@ async function multipart(prng: Prng, bucket: string, key: string): Promise<void>
   await write(name, whole, () => client.completeUpload(bucket, key, uploadId, etags));
 }
 
+/** What was acknowledged of the upload stays noted. */
+async function waitWhenFull(reason: unknown): Promise<void> {
+  if (!(reason instanceof S3Error) || reason.status !== 507) throw reason;
+  await Bun.sleep(100);
+}
+
 async function writer(number: number): Promise<void> {
   const prng = prngFromSeed(Number(seed) * 1000 + Number(round) * 50 + number);
   const held = new Map<string, Uint8Array>();
@@ -112,7 +118,7 @@ async function writer(number: number): Promise<void> {
       const isDone = await write(name, digest(body), () => client.copy(bucket, source, key));
       if (isDone) held.set(name, body);
     } else if (kind === 8 && number < 2 && !isChurn) {
-      await multipart(prng, bucket, `w${number}/multipart`);
+      await multipart(prng, bucket, `w${number}/multipart`).catch(waitWhenFull);
     } else if (kind === 9 && number === 0 && !isChurn) {
       const fresh = `power-r${round}-s${step}`;
       await client.createBucket(fresh);
