@@ -14,6 +14,9 @@ import type { Command } from "./commands.ts";
 
 type Headers = ReadonlyMap<string, string>;
 
+const writtenKey = (command: Command): string | undefined =>
+  command.op === "copy" ? command.to : "key" in command ? command.key : undefined;
+
 function check(isTrue: boolean, what: string): asserts isTrue {
   if (!isTrue) throw new Error(what);
 }
@@ -384,14 +387,26 @@ export class ModelRun {
     const versioning = await this.#readVersioning();
     const listed = await this.#listVersions(1000);
     const possible = [after, ...(isAnswered ? [] : this.#halves(during, before))];
+    const hash = await this.#hashNow(during);
     const found = possible.find(
-      (model) => model.versioning === versioning && model.matches(listed),
+      (model) =>
+        model.versioning === versioning &&
+        model.matches(listed) &&
+        (hash === undefined || model.current(writtenKey(during)!)?.content?.hash === hash),
     );
     check(
       found !== undefined,
       `after a crash (answered: ${isAnswered}): ${JSON.stringify(listed)}`,
     );
     this.#model = found;
+  }
+
+  /** Of the object that a write was about: a listing does not tell two bodies of one size apart. */
+  async #hashNow(during: Command): Promise<string | undefined> {
+    const key = writtenKey(during);
+    if (key === undefined) return undefined;
+    const answer = await this.#client.call("GET", this.#bucket, key);
+    return answer.status === 200 ? digest(answer.body) : undefined;
   }
 
   /** What may be so when `during` was not answered: nothing done, or of many deletes some. */

@@ -27,7 +27,7 @@ const newKey = (): KeptKey => ({
   holding: undefined,
 });
 /** Versions of a key above which the oldest one is deleted. */
-const versionsWanted = 4;
+const versionsWanted = 2;
 
 /** Every version of a versioned bucket's keys that was acknowledged; after a crash all of them are there, in their order. */
 export class VersionManifest {
