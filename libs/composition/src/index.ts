@@ -47,8 +47,8 @@ export type {
   VersionListQuery,
 } from "./reading.ts";
 export type { WritePiece } from "./posix/content-operation.ts";
-export type { FileContent, MergeRange, Sought } from "./posix/content-read.ts";
-export { findMerge, readFileContent, seekFile } from "./posix/content-read.ts";
+export { findMerge, mergeWindow } from "./posix/content-merge.ts";
+export { readFileContent, seekFile } from "./posix/content-read.ts";
 export type { DirectoryQuery } from "./posix/list-directory.ts";
 export { listDirectory } from "./posix/list-directory.ts";
 export { findLock } from "./posix/locks.ts";

@@ -1,8 +1,10 @@
 import { assert } from "@kiseki/base";
 import type { Checksum, Content, Extent, LeafExtent } from "@kiseki/format";
 import {
+  decodeManifestHead,
   decodeManifestNode,
   keyAfterPrefix,
+  manifestHeadKey,
   manifestNodeKey,
   manifestNodePrefix,
   manifestNodeStart,
@@ -144,10 +146,17 @@ export function visitExtents(
   return visitList(map, content.extents, 0, range, visit);
 }
 
+/** Gone, or freed step by step. */
+function isDying(map: MapReader, manifest: bigint): boolean {
+  const head = map.get(manifestHeadKey(manifest));
+  return head === undefined || decodeManifestHead(head).count === 0;
+}
+
 /**
  * What `[start, end)` of the content consists of, in order and without gaps, at most about `countMax` pieces.
  * `end` is at most the object's size. Ask again from `next`; between two calls the object may have
- * changed: read on only from the same entry, whose seals stay readable while the caller holds its read open.
+ * changed: read on only from the same entry, whose seals stay readable while the caller holds its read open. A file
+ * that is edited meanwhile is read as it is at each call.
  */
 export function readContent(
   map: MapReader,
@@ -156,6 +165,9 @@ export function readContent(
   countMax: number,
 ): ContentPage {
   assert(range.start >= 0 && range.start <= range.end, "a range is ordered");
+  if (content.kind === "manifest" && isDying(map, content.manifest)) {
+    return { pieces: [], next: undefined, isGone: true };
+  }
   const pieces: ContentPiece[] = [];
   let position = range.start;
   let isFull = false;

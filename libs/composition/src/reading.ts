@@ -55,6 +55,8 @@ export interface ContentPage {
   readonly pieces: readonly ContentPiece[];
   /** Where to go on; undefined at the end of the range. */
   readonly next: number | undefined;
+  /** The content is none any more: it was replaced since it was looked up. */
+  readonly isGone?: true;
 }
 
 export interface ListQuery {

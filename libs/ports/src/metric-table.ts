@@ -121,6 +121,10 @@ export const metricTable = {
     kind: "counter",
     help: "Seals replaced by one of the pool's profile, of content written while devices were out",
   },
+  kiseki_file_merges_total: {
+    kind: "counter",
+    help: "Ranges of files in many pieces that became one piece",
+  },
   kiseki_chunks_narrow: {
     kind: "gauge",
     help: "Chunks narrower than the pool's profile that could be sealed anew",

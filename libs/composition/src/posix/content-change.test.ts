@@ -4,7 +4,7 @@
 import { keyset, newBytes, prngFromSeed, TiB, toHex, toUtf8 } from "@kiseki/base";
 import { encodeEncryption } from "@kiseki/format";
 import { expect, test } from "bun:test";
-import { bedWithNamespace, namespaceA, testBed, testDirKeys } from "../bed.test-helper.ts";
+import { bedWithNamespace, md5, namespaceA, testBed, testDirKeys } from "../bed.test-helper.ts";
 import { checkMap } from "../check-map.test-helper.ts";
 import { etagText } from "../conditions.ts";
 import { lookupObject } from "../lookup.ts";
@@ -14,7 +14,8 @@ import { lookupUsage } from "../step.ts";
 import { Tree } from "./bed.test-helper.ts";
 import { benchWrite } from "./content-change.bench.ts";
 import { ContentBed } from "./content-bed.test-helper.ts";
-import { findMerge, readFileContent, seekFile } from "./content-read.ts";
+import { chooseRun, findMerge } from "./content-merge.ts";
+import { readFileContent, seekFile } from "./content-read.ts";
 import type { FileRef } from "./operation.ts";
 
 const seedGiven = process.env["KISEKI_SIM_SEED"];
@@ -287,29 +288,50 @@ test("seekFile() finds data and holes, and says when there is none", () => {
   }
 });
 
-test("merge_extents makes the same bytes of fewer pieces, unless the content changed", () => {
+test("merge_extents makes the same bytes of fewer pieces, unless they changed", () => {
   const bed = new ContentBed(5);
   bed.tree.make("f");
   const file = bed.tree.get("f").ref;
   for (let i = 0; i < 80; i++) {
-    bed.act(file, { kind: "append_file", pieces: bed.pieces(0, 30).pieces });
+    bed.act(file, { kind: "append_file", pieces: bed.pieces(0, 30, true).pieces });
   }
-  const { found, next } = findMerge(bed.bed.map, testDirKeys, { file, from: 0, extentsMax: 100 });
-  expect(next).toBeUndefined();
+  const find = () => findMerge(bed.bed.map, { dirKeys: testDirKeys, md5 }, { file, start: 0 });
+  const found = find();
   expect(found).toMatchObject({ start: 0, end: 2400 });
   const before = bed.tree.get("f");
   const { etag } = object(bed, "f").entry;
-  const pieces = bed.pieces(0, 100, true).pieces; // these hold other bytes, which tells them apart
-  const merge = { kind: "merge_extents", start: 0, end: 100, pieces } as const;
-  const base = { namespace: namespaceA, file };
-  const { contentVersion } = found!;
-  expect(bed.bed.decide({ ...base, ...merge, contentVersion })).toEqual({ kind: "none" });
-  expect(bed.tree.get("f")).toEqual(before);
-  expect(object(bed, "f").entry.etag).toEqual(etag);
-  bed.act(file, { kind: "write_file", pieces: bed.pieces(500, 3).pieces });
-  const late = { ...merge, pieces: bed.pieces(0, 100, true).pieces };
-  expect(bed.bed.decide({ ...base, ...late, contentVersion })).toBe("precondition_failed");
+  // The new piece holds other bytes here, which tells them apart.
+  const { pieces, plain } = bed.pieces(0, 2400, true);
+  const merge = { kind: "merge_extents", namespace: namespaceA, file, pieces } as const;
+  const { start, end, before: mark } = found!;
+  const short = { ...merge, pieces: bed.pieces(0, 2399, true).pieces, start, end, before: mark };
+  expect(bed.bed.decide(short)).toBe("invalid_argument");
+  bed.act(file, { kind: "append_file", pieces: bed.pieces(0, 5, true).pieces }); // elsewhere
+  expect(bed.bed.decide({ ...merge, start, end, before: mark })).toEqual({ kind: "none" });
+  expect(bed.read(file, 0, 2400)).toEqual(plain);
+  expect(bed.tree.get("f")).toMatchObject({ size: 2405, revision: before.revision + 1 });
+  expect(object(bed, "f").entry.etag).not.toEqual(etag); // by the append alone
+  expect(find()).toBeUndefined();
+  expect(bed.bed.decide({ ...merge, start, end, before: mark })).toBe("precondition_failed");
   checkAll(bed);
+});
+test("chooseRun() takes what lies side by side, and not what is long already", () => {
+  const list = (...lengths: readonly number[]) => {
+    let offset = 0;
+    return lengths.flatMap((length) => {
+      offset += Math.abs(length);
+      return length < 0 ? [] : [{ offset: offset - length, length }];
+    });
+  };
+  const few = Array<number>(10).fill(5);
+  expect(chooseRun(list(...few))).toEqual({ start: 0, end: 50 });
+  expect(chooseRun(list(60, ...few))).toEqual({ start: 60, end: 110 });
+  expect(chooseRun(list(50, ...few))).toEqual({ start: 0, end: 100 });
+  expect(chooseRun(list(200, 60, ...few))).toEqual({ start: 260, end: 310 });
+  expect(chooseRun(list(...few, -9, 5, 5, 5))).toEqual({ start: 0, end: 50 });
+  expect(chooseRun(list(5, 5, 5, -9, ...few))).toEqual({ start: 24, end: 74 });
+  expect(chooseRun(list(5, -1, 5, -1, 5, -1, 5, -1, 5))).toBeUndefined();
+  expect(chooseRun([])).toBeUndefined();
 });
 
 test("content under a customer's key is neither read nor written nor copied", () => {

@@ -8,6 +8,7 @@ import { withoutSetId } from "./attributes.ts";
 import { countAllSmall, editContent, holdContent, shareRangeOf } from "./content-edit.ts";
 import type { ContentRange } from "./content-list.ts";
 import type { ContentOperation } from "./content-operation.ts";
+import { mergeExtents } from "./content-merge.ts";
 import { admitPieces, dataSize, runsOf } from "./content-pieces.ts";
 import { openRegular } from "./content-read.ts";
 import type { FileChange, PosixFile } from "./file.ts";
@@ -222,27 +223,4 @@ function copyRange(step: Step, operation: Of<"copy_range">): Answer | Refusal {
   replaceRange(step, draft, { start, end: start + copied }, shared, data);
   const answer = storeDraft(step, operation, draft);
   return answer.kind === "file" ? { ...answer, offset: start, length: copied } : answer;
-}
-
-function mergeExtents(step: Step, operation: Of<"merge_extents">): Answer | Refusal {
-  const { start, end, contentVersion, pieces } = operation;
-  const ref = { ...operation.file, namespace: operation.namespace };
-  const file = openRegular(step.map, step.context.dirKeys, ref);
-  if (isRefusal(file)) return file;
-  const refusal = refuseChange(step, file, false);
-  if (refusal !== undefined) return refusal;
-  const { size } = file.entry;
-  if (BigInt(nodeOf(file.entry).contentRevision) !== contentVersion) {
-    return refuse("precondition_failed");
-  }
-  const extents = admitPieces(step, pieces, 0);
-  if (isRefusal(extents)) return extents;
-  const last = extents.at(-1)!;
-  if (extents[0]!.offset < start || last.offset + last.length > end || end > size) {
-    return refuse("invalid_argument");
-  }
-  const { content } = fileCold(step.map, step.context.dirKeys, file);
-  const merged = editContent(step, { content, size }, { start, end, replacement: extents });
-  putFileContent(step, file, merged);
-  return { kind: "none" };
 }

@@ -383,3 +383,14 @@ test("every chunk is gone when all that names it is", () => {
     expect(lookupChunk(world.bed.map, testAddress(n))).toBeUndefined();
   }
 });
+test("readContent() says that content is gone, rather than showing a hole", () => {
+  const world = worldOf(1);
+  world.hasSmall = false;
+  write(world, "a", 0, 4000);
+  const { content } = found(world.bed, "a").cold;
+  expect(content.kind).toBe("manifest");
+  truncate(world, "a", 100);
+  const range = { start: 0, end: 4000 };
+  const page = { pieces: [], next: undefined, isGone: true } as const;
+  expect(readContent(world.bed.map, content, range, 9)).toEqual(page);
+});

@@ -68,14 +68,14 @@ export type ContentOperation =
       readonly length: number;
     })
   /**
-   * `[start, end)` in fewer pieces: the same bytes, so that neither times nor revision change. Refused with
-   * `precondition_failed` unless the content is at this version still. Answers `none`.
+   * `[start, end)` in fewer pieces, which cover it: the same bytes, so that neither times nor revision change. Refused with
+   * `precondition_failed` unless the range is made of what `before` (of `findMerge`) tells still. Answers `none`.
    */
   | {
       readonly kind: "merge_extents";
       readonly namespace: Posix["namespace"];
       readonly file: FileRef;
-      readonly contentVersion: bigint;
+      readonly before: Uint8Array;
       readonly start: number;
       readonly end: number;
       readonly pieces: readonly WritePiece[];

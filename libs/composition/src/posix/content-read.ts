@@ -11,9 +11,6 @@ import type { FileAttributes, FileRef } from "./operation.ts";
 
 /** Extents that one seek looks at. */
 const seekExtentsMax = 4096;
-/** Where it starts to pay to merge: more extents than this in one window. */
-const mergeExtentsMin = 64;
-const mergeWindow = 4 * 1024 * 1024;
 
 /** A regular file whose content the tenant's keys open. */
 export function openRegular(map: MapReader, dirKeys: DirKeys, ref: FileRef): PosixFile | Refusal {
@@ -82,49 +79,4 @@ export function seekFile(map: MapReader, dirKeys: DirKeys, query: SeekQuery): So
   if (isFound) return { kind: "at", offset: position };
   if (count === seekExtentsMax) return { kind: "more", offset: position };
   return what === "hole" ? { kind: "at", offset: position } : { kind: "none" };
-}
-
-/** A window of a file that lies in too many pieces. */
-export interface MergeRange {
-  readonly start: number;
-  readonly end: number;
-  readonly contentVersion: bigint;
-}
-/**
- * The first window at or behind `from` that should be merged (STORE §4), by looking at so many extents at most; where it
- * stopped is `next`, `undefined` at the end.
- */
-export function findMerge(
-  map: MapReader,
-  dirKeys: DirKeys,
-  { file: ref, from, extentsMax }: { file: FileRef; from: number; extentsMax: number },
-): { readonly found: MergeRange | undefined; readonly next: number | undefined } {
-  const file = openRegular(map, dirKeys, ref);
-  if (isRefusal(file) || file.isOld) return { found: undefined, next: undefined };
-  const { size } = file.entry;
-  const contentVersion = BigInt(nodeOf(file.entry).contentRevision);
-  const { content } = fileCold(map, dirKeys, file);
-  if (content.kind !== "manifest") return { found: undefined, next: undefined };
-  let window = Math.floor(from / mergeWindow);
-  let inWindow = 0;
-  let seen = 0;
-  const isMany = (): boolean => inWindow > mergeExtentsMin;
-  const start = window * mergeWindow;
-  if (start >= size) return { found: undefined, next: undefined };
-  const isWhole = visitExtents(map, content, { start, end: size }, ({ offset }) => {
-    const at = Math.floor(offset / mergeWindow);
-    if (at !== window) {
-      if (isMany() || seen >= extentsMax) return false;
-      window = at;
-      inWindow = 0;
-    }
-    inWindow += 1;
-    seen += 1;
-    return true;
-  });
-  const end = Math.min(size, (window + 1) * mergeWindow);
-  const next = isWhole || end === size ? undefined : end;
-  return isMany()
-    ? { found: { start: window * mergeWindow, end, contentVersion }, next }
-    : { found: undefined, next };
 }

@@ -9,6 +9,7 @@ import type { SealedScrub } from "./sealed-scrub.ts";
 import type { SpaceWatch } from "./space.ts";
 import type { Tenants } from "./tenants.ts";
 import type { HealthWatch } from "./watch-health.ts";
+import { Merging } from "./merging.ts";
 import { Widening } from "./widening.ts";
 
 export interface HousekeepingParts {
@@ -32,6 +33,7 @@ const checkpointMs = millis(60_000);
 const orphanMs = millis(15_000);
 const keysetMs = millis(1000);
 const wideningMs = millis(1000);
+const mergingMs = millis(1000);
 const scrubPauseMs = millis(60_000);
 const sealedScrubMs = millis(3600_000);
 
@@ -64,6 +66,10 @@ export class Housekeeping implements AsyncDisposable {
     this.#repeat("lifecycle", lifecycle.pause, () => lifecycle.runWhenDue(this.#abort.signal));
     const widening = new Widening(parts);
     this.#repeat("widening", wideningMs, () => widening.runWhenDue(this.#abort.signal));
+    const merging = new Merging(parts);
+    this.#repeat("merging", mergingMs, async () => {
+      await merging.runRound(this.#abort.signal);
+    });
     this.#repeat("scrub", scrubPauseMs, () => this.#scrub());
     const { scrub, log, ports } = parts;
     this.#repeat("scrub of sealed files", sealedScrubMs, async () => {

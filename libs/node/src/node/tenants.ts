@@ -15,6 +15,7 @@ import { type Admission, emptyChain, type LogChain, resumeChain } from "@kiseki/
 import type { Crypto, ShardStore } from "@kiseki/ports";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import { ChangeFeed } from "../shard/change-feed.ts";
+import { EditedFiles } from "../shard/edited-files.ts";
 import { Pins } from "../shard/pins.ts";
 import { cutOldKeysets } from "../keys/old-log.ts";
 import { Readers } from "../shard/readers.ts";
@@ -164,17 +165,13 @@ export class Tenants implements AsyncDisposable {
       const keysFor = (use: "read" | "write"): TenantKeyring => youngKeys(keys.get(id, use));
       const dirKeys = dirKeysFrom(ports.crypto);
       const epoch = maxEpoch(this.#parts.nodeEpoch, (chain.epoch + 1n) as Epoch);
-      const changes = new ChangeFeed(epoch);
+      const followed = { changes: new ChangeFeed(epoch), edited: new EditedFiles() };
       const owner = await ShardOwner.open(ports, {
-        tenant: id,
-        shard,
-        epoch,
-        changes,
+        ...{ tenant: id, shard, epoch, chain, dirKeys },
+        ...followed,
         node: this.#parts.node,
         store: opened.store,
-        chain,
         keyring: () => keysFor("write"),
-        dirKeys,
         limits: this.#parts.limits ?? defaultLimits,
         safeties: ports.safeties,
         ...(this.#parts.decide && { decide: this.#parts.decide }),
@@ -194,7 +191,7 @@ export class Tenants implements AsyncDisposable {
         owner: refusingWhile(owner, () => isRewriting),
         pins: new Pins(),
         readers: this.#readersOf(id),
-        changes,
+        ...followed,
       };
       this.#parts.subscriber?.opened(tenant);
       this.#open.set(toHex(id), tenant);

@@ -35,6 +35,14 @@ class LongReadError extends Error {
   }
 }
 
+/** The content was replaced, or its file edited, since the read began. */
+class ReplacedContentError extends Error {
+  override readonly name = "ReplacedContentError";
+  constructor() {
+    super("Cannot go on reading: the content was replaced");
+  }
+}
+
 /** One read that fits one lease: `[start, end)` of the plaintext of a piece's chunk, or zeros. */
 interface Read {
   readonly piece: ContentPiece;
@@ -60,7 +68,10 @@ type ChunkPiece = Extract<ContentPiece, { kind: "chunk" }>;
 
 /** What a reader reads, of a tenant's store. */
 export interface ReadRequest {
-  readonly found: FoundObject;
+  readonly found: {
+    readonly entry: Pick<FoundObject["entry"], "size">;
+    readonly cold: Pick<FoundObject["cold"], "content">;
+  };
   /** All pieces of the object, where they are known: looked up in one with `found`. */
   readonly page?: ContentPage | undefined;
   readonly start: number;
@@ -297,7 +308,7 @@ function zero(lease: ArenaLease, size: number): number {
  */
 function* planReads(
   tenant: OpenTenant,
-  found: FoundObject,
+  found: ReadRequest["found"],
   start: number,
   end: number,
 ): Generator<Read> {
@@ -308,6 +319,7 @@ function* planReads(
     const page: ContentPage = tenant.store.view((map) =>
       readContent(map, content, range, piecesPerPage),
     );
+    if (page.isGone === true) throw new ReplacedContentError();
     for (const piece of page.pieces) yield* planPiece(piece);
     next = page.next;
   }

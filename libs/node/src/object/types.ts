@@ -4,6 +4,7 @@ import type { DirKeys } from "@kiseki/composition";
 import type { TenantKeyring } from "@kiseki/keys";
 import type { Clock, Crypto, Datapath, Metrics, ShardStore } from "@kiseki/ports";
 import type { ChangeFeed } from "../shard/change-feed.ts";
+import type { EditedFiles } from "../shard/edited-files.ts";
 import type { Pins } from "../shard/pins.ts";
 import type { Readers } from "../shard/readers.ts";
 import type { NodeSafeties } from "../safeties.ts";
@@ -44,6 +45,8 @@ export interface OpenTenant {
   readonly readers: Readers;
   /** What is committed while somebody watches. */
   readonly changes: ChangeFeed;
+  /** Where files were written in pieces. */
+  readonly edited: EditedFiles;
 }
 
 /** The keys of content that is under a customer's key and not the tenant's. */

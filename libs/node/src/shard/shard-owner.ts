@@ -40,6 +40,7 @@ import {
 } from "@kiseki/log";
 import type { Clock, Crypto, Metrics, ShardStore, ShardTx } from "@kiseki/ports";
 import type { NodeSafeties } from "../safeties.ts";
+import type { EditedFiles } from "./edited-files.ts";
 import type { ChangedInode, ChangeFeed } from "./change-feed.ts";
 import { changedInodes, RecordingDirKeys } from "./changed-inodes.ts";
 
@@ -78,6 +79,8 @@ export interface OwnerOptions {
   readonly onNotices?: ((index: LogIndex) => void) | undefined;
   /** Told of what each committed batch has changed, when somebody watches. */
   readonly changes?: ChangeFeed | undefined;
+  /** Told of what was written to files. */
+  readonly edited?: EditedFiles | undefined;
   /** The machine; the simulator puts a wrong one in its place to see that its checkers find it. */
   readonly decide?: typeof decide;
 }
@@ -351,7 +354,11 @@ export class ShardOwner {
   }
 
   #answer(batch: Batch): void {
-    for (const { waiting, outcome } of batch.answers) waiting.resolve(outcome);
+    const { edited } = this.#options;
+    for (const { waiting, outcome } of batch.answers) {
+      if (outcome.kind === "done") edited?.note(waiting.operation, outcome.answer);
+      waiting.resolve(outcome);
+    }
   }
 
   #deriveKeys(): BatchKeys {
