@@ -68,6 +68,8 @@ export class FakeNode {
   readonly sessions: FakeSession[] = [];
   /** Asked before each call; a code refuses it, a promise delays it. */
   meddle: (call: string) => FileRefusalCode | undefined | Promise<void> = () => undefined;
+  /** How long an answer that is made takes to come. */
+  delay: () => Promise<void> | undefined = () => undefined;
   readonly calls = new Map<string, number>();
   readonly locks: { session: FakeSession; inode: Inode; lock: FileLock }[] = [];
   readonly #inodes = new Map<bigint, Inode>();
@@ -433,10 +435,13 @@ export class FakeSession implements FileService, ContentStore {
     if (typeof meddled === "string") return refuse(meddled);
     await meddled;
     try {
-      return work();
+      const answer = work();
+      await this.#node.delay();
+      return answer;
     } catch (reason) {
-      if (reason instanceof Refused) return refuse(reason.code);
-      throw reason;
+      if (!(reason instanceof Refused)) throw reason;
+      await this.#node.delay();
+      return refuse(reason.code);
     }
   }
 

@@ -35,31 +35,42 @@ interface Place {
 }
 
 class Fsx {
-  readonly #mount: Mounted;
-  readonly #fs: FileSystem;
+  readonly #mounts: readonly Mounted[];
   readonly #options: FsxOptions;
   readonly #prng: Prng;
   readonly #name: string;
   readonly #model = new Uint8Array(sizeMax);
   #size = 0;
-  #handle = 0;
-  #node = 0;
+  /** Of each mount; the one that takes a step is `#at`. */
+  readonly #handles: number[] = [];
+  #at = 0;
 
-  constructor(mount: Mounted, options: FsxOptions) {
-    this.#mount = mount;
-    this.#fs = mount.fs;
+  constructor(mounts: readonly Mounted[], options: FsxOptions) {
+    this.#mounts = mounts;
     this.#options = options;
     this.#prng = prngFromSeed(options.seed);
     this.#name = `fsx-${options.seed}`;
   }
 
+  get #mount(): Mounted {
+    return this.#mounts[this.#at]!;
+  }
+  get #fs(): FileSystem {
+    return this.#mount.fs;
+  }
+  get #handle(): number {
+    return this.#handles[this.#at]!;
+  }
+
   async run(): Promise<Map<string, number>> {
-    const options = { mode: 0o644, isExclusive: true, flags: readWrite };
-    const made = await good(this.#fs.create(1, utf8(this.#name), options, caller));
-    this.#handle = made.handle;
-    this.#node = made.node;
+    const options = { mode: 0o644, isExclusive: false, flags: readWrite };
+    for (const { fs } of this.#mounts) {
+      const made = await good(fs.create(1, utf8(this.#name), options, caller));
+      this.#handles.push(made.handle);
+    }
     const counts = new Map<string, number>();
     for (let i = 0; i < this.#options.steps; i += 1) {
+      this.#at = this.#prng.below(this.#mounts.length);
       try {
         const kind = await this.#step();
         counts.set(kind, (counts.get(kind) ?? 0) + 1);
@@ -69,7 +80,7 @@ class Fsx {
         throw new Error(`step ${i}: ${String(reason)}`, { cause: reason });
       }
     }
-    await close(this.#fs, this.#handle);
+    for (const [i, { fs }] of this.#mounts.entries()) await close(fs, this.#handles[i]!);
     return counts;
   }
 
@@ -105,7 +116,7 @@ class Fsx {
     }
     if (act < 95) {
       await close(this.#fs, this.#handle);
-      this.#handle = await open(this.#fs, this.#name);
+      this.#handles[this.#at] = await open(this.#fs, this.#name);
       return "reopen";
     }
     if (act >= 98 && this.#options.other !== undefined)
@@ -122,7 +133,8 @@ class Fsx {
     return "write";
   }
   async #truncate(size: number): Promise<string> {
-    await good(this.#fs.setattr(this.#node, { size }, this.#handle));
+    const { node } = await lookup(this.#fs, this.#name);
+    await good(this.#fs.setattr(node, { size }, this.#handle));
     if (size < this.#size) this.#model.fill(0, size, this.#size);
     this.#size = size;
     return "truncate";
@@ -173,8 +185,10 @@ class Fsx {
 }
 
 /**
- * Random operations on one file against bytes in memory, as fsx does: every read is compared, and after each step the
+ * Random operations on one file, each through any of the mounts, against bytes in memory, as fsx does: every read is compared, and after each step the
  * size. Throws with the step when something differs; else how often each kind of step was taken.
  */
-export const fsx = (mount: Mounted, options: FsxOptions): Promise<Map<string, number>> =>
-  new Fsx(mount, options).run();
+export const fsx = (
+  mounts: readonly Mounted[],
+  options: FsxOptions,
+): Promise<Map<string, number>> => new Fsx(mounts, options).run();

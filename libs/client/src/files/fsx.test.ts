@@ -19,10 +19,18 @@ for (const [name, steps, open] of [
     const options = { cacheSizeMax: 1 << 19 };
     const mount = await mountOn(node.open(), options);
     const other = await mountOn(node.open(), options);
-    const counts = await fsx(mount, { seed, steps, other, ttlMs: 5000 });
+    const counts = await fsx([mount], { seed, steps, other, ttlMs: 5000 });
     for (const kind of ["write", "read", "truncate", "punch", "zero", "allocate", "copy", "other"])
       expect(counts.get(kind)).toBeGreaterThan(20);
     for (const { fs } of [mount, other]) expect(await fs.close()).toBeUndefined();
     if (node instanceof MachineNode) node.check();
   }, 60_000);
 }
+
+test(`three mounts that ask each time share a file (replay with KISEKI_SIM_SEED=${seed})`, async () => {
+  const node = new MachineNode();
+  const options = { metaTtlMs: 0, cacheSizeMax: 1 << 19 };
+  const mounts = await Promise.all([1, 2, 3].map(() => mountOn(node.open(), options)));
+  await fsx(mounts, { seed, steps: 2_000, ttlMs: 0 });
+  node.check();
+});

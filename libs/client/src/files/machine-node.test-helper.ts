@@ -138,7 +138,11 @@ export class MachineNode {
   #now = 1_700_000_000_000;
   #number = 0;
 
-  constructor() {
+  readonly #clock: () => number;
+
+  /** `clock`: milliseconds since 1970; each operation is later than the one before. */
+  constructor(clock: () => number = () => 0) {
+    this.#clock = clock;
     const made = this.decide({ kind: "create_namespace", id: namespace, name: "n" });
     if (isRefused(made)) throw new Error(made.code);
     this.root = lookupNamespace(this.map, "n")!.root;
@@ -156,7 +160,7 @@ export class MachineNode {
   }
 
   decide(operation: Operation): Answer | Refused {
-    this.#now += 1;
+    this.#now = Math.max(this.#now + 1, this.#clock());
     const id = newBytes(16);
     new DataView(id.buffer).setUint32(0, this.number());
     const decision = decide(this.map, operation, {
