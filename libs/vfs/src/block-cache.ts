@@ -2,7 +2,8 @@ import { LRUCache } from "lru-cache";
 
 /**
  * Plaintext blocks of chunks, kept between reads. A block's key names its bytes for ever (chunk id and range), so
- * nothing in it goes stale. Synchronous: what is on a slower tier is `undefined` here and comes by `fetch` of that tier's own.
+ * nothing in it goes stale. Synchronous, for hits are answered at once; a tier that has to wait for its bytes stands in
+ * front of the `ContentStore` instead.
  */
 export interface BlockCache {
   /** A view that is right until the next call of the cache; `undefined`: not here. */

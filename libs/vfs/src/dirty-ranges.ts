@@ -14,12 +14,15 @@ interface Extent {
 }
 
 const capacityMin = 4096;
+/** What has grown to this takes the memory of a whole piece at once. */
+const streamMin = pieceSizeMax / 4;
 const pieceOf = (offset: number): number => Math.floor(offset / pieceSizeMax);
 
 /** A buffer for `size` bytes that may grow up to `sizeMax`, with the bytes of `extent` at its start. */
 function grow(extent: Extent, size: number, sizeMax: number): void {
   if (size <= extent.data.byteLength) return;
-  const wanted = Math.max(size, extent.data.byteLength * 2, capacityMin);
+  const isStream = size >= streamMin;
+  const wanted = isStream ? sizeMax : Math.max(size, extent.data.byteLength * 2, capacityMin);
   const grown = newBytes(Math.min(wanted, sizeMax));
   grown.set(extent.data.subarray(0, extent.end - extent.start));
   extent.data = grown;

@@ -15,7 +15,7 @@ const streamBlockSize = 1024 * 1024;
 const randomBlockSize = 64 * 1024;
 const keySpan = 2 * pieceSizeMax;
 /** Bytes fetched ahead at once; what somebody waits for comes on top. */
-const aheadSizeMax = 64 * 1024 * 1024;
+const aheadSizeMax = 32 * 1024 * 1024;
 
 /** `[start, end)` of a chunk's plaintext. */
 interface Block {

@@ -21,10 +21,16 @@ export class Holds {
   /** A handle was opened. Where nothing is believed for any time, it is held before the open is answered. */
   opened(file: OpenFile): Eventually<Failure | undefined> {
     if (file.isHeld || this.#mount.options.isReadOnly) return undefined;
-    if (this.#mount.options.metaTtlMs === 0) return this.hold(file);
+    if (this.#mount.options.metaTtlMs === 0) return this.#holdNow(file);
     this.#soon.add(file);
     if (!this.#isWaiting) void this.#wait();
     return undefined;
+  }
+
+  /** Only what is gone cannot be opened: a namespace that takes no holds can still be read. */
+  async #holdNow(file: OpenFile): Promise<Failure | undefined> {
+    const failure = await this.hold(file);
+    return failure?.name === "ESTALE" || failure?.name === "ENOENT" ? failure : undefined;
   }
 
   async #wait(): Promise<void> {

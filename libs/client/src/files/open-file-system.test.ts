@@ -164,6 +164,27 @@ test("a file that others remove is kept for who has had it open for a while", as
   expect(node.count("release")).toBe(1);
 });
 
+test("open() of what cannot be held is a matter of reading it", async () => {
+  const node = new FakeNode();
+  const { fs } = await mountOn(node.open(), { metaTtlMs: 0 });
+  await close(fs, (await create(fs, "f")).handle);
+  node.meddle = (call) => (call === "open" ? "namespace_read_only" : undefined);
+  await close(fs, await open(fs, "f", readOnly));
+  node.meddle = (call) => (call === "open" ? "stale_file" : undefined);
+  expect(await bad(fs.open((await lookup(fs, "f")).node, readOnly))).toBe("ESTALE");
+});
+
+test("flush() of a handle that only reads waits for nobody", async () => {
+  const node = new FakeNode();
+  const { fs } = await mountOn(node.open());
+  const { handle } = await create(fs, "f");
+  const reader = await open(fs, "f", readOnly);
+  await good(fs.write(handle, 0, utf8("x")));
+  expect(fs.flush(reader)).toBeUndefined();
+  expect(fs.release(reader)).toBeUndefined();
+  expect(node.count("write")).toBe(0);
+});
+
 test("rename() over an open file leaves it to its handles", async () => {
   const node = new FakeNode();
   const { fs } = await mountOn(node.open());

@@ -285,7 +285,8 @@ class MountedFileSystem implements FileSystem {
   flush(handle: HandleNumber, owner?: bigint): Outcome<undefined> {
     const file = this.#file(handle);
     if (file === undefined) return fail("EBADF");
-    const stored = this.#sync(file);
+    // Who only reads has nothing to store, and need not wait for those who write.
+    const stored = file.flags.isWriting ? this.#sync(file) : undefined;
     if (owner === undefined || !file.file.lockOwners.has(owner)) return stored;
     return after(stored, (failure) =>
       after(this.#locks.release(file, owner), (unlocked) => failure ?? unlocked),
@@ -315,9 +316,8 @@ class MountedFileSystem implements FileSystem {
             owner: flockOwner,
             pid: 0,
           });
-    return after(unlocked, () =>
-      after(this.#sync(handle), (failure) => this.#close(file, failure)),
-    );
+    const sync = () => (handle.flags.isWriting ? this.#sync(handle) : undefined);
+    return after(unlocked, () => after(sync(), (failure) => this.#close(file, failure)));
   }
   #close(file: FileHandle["file"], failure: Failure | undefined): Outcome<undefined> {
     file.handles -= 1;
