@@ -69,6 +69,8 @@ export class NodeProcess implements AsyncDisposable {
   recoveryCode = "";
   s3Port = 0;
   metricsPort = 0;
+  rpcPort = 0;
+  bulkPort = 0;
   output = "";
   #child: Subprocess<"ignore", "pipe", "pipe"> | undefined;
   #reading: Promise<unknown> = Promise.resolve();
@@ -257,6 +259,8 @@ export class NodeProcess implements AsyncDisposable {
     if (said["ready"] !== true) return;
     this.s3Port = Number(said["s3_port"]);
     this.metricsPort = Number(said["metrics_port"]);
+    this.rpcPort = Number(said["rpc_port"]);
+    this.bulkPort = Number(said["bulk_port"]);
     onReady();
   }
 }

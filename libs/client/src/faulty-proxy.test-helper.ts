@@ -18,13 +18,14 @@ export class FaultyProxy implements AsyncDisposable {
   connectionsTaken = 0;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
-  readonly #target: { readonly host: string; readonly port: number };
+  /** Where new connections go on to. */
+  target: { readonly host: string; readonly port: number };
   readonly #seen: Buffer[] = [];
   #seenSize = 0;
   readonly #seenMax: number;
 
   private constructor(target: { host: string; port: number }, seenMax: number) {
-    this.#target = target;
+    this.target = target;
     this.#seenMax = seenMax;
     this.#server = createServer((socket) => this.#accept(socket));
   }
@@ -51,7 +52,7 @@ export class FaultyProxy implements AsyncDisposable {
 
   #accept(near: Socket): void {
     this.connectionsTaken += 1;
-    const far = connect(this.#target);
+    const far = connect(this.target);
     for (const socket of [near, far]) {
       this.#sockets.add(socket);
       socket.once("close", () => this.#sockets.delete(socket));
