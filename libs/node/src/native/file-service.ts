@@ -16,7 +16,15 @@ import type { NativeCall } from "@kiseki/rpc";
 import type { OpenTenant } from "../object/types.ts";
 import { identityOf } from "./identity.ts";
 import { codeOf, failureFor, NativeRefusal } from "./failure.ts";
-import { type Files, fromInode, fromLock, fromRef, toAttributes, toLock } from "./messages.ts";
+import {
+  type Files,
+  fromInode,
+  fromLock,
+  fromRef,
+  toAttributes,
+  toLock,
+  toType,
+} from "./messages.ts";
 import type { Native } from "./native.ts";
 import { planRead, seek } from "./read-plan.ts";
 import { readStatistics } from "./statistics.ts";
@@ -174,7 +182,7 @@ function nameCalls(
       const entries = page.items.map(({ name, attributes, cookie: after }) => ({
         name,
         inode: attributes.ref.inode,
-        type: attributes.type,
+        type: toType(attributes.type),
         cookie: after,
         ...(withAttributes ? { attributes: toAttributes(attributes) } : {}),
       }));

@@ -16,11 +16,32 @@ const blockSize = 512;
 /** Of a lock that goes to the end of its file, wherever that is. */
 const lockEndMax = 2n ** 63n;
 
+type NodeType = FileAttributes["type"];
+const wireTypes: Readonly<Record<NodeType, string>> = {
+  file: "file",
+  directory: "directory",
+  symlink: "symlink",
+  fifo: "fifo",
+  socket: "socket",
+  char: "character_device",
+  block: "block_device",
+};
+const nodeTypes = new Map(
+  (Object.keys(wireTypes) as NodeType[]).map((type) => [wireTypes[type], type] as const),
+);
+export const toType = (type: NodeType): string => wireTypes[type];
+/** @throws {NativeRefusal} `invalid` */
+export function fromType(text: string): NodeType {
+  const type = nodeTypes.get(text);
+  if (type === undefined) throw new NativeRefusal("invalid");
+  return type;
+}
+
 export function toAttributes(found: FileAttributes): AttributesMessage {
   return {
     inode: found.ref.inode,
     home: found.ref.home,
-    type: found.type,
+    type: toType(found.type),
     mode: found.mode,
     uid: found.uid,
     gid: found.gid,

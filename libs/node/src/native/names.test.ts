@@ -83,6 +83,21 @@ test("apply() makes files and directories, which lookup() and listDirectory() sh
   expect(first.entries.every(({ attributes }) => attributes !== undefined)).toBe(true);
 });
 
+test("apply() makes nodes of every type, which attributes and listings name as the protocol does", async () => {
+  const [made] = (await apply([create("types", { type: "directory" })])).results;
+  const parent = made!.attributes!.inode;
+  const types = ["file", "directory", "fifo", "socket", "character_device", "block_device"];
+  const drafts = types.map((type) =>
+    create(type, { parent, type, ...(type.endsWith("device") ? { device: 0x102 } : {}) }),
+  );
+  const { results } = await apply(drafts);
+  expect(results.map(({ attributes }) => attributes?.type)).toEqual(types);
+  const { entries } = await mount.client.files.listDirectory({ ...mount.at, directory: parent });
+  expect(entries.map(({ type }) => type).toSorted()).toEqual(types.toSorted());
+  const unknown = apply([create("odd", { parent, type: "door" })]);
+  expect((await unknown).results[0]?.failure?.code).toBe("invalid");
+});
+
 test("apply() answers an operation that comes again as it did, and does it once", async () => {
   const operation = create("once");
   const both = await Promise.all([apply([operation]), apply([operation])]);

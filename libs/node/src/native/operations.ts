@@ -1,7 +1,7 @@
 import type { NamespaceId, OperationId } from "@kiseki/base";
 import type { NewTime, PosixOperation } from "@kiseki/composition";
 import { NativeRefusal } from "./failure.ts";
-import { type FileOperationMessage, fromInode, fromLock, fromRef } from "./messages.ts";
+import { type FileOperationMessage, fromInode, fromLock, fromRef, fromType } from "./messages.ts";
 
 type Kind = FileOperationMessage["kind"];
 type Value<Case extends Kind["case"]> = Extract<Kind, { case: Case }>["value"];
@@ -12,27 +12,12 @@ export interface OperationPlace {
   readonly clientId: Uint8Array;
 }
 
-const nodeTypes = new Set([
-  "file",
-  "directory",
-  "symlink",
-  "fifo",
-  "socket",
-  "character_device",
-  "block_device",
-]);
-type NodeType = Extract<PosixOperation, { kind: "make_node" }>["type"];
-function typeOf(text: string): NodeType {
-  if (!nodeTypes.has(text)) throw new NativeRefusal("invalid");
-  return text as NodeType;
-}
-
 const newTime = (change: Value<"setAttributes">["accessed"]): NewTime | undefined =>
   change === undefined ? undefined : (change.time ?? "now");
 
 function makeNode(base: Base, place: OperationPlace, value: Value<"create">): PosixOperation {
   const { parent, name, mode, owner, device, target } = value;
-  const type = typeOf(value.type);
+  const type = fromType(value.type);
   return {
     ...base,
     kind: "make_node",
