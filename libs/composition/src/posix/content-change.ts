@@ -176,9 +176,9 @@ function truncateFile(step: Step, operation: Of<"truncate_file">): Answer | Refu
 }
 
 function allocateFile(step: Step, operation: Of<"allocate_file">): Answer | Refusal {
-  const { mode, start, end, isSizeKept = mode === "punch" } = operation;
+  const { mode, start, end } = operation;
+  const isSizeKept = mode === "punch" || operation.isSizeKept === true;
   if (!isOffset(start) || !isOffset(end) || start >= end) return refuse("invalid_argument");
-  if (mode === "punch" && !isSizeKept) return refuse("invalid_argument");
   if (end > step.context.limits.objectSizeMax) return refuse("object_too_large");
   const file = openChanged(step, operation);
   if (isRefusal(file)) return file;

@@ -404,6 +404,7 @@ function selectPart(scope: CallScope, found: FoundObject, partNumber: number): S
   };
 }
 
+/** A file that was edited has the form of an upload's ETag and is one part, without a checksum. */
 function partsOf(
   scope: CallScope,
   found: FoundObject,
@@ -413,8 +414,9 @@ function partsOf(
   const parts = scope.tenant.store.view((map) =>
     readParts(map, found.cold.content, after, countMax),
   );
-  assert(parts !== undefined, "what was completed from parts is a manifest of them");
-  return parts;
+  if (parts !== undefined) return parts;
+  const whole = { number: 1, offset: 0, length: found.entry.size, checksums: [] };
+  return after === 0 ? [whole] : [];
 }
 
 /** A part's own checksum, of the object's type and without its `-N`. */
