@@ -137,9 +137,9 @@ function checkLeases(map: MapReader): void {
     );
     end += 2;
     const kind = key[end]!;
-    if (kind === 3) continue;
-    const target = toHex(key.slice(end + 1, end + 17));
-    const client = toHex(isByFile ? key.slice(end + 17) : name);
+    const targetEnd = kind === 3 ? end + 1 : end + 17;
+    const target = toHex(key.slice(end + 1, targetEnd));
+    const client = toHex(isByFile ? key.slice(targetEnd) : name);
     marks[isByFile ? "file" : "client"].add(`${client} ${kind} ${target}`);
     const { payload } = decodeLease(value);
     if (isByFile && kind === 1) assert(decodeFileLocks(payload).length > 0, "a lock is one");

@@ -70,7 +70,7 @@ export type {
   FoundLock,
   NamespaceStatus,
 } from "./posix/reading.ts";
-export { lookupSession } from "./posix/sessions.ts";
+export { listSessions, lookupSession } from "./posix/sessions.ts";
 export { statNamespace } from "./posix/status.ts";
 export { getXattr, listXattrs, readLink } from "./posix/xattrs.ts";
 export { lookupQuota } from "./quotas.ts";

@@ -9,6 +9,7 @@ import { Tree } from "./bed.test-helper.ts";
 import { findLock, withoutRange, withRange } from "./locks.ts";
 import { getFile } from "./lookup.ts";
 import type { LockRange } from "./operation.ts";
+import { listSessions } from "./sessions.ts";
 import { getXattr, listXattrs } from "./xattrs.ts";
 
 let tree = new Tree();
@@ -101,7 +102,14 @@ test("unlock gives a range up, close_file and close_session all of a session's",
   expect(tree.bed.decide({ kind: "open_session", client: clientB, expires: 1 })).toEqual({
     kind: "none",
   });
+  tree.bed.decide({ kind: "open_session", client: clientA, expires: 1 });
+  const { map } = tree.bed;
+  expect(listSessions(map, undefined, 9)).toEqual([clientB, clientA]);
+  expect(listSessions(map, undefined, 1)).toEqual([clientB]);
+  expect(listSessions(map, clientB, 9)).toEqual([clientA]);
+  checkMap(map, testDirKeys);
   tree.bed.decide({ kind: "close_session", client: clientB });
+  expect(listSessions(map, undefined, 9)).toEqual([clientA]);
   expect(take(clientA, lock())).toEqual({ kind: "none" });
 });
 test("close_session works in bounded steps", () => {

@@ -1,7 +1,8 @@
-import { inodeId, wallTime } from "@kiseki/base";
+import { concatBytes, inodeId, wallTime } from "@kiseki/base";
 import { decodeLease, encodeLease, keyAfterPrefix, leaseKey, leasePrefix } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
 import type { Answer } from "../operation.ts";
+import { afterKey } from "../row-cursor.ts";
 import type { Step } from "../step.ts";
 import { leaseKind } from "./holders.ts";
 import { dropLocks } from "./locks.ts";
@@ -12,11 +13,30 @@ type Of<Kind extends PosixOperation["kind"]> = Extract<PosixOperation, { kind: K
 /** Leases that one step ends at most. */
 const leasesPerStep = 256;
 const nothing = new Uint8Array(0);
+const sessionsPrefix = (): Uint8Array => leaseKey(nothing, leaseKind.session, nothing);
 
 export function openSession(step: Step, { client, expires }: Of<"open_session">): Answer {
   const row = { epoch: 0n, expires: wallTime(expires), payload: nothing };
   step.map.put(leaseKey(client, leaseKind.session, nothing), encodeLease(row));
+  step.map.put(concatBytes(sessionsPrefix(), client), encodeLease(row));
   return { kind: "none" };
+}
+
+/** Sessions that the log knows, by client above `after`: whoever serves them afresh ends those that do not come back. */
+export function listSessions(
+  map: MapReader,
+  after: ClientId | undefined,
+  countMax: number,
+): readonly ClientId[] {
+  const clients: ClientId[] = [];
+  const prefix = sessionsPrefix();
+  const start = after === undefined ? prefix : afterKey(concatBytes(prefix, after));
+  if (countMax < 1) return clients;
+  map.scan({ start, end: keyAfterPrefix(prefix) }, (key) => {
+    clients.push(key.slice(prefix.byteLength));
+    return clients.length < countMax;
+  });
+  return clients;
 }
 
 /** Whether, and until when, a session was granted in the log. */
@@ -35,8 +55,10 @@ export function closeSession(step: Step, { client }: Of<"close_session">): Answe
   });
   for (const key of keys.slice(0, leasesPerStep)) {
     const kind = key[prefix.byteLength];
-    if (kind === leaseKind.session) map.delete(key);
-    else {
+    if (kind === leaseKind.session) {
+      map.delete(key);
+      map.delete(concatBytes(sessionsPrefix(), client));
+    } else {
       const target = key.slice(prefix.byteLength + 1);
       const view = new DataView(target.buffer);
       const home = view.getBigUint64(0);

@@ -49,6 +49,8 @@ export interface NativeBedOptions {
   /** Clients show certificates: `default` and `other` are there. */
   readonly withCertificates?: boolean;
   readonly words?: readonly string[];
+  /** How long clients of before a start have to come back. */
+  readonly graceMs?: number;
 }
 
 export class NativeBed implements AsyncDisposable {
@@ -94,6 +96,7 @@ export class NativeBed implements AsyncDisposable {
       openNative({
         node: this.node,
         log: openLogger("silent"),
+        graceMs: this.#options.graceMs,
         endpoints: () => ({ bulk: `127.0.0.1:${this.bulk.port}`, isBulkTls: isAsking }),
         discovery: () => ({
           endpoint: this.endpoint,

@@ -1,7 +1,8 @@
-import { millis, type OperationId, type Prng, type TenantId } from "@kiseki/base";
+import { millis, type OperationId, type Prng, type TenantId, toHex } from "@kiseki/base";
 import type { ChunkTickets } from "@kiseki/auth";
 import type { Catalog } from "@kiseki/catalog";
 import type { ChunkStore } from "@kiseki/chunk-store";
+import { listSessions } from "@kiseki/composition";
 import type { Clock } from "@kiseki/ports";
 import { type NativeBackend, type NativeCall, RpcError } from "@kiseki/rpc";
 import type { Logger } from "@kiseki/telemetry";
@@ -21,6 +22,7 @@ const sweepInterval = millis(1000);
 /** A log keeps a session for longer than any lease: its end is told by whoever sweeps. */
 const loggedSessionMs = 24 * 3600 * 1000;
 const statusAgeMax = 1000;
+const lostSessionsPage = 100;
 const chunkSizeMax = 4 * 1024 * 1024;
 
 /** Where clients find this node. */
@@ -34,6 +36,8 @@ export interface NativeOptions {
   readonly log: Logger;
   /** For a client that reached the node as `host`. Asked at each call: listeners may get their ports late. */
   readonly endpoints: (host: string) => NativeEndpoints;
+  /** How long clients of before the start have to take their sessions up again, milliseconds. Absent: one lease. */
+  readonly graceMs?: number | undefined;
 }
 
 /** What native clients work with: sessions, leases of keys and plans, operations. One per node. */
@@ -50,6 +54,8 @@ export class Native implements AsyncDisposable {
   readonly #options: NativeOptions;
   readonly #catalog: Pick<Catalog, "tenants">;
   readonly #stopping = new AbortController();
+  /** Tenants whose sessions of before this start are ended, or about to be. */
+  readonly #recovered = new Set<string>();
   readonly #sweeping: Promise<void>;
   #status: ReturnType<ChunkStore["status"]> | undefined;
   #statusAt = 0;
@@ -111,6 +117,7 @@ export class Native implements AsyncDisposable {
         this.sessions.close(session);
         throw new RpcError("unavailable", "The tenant takes no sessions now: try again");
       }
+      this.#recover(id);
       const { bulk, isBulkTls } = this.#options.endpoints(host);
       return {
         session: session.id,
@@ -166,6 +173,28 @@ export class Native implements AsyncDisposable {
     void this.#forget(session.tenant, session.clientId).catch((reason: unknown) => {
       if (!this.stopping.aborted && codeOf(reason) === undefined) this.onBug("session", reason);
     });
+  }
+  /** The log outlives the node: clients that died meanwhile would keep their locks and files for ever. */
+  #recover(tenantId: TenantId): void {
+    const name = toHex(tenantId);
+    if (this.#recovered.has(name)) return;
+    this.#recovered.add(name);
+    void this.#endLost(tenantId).catch((reason: unknown) => {
+      if (this.stopping.aborted) return;
+      this.#recovered.delete(name); // the next session tries again
+      if (codeOf(reason) === undefined) this.onBug("recover", reason);
+    });
+  }
+  async #endLost(tenantId: TenantId): Promise<void> {
+    await this.clock.sleep(millis(this.#options.graceMs ?? sessionLeaseMs), this.stopping);
+    let clients: readonly Uint8Array[];
+    let after: Uint8Array | undefined;
+    do {
+      const tenant = await this.openTenant(tenantId, "write", this.stopping);
+      clients = tenant.store.view((map) => listSessions(map, after, lostSessionsPage));
+      after = clients.at(-1);
+      for (const client of clients) await this.#forget(tenantId, client);
+    } while (clients.length === lostSessionsPage);
   }
   /** Ends what the log keeps for a client, unless it is back meanwhile. */
   async #forget(tenantId: TenantId, client: Uint8Array): Promise<void> {
