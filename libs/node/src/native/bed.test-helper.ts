@@ -45,6 +45,20 @@ async function certify(folder: string, name: string, subject: string, alternativ
   await openssl(folder, "x509", "-req", ...signer, ...out);
 }
 
+/** What `NativeBed` serves with. */
+export async function makeCertificates(
+  folder: string,
+  options: NativeBedOptions = {},
+): Promise<void> {
+  const authority = ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca"];
+  await openssl(folder, "req", "-x509", ...newKey, ...authority);
+  await certify(folder, "server", "/CN=server", "IP:127.0.0.1");
+  if (options.withCertificates !== true) return;
+  await certify(folder, "default", "/OU=tenant-default/CN=x", "DNS:x");
+  await certify(folder, "other", "/CN=x", "URI:spiffe://cluster/tenant/other/workload/w");
+  await certify(folder, "admin", "/OU=kiseki-admin/CN=x", "DNS:x");
+}
+
 export interface NativeBedOptions {
   /** Clients show certificates: `default` and `other` are there. */
   readonly withCertificates?: boolean;
@@ -70,16 +84,16 @@ export class NativeBed implements AsyncDisposable {
   }
   static async open(options: NativeBedOptions = {}): Promise<NativeBed> {
     const folder = await mkdtemp(join(tmpdir(), "kiseki-native-"));
+    await makeCertificates(folder, options);
     const bed = new NativeBed(folder, options);
-    const authority = ["-keyout", "ca.key", "-out", "ca.pem", "-subj", "/CN=ca"];
-    await openssl(folder, "req", "-x509", ...newKey, ...authority);
-    await certify(folder, "server", "/CN=server", "IP:127.0.0.1");
-    if (options.withCertificates === true) {
-      await certify(folder, "default", "/OU=tenant-default/CN=x", "DNS:x");
-      await certify(folder, "other", "/CN=x", "URI:spiffe://cluster/tenant/other/workload/w");
-      await certify(folder, "admin", "/OU=kiseki-admin/CN=x", "DNS:x");
-    }
     await bed.start();
+    return bed;
+  }
+  /** In a folder that has certificates, for a process of its own. */
+  static async openAt(folder: string): Promise<NativeBed> {
+    const bed = new NativeBed(folder, {});
+    await bed.start();
+    await ensureNamespace(bed.node, bed.node.defaultTenant);
     return bed;
   }
   read(name: string): Promise<string> {
@@ -143,9 +157,8 @@ export class NativeBed implements AsyncDisposable {
   }
   /** Calls with the token, or with a certificate. */
   async connect(certificate?: string): Promise<NativeClient> {
-    const authority = await this.read("ca.pem");
-    const target = { kind: "tls", endpoint: this.endpoint, authority } as const;
-    if (certificate === undefined) return openNativeClient({ ...target, token });
+    if (certificate === undefined) return connectTo(this.folder, this.rpc.port!);
+    const target = { endpoint: this.endpoint, authority: await this.read("ca.pem") };
     const [cert, key] = await Promise.all([
       this.read(`${certificate}.pem`),
       this.read(`${certificate}.key`),
@@ -157,24 +170,37 @@ export class NativeBed implements AsyncDisposable {
     tenant = "",
     clientId: Uint8Array<ArrayBuffer> = systemPrng.fill(newBytes(16)),
   ): Promise<Mount> {
-    const client = await this.connect();
     await ensureNamespace(this.node, tenant === "other" ? this.other : this.node.defaultTenant);
-    const opened = await client.files.openSession({ clientId, tenant, protocol: 1 });
-    const { session } = opened;
-    const found = await client.files.getNamespace({ session, name: "files" });
-    return {
-      client,
-      session,
-      namespace: found.namespace,
-      root: found.root,
-      clientId,
-      at: { session, namespace: found.namespace },
-    };
+    return mountOver(await this.connect(), tenant, clientId);
   }
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#owned.disposeAsync();
     await rm(this.folder, { recursive: true, force: true });
   }
+}
+
+/** A client with the token of the node that serves on a port, from a folder with its authority. */
+export async function connectTo(folder: string, port: number): Promise<NativeClient> {
+  const authority = await Bun.file(join(folder, "ca.pem")).text();
+  return openNativeClient({ endpoint: `https://127.0.0.1:${port}`, authority, token });
+}
+/** A session in the namespace `files`. */
+export async function mountOver(
+  client: NativeClient,
+  tenant = "",
+  clientId: Uint8Array<ArrayBuffer> = systemPrng.fill(newBytes(16)),
+): Promise<Mount> {
+  const opened = await client.files.openSession({ clientId, tenant, protocol: 1 });
+  const { session } = opened;
+  const found = await client.files.getNamespace({ session, name: "files" });
+  return {
+    client,
+    session,
+    namespace: found.namespace,
+    root: found.root,
+    clientId,
+    at: { session, namespace: found.namespace },
+  };
 }
 
 export interface Mount {
