@@ -57,9 +57,12 @@ export interface StoredContent {
   /** What the service tells the node of it. The file system passes it on unread. */
   readonly stored: object;
 }
+/** All of `content`, or `length` bytes of it from `start` on, at `offset` of a file. */
 export interface PlacedContent {
   readonly offset: number;
   readonly content: StoredContent;
+  readonly start?: number;
+  readonly length?: number;
 }
 
 export type NewNode =
@@ -115,7 +118,7 @@ export type FileOperation =
       readonly mode: XattrMode;
     }
   | { readonly kind: "remove_xattr"; readonly file: FileRef; readonly name: Uint8Array }
-  /** Pieces are ordered and disjoint; the size becomes at least the end of the last. */
+  /** Pieces are ordered and disjoint, at most 1024; the size becomes at least the end of the last. */
   | { readonly kind: "write"; readonly file: FileRef; readonly pieces: readonly PlacedContent[] }
   /** At the end, wherever that is when the node decides; `offset` of the answer says where. */
   | { readonly kind: "append"; readonly file: FileRef; readonly content: StoredContent }

@@ -59,6 +59,7 @@ export type {
 export { rootNode } from "./file-system.ts";
 export { NameCache, nameKey, nameOfKey } from "./name-cache.ts";
 export { type FileNode, NodeTable } from "./node-table.ts";
+export { packPieces } from "./pack-pieces.ts";
 export { type KnownPiece, type KnownPlan, knownPlan, PlanWindow } from "./plan-window.ts";
 export { ReadAhead, readAheadMax, readAheadMin } from "./read-ahead.ts";
 export { withoutSetId } from "./set-id.ts";

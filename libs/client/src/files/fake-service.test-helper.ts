@@ -318,8 +318,10 @@ export class FakeNode {
     const more: { offset?: number; length?: number } = {};
     switch (operation.kind) {
       case "write":
-        for (const { offset, content } of operation.pieces)
-          this.put(inode, offset, (content.stored as { bytes: Uint8Array }).bytes);
+        for (const { offset, content, start = 0, length = content.length } of operation.pieces) {
+          const { bytes } = content.stored as { bytes: Uint8Array };
+          this.put(inode, offset, bytes.subarray(start, start + length));
+        }
         break;
       case "append":
         more.offset = inode.size;

@@ -416,9 +416,9 @@ export class MachineSession implements FileService, ContentStore {
 }
 
 function piecesOf(placed: readonly PlacedContent[]): WritePiece[] {
-  return placed.map(({ offset, content }) => {
+  return placed.map(({ offset, content, start = 0, length = content.length }) => {
     const { address, seal } = content.stored as Stored;
-    const range = { offset, length: content.length, chunkOffset: 0 };
+    const range = { offset, length, chunkOffset: start };
     if (content.length > smallSizeMax) return { kind: "chunk", ...range, ...address, seal };
     const ref: SmallRef = { ...address, ...seal };
     return { kind: "small", ...range, ref };

@@ -308,6 +308,20 @@ test("a long stream goes to the node in pieces of full size before it is closed"
   expect(node.count("store")).toBe(4);
 });
 
+test("writes here and there are stored together", async () => {
+  const node = new FakeNode();
+  const { fs } = await mountOn(node.open());
+  const { handle } = await create(fs, "f");
+  for (let i = 0; i < 20; i += 1)
+    await good(fs.write(handle, i * 100_000, new Uint8Array(8192).fill(i + 1)));
+  await good(fs.fsync(handle, false));
+  expect([node.count("store"), node.count("write")]).toEqual([1, 1]);
+  for (let i = 0; i < 20; i += 1) {
+    const got = await readAt(fs, handle, i * 100_000, 8192);
+    expect(got.every((byte) => byte === i + 1)).toBe(true);
+  }
+});
+
 test("a reader of a growing file sees no zeros that nobody wrote", async () => {
   const node = new FakeNode();
   const a = await mountOn(node.open());

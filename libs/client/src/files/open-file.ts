@@ -16,6 +16,8 @@ export class OpenFile {
   readonly plan = new PlanWindow();
   /** Grows when what was known of how the file lies is forgotten: an answer to an older question is not kept. */
   planEpoch = 0;
+  /** It lies in more pieces than one answer has. */
+  isFragmented = false;
   handles = 0;
   /** Of `buffer` in the mount's account of dirty bytes. */
   accounted = 0;

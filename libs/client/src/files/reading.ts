@@ -140,22 +140,25 @@ export class Reader {
     if (!isFresh && plan.isValid(this.#mount.now()) && plan.covers(start, end)) {
       return { size: plan.size, pieces: plan.slice(start, end) };
     }
-    const region = Math.floor(start / planSpan) * planSpan;
-    const whole = await this.#ask(file, region, Math.max(end, region + planSpan));
-    if (isFailure(whole)) return whole;
-    const last = whole.pieces.at(-1);
-    const reached = last === undefined ? region : last.offset + last.length;
-    if (reached >= Math.min(end, whole.size)) return whole;
+    if (!file.isFragmented) {
+      const region = Math.floor(start / planSpan) * planSpan;
+      const whole = await this.#ask(file, region, Math.max(end, region + planSpan));
+      if (isFailure(whole)) return whole;
+      const last = whole.pieces.at(-1);
+      const reached = last === undefined ? region : last.offset + last.length;
+      if (reached >= Math.min(end, whole.size)) return whole;
+      file.isFragmented = true;
+    }
     return this.#askInParts(file, start, end);
   }
 
-  /** A file in many pieces: what is asked for alone, in as many questions as it takes, all of one version. */
+  /** A file in many pieces: from `start` on, in as many questions as it takes, all of one version. */
   async #askInParts(file: OpenFile, start: number, end: number): Promise<Lay | Failure> {
     const pieces: KnownPiece[] = [];
     let at = start;
     let version: bigint | undefined;
     for (;;) {
-      const lay = await this.#ask(file, at, end);
+      const lay = await this.#ask(file, at, Math.max(end, at + planSpan));
       if (isFailure(lay)) return lay;
       const isOther = version !== undefined && version !== lay.version;
       version = lay.version;

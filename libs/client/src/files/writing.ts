@@ -9,6 +9,7 @@ import {
   type FileRefusalCode,
   isFailure,
   type Outcome,
+  packPieces,
   pieceSizeMax,
   type PlacedContent,
   withoutSetId,
@@ -233,26 +234,27 @@ export class Writer {
     return failureOf(code);
   }
 
-  /** Stores pieces, some side by side. */
+  /** Stores pieces, small ones together, some side by side. */
   async #store(
     file: OpenFile,
     pieces: readonly DirtyPiece[],
   ): Promise<readonly PlacedContent[] | FileRefusal> {
-    const placed: PlacedContent[] = [];
+    const packs = packPieces(pieces);
+    const placed: (readonly PlacedContent[])[] = [];
     let refusal: FileRefusal | undefined;
     let next = 0;
     const work = async (): Promise<void> => {
-      while (next < pieces.length && refusal === undefined) {
+      while (next < packs.length && refusal === undefined) {
         const index = next;
         next += 1;
-        const { offset, data } = pieces[index]!;
+        const { data, ranges } = packs[index]!;
         const content = await this.#mount.content.write(file.ref, data);
         if (isRefused(content)) refusal = content;
-        else placed[index] = { offset, content };
+        else placed[index] = ranges.map((range) => ({ ...range, content }));
       }
     };
-    await Promise.all(Array.from({ length: Math.min(storesMax, pieces.length) }, work));
-    return refusal ?? placed;
+    await Promise.all(Array.from({ length: Math.min(storesMax, packs.length) }, work));
+    return refusal ?? placed.flat();
   }
 
   /** Stores by and by what nobody syncs. Runs while there is dirty data. */

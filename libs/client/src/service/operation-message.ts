@@ -1,6 +1,6 @@
 import { unreachable } from "@kiseki/base";
 import type { NativeClient } from "@kiseki/rpc";
-import type { FileOperation, NewNode, PlacedContent, StoredContent } from "@kiseki/vfs";
+import type { FileOperation, NewNode, PlacedContent } from "@kiseki/vfs";
 import { writtenParts } from "../content/written.ts";
 import { refMessage } from "./attributes.ts";
 
@@ -132,20 +132,25 @@ const timeMessage = (time: bigint | "now") => (time === "now" ? {} : { time });
 function contentMessage(pieces: readonly PlacedContent[]) {
   const receipts: Uint8Array[] = [];
   const numbers = new Map<Uint8Array, number>();
-  const ranges = pieces.flatMap(({ offset, content }) =>
-    rangesOf(content).map(({ receipt, length, start }) => {
+  const ranges = pieces.flatMap((piece) =>
+    rangesOf(piece).map(({ receipt, ...range }) => {
       const number = numbers.get(receipt) ?? receipts.push(receipt) - 1;
       numbers.set(receipt, number);
-      return { offset: BigInt(offset + start), length: BigInt(length), receipt: number };
+      return { ...range, receipt: number };
     }),
   );
   return ranges.length > rangesMax ? undefined : { receipts, ranges };
 }
-function rangesOf(content: StoredContent) {
-  let start = 0;
-  return writtenParts(content).map(({ receipt, length }) => {
-    const range = { receipt, length, start };
-    start += length;
-    return range;
+/** Which bytes of which chunks a piece is made of. */
+function rangesOf({ offset, content, start = 0, length = content.length }: PlacedContent) {
+  let partStart = 0;
+  return writtenParts(content).flatMap((part) => {
+    const from = Math.max(start, partStart);
+    const to = Math.min(start + length, partStart + part.length);
+    const chunkOffset = from - partStart;
+    partStart += part.length;
+    if (from >= to) return [];
+    const at = { offset: BigInt(offset + from - start), length: BigInt(to - from) };
+    return [{ receipt: part.receipt, chunkOffset, ...at }];
   });
 }
