@@ -18,7 +18,7 @@ interface Spliced {
   readonly dropped: readonly LeafExtent[];
   /** Named once more than before: what was in the middle of them is gone. */
   readonly cut: readonly LeafExtent[];
-  /** Ranges of slices that the content showed and shows no more; those of dropped slices are left out. */
+  /** Ranges of slices that the content showed and shows no more. */
   readonly unseen: readonly SliceExtent[];
 }
 
@@ -66,10 +66,8 @@ export function spliceExtents(extents: readonly LeafExtent[], edit: ContentEdit)
       if (hasHead) before.push(clipExtent(extent, { start: 0, end: start }));
       if (hasTail) after.push(clipExtent(extent, { start: end, end: last }));
       if (!hasHead && !hasTail) dropped.push(extent);
-      else {
-        if (hasHead && hasTail) cut.push(extent);
-        if (extent.kind === "slice") unseen.push(clipExtent(extent, edit));
-      }
+      if (hasHead && hasTail) cut.push(extent);
+      if (extent.kind === "slice") unseen.push(clipExtent(extent, edit));
     }
   }
   let position = start;

@@ -19,15 +19,21 @@ export function settle(
     return isCut && extent.kind === "small" ? countSmall(step, extent) : extent;
   });
   const spliced = spliceExtents(counted, edit);
-  for (const slice of spliced.unseen) forget(step, slice);
+  const unseen = spliced.unseen.filter((slice) => isOwn(step, counted, slice));
   for (const extent of spliced.cut) holdAgain(step, extent);
   releaseExtents(step, spliced.dropped);
+  for (const slice of unseen) forget(step, slice);
   return spliced.extents;
 }
 
-/** What a slice shows no more is freed in bounded steps, if nobody else can see it. */
+/** Whether all that holds the slice's manifest is in this list, which one file alone is made of. */
+function isOwn(step: Step, extents: readonly LeafExtent[], { manifest }: SliceExtent): boolean {
+  const own = extents.filter((each) => each.kind === "slice" && each.manifest === manifest);
+  return getManifestHead(step.map, manifest).count === own.length;
+}
+/** What nobody can see any more is freed in bounded steps. */
 function forget(step: Step, { manifest, chunkOffset, length }: SliceExtent): void {
-  if (getManifestHead(step.map, manifest).count > 1) return;
+  if (getManifestHead(step.map, manifest).count === 0) return; // freed as a whole
   const row = { kind: "range", manifest, start: chunkOffset, end: chunkOffset + length } as const;
   step.map.put(reclaimKey(allocateInode(step)), encodeReclaim(row));
 }
