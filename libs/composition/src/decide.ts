@@ -18,6 +18,7 @@ import { deleteSetting, putSetting } from "./settings.ts";
 import { copyObject, copyPart } from "./copy.ts";
 import { abortUpload, completeUpload, createUpload, putPart } from "./multipart.ts";
 import { performPosix } from "./posix/perform.ts";
+import { moveContent } from "./transition.ts";
 import { reclaimStep } from "./reclaim.ts";
 
 /** Codes of operations in the delta's clear header; never reused. */
@@ -35,6 +36,7 @@ export const operationCode: Readonly<Record<Operation["kind"], number>> = {
   delete_object: 17,
   copy_object: 18,
   set_object_extras: 19,
+  move_content: 20,
   create_upload: 32,
   put_part: 33,
   copy_part: 34,
@@ -115,6 +117,8 @@ function perform(step: Step, operation: Operation): Answer | Refusal {
       return setObjectExtras(step, operation);
     case "copy_object":
       return copyObject(step, operation);
+    case "move_content":
+      return moveContent(step, operation);
     case "create_upload":
       return createUpload(step, operation);
     case "put_part":

@@ -79,5 +79,6 @@ export type { EncryptedRow } from "./encryption.ts";
 export { isUnderCustomerKey, listEncryptions } from "./encryption.ts";
 export { hasReclaim } from "./reclaim.ts";
 export { listDrops, listReferences } from "./references.ts";
+export { isMovable } from "./transition.ts";
 export { lookupSetting } from "./settings.ts";
 export { lookupUsage } from "./step.ts";

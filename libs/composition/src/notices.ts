@@ -62,6 +62,19 @@ function changed(
   return { event, about: { version: answer.version, isNull: answer.isNull, size, etag } };
 }
 
+/** The last of it is where it goes. */
+function moved(
+  step: Step,
+  { storageClass, namespace, key, version }: Extract<Operation, { kind: "move_content" }>,
+  answer: Answer,
+): Happened | undefined {
+  if (storageClass === undefined || answer.kind !== "version") return undefined;
+  const found = lookupObject(step.map, step.context.dirKeys, { namespace, key, version });
+  if (found.kind !== "object") return undefined;
+  const { size, etag, isNull } = found.entry;
+  return { event: "transition", about: { version, isNull, size, etag } };
+}
+
 function whatHappened(step: Step, operation: Operation, answer: Answer): Happened | undefined {
   const { origin } = step.context;
   switch (operation.kind) {
@@ -75,6 +88,8 @@ function whatHappened(step: Step, operation: Operation, answer: Answer): Happene
       return removed(answer, operation.version !== undefined, origin);
     case "set_object_extras":
       return changed(step, operation, answer);
+    case "move_content":
+      return moved(step, operation, answer);
     default:
       return undefined;
   }

@@ -5,6 +5,7 @@ import type {
   ChunkAddress,
   ChunkRef,
   ChunkSeal,
+  Content,
   Etag,
   Hold,
   LockDefault,
@@ -14,6 +15,7 @@ import type {
   Retention,
   RowWrite,
   SmallRef,
+  StorageClass,
   Versioning,
   VersionNumber,
 } from "@kiseki/format";
@@ -182,6 +184,19 @@ export type Operation =
       readonly changes: ExtrasChanges;
       /** As of `delete_object`, for retention that is shortened, removed or changed in mode. */
       readonly isBypassing?: boolean;
+    })
+  /**
+   * Content that was stored again, in another pool, takes the place of the version's own, or of one part's (counted from
+   * 0); what it replaces is released. Refused with `precondition_failed` unless the content is `before` still. The version
+   * changes in nothing else but `storageClass`, where that is given: with the last of it, or without any.
+   */
+  | (ObjectName & {
+      readonly kind: "move_content";
+      readonly version: VersionNumber;
+      readonly before: Content;
+      readonly part?: number;
+      readonly content?: NewContent;
+      readonly storageClass?: StorageClass;
     })
   /**
    * Copies by reference; moves no data. `attributes` present: they replace the source's, whose checksums the

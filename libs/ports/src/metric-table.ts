@@ -109,7 +109,7 @@ export const metricTable = {
   },
   kiseki_lifecycle_actions_total: {
     kind: "counter",
-    help: "What lifecycle rules came to: expired, removed, aborted; changed or held, and left alone",
+    help: "What lifecycle rules came to: expired, removed, aborted, moved; changed, held or skipped, and left alone",
     labels: ["action"],
   },
   kiseki_chunks_collected_total: { kind: "counter", help: "Seals deleted by garbage collection" },

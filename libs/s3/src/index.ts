@@ -116,7 +116,7 @@ export type { CorsConfiguration } from "./settings/cors.ts";
 export { corsHeaders, corsSetting, corsVary } from "./settings/cors.ts";
 export { parseDocument } from "./settings/document.ts";
 export type { LifecycleConfiguration } from "./settings/lifecycle.ts";
-export { lifecycleSetting } from "./settings/lifecycle.ts";
+export { classesOf, lifecycleSetting, noSuchClass } from "./settings/lifecycle.ts";
 export type {
   ActiveRules,
   Due,
@@ -130,6 +130,7 @@ export {
   decideVersion,
   expirationOf,
   needsTags,
+  transitionOf,
 } from "./settings/lifecycle-evaluate.ts";
 export { requestPaymentSetting } from "./settings/request-payment.ts";
 export type { Tag } from "./settings/tags.ts";

@@ -15,13 +15,18 @@ export const showLifecycle: Work = async ({ console, client, signal }) => {
     String(bucket.ruleCount),
     orNone(bucket.startedUnixMs),
     orNone(bucket.nextUnixMs),
-    ...[bucket.lookedCount, bucket.expiredCount, bucket.removedCount, bucket.abortedCount].map(
-      String,
-    ),
-    String(bucket.changedCount + bucket.heldCount),
+    ...[
+      bucket.lookedCount,
+      bucket.expiredCount,
+      bucket.removedCount,
+      bucket.abortedCount,
+      bucket.movedCount,
+      bucket.changedCount + bucket.heldCount + bucket.skippedCount,
+    ].map(String),
   ]);
   const heads = ["BUCKET", "STATE", "RULES", "LAST ROUND", "NEXT"];
-  console.say(formatTable([...heads, "LOOKED AT", "EXPIRED", "REMOVED", "ABORTED", "LEFT"], rows));
+  const counts = ["LOOKED AT", "EXPIRED", "REMOVED", "ABORTED", "MOVED", "LEFT"];
+  console.say(formatTable([...heads, ...counts], rows));
   const isUnreadable = buckets.some(({ state }) => state === "unreadable");
   return isUnreadable ? exitCode.general : exitCode.ok;
 };

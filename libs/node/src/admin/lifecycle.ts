@@ -19,6 +19,8 @@ function toLifecycleBucket({ bucket, ruleCount, progress, nextAt }: LifecycleSta
     abortedCount: BigInt(counts.aborted),
     changedCount: BigInt(counts.changed),
     heldCount: BigInt(counts.held),
+    movedCount: BigInt(counts.moved),
+    skippedCount: BigInt(counts.skipped),
   };
 }
 

@@ -9,8 +9,8 @@ import {
   type ObjectAttributes,
   type UploadPartCopyCall,
 } from "@kiseki/s3";
-import { Budget } from "../object/budget.ts";
 import { ContentReader } from "../object/read-content.ts";
+import { takeTurn } from "../object/rewrite-turn.ts";
 import { type WrittenContent, writeContent } from "../object/write-content.ts";
 import { newObjectAcl } from "./acls.ts";
 import {
@@ -64,22 +64,6 @@ function isReferable(scope: CallScope, found: FoundObject, pool: number): boolea
   );
 }
 
-/**
- * A copy that rewrites holds room for what it reads while it waits for room to write. Many at once would hold all
- * of it and wait for each other for ever, so few large ones, or many small ones, go at a time.
- */
-const turnsAtOnce = 96;
-const turnsOfLarge = 32;
-const smallCopyMax = 64 * 1024;
-const turns = new WeakMap<Budget, Budget>();
-
-function takeTurn(scope: CallScope, size: number): Promise<Disposable> {
-  const { budget } = scope.ports;
-  let shared = turns.get(budget);
-  if (shared === undefined) turns.set(budget, (shared = new Budget(turnsAtOnce)));
-  return shared.take(size <= smallCopyMax ? 1 : turnsOfLarge, scope.request.signal);
-}
-
 /** Reads `[start, end)` of an object and stores it anew; `commit` names it. */
 async function rewrite<T>(
   scope: CallScope,
@@ -98,7 +82,7 @@ async function rewrite<T>(
   using place = new DisposableStack();
   place.use(from.readers.enter());
   place.use(source);
-  using _turn = await takeTurn(scope, end - start);
+  using _turn = await takeTurn(ports.budget, end - start, request.signal);
   using content = new ContentReader(ports, from, {
     found,
     start,

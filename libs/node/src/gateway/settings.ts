@@ -1,6 +1,14 @@
 import { lookupSetting } from "@kiseki/composition";
 import type { NamespaceSetting } from "@kiseki/format";
-import { type BucketSetting, type BucketSettingCall, type PutBucketSettingCall } from "@kiseki/s3";
+import {
+  type BucketSetting,
+  type BucketSettingCall,
+  classesOf,
+  lifecycleSetting,
+  noSuchClass,
+  type PutBucketSettingCall,
+} from "@kiseki/s3";
+import { GatewayFailure } from "./failure.ts";
 import { orFail, readCallDocument } from "./buckets.ts";
 import { putLogging } from "./logging.ts";
 import { putNotification } from "./notifications.ts";
@@ -67,8 +75,17 @@ export async function storeSetting(
   const value = orFail(store(await readCallDocument(scope, call)));
   if (stored === "notification") await putNotification(scope, call.bucket, value);
   else if (stored === "logging") await putLogging(scope, call.bucket, value);
+  else if (stored === "lifecycle") await putLifecycle(scope, call.bucket, value);
   else await putSetting(scope, call.bucket, stored, value);
   return { result: { kind: putStatus === 204 ? "setting_deleted" : "setting_put" } };
+}
+/** @throws {GatewayFailure} `InvalidStorageClass`: a rule moves to a class that no pool has here. */
+async function putLifecycle(scope: CallScope, bucket: string, value: Uint8Array): Promise<void> {
+  for (const storageClass of classesOf(lifecycleSetting.decode(value))) {
+    if (scope.ports.poolOf(storageClass) !== undefined) continue;
+    throw new GatewayFailure(noSuchClass(storageClass));
+  }
+  await putSetting(scope, bucket, "lifecycle", value);
 }
 export async function removeSetting(
   scope: CallScope,

@@ -7,10 +7,12 @@ import {
   decideVersion,
   type LifecycleDay,
   needsTags,
+  transitionOf,
 } from "@kiseki/s3";
 import { newOperationId } from "../gateway/scope.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import type { Outcome } from "../shard/shard-owner.ts";
+import { moveVersion } from "./move-version.ts";
 import { noCounts, type Progress, type RoundCounts } from "./progress.ts";
 import { readVersions, type SeenVersion, type VersionCursor } from "./read-versions.ts";
 
@@ -18,7 +20,7 @@ import { readVersions, type SeenVersion, type VersionCursor } from "./read-versi
 const pageSize = 200;
 
 export interface RoundParts {
-  readonly ports: Pick<DataPorts, "clock" | "prng" | "metrics">;
+  readonly ports: DataPorts;
   /** The tenant with keys that may write. Asked before each step: they grow old. */
   readonly openTenant: () => Promise<OpenTenant>;
   readonly namespace: NamespaceRow["id"];
@@ -31,7 +33,7 @@ export interface RoundParts {
   readonly onStep: (tenant: OpenTenant, progress: Progress) => Promise<void>;
 }
 
-type Kind = Exclude<keyof RoundCounts, "looked" | "changed" | "held">;
+type Kind = Exclude<keyof RoundCounts, "looked" | "changed" | "held" | "skipped">;
 interface Action {
   readonly kind: Kind;
   readonly operation: Operation;
@@ -72,7 +74,8 @@ async function walkVersions(
       const action = decideVersion(rules, seen, parts.day);
       return action === undefined || action.at > now ? [] : [toAction(parts, seen, action.kind)];
     });
-    const counts = await perform(parts, tenant, actions, page.versions.length);
+    const done = await perform(parts, tenant, actions, page.versions.length);
+    const counts = sum(done, await moveDue(parts, rules, page.versions, signal));
     const isOver = page.next === undefined;
     progress = {
       ...progress,
@@ -150,7 +153,7 @@ function toAction(
   return { kind: "removed", operation: { ...base, version } };
 }
 
-/** What those are told who subscribed to a bucket that rules empty. */
+/** What those are told who subscribed to a bucket with rules. */
 const origin: Origin = { principal: "", address: "", requestId: "", via: "lifecycle" };
 
 /** All at once: they join the same batches. What fails for a reason of its own is counted; the rest is thrown. */
@@ -176,6 +179,30 @@ async function perform(
   return counts;
 }
 
+/** Moves what is due to another storage class and not to its end, one version after another. */
+async function moveDue(
+  parts: RoundParts,
+  rules: ActiveRules,
+  versions: readonly SeenVersion[],
+  signal: AbortSignal,
+): Promise<RoundCounts> {
+  const { ports, day, namespace, openTenant } = parts;
+  const counts: Record<keyof RoundCounts, number> = { ...noCounts };
+  for (const seen of versions) {
+    const now = ports.clock.realtime();
+    const storageClass = transitionOf(rules, seen, day, now);
+    const end = storageClass && decideVersion(rules, seen, day);
+    if (storageClass === undefined || (end !== undefined && end.at <= now)) continue;
+    const { key, version } = seen;
+    const how = { ports, openTenant, origin, signal };
+    const moved = await moveVersion(how, { namespace, key, version }, storageClass);
+    const kind = moved.kind === "skipped" ? "skipped" : kindOf(moved.outcome, "moved");
+    counts[kind] += 1;
+    ports.metrics.add("kiseki_lifecycle_actions_total", 1, { action: kind });
+  }
+  return counts;
+}
+
 /** A shard that takes no writes now. */
 export class LifecycleRefusedError extends Error {
   override readonly name = "LifecycleRefusedError";
@@ -188,6 +215,7 @@ function kindOf(outcome: Outcome, done: Kind): keyof RoundCounts {
   if (outcome.kind === "done") return done;
   switch (outcome.code) {
     case "precondition_failed":
+    case "chunk_gone":
     case "no_such_key":
     case "no_such_version":
     case "no_such_upload":

@@ -161,9 +161,10 @@ export class LifecycleWorker {
       from,
       signal,
     );
-    const { looked, expired, removed, aborted } = end.counts;
-    if (expired + removed + aborted === 0) return;
-    log.info({ bucket: row.name, looked, expired, removed, aborted }, "lifecycle round ended");
+    const { looked, expired, removed, aborted, moved } = end.counts;
+    if (expired + removed + aborted + moved === 0) return;
+    const fields = { bucket: row.name, looked, expired, removed, aborted, moved };
+    log.info(fields, "lifecycle round ended");
   }
 
   /** Buckets with rules, in order of their names. */

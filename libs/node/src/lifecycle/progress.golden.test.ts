@@ -2,7 +2,8 @@ import { expect, test } from "bun:test";
 import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
 import { decodeProgress, encodeProgress, type Progress } from "./progress.ts";
 
-const counts = { looked: 6, expired: 5, removed: 4, aborted: 3, changed: 2, held: 1 };
+const before = { looked: 6, expired: 5, removed: 4, aborted: 3, changed: 2, held: 1 };
+const counts = { ...before, moved: 0, skipped: 0 };
 const countsText = '{"looked":6,"expired":5,"removed":4,"aborted":3,"changed":2,"held":1}';
 
 // Append only: a row that is edited is a round that begins anew after an upgrade.
@@ -26,6 +27,16 @@ const golden: readonly (readonly [Progress, string])[] = [
       counts,
     },
     `{"version":1,"started":1764500000000,"finished":1764500000001,"phase":"uploads","counts":${countsText}}`,
+  ],
+  [
+    {
+      started: wallTime(1_764_500_000_000),
+      finished: undefined,
+      phase: "versions",
+      after: undefined,
+      counts: { ...before, moved: 7, skipped: 8 },
+    },
+    `{"version":1,"started":1764500000000,"phase":"versions","counts":${countsText.slice(0, -1)},"moved":7,"skipped":8}}`,
   ],
 ];
 test.each(golden)("a round's progress is kept as %o", (progress, text) => {

@@ -14,6 +14,10 @@ export interface RoundCounts {
   readonly changed: number;
   /** Left alone since a lock holds them, or the bucket takes no writes. */
   readonly held: number;
+  /** Moved to another storage class. */
+  readonly moved: number;
+  /** Left in their class: under a customer's key, changed by a mount, or their pool does not take them now. */
+  readonly skipped: number;
 }
 export const noCounts: RoundCounts = {
   looked: 0,
@@ -22,7 +26,11 @@ export const noCounts: RoundCounts = {
   aborted: 0,
   changed: 0,
   held: 0,
+  moved: 0,
+  skipped: 0,
 };
+/** Counts that programs before them did not keep: left out when there is nothing to count. */
+const later: ReadonlySet<string> = new Set(["moved", "skipped"]);
 
 /** How far a bucket's round is; kept with the bucket, so that a start goes on where the last one ended. */
 export interface Progress {
@@ -40,7 +48,9 @@ const phases: readonly Progress["phase"][] = ["versions", "uploads"];
 
 export function encodeProgress({ started, finished, phase, after, counts }: Progress): Uint8Array {
   const key = after === undefined ? undefined : toHex(after);
-  return toUtf8(JSON.stringify({ version, started, finished, phase, after: key, counts }));
+  const kept = Object.entries(counts).filter(([name, count]) => count > 0 || !later.has(name));
+  const shown = Object.fromEntries(kept);
+  return toUtf8(JSON.stringify({ version, started, finished, phase, after: key, counts: shown }));
 }
 
 const isTime = (value: unknown): value is number => Number.isSafeInteger(value);
@@ -82,7 +92,7 @@ function parseCounts(json: unknown): RoundCounts | undefined {
   const source = json as Readonly<Record<string, unknown>>;
   const counts: Record<string, number> = {};
   for (const name of Object.keys(noCounts)) {
-    const count = source[name];
+    const count = source[name] ?? (later.has(name) ? 0 : undefined);
     if (!Number.isSafeInteger(count) || (count as number) < 0) return undefined;
     counts[name] = count as number;
   }

@@ -77,6 +77,7 @@ function readPage(map: MapReader, dirKeys: DirKeys, query: VersionQuery): Versio
       version: number,
       newest: open?.newest ?? number,
       isDeleteMarker: entry.kind === "delete_marker",
+      storageClass: entry.storageClass ?? "STANDARD",
       size: entry.size,
       tags: withTags ? tagsOf(map, dirKeys, { namespace, key, entry }) : [],
       modified: entry.modified,

@@ -10,6 +10,7 @@ import {
   expirationOf,
   type LifecycleDay,
   needsTags,
+  transitionOf,
   type VersionState,
 } from "./lifecycle-evaluate.ts";
 
@@ -256,4 +257,134 @@ test("needsTags() is true when a rule that is in force looks at one", () => {
   expect(needsTags(rulesOf(all + after(3)))).toBe(false);
   expect(needsTags(rulesOf(all + after(3), byTag))).toBe(true);
   expect(needsTags(rulesOf(`${byTag}<Status>Disabled</Status>`, all + after(1)))).toBe(false);
+});
+
+const move = (days: number, name: string): string =>
+  `<Transition><Days>${days}</Days><StorageClass>${name}</StorageClass></Transition>`;
+const moveOld = (days: number, name: string, newer = ""): string =>
+  `<NoncurrentVersionTransition><NoncurrentDays>${days}</NoncurrentDays><StorageClass>${name}</StorageClass>${newer}</NoncurrentVersionTransition>`;
+const twoNewer = "<NewerNoncurrentVersions>2</NewerNoncurrentVersions>";
+const large = { size: 1 << 20 };
+const moves: readonly (readonly [
+  name: string,
+  rules: readonly string[],
+  version: Partial<VersionState>,
+  now: string,
+  expected: string | undefined,
+])[] = [
+  [
+    "nothing before its day",
+    [all + move(3, "GLACIER_IR")],
+    large,
+    "2026-01-18T23:59:59Z",
+    undefined,
+  ],
+  ["on its day", [all + move(3, "GLACIER_IR")], large, "2026-01-19T00:00:00Z", "GLACIER_IR"],
+  [
+    "on a date",
+    [
+      `${all}<Transition><Date>2026-03-01T00:00:00Z</Date><StorageClass>STANDARD_IA</StorageClass></Transition>`,
+    ],
+    large,
+    "2026-03-01T00:00:00Z",
+    "STANDARD_IA",
+  ],
+  [
+    "to the coldest that is due",
+    [all + move(30, "STANDARD_IA") + move(60, "GLACIER_IR"), all + move(40, "ONEZONE_IA")],
+    large,
+    "2026-02-26T00:00:00Z",
+    "ONEZONE_IA",
+  ],
+  [
+    "never back",
+    [all + move(30, "STANDARD_IA")],
+    { ...large, storageClass: "GLACIER_IR" },
+    "2027-01-01T00:00:00Z",
+    undefined,
+  ],
+  [
+    "nothing that is there",
+    [all + move(1, "GLACIER_IR")],
+    { ...large, storageClass: "GLACIER_IR" },
+    "2027-01-01T00:00:00Z",
+    undefined,
+  ],
+  [
+    "what is under its prefix",
+    [filter("<Prefix>x/</Prefix>") + move(1, "GLACIER_IR")],
+    large,
+    "2027-01-01T00:00:00Z",
+    undefined,
+  ],
+  [
+    "nothing small",
+    [all + move(1, "GLACIER_IR")],
+    { size: 131_071 },
+    "2027-01-01T00:00:00Z",
+    undefined,
+  ],
+  [
+    "128 KiB",
+    [all + move(1, "GLACIER_IR")],
+    { size: 131_072 },
+    "2027-01-01T00:00:00Z",
+    "GLACIER_IR",
+  ],
+  [
+    "small ones where the rule speaks of sizes",
+    [filter("<ObjectSizeGreaterThan>10</ObjectSizeGreaterThan>") + move(1, "GLACIER_IR")],
+    { size: 11 },
+    "2027-01-01T00:00:00Z",
+    "GLACIER_IR",
+  ],
+  [
+    "no marker",
+    [all + move(1, "GLACIER_IR")],
+    { isDeleteMarker: true },
+    "2027-01-01T00:00:00Z",
+    undefined,
+  ],
+  [
+    "no noncurrent version as a current one",
+    [all + move(1, "GLACIER_IR")],
+    { ...large, noncurrentSince: since },
+    "2027-01-01T00:00:00Z",
+    undefined,
+  ],
+  [
+    "no current version as a noncurrent one",
+    [all + moveOld(1, "GLACIER_IR")],
+    large,
+    "2027-01-01T00:00:00Z",
+    undefined,
+  ],
+  [
+    "noncurrent versions by when they became so",
+    [all + moveOld(1, "GLACIER_IR")],
+    { ...large, noncurrentSince: since },
+    "2026-02-03T00:00:00Z",
+    "GLACIER_IR",
+  ],
+  [
+    "but not those that are to be kept",
+    [all + moveOld(1, "GLACIER_IR", twoNewer)],
+    { ...large, noncurrentSince: since, newerNoncurrentCount: 1 },
+    "2027-01-01T00:00:00Z",
+    undefined,
+  ],
+  [
+    "those behind them",
+    [all + moveOld(1, "GLACIER_IR", twoNewer)],
+    { ...large, noncurrentSince: since, newerNoncurrentCount: 2 },
+    "2027-01-01T00:00:00Z",
+    "GLACIER_IR",
+  ],
+];
+describe("transitionOf() moves", () => {
+  test.each(moves)("%s", (_, rules, changes, now, expected) => {
+    expect(transitionOf(rulesOf(...rules), version(changes), calendarDay, at(now))).toBe(
+      expected as ReturnType<typeof transitionOf>,
+    );
+  });
 });

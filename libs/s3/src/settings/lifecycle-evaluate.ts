@@ -1,11 +1,14 @@
 /** What a bucket's rules want done with a version or an upload, and when. Pure: the time is an argument. */
-import { toUtf8, wallTime, type WallTime } from "@kiseki/base";
+import { KiB, toUtf8, wallTime, type WallTime } from "@kiseki/base";
 import {
+  classOf,
+  coldness,
   dateOf,
   filterOf,
   type LifecycleConfiguration,
   type LifecycleFilter,
   type LifecycleRule,
+  type TransitionClass,
 } from "./lifecycle.ts";
 import type { Tag } from "./tags.ts";
 
@@ -55,6 +58,8 @@ export interface VersionState {
   readonly newerNoncurrentCount: number;
   /** The key has no other version. */
   readonly isOnly: boolean;
+  /** STANDARD unless given. */
+  readonly storageClass?: string;
 }
 
 /** When, and by which rule. */
@@ -146,6 +151,58 @@ export function decideVersion(
       return at === undefined ? undefined : { kind: "remove", at, ruleId: active.id };
     }),
   );
+}
+
+/** Smaller objects are moved only by rules that speak of sizes, as in S3. */
+const movedSizeMin = 128 * KiB;
+
+/**
+ * The class that the version is to be moved to by `now`; `undefined`: it stays in the one that it has. Never to one less
+ * cold, and of several that are due to the coldest.
+ */
+export function transitionOf(
+  rules: ActiveRules,
+  version: VersionState,
+  day: LifecycleDay,
+  now: WallTime,
+): TransitionClass | undefined {
+  if (version.isDeleteMarker) return undefined;
+  let coldest: TransitionClass | undefined;
+  for (const active of rules) {
+    if (!isAbout(active, version)) continue;
+    const { sizeGreaterThan, sizeLessThan } = active.filter;
+    const isSized = sizeGreaterThan !== undefined || sizeLessThan !== undefined;
+    if (!isSized && version.size < movedSizeMin) continue;
+    for (const { at, to } of transitionsOf(active, version, day)) {
+      if (at <= now && coldness(to) > coldness(coldest ?? version.storageClass ?? "STANDARD"))
+        coldest = to;
+    }
+  }
+  return coldest;
+}
+
+interface Transition {
+  readonly at: WallTime;
+  readonly to: TransitionClass;
+}
+function* transitionsOf(
+  { rule }: ActiveRule,
+  version: VersionState,
+  day: LifecycleDay,
+): Generator<Transition> {
+  const since = version.noncurrentSince;
+  if (since === undefined) {
+    for (const transition of rule.transitions) {
+      const { days, date } = transition;
+      const at = days === undefined ? dateOf(date ?? "") : after(version.modified, days, day);
+      if (at !== undefined) yield { at, to: classOf(transition) };
+    }
+    return;
+  }
+  for (const transition of rule.noncurrentTransitions) {
+    if (version.newerNoncurrentCount < (transition.newerVersions ?? 0)) continue;
+    yield { at: after(since, transition.days ?? 0, day), to: classOf(transition) };
+  }
 }
 
 /** A current delete marker with nothing left behind it: it goes at once where the rule says so, else in its time. */

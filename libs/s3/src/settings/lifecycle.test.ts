@@ -221,6 +221,61 @@ const rows: readonly (readonly [name: string, rules: string, code: string])[] = 
     "MalformedXML",
   ],
   [
+    "a class that nothing is moved to",
+    doing("<Transition><Days>1</Days><StorageClass>STANDARD</StorageClass></Transition>"),
+    "MalformedXML",
+  ],
+  [
+    "infrequent access before 30 days",
+    doing("<Transition><Days>29</Days><StorageClass>STANDARD_IA</StorageClass></Transition>"),
+    "InvalidArgument",
+  ],
+  [
+    "a transition",
+    doing("<Transition><Days>30</Days><StorageClass>STANDARD_IA</StorageClass></Transition>"),
+    "accepted",
+  ],
+  [
+    "a transition at once",
+    doing("<Transition><Days>0</Days><StorageClass>GLACIER_IR</StorageClass></Transition>"),
+    "accepted",
+  ],
+  [
+    "one class twice",
+    doing(
+      "<Transition><Days>30</Days><StorageClass>GLACIER_IR</StorageClass></Transition><Transition><Days>60</Days><StorageClass>GLACIER_IR</StorageClass></Transition>",
+    ),
+    "InvalidRequest",
+  ],
+  [
+    "an end before the transition",
+    doing(
+      "<Transition><Days>60</Days><StorageClass>GLACIER_IR</StorageClass></Transition><Expiration><Days>60</Days></Expiration>",
+    ),
+    "InvalidArgument",
+  ],
+  [
+    "days and dates mixed",
+    doing(
+      "<Transition><Days>60</Days><StorageClass>GLACIER_IR</StorageClass></Transition><Expiration><Date>2030-01-01T00:00:00Z</Date></Expiration>",
+    ),
+    "InvalidRequest",
+  ],
+  [
+    "a transition that ends in time",
+    doing(
+      "<Transition><Days>60</Days><StorageClass>GLACIER_IR</StorageClass></Transition><Expiration><Days>61</Days></Expiration>",
+    ),
+    "accepted",
+  ],
+  [
+    "noncurrent versions that move after their end",
+    doing(
+      "<NoncurrentVersionTransition><NoncurrentDays>9</NoncurrentDays><StorageClass>GLACIER_IR</StorageClass></NoncurrentVersionTransition><NoncurrentVersionExpiration><NoncurrentDays>9</NoncurrentDays></NoncurrentVersionExpiration>",
+    ),
+    "InvalidArgument",
+  ],
+  [
     "a class for noncurrent versions",
     doing(
       "<NoncurrentVersionTransition><NoncurrentDays>1</NoncurrentDays><StorageClass>GLACIER</StorageClass></NoncurrentVersionTransition>",

@@ -1,5 +1,6 @@
 /** A bucket's lifecycle: its document with everything that AWS refuses in one. */
-import { MiB, type WallTime } from "@kiseki/base";
+import { assert, MiB, type WallTime } from "@kiseki/base";
+import type { StorageClass } from "@kiseki/format";
 import { formatIsoDate, parseIsoTime } from "../date.ts";
 import { isFault, s3Fault, type S3Fault } from "../errors.ts";
 import { canonicalKey } from "../key.ts";
@@ -242,32 +243,128 @@ function validateAbort(rule: LifecycleRule): S3Fault | undefined {
   return positiveDays("DaysAfterInitiation", "AbortIncompleteMultipartUpload");
 }
 
-function validateTransitions(rule: LifecycleRule): S3Fault | undefined {
-  for (const { date, days } of rule.transitions) {
-    if ((date === undefined) === (days === undefined)) return malformed();
-    if (days !== undefined && !isDayCount(days, 0)) {
-      return badArgument("'Days' in Transition action must be nonnegative");
-    }
-    const fault = date === undefined ? undefined : validateDate(date);
-    if (fault !== undefined) return fault;
-  }
-  for (const { days, newerVersions } of rule.noncurrentTransitions) {
-    if (days === undefined) return malformed();
-    if (!isDayCount(days, 0)) {
-      return badArgument(
-        "'NoncurrentDays' in NoncurrentVersionTransition action must be nonnegative",
-      );
-    }
-    const fault = validateNewer(newerVersions);
-    if (fault !== undefined) return fault;
-  }
-  // Every class below is a pool of another kind of device, and a node has one pool.
-  const wanted = [...rule.transitions, ...rule.noncurrentTransitions][0];
-  if (wanted === undefined) return undefined;
-  return s3Fault(
+/** What a rule may move to, the coldest last: nothing is ever moved back. */
+const transitionClasses = [
+  "STANDARD_IA",
+  "INTELLIGENT_TIERING",
+  "ONEZONE_IA",
+  "GLACIER_IR",
+] as const satisfies readonly StorageClass[];
+export type TransitionClass = (typeof transitionClasses)[number];
+const isTransitionClass = (name: string): name is TransitionClass =>
+  (transitionClasses as readonly string[]).includes(name);
+/** How far down a class is; 0: nothing was moved yet. */
+export const coldness = (name: string): number =>
+  (transitionClasses as readonly string[]).indexOf(name) + 1;
+
+/** Classes of S3 that need a restore: known words, and on no server of ours a pool. */
+const restoredClasses: readonly string[] = ["GLACIER", "DEEP_ARCHIVE"];
+const infrequentClasses: readonly string[] = ["STANDARD_IA", "ONEZONE_IA"];
+const infrequentDaysMin = 30;
+
+/** The class that a transition of a rule that passed `validate` leads to. */
+export function classOf({ storageClass }: { readonly storageClass: string }): TransitionClass {
+  assert(isTransitionClass(storageClass), "a rule that was checked names a class");
+  return storageClass;
+}
+/** All that the rules move to: a pool must be there for each. */
+export const classesOf = ({ rules }: LifecycleConfiguration): readonly TransitionClass[] => [
+  ...new Set(
+    rules.flatMap((rule) => [...rule.transitions, ...rule.noncurrentTransitions].map(classOf)),
+  ),
+];
+
+function validateClass(storageClass: string): S3Fault | undefined {
+  if (isTransitionClass(storageClass)) return undefined;
+  if (!restoredClasses.includes(storageClass)) return malformed();
+  return noSuchClass(storageClass);
+}
+export const noSuchClass = (storageClass: string): S3Fault =>
+  s3Fault(
     "InvalidStorageClass",
-    "This server has no storage class to move objects to: STANDARD is the only one.",
-    [["StorageClassRequested", wanted.storageClass.slice(0, 64)]],
+    `This server has no storage class ${storageClass} to move objects to.`,
+    [["StorageClassRequested", storageClass]],
+  );
+
+function validateClassDays(name: string, action: string, days: number, storageClass: string) {
+  if (!isDayCount(days, 0)) return badArgument(`'${name}' in ${action} action must be nonnegative`);
+  if (!infrequentClasses.includes(storageClass) || days >= infrequentDaysMin) return undefined;
+  return badArgument(
+    `'${name}' in ${action} action must be greater than or equal to ${infrequentDaysMin} for storageClass '${storageClass}'`,
+  );
+}
+
+function validateTransitions(rule: LifecycleRule): S3Fault | undefined {
+  for (const { date, days, storageClass } of rule.transitions) {
+    if ((date === undefined) === (days === undefined)) return malformed();
+    const fault =
+      (days === undefined
+        ? undefined
+        : validateClassDays("Days", "Transition", days, storageClass)) ??
+      (date === undefined ? undefined : validateDate(date)) ??
+      validateClass(storageClass);
+    if (fault !== undefined) return fault;
+  }
+  const action = "NoncurrentVersionTransition";
+  for (const { days, newerVersions, storageClass } of rule.noncurrentTransitions) {
+    if (days === undefined) return malformed();
+    const fault =
+      validateClassDays("NoncurrentDays", action, days, storageClass) ??
+      validateNewer(newerVersions) ??
+      validateClass(storageClass);
+    if (fault !== undefined) return fault;
+  }
+  return (
+    validateDistinct("Transition", rule.transitions) ??
+    validateDistinct(action, rule.noncurrentTransitions) ??
+    validateOrder(rule)
+  );
+}
+
+function validateDistinct(
+  action: string,
+  transitions: readonly { readonly storageClass: string }[],
+): S3Fault | undefined {
+  if (new Set(transitions.map(classOf)).size === transitions.length) return undefined;
+  return badRequest(`'StorageClass' must be different for '${action}' actions in same 'Rule'`);
+}
+
+/** An object is moved before it expires, and a rule counts in days or by dates. */
+function validateOrder({
+  expiration,
+  transitions,
+  noncurrentExpiration,
+  noncurrentTransitions,
+}: LifecycleRule): S3Fault | undefined {
+  const byDays = transitions.filter(({ days }) => days !== undefined).length;
+  const isMixed = byDays > 0 && byDays < transitions.length;
+  const { days, date } = expiration ?? {};
+  if (isMixed || (byDays > 0 ? date !== undefined : transitions.length > 0 && days !== undefined)) {
+    return badRequest(
+      "Found mixed 'Date' and 'Days' based Expiration and Transition actions in lifecycle rule",
+    );
+  }
+  if (days !== undefined && transitions.some((each) => (each.days ?? 0) >= days)) {
+    return badArgument(
+      "'Days' in the Expiration action must be greater than 'Days' in the Transition action",
+    );
+  }
+  const end = date === undefined ? undefined : dateOf(date);
+  const isLate = transitions.some((each) => {
+    const at = each.date === undefined ? undefined : dateOf(each.date);
+    return end !== undefined && at !== undefined && at >= end;
+  });
+  if (isLate) {
+    return badArgument(
+      "'Date' in the Expiration action must be later than 'Date' in the Transition action",
+    );
+  }
+  const last = noncurrentExpiration?.days;
+  if (last === undefined || noncurrentTransitions.every((each) => (each.days ?? 0) < last)) {
+    return undefined;
+  }
+  return badArgument(
+    "'NoncurrentDays' in the NoncurrentVersionExpiration action must be greater than 'NoncurrentDays' in the NoncurrentVersionTransition action",
   );
 }
 
@@ -286,6 +383,10 @@ function completeRules({ rules }: LifecycleConfiguration): LifecycleConfiguratio
       return {
         ...rule,
         ...(time === undefined ? {} : { expiration: { date: formatIsoDate(time) } }),
+        transitions: rule.transitions.map((each) => {
+          const at = each.date === undefined ? undefined : dateOf(each.date);
+          return at === undefined ? each : { ...each, date: formatIsoDate(at) };
+        }),
         id: rule.id === undefined || rule.id === "" ? nextId() : rule.id,
       } as LifecycleRule;
     }),

@@ -21,6 +21,11 @@ const golden: readonly (readonly [subresource: string, document: string, kept: s
     '{"version":1,"rules":[{"expiration":{"days":3},"id":"a","filter":{"and":{"prefix":"p","tags":[{"key":"k","value":"v"}],"sizeGreaterThan":5,"sizeLessThan":9}},"status":"Enabled","transitions":[],"noncurrentTransitions":[],"noncurrentExpiration":{"days":1,"newerVersions":2}},{"expiration":{"date":"2030-01-01T00:00:00.000Z"},"prefix":"old/","status":"Disabled","transitions":[],"noncurrentTransitions":[],"abortUploads":{"days":7},"id":"rule-1"},{"expiration":{"days":1},"filter":{"tag":{"key":"k","value":""}},"status":"Enabled","transitions":[],"noncurrentTransitions":[],"id":"rule-2"}]}',
   ],
   [
+    "lifecycle",
+    "<LifecycleConfiguration><Rule><ID>a</ID><Filter/><Status>Enabled</Status><Transition><Days>30</Days><StorageClass>STANDARD_IA</StorageClass></Transition><NoncurrentVersionTransition><NoncurrentDays>2</NoncurrentDays><StorageClass>GLACIER_IR</StorageClass><NewerNoncurrentVersions>3</NewerNoncurrentVersions></NoncurrentVersionTransition></Rule><Rule><ID>b</ID><Filter/><Status>Enabled</Status><Transition><Date>2030-01-01</Date><StorageClass>GLACIER_IR</StorageClass></Transition></Rule></LifecycleConfiguration>",
+    '{"version":1,"rules":[{"id":"a","filter":{},"status":"Enabled","transitions":[{"days":30,"storageClass":"STANDARD_IA"}],"noncurrentTransitions":[{"days":2,"storageClass":"GLACIER_IR","newerVersions":3}]},{"id":"b","filter":{},"status":"Enabled","transitions":[{"date":"2030-01-01T00:00:00.000Z","storageClass":"GLACIER_IR"}],"noncurrentTransitions":[]}]}',
+  ],
+  [
     "website",
     "<WebsiteConfiguration><IndexDocument><Suffix>i</Suffix></IndexDocument><ErrorDocument><Key>e</Key></ErrorDocument><RoutingRules><RoutingRule><Condition><KeyPrefixEquals>d/</KeyPrefixEquals><HttpErrorCodeReturnedEquals>404</HttpErrorCodeReturnedEquals></Condition><Redirect><Protocol>https</Protocol><HostName>a.b</HostName><ReplaceKeyPrefixWith>e/</ReplaceKeyPrefixWith><HttpRedirectCode>302</HttpRedirectCode></Redirect></RoutingRule></RoutingRules></WebsiteConfiguration>",
     '{"version":1,"index":{"suffix":"i"},"error":{"key":"e"},"routing":{"rules":[{"condition":{"keyPrefixEquals":"d/","errorCodeEquals":404},"redirect":{"protocol":"https","hostName":"a.b","replaceKeyPrefixWith":"e/","httpRedirectCode":302}}]}}',
