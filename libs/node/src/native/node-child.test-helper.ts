@@ -13,15 +13,15 @@ armFailpoints((name) => {
 });
 const bed = await NativeBed.openAt(path);
 const { node } = bed;
-process.stdin.on("data", async (word: Buffer) => {
-  if (word.includes("arm")) {
-    isArmed = true;
-    console.log("armed");
-  } else {
-    // What the scrub does about orphans once in a while.
-    const { signal } = new AbortController();
-    await matchOrphans(node.ports, node.tenants.all, { all: true, signal });
-    console.log(JSON.stringify({ chunks: node.ports.chunkStore.status().chunks }));
-  }
+/** What the scrub does about orphans once in a while. */
+async function collect(): Promise<void> {
+  const { signal } = new AbortController();
+  await matchOrphans(node.ports, node.tenants.all, { all: true, signal });
+  console.log(JSON.stringify({ chunks: node.ports.chunkStore.status().chunks }));
+}
+process.stdin.on("data", (word: Buffer) => {
+  if (!word.includes("arm")) return void collect();
+  isArmed = true;
+  console.log("armed");
 });
 console.log(JSON.stringify({ rpc: bed.rpc.port, bulk: bed.bulk.port }));
