@@ -41,7 +41,7 @@ function findRow(pool: Pool, request: GetRequest): Row | undefined {
   assert(start >= 0 && start < end, "a range is not empty");
   assert(end <= request.size, "a range lies in the chunk");
   assert(request.target.size >= roomFor({ start, end }, request.size), "the target has room");
-  const row = pool.rowOf(request);
+  const row = pool.rowOf(request, request.name);
   return row?.plainSize === request.size ? row : undefined;
 }
 const rangeOf = (request: GetRequest): NonNullable<GetRequest["range"]> =>

@@ -28,3 +28,4 @@ export type {
 } from "./types.ts";
 export { allSafeties, ChunkStoreError } from "./types.ts";
 export { roomFor } from "./ranges.ts";
+export { rowName } from "./row.ts";

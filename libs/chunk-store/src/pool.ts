@@ -88,9 +88,8 @@ export class Pool {
     const name = toHex(key);
     return this.#rowsRead.get(name) ?? this.#readRow(name, key);
   }
-  /** As `row`, of a chunk that may be read again. */
-  rowOf(ref: SealRef): Row | undefined {
-    const name = rowName(ref);
+  /** As `row`. `name`: of `rowName`, where it is known. */
+  rowOf(ref: SealRef, name = rowName(ref)): Row | undefined {
     return this.#rowsRead.get(name) ?? this.#readRow(name, rowKey(ref.chunkId, ref.sealId));
   }
   #readRow(name: string, key: Uint8Array): Row | undefined {

@@ -147,19 +147,8 @@ export function rowKey(chunkId: ChunkId, sealId: SealId): Uint8Array {
   key.set(sealId, 32);
   return key;
 }
-interface Named {
-  readonly sealId: SealId;
-  readonly name: string;
-}
-const names = new WeakMap<ChunkId, Named>();
-/** `rowKey` in hex, remembered with the chunk's id: who reads a chunk again asks with the same one. */
-export function rowName({ chunkId, sealId }: SealRef): string {
-  const known = names.get(chunkId);
-  if (known?.sealId === sealId) return known.name;
-  const name = toHex(rowKey(chunkId, sealId));
-  names.set(chunkId, { sealId, name });
-  return name;
-}
+/** What rows that were read are remembered by. */
+export const rowName = ({ chunkId, sealId }: SealRef): string => toHex(rowKey(chunkId, sealId));
 export const keyChunkId = (key: Uint8Array): ChunkId => key.subarray(0, 32) as ChunkId;
 export const keySealId = (key: Uint8Array): SealId => key.subarray(32, 48) as SealId;
 

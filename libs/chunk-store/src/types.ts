@@ -179,6 +179,8 @@ export interface ChunkPlacement {
 }
 
 export interface GetRequest extends SealRef {
+  /** `rowName` of this, for who reads it again and again. */
+  readonly name?: string | undefined;
   /** 32 bytes, borrowed until the promise settles. */
   readonly dek: Uint8Array;
   /** Plaintext size of the whole chunk, as its reference says. */

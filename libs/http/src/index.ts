@@ -22,7 +22,7 @@ export { formBoundary } from "./part-head.ts";
 export type { RequestEvent } from "./request-decoder.ts";
 export { RequestDecoder } from "./request-decoder.ts";
 export type { ResponseHeader } from "./response-head.ts";
-export { continueResponse, encodeResponseHead, headerLines } from "./response-head.ts";
+export { continueResponse, encodeResponseHead, HeaderBlock } from "./response-head.ts";
 export type { QueryPair } from "./target.ts";
 export {
   parseQuery,

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { newBytes } from "@kiseki/base";
-import { encodeResponseHead, headerLines } from "./index.ts";
+import { encodeResponseHead, HeaderBlock } from "./index.ts";
 
 test("encodeResponseHead() writes head bytes at the offset, or says that there is no room", () => {
   const target = newBytes(60).fill(0xaa);
@@ -12,17 +12,19 @@ test("encodeResponseHead() writes head bytes at the offset, or says that there i
   expect(encodeResponseHead(206, [["x-a", "é"]], target, 21)).toBe(-1);
 });
 
-test("encodeResponseHead() writes further lines behind the headers, of headerLines() with its assertions", () => {
+test("encodeResponseHead() writes a HeaderBlock behind the headers, which asserts as it does", () => {
   const target = new Uint8Array(64);
-  const lines = headerLines([
+  const block = new HeaderBlock([
     ["x-b", "2"],
     ["x-c", "3"],
   ]);
-  const end = encodeResponseHead(200, [["x-a", "1"]], target, 0, lines);
+  const end = encodeResponseHead(200, [["x-a", "1"]], target, 0, block);
+  expect(encodeResponseHead(200, [["x-a", "1"]], target, 30, block)).toBe(-1);
   const text = Buffer.from(target.subarray(0, end)).toString("latin1");
   expect(text).toBe("HTTP/1.1 200 OK\r\nx-a: 1\r\nx-b: 2\r\nx-c: 3\r\n\r\n");
-  expect(() => headerLines([["x", "a\r\nb: c"]])).toThrow("line end");
-  expect(() => headerLines([["x y", "v"]])).toThrow("token");
+  expect(new HeaderBlock([["x", "\u00e9"]]).bytes).toHaveLength(8);
+  expect(() => new HeaderBlock([["x", "a\r\nb: c"]])).toThrow("line end");
+  expect(() => new HeaderBlock([["x y", "v"]])).toThrow("token");
 });
 
 test("encodeResponseHead() cannot be made to emit another line", () => {

@@ -59,8 +59,7 @@ function checkName(name: string): void {
   if (tokens.size < tokenCountMax) tokens.add(name);
 }
 
-/** The lines of `headers`, as `encodeResponseHead` writes them and with its assertions. */
-export function headerLines(headers: readonly ResponseHeader[]): string {
+function headerLines(headers: readonly ResponseHeader[]): string {
   let text = "";
   for (const [name, value] of headers) {
     checkName(name);
@@ -70,8 +69,29 @@ export function headerLines(headers: readonly ResponseHeader[]): string {
   return text;
 }
 
+/** One byte a character; the offset after them. */
+function encodeText(text: string, target: Uint8Array, offset: number): number {
+  const end = offset + text.length;
+  if (encoder.encodeInto(text, target.subarray(offset, end)).read === text.length) return end;
+  // Not ASCII alone, where UTF-8 takes two.
+  for (let i = 0; i < text.length; i++) target[offset + i] = text.charCodeAt(i);
+  return end;
+}
+
+/** The last headers of answers that have them alike, written once. Asserts as `encodeResponseHead` does. */
+export class HeaderBlock {
+  /** With the empty line. */
+  readonly bytes: Uint8Array;
+
+  constructor(headers: readonly ResponseHeader[]) {
+    const text = `${headerLines(headers)}\r\n`;
+    this.bytes = new Uint8Array(text.length);
+    encodeText(text, this.bytes, 0);
+  }
+}
+
 /**
- * Writes status line, headers, further `lines` (of `headerLines`) and the empty line to `target` from `offset`.
+ * Writes status line, headers, those of `block` and the empty line to `target` from `offset`.
  *
  * A name that is no token or a value with a line end, control byte or a character over 0xff is a
  * bug of the caller (escape what users gave first) and asserts. Returns the offset after the head,
@@ -82,14 +102,15 @@ export function encodeResponseHead(
   headers: readonly ResponseHeader[],
   target: Uint8Array,
   offset: number,
-  lines = "",
+  block?: HeaderBlock,
 ): number {
   assert(Number.isInteger(status) && status >= 100 && status <= 599, "a status has three digits");
-  const text = `HTTP/1.1 ${status} ${statusReason(status)}\r\n${headerLines(headers)}${lines}\r\n`;
-  if (text.length > target.byteLength - offset) return -1;
-  const room = target.subarray(offset, offset + text.length);
-  if (encoder.encodeInto(text, room).read === text.length) return offset + text.length;
-  // Not ASCII alone: one byte a character, where UTF-8 takes two.
-  for (let i = 0; i < text.length; i++) target[offset + i] = text.charCodeAt(i);
-  return offset + text.length;
+  const opening = `HTTP/1.1 ${status} ${statusReason(status)}\r\n${headerLines(headers)}`;
+  const text = block === undefined ? `${opening}\r\n` : opening;
+  const last = block?.bytes ?? nothing;
+  if (text.length + last.byteLength > target.byteLength - offset) return -1;
+  const end = encodeText(text, target, offset);
+  target.set(last, end);
+  return end + last.byteLength;
 }
+const nothing = new Uint8Array(0);

@@ -6,6 +6,17 @@ const reservedSuffixes = ["-s3alias", "--ol-s3", ".mrap", "--x-s3", "--table-s3"
 
 /** 3 to 63 lower-case letters, digits, dots and hyphens; no address, no doubled dot, no hyphen beside a dot, none of AWS's reserved ends. */
 export function isBucketName(name: string): boolean {
+  if (good.has(name)) return true;
+  if (!isGood(name)) return false;
+  if (good.size >= goodCountMax) good.clear();
+  good.add(name);
+  return true;
+}
+/** Names that were looked at of late: requests come with the same few. */
+const good = new Set<string>();
+const goodCountMax = 1024;
+
+function isGood(name: string): boolean {
   return (
     allowed.test(name) &&
     // A label of a virtual-host name neither begins nor ends with a hyphen (RFC 1123 §2.1).

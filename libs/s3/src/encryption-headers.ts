@@ -46,6 +46,7 @@ export function parseCustomerKey(
   fields: Fields,
   prefix: string = customerPrefix,
 ): CustomerKeyHeaders | undefined | S3Fault {
+  if (!fields.hasPrefix(prefix)) return undefined;
   const algorithm = fields.get(`${prefix}algorithm`);
   const key = fields.get(`${prefix}key`);
   const md5 = fields.get(`${prefix}key-md5`);

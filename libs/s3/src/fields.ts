@@ -1,6 +1,6 @@
 /** Headers and query of a request, each looked up by name; a presigned query may stand in for headers. */
 import { toUtf8 } from "@kiseki/base";
-import { parseQuery, splitTarget } from "@kiseki/http";
+import { type HttpHeader, parseQuery, splitTarget } from "@kiseki/http";
 import type { S3Request } from "./call.ts";
 import { invalidArgument, s3Fault, type S3Fault } from "./errors.ts";
 import { uriFault } from "./key.ts";
@@ -47,6 +47,10 @@ export interface Fields {
   /** A parameter of the query by its exact name, decoded. */
   query(name: string): string | undefined;
   hasQuery(name: string): boolean;
+  /** Whether a header's name begins so. */
+  hasPrefix(prefix: string): boolean;
+  /** The first header that is one of `names`. */
+  nameIn(names: ReadonlySet<string>): string | undefined;
   /** All headers, those that the query stood in for too, in order of arrival. */
   readonly headers: readonly (readonly [name: string, value: string])[];
   readonly queryNames: readonly string[];
@@ -57,6 +61,7 @@ export interface Fields {
 /** Cuts a request's head into fields. A parameter given twice is refused: two readers could differ. */
 export function parseFields(request: S3Request): Fields | S3Fault {
   const { path, query } = splitTarget(request.target);
+  if (query === "") return new HeadFields(path, request.headers, noParameters);
   const pairs = parseQuery(query);
   if (pairs === undefined) return uriFault();
   if (pairs.length > countMax) return s3Fault("InvalidRequest", "Too many query parameters.");
@@ -67,7 +72,7 @@ export function parseFields(request: S3Request): Fields | S3Fault {
     }
     parameters.set(name, value);
   }
-  const headers: (readonly [string, string])[] = request.headers.map((h) => [h.name, h.value]);
+  const headers: HttpHeader[] = [...request.headers];
   for (const [name, value] of parameters) {
     const lower = name.toLowerCase();
     if (!lower.startsWith("x-amz-") || signatureParameters.has(lower)) continue;
@@ -76,22 +81,56 @@ export function parseFields(request: S3Request): Fields | S3Fault {
     if (!isToken.test(lower) || !isHeaderText(text)) {
       return invalidArgument(name.slice(0, 256), value.slice(0, 256), "Not fit to be a header");
     }
-    if (!headers.some(([present]) => present === lower)) headers.push([lower, text]);
+    if (!headers.some((header) => header.name === lower))
+      headers.push({ name: lower, value: text });
   }
-  return {
-    get(name) {
-      let joined: string | undefined;
-      for (const [present, value] of headers) {
-        if (present === name) joined = joined === undefined ? value : `${joined},${value}`;
-      }
-      return joined;
-    },
-    query: (name) => parameters.get(name),
-    hasQuery: (name) => parameters.has(name),
-    headers,
-    queryNames: [...parameters.keys()],
-    path,
-  };
+  return new HeadFields(path, headers, parameters);
+}
+
+const noNames: readonly string[] = [];
+const noParameters: ReadonlyMap<string, string> = new Map();
+
+class HeadFields implements Fields {
+  readonly path: string;
+  readonly queryNames: readonly string[];
+  readonly #headers: readonly HttpHeader[];
+  readonly #parameters: ReadonlyMap<string, string>;
+  #pairs: Fields["headers"] | undefined;
+
+  constructor(
+    path: string,
+    headers: readonly HttpHeader[],
+    parameters: ReadonlyMap<string, string>,
+  ) {
+    this.path = path;
+    this.queryNames = parameters.size === 0 ? noNames : [...parameters.keys()];
+    this.#headers = headers;
+    this.#parameters = parameters;
+  }
+  get headers(): Fields["headers"] {
+    return (this.#pairs ??= this.#headers.map(({ name, value }) => [name, value] as const));
+  }
+  get(name: string): string | undefined {
+    let joined: string | undefined;
+    for (const header of this.#headers) {
+      if (header.name !== name) continue;
+      joined = joined === undefined ? header.value : `${joined},${header.value}`;
+    }
+    return joined;
+  }
+  query(name: string): string | undefined {
+    return this.#parameters.get(name);
+  }
+  hasQuery(name: string): boolean {
+    return this.#parameters.has(name);
+  }
+  hasPrefix(prefix: string): boolean {
+    return this.#headers.some(({ name }) => name.startsWith(prefix));
+  }
+  nameIn(names: ReadonlySet<string>): string | undefined {
+    for (const { name } of this.#headers) if (names.has(name)) return name;
+    return undefined;
+  }
 }
 
 /** The version that a request names; `undefined`: none. Its form is for whoever gave it to judge. */

@@ -32,8 +32,10 @@ const notImplementedHeaders: ReadonlySet<string> = new Set([
 
 /** Refuses what is not implemented, whichever call carries it. */
 export function refuseUnsupported(fields: Fields): S3Fault | undefined {
-  const found = fields.headers.find(([name]) => notImplementedHeaders.has(name));
-  return found && s3Fault("NotImplemented", undefined, [["Header", found[0]]]);
+  const found = fields.nameIn(notImplementedHeaders);
+  return found === undefined
+    ? undefined
+    : s3Fault("NotImplemented", undefined, [["Header", found]]);
 }
 
 /** Without `aws-chunked`, wherever it stands in the list. */

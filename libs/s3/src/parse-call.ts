@@ -90,6 +90,7 @@ interface S3Address {
 
 /** The bucket that a Host names by virtual-host style, or `undefined`: path style. */
 function bucketFromHost(host: string, addressing: S3Addressing): string | undefined {
+  if (addressing.baseHosts.length === 0) return undefined;
   const name = host
     .toLowerCase()
     .replace(/:[0-9]*$/, "")

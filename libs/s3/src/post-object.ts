@@ -177,6 +177,8 @@ function fieldsOf(request: S3Request, headers: Fields["headers"]): Fields {
     get: (name) => headers.find(([present]) => present === name)?.[1],
     query: () => undefined,
     hasQuery: () => false,
+    hasPrefix: (prefix) => headers.some(([name]) => name.startsWith(prefix)),
+    nameIn: (names) => headers.find(([name]) => names.has(name))?.[0],
     headers,
     queryNames: [],
     path: request.target,

@@ -1,6 +1,6 @@
 /** Typed results and refusals, to status, headers and document. */
 import { toUtf8, unreachable } from "@kiseki/base";
-import { percentEncode } from "@kiseki/http";
+import { HeaderBlock, percentEncode } from "@kiseki/http";
 import type { ObjectChecksum } from "./attributes.ts";
 import { checksumLabel, formatChecksum, toBase64 } from "./checksum.ts";
 import { formatHttpDate, formatIsoDate } from "./date.ts";
@@ -18,7 +18,7 @@ import { contentHeaderPairs, noOverrides } from "./object-headers.ts";
 import { lockHeaderPairs } from "./object-lock.ts";
 import { redirectTarget } from "./post-object.ts";
 import { attributesDocument, checksumNodes, settingDocument } from "./setting-documents.ts";
-import type { ObjectView, ResponseContext, S3Response, S3Result } from "./result.ts";
+import type { ResponseContext, S3Response, S3Result } from "./result.ts";
 import { corsHeaders, corsVary } from "./settings/cors.ts";
 import type { Due } from "./settings/lifecycle-evaluate.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
@@ -270,23 +270,18 @@ function notModifiedHeaders({ view, overrides }: ResultOf<"not_modified">): read
 }
 
 const lengthName = "Content-Length";
-/** Of views that are shown again and again. */
-const plainHeaders = new WeakMap<ObjectView, readonly Pair[]>();
 
 /**
- * Headers of the whole object that say no more than its view does, without their identity and Content-Length: the same list for
- * the same view. `undefined` where the answer says more: `toResponse` writes it.
+ * Headers of the whole object that say no more than its view does, without their identity and Content-Length, made once.
+ * `undefined` where the answer says more, or nobody keeps them: `toResponse` writes it.
  */
-export function plainReadHeaders(result: S3Result): readonly Pair[] | undefined {
+export function plainReadHeaders(result: S3Result): HeaderBlock | undefined {
   if (result.kind !== "object_read" || result.overrides !== noOverrides) return undefined;
-  const { view, range, partCount, expiration, checksum, versionId } = result;
+  const { range, partCount, expiration, checksum, versionId, kept } = result;
   if ((range ?? partCount ?? expiration ?? checksum ?? versionId) !== undefined) return undefined;
-  let headers = plainHeaders.get(view);
-  if (headers === undefined) {
-    headers = readHeaders(result).filter(([name]) => name !== lengthName);
-    plainHeaders.set(view, headers);
-  }
-  return headers;
+  if (kept === undefined) return undefined;
+  kept.headers ??= new HeaderBlock(readHeaders(result).filter(([name]) => name !== lengthName));
+  return kept.headers;
 }
 
 function respondRead(result: ResultOf<"object_read">, context: ResponseContext): S3Response {

@@ -1,4 +1,5 @@
 /** What a call came to, typed; `toResponse` turns it into status, headers and document. */
+import type { HeaderBlock } from "@kiseki/http";
 import type { WallTime } from "@kiseki/base";
 import type { Acl } from "@kiseki/policy";
 import type {
@@ -207,6 +208,8 @@ type AnyResult =
       readonly checksum: ObjectChecksum | undefined;
       /** By the bucket's lifecycle. */
       readonly expiration?: Due;
+      /** Of `view`, where others read it too. */
+      readonly kept?: KeptAnswer | undefined;
     }
   | {
       readonly kind: "not_modified";
@@ -269,6 +272,11 @@ type AnyResult =
       readonly expiration?: Due;
     }
   | { readonly kind: "upload_aborted" };
+
+/** What is written of a view alone, for the next answer that says no more. */
+export interface KeptAnswer {
+  headers?: HeaderBlock;
+}
 
 /** An answer's head, and its body where S3 and not the store makes it. */
 export interface S3Response {

@@ -40,6 +40,7 @@ export function parseSetting(
   rawKey: string,
   fields: Fields,
 ): S3Call | S3Fault | undefined {
+  if (fields.queryNames.length === 0) return undefined;
   if (rawKey !== "") return parseObjectSetting(method, bucket, rawKey, fields);
   const access = parseAccessCall(method, bucket, fields);
   if (access !== undefined) return access;

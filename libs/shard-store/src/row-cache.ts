@@ -6,7 +6,7 @@ const entryOverhead = 256;
 const valueSizeMax = 4096;
 
 /** What a remembered result takes besides its name: objects made of rows, and the list of these. */
-const memoOverhead = 1536;
+const memoOverhead = 3072;
 
 /** A committed row as it was read. */
 export class CachedRow {

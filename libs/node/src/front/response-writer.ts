@@ -1,10 +1,5 @@
 import { assert } from "@kiseki/base";
-import {
-  encodeResponseHead,
-  headerLines,
-  type RequestHead,
-  type ResponseHeader,
-} from "@kiseki/http";
+import { encodeResponseHead, type RequestHead, type ResponseHeader } from "@kiseki/http";
 import type { SocketOutput } from "./socket-output.ts";
 import type { BodyStream, FrontResponse } from "./types.ts";
 
@@ -73,18 +68,6 @@ function headersOf(
   return headers;
 }
 
-const noHeaders: readonly ResponseHeader[] = [];
-const sharedLines = new WeakMap<readonly ResponseHeader[], string>();
-
-function linesOf(shared: readonly ResponseHeader[]): string {
-  let lines = sharedLines.get(shared);
-  if (lines === undefined) {
-    assert(!shared.some(([name]) => isOwned(name)), "the front adds framing headers itself");
-    sharedLines.set(shared, (lines = headerLines(shared)));
-  }
-  return lines;
-}
-
 /** Writes the head into the scratch buffer, where it must fit; answers its size. */
 function writeHead(
   context: ResponseContext,
@@ -93,8 +76,8 @@ function writeHead(
   isLast: boolean,
 ): number {
   const headers = headersOf(context, response, framing, isLast);
-  const { status, shared = noHeaders } = response;
-  const size = encodeResponseHead(status, headers, context.scratch, 0, linesOf(shared));
+  const { status, shared } = response;
+  const size = encodeResponseHead(status, headers, context.scratch, 0, shared);
   assert(size > 0, "a response's head fits the scratch buffer");
   return size;
 }

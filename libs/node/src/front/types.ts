@@ -1,4 +1,5 @@
 import type {
+  HeaderBlock,
   HttpFaultCode,
   HttpHeader,
   HttpLimits,
@@ -85,8 +86,8 @@ export interface FrontResponse {
   readonly status: number;
   /** Without Content-Length, Transfer-Encoding, Connection and Date, which the front adds. */
   readonly headers: readonly ResponseHeader[];
-  /** Further ones: the same list whenever they are the same, for their text is remembered with it. */
-  readonly shared?: readonly ResponseHeader[] | undefined;
+  /** Further ones, which other answers have too; without those that the front adds. */
+  readonly shared?: HeaderBlock | undefined;
   /** `undefined`: empty. For HEAD, 204 and 304 only its size is used. Bytes are borrowed until sent. */
   readonly body?: Uint8Array | BodyStream | undefined;
   /** Content-Length of an answer to HEAD that carries no `body`. */

@@ -90,6 +90,8 @@ export function toObjectChecksum(
   };
 }
 
+const noLock: NonNullable<ObjectView["lock"]> = {};
+
 export function toObjectView(
   found: FoundObject,
   encryption: ShownEncryption = { kind: "s3" },
@@ -98,10 +100,13 @@ export function toObjectView(
   const { content, metadata, tags } = toS3Attributes(cold.attributes);
   const { retention, legalHold } = cold.attributes;
   return {
-    lock: {
-      ...(retention === undefined ? {} : { retention }),
-      ...(legalHold === undefined ? {} : { legalHold }),
-    },
+    lock:
+      retention === undefined && legalHold === undefined
+        ? noLock
+        : {
+            ...(retention === undefined ? {} : { retention }),
+            ...(legalHold === undefined ? {} : { legalHold }),
+          },
     size: entry.size,
     etag: etagText(entry.etag),
     lastModified: entry.modified,
@@ -112,17 +117,6 @@ export function toObjectView(
     encryption,
     checksum: toObjectChecksum(cold.attributes.checksums[0], entry.etag.parts),
   };
-}
-
-/** Views of objects that are read again and again under the key that most are under. */
-const views = new WeakMap<FoundObject, ObjectView>();
-
-/** As `toObjectView`, the same for the same object. */
-export function shownView(found: FoundObject, encryption: ShownEncryption): ObjectView {
-  if (encryption.kind !== "s3") return toObjectView(found, encryption);
-  let view = views.get(found);
-  if (view === undefined) views.set(found, (view = toObjectView(found, encryption)));
-  return view;
 }
 
 export function toListedObject(key: Uint8Array, entry: ObjectEntry, owner: Owner): ListedObject {

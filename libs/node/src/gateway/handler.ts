@@ -5,7 +5,7 @@ import {
   type TokenRefusal,
 } from "@kiseki/auth";
 import type { Origin } from "@kiseki/composition";
-import type { ResponseHeader } from "@kiseki/http";
+import type { HeaderBlock, ResponseHeader } from "@kiseki/http";
 import { anonymousPrincipal, type Principal } from "@kiseki/policy";
 import type { AliasQueue } from "@kiseki/catalog";
 import {
@@ -527,7 +527,7 @@ class ContentBody implements BodyStream {
 function renderPlain(
   context: ResponseContext,
   result: S3Result,
-  shared: readonly ResponseHeader[],
+  shared: HeaderBlock,
   content: CallOutcome["content"],
 ): FrontResponse {
   const headers = identityHeaders(context);

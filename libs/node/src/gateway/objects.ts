@@ -1,6 +1,5 @@
 import { assert, AssertionError, type OperationId } from "@kiseki/base";
 import {
-  type ContentPage,
   type ContentPart,
   type FoundObject,
   lookupObject,
@@ -30,7 +29,6 @@ import { newObjectAcl } from "./acls.ts";
 import { checkDigests, claimedAlgorithms } from "./content.ts";
 import {
   etagText,
-  shownView,
   toConditions,
   toObjectChecksum,
   toObjectView,
@@ -53,6 +51,7 @@ import {
   findVersion,
   madeVersion,
   parseVersion,
+  type Readable,
   shownVersion,
   versionIdText,
 } from "./versions.ts";
@@ -255,13 +254,13 @@ const lookup = { phase: "composition_lookup" };
 function openObject(scope: CallScope, call: ReadObjectCall, place: Disposable): CallOutcome {
   const { clock, metrics } = scope.ports;
   const started = clock.monotonic();
-  const { found, page } = findReadable(scope, call);
+  const readable = findReadable(scope, call);
   const seconds = (clock.monotonic() - started) / 1000;
   metrics.observe("kiseki_gateway_get_phase_duration_seconds", seconds, lookup);
-  const encryption = openEncrypted(scope, found.cold.attributes, call.customerKey);
+  const encryption = openEncrypted(scope, readable.found.cold.attributes, call.customerKey);
   let outcome: CallOutcome | undefined;
   try {
-    outcome = openFound(scope, call, { found, page, encryption, place });
+    outcome = openFound(scope, call, { readable, encryption, place });
     return outcome;
   } finally {
     if (outcome?.content === undefined) encryption[Symbol.dispose]();
@@ -303,19 +302,20 @@ function openFound(
   scope: CallScope,
   call: ReadObjectCall,
   {
-    found,
-    page,
+    readable,
     encryption,
     place,
   }: {
-    readonly found: FoundObject;
-    readonly page: ContentPage | undefined;
+    readonly readable: Readable;
     readonly encryption: ObjectEncryption;
     readonly place: Disposable;
   },
 ): CallOutcome {
+  const { found, plan, made } = readable;
   const versionId = shownVersion(scope, call.bucket, found.entry);
-  const view = shownView(found, encryption.shown);
+  const isPlain = encryption.shown.kind === "s3";
+  const view = (isPlain ? made.view : undefined) ?? toObjectView(found, encryption.shown);
+  if (isPlain) made.view = view;
   const verdict = evaluateRead(call.conditions, view);
   if (verdict.kind === "precondition_failed") {
     throw fail("PreconditionFailed", undefined, conditionDetail(verdict.condition));
@@ -324,14 +324,16 @@ function openFound(
     return { result: { kind: "not_modified", versionId, view, overrides: call.overrides } };
   }
   const selection = select(scope, found, call);
+  const seen = withoutHiddenLock(scope, call, withoutHiddenTags(scope, call, view));
   const result: S3Result = {
     kind: "object_read",
     versionId,
-    view: withoutHiddenLock(scope, call, withoutHiddenTags(scope, call, view)),
+    view: seen,
     range: selection.range,
     partCount: selection.partCount,
     overrides: call.overrides,
     checksum: call.isChecksumWanted ? selection.checksum : undefined,
+    ...(seen === made.view ? { kept: made } : {}),
     ...(found.isLatest ? expirationFor(scope, call, { ...found.entry, tags: view.tags }) : {}),
   };
   const start = selection.range?.offset ?? 0;
@@ -340,7 +342,7 @@ function openFound(
   const { request, ports, tenant } = scope;
   const content = new ContentReader(ports, tenant, {
     found,
-    page,
+    plan,
     start,
     end,
     place: encryption.cipher ? joined(place, encryption) : place, // the key is wiped as the reader leaves

@@ -1,14 +1,14 @@
 import { fromHex, idText, toHex } from "@kiseki/base";
 import {
-  type ContentPage,
   type Found,
   type FoundObject,
   lookupObject,
   readContent,
   type VersionRef,
 } from "@kiseki/composition";
-import { segmentSize } from "@kiseki/ports";
-import { formatHttpDate, type S3Fault } from "@kiseki/s3";
+import { type MapReader, segmentSize } from "@kiseki/ports";
+import { formatHttpDate, type KeptAnswer, type ObjectView, type S3Fault } from "@kiseki/s3";
+import { type ContentRead, planPage } from "../object/read-content.ts";
 import { fail, refusalFailure } from "./failure.ts";
 import { type CallScope, findBucket } from "./scope.ts";
 
@@ -77,11 +77,13 @@ export function lookUpVersion(scope: CallScope, call: Named): Found {
   );
 }
 
-/** What the map says of a version that is about to be read. */
-interface Readable {
+/** What the map says of a version that is about to be read, and what others made of it. */
+export interface Readable {
   readonly found: FoundObject;
-  /** All that it is made of, of content that one read opens. */
-  readonly page: ContentPage | undefined;
+  /** Of content that one read opens. */
+  readonly plan: readonly ContentRead[] | undefined;
+  /** Of what is under the keys that most are under. */
+  readonly made: KeptAnswer & { view?: ObjectView };
 }
 
 /**
@@ -94,17 +96,18 @@ export function findReadable(scope: CallScope, call: Named): Readable {
   const dirKeys = scope.tenant.dirKeys(scope.tenant.keys("read"));
   const { key, versionId = "" } = call;
   const name = `${idText(namespace)}${versionId}/${toHex(key)}`;
-  const { found, page } = scope.tenant.store.recall(name, (map) => {
-    const met = lookupObject(map, dirKeys, { namespace, key, ...version });
-    const isSmall = met.kind === "object" && met.entry.size <= segmentSize;
-    if (!isSmall) return { found: met, page: undefined };
-    const range = { start: 0, end: met.entry.size };
-    return { found: met, page: readContent(map, met.cold.content, range, piecesMax) };
+  const known = scope.tenant.store.recall(name, (map) => {
+    const found = lookupObject(map, dirKeys, { namespace, key, ...version });
+    return { found, plan: planFound(map, found), made: {} };
   });
-  return {
-    found: expectObject(scope, call, found),
-    page: page?.next === undefined ? page : undefined,
-  };
+  return known.found.kind === "object"
+    ? (known as Readable)
+    : { ...known, found: expectObject(scope, call, known.found) };
+}
+function planFound(map: MapReader, found: Found): Readable["plan"] {
+  if (found.kind !== "object" || found.entry.size > segmentSize) return undefined;
+  const page = readContent(map, found.cold.content, { start: 0, end: found.entry.size }, piecesMax);
+  return page.next === undefined ? planPage(page) : undefined;
 }
 /** Pieces of one segment: more than that are not worth remembering. */
 const piecesMax = 16;

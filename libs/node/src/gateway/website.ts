@@ -24,6 +24,7 @@ import { findSetting } from "./settings.ts";
 
 /** The bucket whose website a host name is. `domains`: lower-case; a bucket's label stands below one of them. */
 export function siteOf(host: string, domains: readonly string[]): string | undefined {
+  if (domains.length === 0) return undefined;
   const name = host.toLowerCase().replace(/:[0-9]*$/, "");
   let best: string | undefined;
   for (const domain of domains) {

@@ -1,5 +1,5 @@
 import { assert, customerKeyset, type Millis } from "@kiseki/base";
-import { ChunkStoreError, type GetRequest, roomFor } from "@kiseki/chunk-store";
+import { ChunkStoreError, type GetRequest, roomFor, rowName } from "@kiseki/chunk-store";
 import {
   type ContentPage,
   type ContentPiece,
@@ -44,11 +44,14 @@ class ReplacedContentError extends Error {
 }
 
 /** One read that fits one lease: `[start, end)` of the plaintext of a piece's chunk, or zeros. */
-interface Read {
+export interface ContentRead {
   readonly piece: ContentPiece;
   readonly start: number;
   readonly size: number;
+  /** What the chunk store remembers the chunk by, in a plan that is used again. */
+  readonly name?: string | undefined;
 }
+type Read = ContentRead;
 /** What was read, with the room that it lies in. */
 class Filled implements Disposable {
   readonly bytes: Uint8Array;
@@ -72,8 +75,8 @@ export interface ReadRequest {
     readonly entry: Pick<FoundObject["entry"], "size">;
     readonly cold: Pick<FoundObject["cold"], "content">;
   };
-  /** All pieces of the object, where they are known: looked up in one with `found`. */
-  readonly page?: ContentPage | undefined;
+  /** Of the whole object, where it is known: looked up in one with `found`. */
+  readonly plan?: readonly ContentRead[] | undefined;
   readonly start: number;
   readonly end: number;
   /** Entered before `found` was looked up; the reader takes it over. */
@@ -106,9 +109,9 @@ export class ContentReader implements ContentSource, Disposable {
     this.#request = request;
     this.#startedAt = ports.clock.monotonic();
     this.size = request.end - request.start;
-    const { found, page, start, end } = request;
-    const isWhole = page !== undefined && start === 0 && end === found.entry.size;
-    this.#reads = isWhole ? readsOf(page) : planReads(tenant, found, start, end);
+    const { found, plan, start, end } = request;
+    const isWhole = plan !== undefined && start === 0 && end === found.entry.size;
+    this.#reads = isWhole ? plan.values() : planReads(tenant, found, start, end);
     try {
       this.#readAhead();
     } catch (reason) {
@@ -280,13 +283,14 @@ const chunkFetch = { phase: "chunk_fetch" };
 const roomOf = ({ piece, start, size }: Read): number =>
   piece.kind === "hole" ? size : roomFor({ start, end: start + size }, piece.seal.size);
 function requestOf(
-  { start, size }: Read,
+  { start, size, name }: Read,
   { address, seal }: ChunkPiece,
   dek: Uint8Array,
   lease: ArenaLease,
   room: number,
 ): GetRequest & { readonly pool: number } {
   return {
+    name,
     pool: address.pool,
     chunkId: address.chunkId,
     sealId: seal.sealId,
@@ -325,15 +329,15 @@ function* planReads(
   }
 }
 
-/** Plans of pages that are read again and again. */
-const plans = new WeakMap<ContentPage, readonly Read[]>();
-function readsOf(page: ContentPage): Iterator<Read> {
-  let plan = plans.get(page);
-  if (plan === undefined) {
-    plan = page.pieces.flatMap((piece) => [...planPiece(piece)]);
-    plans.set(page, plan);
-  }
-  return plan.values();
+/** The reads of content that is on one page, to be used again and again. */
+export function planPage({ pieces }: ContentPage): readonly ContentRead[] {
+  return pieces.flatMap((piece) => {
+    const name =
+      piece.kind === "hole"
+        ? undefined
+        : rowName({ chunkId: piece.address.chunkId, sealId: piece.seal.sealId });
+    return [...planPiece(piece)].map((read) => ({ ...read, name }));
+  });
 }
 
 function* planPiece(piece: ContentPiece): Generator<Read> {
