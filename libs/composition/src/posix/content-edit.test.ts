@@ -24,7 +24,7 @@ import { apply } from "../decide.ts";
 import { lookupObject } from "../lookup.ts";
 import type { DecideContext, Refusal } from "../operation.ts";
 import { isRefusal } from "../operation.ts";
-import { readContent, visitExtents } from "../read-content.ts";
+import { readContent } from "../read-content.ts";
 import { hasReclaim } from "../reclaim.ts";
 import type { Step } from "../step.ts";
 import { adjustUsage, startStep } from "../step.ts";
@@ -372,31 +372,6 @@ test("what a slice shows no more is freed when nobody else can see it", () => {
   punch(world, "a", 0, 10_000);
   checkAll(world);
   expect(chunks()).toBe(0);
-});
-
-test("what slices of one file show no more is freed, however often it is edited", () => {
-  const world = worldOf(seed);
-  const { bed, files, prng } = world;
-  world.hasSmall = false;
-  for (let i = 0; i < 60; i++) write(world, "a", files.get("a")!.byteLength, 3000);
-  truncate(world, "a", 140_000); // more extents than an edit takes over
-  for (let i = 0; i < 12; i++) {
-    const start = prng.below(130_000);
-    if (i % 3 === 0) punch(world, "a", start, start + prng.below(9000));
-    else write(world, "a", start, 1 + prng.below(200));
-    compare(world, "a");
-  }
-  checkAll(world);
-  const { cold } = found(bed, "a");
-  const seen = new Set<string>();
-  visitExtents(bed.map, cold.content, { start: 0, end: 140_000 }, ({ chunkId }) => {
-    seen.add(toHex(chunkId));
-    return true;
-  });
-  for (let n = 1; n < world.next; n++) {
-    const { chunkId } = testAddress(n);
-    expect(lookupChunk(bed.map, testAddress(n)) !== undefined).toBe(seen.has(toHex(chunkId)));
-  }
 });
 
 test("every chunk is gone when all that names it is", () => {

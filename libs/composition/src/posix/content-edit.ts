@@ -22,7 +22,7 @@ import {
   takeApart,
   takeFlat,
 } from "./content-rows.ts";
-import { holdAgain, settle } from "./content-settle.ts";
+import { forget, holdAgain, isOwn, settle } from "./content-settle.ts";
 
 /** Rows of a manifest that one edit rewrites; where it would be more, what stays of it becomes slices. */
 const editRowsMax = 32;
@@ -103,25 +103,40 @@ function openSlices(
   extents: readonly LeafExtent[],
   { start, end }: ContentRange,
 ): readonly LeafExtent[] {
-  return extents.flatMap((extent) => {
+  let list = extents;
+  for (let i = 0; i < list.length;) {
+    const extent = list[i]!;
     const last = extent.offset + extent.length;
     const isTouched = extent.offset < end && last > start;
     const isCut = isTouched && (extent.offset < start || last > end);
-    if (extent.kind !== "slice" || !isCut) return [extent];
-    const inner = openSlice(step, extent);
-    return inner === undefined ? [extent] : openSlices(step, inner, { start, end });
-  });
+    const inner = extent.kind === "slice" && isCut ? openSlice(step, list, extent) : undefined;
+    if (inner === undefined) i += 1;
+    else list = [...list.slice(0, i), ...inner, ...list.slice(i + 1)]; // a slice in it may be cut too
+  }
+  return list;
 }
-function openSlice(step: Step, slice: SliceExtent): readonly LeafExtent[] | undefined {
+function openSlice(
+  step: Step,
+  list: readonly LeafExtent[],
+  slice: SliceExtent,
+): readonly LeafExtent[] | undefined {
   const { manifest, chunkOffset, length, offset } = slice;
   const range = { start: chunkOffset, end: chunkOffset + length };
   const { count, depth = 0 } = getManifestHead(step.map, manifest);
   const shareMax = depth < depthWanted ? shareExtentsMax : takeExtentsMax;
   const takeMax = isOfParts(step.map, manifest) ? takePartsMax : takeExtentsMax;
+  const isUnseenThen = isOwn(step, list, slice);
   const extents =
     count === 1
       ? takeApart(step, manifest, range, takeMax)
       : shareRange(step, manifest, range, shareMax);
+  if (extents !== undefined && count > 1 && isUnseenThen) {
+    forget(
+      step,
+      list.filter((each) => each !== slice),
+      slice,
+    );
+  }
   return extents?.map((extent) => shiftExtent(extent, offset - chunkOffset));
 }
 function shareRange(

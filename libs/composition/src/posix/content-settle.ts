@@ -5,7 +5,7 @@ import { countSmall, takeReference } from "../chunks.ts";
 import { getManifestHead, holdManifest, releaseExtents } from "../content.ts";
 import type { Step } from "../step.ts";
 import { allocateInode } from "../step.ts";
-import type { ContentEdit } from "./content-list.ts";
+import type { ContentEdit, ContentRange } from "./content-list.ts";
 import { spliceExtents } from "./content-list.ts";
 
 /** Splices the list and counts what became of its references. */
@@ -22,20 +22,41 @@ export function settle(
   const unseen = spliced.unseen.filter((slice) => isOwn(step, counted, slice));
   for (const extent of spliced.cut) holdAgain(step, extent);
   releaseExtents(step, spliced.dropped);
-  for (const slice of unseen) forget(step, slice);
+  for (const slice of unseen) forget(step, spliced.extents, slice);
   return spliced.extents;
 }
 
 /** Whether all that holds the slice's manifest is in this list, which one file alone is made of. */
-function isOwn(step: Step, extents: readonly LeafExtent[], { manifest }: SliceExtent): boolean {
+export function isOwn(
+  step: Step,
+  extents: readonly LeafExtent[],
+  { manifest }: SliceExtent,
+): boolean {
   const own = extents.filter((each) => each.kind === "slice" && each.manifest === manifest);
   return getManifestHead(step.map, manifest).count === own.length;
 }
-/** What nobody can see any more is freed in bounded steps. */
-function forget(step: Step, { manifest, chunkOffset, length }: SliceExtent): void {
+/** What a slice showed and none of `extents`, which hold its manifest alone, shows any more is freed in bounded steps. */
+export function forget(
+  step: Step,
+  extents: readonly LeafExtent[],
+  { manifest, chunkOffset, length }: SliceExtent,
+): void {
   if (getManifestHead(step.map, manifest).count === 0) return; // freed as a whole
-  const row = { kind: "range", manifest, start: chunkOffset, end: chunkOffset + length } as const;
-  step.map.put(reclaimKey(allocateInode(step)), encodeReclaim(row));
+  let hidden: readonly ContentRange[] = [{ start: chunkOffset, end: chunkOffset + length }];
+  for (const each of extents) {
+    if (each.kind !== "slice" || each.manifest !== manifest) continue;
+    const shown = { start: each.chunkOffset, end: each.chunkOffset + each.length };
+    hidden = hidden.flatMap(({ start, end }) =>
+      [
+        { start, end: Math.min(end, shown.start) },
+        { start: Math.max(start, shown.end), end },
+      ].filter((part) => part.start < part.end),
+    );
+  }
+  for (const range of hidden) {
+    const row = { kind: "range", manifest, ...range } as const;
+    step.map.put(reclaimKey(allocateInode(step)), encodeReclaim(row));
+  }
 }
 
 /** One more extent names what this one does, which is not small. */
