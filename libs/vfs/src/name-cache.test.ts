@@ -137,6 +137,20 @@ test("RamBlockCache stays in its bytes and zeroizes what leaves", () => {
   expect(cache.byteCount).toBe(0);
 });
 
+test("RamBlockCache gives the memory of large blocks to the next, zeroized", () => {
+  const size = 256 * 1024;
+  const cache = new RamBlockCache(2 * size);
+  const first = cache.memory(size).fill(1);
+  cache.put("1", first);
+  for (const key of ["2", "3"]) cache.put(key, cache.memory(size).fill(2));
+  expect(cache.has("1")).toBe(false);
+  expect(cache.memory(size - 1)).not.toBe(first);
+  const again = cache.memory(size);
+  expect(again).toBe(first);
+  expect(again.every((byte) => byte === 0)).toBe(true);
+  expect(cache.memory(size)).not.toBe(first);
+});
+
 test("withoutSetId() leaves the bit that means mandatory locks", () => {
   const cases = [
     [0o4755, 0o755],

@@ -1,4 +1,3 @@
-import { newBytes } from "@kiseki/base";
 import {
   type BlockCache,
   type ContentStore,
@@ -133,10 +132,13 @@ export class Fetcher {
       return known.ended;
     }
     const takers = take === undefined ? [] : [take];
-    const bytes = newBytes(block.end - block.start);
+    const bytes = this.#cache.memory(block.end - block.start);
     const ended = this.#read(piece, block.start, bytes).then((failure) => {
       this.#underWay.delete(block.key);
-      if (failure !== undefined) return failure;
+      if (failure !== undefined) {
+        bytes.fill(0);
+        return failure;
+      }
       for (const each of takers) each(bytes);
       this.#cache.put(block.key, bytes);
       return undefined;
