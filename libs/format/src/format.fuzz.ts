@@ -30,6 +30,7 @@ import {
   superblockSize,
   toRecoverySecret,
 } from "./index.ts";
+import { bulkFrames } from "./bulk-frame.fuzz.ts";
 import { deltaChunkRefsMax } from "./delta.ts";
 import { RowError } from "./rows/codec.ts";
 import * as files from "./rows/files.ts";
@@ -344,4 +345,5 @@ export const formatTargets: readonly FuzzTarget[] = [
   keyFileTarget,
   recoveryCodes,
   sessions,
+  bulkFrames,
 ];

@@ -95,6 +95,7 @@ export class Applier {
         );
         ({ operation, commitment } = content);
       }
+      if (session.signal.aborted) throw new NativeRefusal("session_expired");
       const outcome = await tenant.owner.submit(operation, id);
       if (outcome.kind === "refused") return failed(failureFor(outcome.code));
       isCommitted = true;

@@ -1,0 +1,76 @@
+/** Fuzz target: what comes over the bulk port before anybody has shown a right. */
+import { chunkId, newBytes, sameBytes, sealId } from "@kiseki/base";
+import { type FuzzTarget, must, mutateBytes } from "@kiseki/base/contract";
+import {
+  bulkPayloadMax,
+  type BulkRequest,
+  bulkRequestSize,
+  bulkSealedSize,
+  decodeBulkAnswer,
+  decodeBulkRequest,
+  encodeBulkRequest,
+} from "./bulk-frame.ts";
+import { capabilitySize, decodeCapability, encodeCapability } from "./chunk-capability.ts";
+import { decodeReceipt, encodeReceipt, receiptSize } from "./write-receipt.ts";
+
+const ids = { chunkId: chunkId(newBytes(32).fill(1)), sealId: sealId(newBytes(16).fill(2)) };
+const target = { ...ids, requestId: 7, size: 200_000, capability: newBytes(capabilitySize) };
+const samples: readonly BulkRequest[] = [
+  { kind: "write", ...target, isSmall: false, payloadCrc: 1 },
+  { kind: "write", ...target, size: 9, isSmall: true, payloadCrc: 1 },
+  { kind: "read", ...target, segmentFirst: 1, segmentEnd: 3, isVerifying: true },
+];
+const anySum = (sum: number) => (): number => sum;
+
+/** `size` bytes of `source`, with zeros where it is shorter. */
+function fitted(source: Uint8Array, size: number): Uint8Array {
+  const bytes = newBytes(size);
+  bytes.set(source.subarray(0, size));
+  return bytes;
+}
+
+export const bulkFrames: FuzzTarget = {
+  name: "bulk-frame",
+  run(prng, note) {
+    const sum = prng.below(2 ** 32);
+    const sample = samples[prng.below(samples.length)]!;
+    const source = fitted(
+      mutateBytes(prng, encodeBulkRequest(sample, anySum(sum))),
+      bulkRequestSize,
+    );
+    new DataView(source.buffer).setUint32(bulkRequestSize - 4, sum, true);
+    note(source);
+    const request = decodeBulkRequest(source, anySum(sum));
+    must(decodeBulkRequest(source, anySum(sum ^ 1)) === undefined, "a wrong checksum is refused");
+    const answer = decodeBulkAnswer(
+      source,
+      anySum(new DataView(source.buffer).getUint32(60, true)),
+    );
+    must(answer === undefined || answer.payloadSize <= bulkPayloadMax, "an answer is bounded");
+    tryTickets(fitted(mutateBytes(prng, source), receiptSize));
+    if (request === undefined) return "refused";
+    const size = bulkSealedSize(request);
+    must(size >= 1 && size <= bulkPayloadMax, "what a request moves is bounded");
+    must(
+      decodeBulkRequest(encodeBulkRequest(request, anySum(sum)), anySum(sum)) !== undefined,
+      "it goes again",
+    );
+    return "accepted";
+  },
+};
+
+function tryTickets(source: Uint8Array): void {
+  const capability = decodeCapability(source.subarray(0, capabilitySize));
+  if (capability !== undefined) {
+    const again = encodeCapability(capability);
+    must(
+      sameBytes(again.subarray(0, 48), source.slice(0, 48)),
+      "a capability says all that it holds",
+    );
+  }
+  const receipt = decodeReceipt(source);
+  if (receipt === undefined) return;
+  const again = encodeReceipt(receipt);
+  must(sameBytes(again.subarray(0, 128), source.slice(0, 128)), "a receipt says all that it holds");
+  must(receipt.size >= 1 && receipt.size <= 4 << 20, "a chunk is bounded");
+}
