@@ -24,7 +24,7 @@ import { apply } from "../decide.ts";
 import { lookupObject } from "../lookup.ts";
 import type { DecideContext, Refusal } from "../operation.ts";
 import { isRefusal } from "../operation.ts";
-import { readContent } from "../read-content.ts";
+import { readContent, visitExtents } from "../read-content.ts";
 import { hasReclaim } from "../reclaim.ts";
 import type { Step } from "../step.ts";
 import { adjustUsage, startStep } from "../step.ts";
@@ -372,6 +372,53 @@ test("what a slice shows no more is freed when nobody else can see it", () => {
   punch(world, "a", 0, 10_000);
   checkAll(world);
   expect(chunks()).toBe(0);
+});
+
+test("what slices of one file show no more is freed, however often it is edited", () => {
+  const world = worldOf(seed);
+  const { bed, files, prng } = world;
+  world.hasSmall = false;
+  for (let i = 0; i < 85; i++) write(world, "a", files.get("a")!.byteLength, 3000);
+  truncate(world, "a", 110_000); // cuts more rows than an edit rewrites, leaves more than it takes over
+  for (let i = 0; i < 12; i++) {
+    const start = prng.below(100_000);
+    if (i % 3 === 0) punch(world, "a", start, start + prng.below(9000));
+    else write(world, "a", start, 1 + prng.below(200));
+    compare(world, "a");
+  }
+  checkAll(world);
+  const { cold } = found(bed, "a");
+  const seen = new Set<string>();
+  visitExtents(bed.map, cold.content, { start: 0, end: 110_000 }, ({ chunkId }) => {
+    seen.add(toHex(chunkId));
+    return true;
+  });
+  for (let n = 1; n < world.next; n++) {
+    const { chunkId } = testAddress(n);
+    expect(lookupChunk(bed.map, testAddress(n)) !== undefined).toBe(seen.has(toHex(chunkId)));
+  }
+});
+
+test("what two slices of a file show is not freed when one of them is cut", () => {
+  const world = worldOf(1);
+  const { bed, files } = world;
+  world.hasSmall = false;
+  for (let i = 0; i < 85; i++) write(world, "a", files.get("a")!.byteLength, 3000);
+  const { byteLength } = files.get("a")!;
+  const after = resized(files.get("a")!, 2 * byteLength);
+  after.set(files.get("a")!, byteLength);
+  change(bed, "a", after.byteLength, (step, content, size) => {
+    const replacement = shareRangeOf(step, content, { start: 0, end: size }, size);
+    if (isRefusal(replacement)) return replacement;
+    return editContent(step, { content, size }, { start: size, end: 2 * size, replacement });
+  });
+  files.set("a", after);
+  const { content } = found(bed, "a").cold;
+  if (content.kind !== "manifest") throw new Error(content.kind);
+  for (const at of [1000, byteLength + 9000, 60_000]) write(world, "a", at, 5000);
+  punch(world, "a", 100_000, 200_000);
+  truncate(world, "a", byteLength + 220_000);
+  checkAll(world);
 });
 
 test("every chunk is gone when all that names it is", () => {

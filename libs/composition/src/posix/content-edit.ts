@@ -19,6 +19,7 @@ import {
   readRange,
   replaceRows,
   rowsWithin,
+  slicesBeside,
   takeApart,
   takeFlat,
 } from "./content-rows.ts";
@@ -28,6 +29,8 @@ import { forget, holdAgain, isOwn, settle } from "./content-settle.ts";
 const editRowsMax = 32;
 /** A manifest of fewer extents goes back into the cold row. */
 const flatExtentsMax = rowExtentsMax / 2;
+/** Extents of a manifest among which slices are looked for that hold what an edit's slices do. */
+const besideExtentsMax = 1024;
 /** Extents of a manifest with other holders that an edit counts one by one rather than slicing it. */
 const shareExtentsMax = 256;
 /** Extents that an edit takes over from a manifest with no other holder, and parts of an upload, which are lighter. */
@@ -57,12 +60,10 @@ export function editContent(step: Step, { content, size }: Edited, edit: Content
   if (rows === undefined || rows.some(({ isInner }) => isInner)) {
     return editList(step, sliceOf(step, manifest, size), edit);
   }
-  const opened = openSlices(
-    step,
-    rows.flatMap(({ extents }) => extents),
-    edit,
-  );
-  const spliced = settle(step, opened, edit);
+  const extents = rows.flatMap((row) => row.extents);
+  const hasSlices = extents.some(({ kind }) => kind === "slice");
+  const beside = hasSlices ? slicesBeside(step.map, manifest, rows, besideExtentsMax) : [];
+  const spliced = settle(step, openSlices(step, extents, edit, beside), edit, beside);
   const depth = Math.max(head.depth ?? 0, depthOver(step, spliced));
   if (depth > (head.depth ?? 0)) {
     step.map.put(manifestHeadKey(manifest), encodeManifestHead({ ...head, depth }));
@@ -83,7 +84,7 @@ function sliceOf(step: Step, manifest: bigint, size: number): readonly LeafExten
 }
 
 function editList(step: Step, extents: readonly LeafExtent[], edit: ContentEdit): Content {
-  return listContent(step, settle(step, openSlices(step, extents, edit), edit));
+  return listContent(step, settle(step, openSlices(step, extents, edit, []), edit));
 }
 /** Content of an ordered list whose references are counted. */
 function listContent(step: Step, extents: readonly LeafExtent[]): Content {
@@ -102,6 +103,7 @@ function openSlices(
   step: Step,
   extents: readonly LeafExtent[],
   { start, end }: ContentRange,
+  beside: readonly LeafExtent[],
 ): readonly LeafExtent[] {
   let list = extents;
   for (let i = 0; i < list.length;) {
@@ -109,7 +111,8 @@ function openSlices(
     const last = extent.offset + extent.length;
     const isTouched = extent.offset < end && last > start;
     const isCut = isTouched && (extent.offset < start || last > end);
-    const inner = extent.kind === "slice" && isCut ? openSlice(step, list, extent) : undefined;
+    const inner =
+      extent.kind === "slice" && isCut ? openSlice(step, [...list, ...beside], extent) : undefined;
     if (inner === undefined) i += 1;
     else list = [...list.slice(0, i), ...inner, ...list.slice(i + 1)]; // a slice in it may be cut too
   }

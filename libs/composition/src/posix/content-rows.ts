@@ -149,6 +149,20 @@ function readRows(
   return count > countMax ? undefined : rows;
 }
 
+/** Slices in the manifest's other rows; none, when they are too many to look at. */
+export function slicesBeside(
+  map: MapReader,
+  manifest: bigint,
+  rows: readonly ManifestRow[],
+  countMax: number,
+): readonly LeafExtent[] {
+  const known = new Set(rows.map(({ key }) => manifestNodeStart(key)));
+  const others = readRows(map, manifest, countMax) ?? [];
+  return others
+    .filter(({ key }) => !known.has(manifestNodeStart(key)))
+    .flatMap(({ extents }) => extents.filter(({ kind }) => kind === "slice"));
+}
+
 /** Extents of `[start, end)` as the manifest names them, clipped; `undefined` when they are more than `countMax`. */
 export function readRange(
   map: MapReader,

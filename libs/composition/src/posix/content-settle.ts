@@ -8,25 +8,27 @@ import { allocateInode } from "../step.ts";
 import type { ContentEdit, ContentRange } from "./content-list.ts";
 import { spliceExtents } from "./content-list.ts";
 
-/** Splices the list and counts what became of its references. */
+/** Splices the list and counts what became of its references. `beside`: slices that the content has besides, as far as known. */
 export function settle(
   step: Step,
   extents: readonly LeafExtent[],
   edit: ContentEdit,
+  beside: readonly LeafExtent[] = [],
 ): readonly LeafExtent[] {
   const counted = extents.map((extent) => {
     const isCut = extent.offset < edit.start && extent.offset + extent.length > edit.end;
     return isCut && extent.kind === "small" ? countSmall(step, extent) : extent;
   });
   const spliced = spliceExtents(counted, edit);
-  const unseen = spliced.unseen.filter((slice) => isOwn(step, counted, slice));
+  const all = [...counted, ...beside];
+  const unseen = spliced.unseen.filter((slice) => isOwn(step, all, slice));
   for (const extent of spliced.cut) holdAgain(step, extent);
   releaseExtents(step, spliced.dropped);
-  for (const slice of unseen) forget(step, spliced.extents, slice);
+  for (const slice of unseen) forget(step, [...spliced.extents, ...beside], slice);
   return spliced.extents;
 }
 
-/** Whether all that holds the slice's manifest is in this list, which one file alone is made of. */
+/** Whether all that holds the slice's manifest is in this list, of which one file alone is made. */
 export function isOwn(
   step: Step,
   extents: readonly LeafExtent[],
