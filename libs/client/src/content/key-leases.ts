@@ -37,6 +37,7 @@ export class KeyLeases {
   #batch: Batch | undefined;
   #count = countMin;
   #leasing: Promise<Attempted<Batch>> | undefined;
+  readonly #batches = new WeakMap<LeasedKey, Batch>();
 
   constructor(ports: Ports) {
     this.#ports = ports;
@@ -82,8 +83,17 @@ export class KeyLeases {
       return { kind: "failed", verdict: rpcVerdict.not_supported };
     }
     const batch = { session, until: sentAt + ended.value.leaseMs / 2, keys: known };
+    for (const key of known) this.#batches.set(key, batch);
     this.#batch = batch;
     return { kind: "done", value: batch };
+  }
+
+  /** The node will not have a key: then none of its batch, which may be of a node that has started anew since. */
+  distrust(key: LeasedKey): void {
+    const batch = this.#batches.get(key);
+    if (batch === undefined || batch !== this.#batch) return;
+    this.#drop(batch);
+    this.#batch = undefined;
   }
 
   #drop({ keys }: Batch): void {

@@ -85,6 +85,7 @@ export class NativeContentStore implements ContentStore {
       if (session.kind === "failed") return session;
       // A key of a session that is over is good for nothing; nor is one with which the node has found fault.
       if (sealing?.session !== session.value || last === "new_lease") {
+        if (sealing && last === "new_lease") this.#ports.leases.distrust(sealing.key);
         const key = await this.#ports.leases.take(session.value, leftMs);
         if (key.kind === "failed") return key;
         sealing = await this.#seal(session.value, key.value, plain, sealed);

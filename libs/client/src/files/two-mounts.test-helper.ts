@@ -40,10 +40,23 @@ export class TwoMounts {
     this.#prng = prngFromSeed(seed);
   }
 
-  async run(steps: number): Promise<void> {
+  /** Path and bytes of each file that has a name. */
+  *files(directory = this.#model.root, path = ""): Generator<readonly [string, Uint8Array]> {
+    for (const [name, node] of directory.entries) {
+      const below = path === "" ? name : `${path}/${name}`;
+      if (node.kind === "file") yield [below, node.data];
+      if (node.kind === "directory") yield* this.files(node, below);
+    }
+  }
+
+  /** `during` takes each step, and may do what disturbs it. */
+  async run(
+    steps: number,
+    during: (step: () => Promise<void>) => Promise<void> = (step) => step(),
+  ): Promise<void> {
     for (let i = 0; i < steps; i += 1) {
       try {
-        await this.#step();
+        await during(() => this.#step());
         if (i % 50 === 0) await this.#compare();
       } catch (reason) {
         throw new Error(`step ${i}, ${this.#doing}: ${String(reason)}`, { cause: reason });

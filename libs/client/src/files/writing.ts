@@ -225,8 +225,9 @@ export class Writer {
     let code: FileRefusalCode = "receipt_stale";
     for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
       const placed = await this.#store(file, pieces);
-      if (isRefused(placed)) return failureOf(placed.code);
-      const applied = await this.#mount.service.apply(operation(placed));
+      const applied = isRefused(placed)
+        ? placed
+        : await this.#mount.service.apply(operation(placed));
       if (!isRefused(applied)) return applied;
       code = applied.code;
       if (code !== "receipt_stale" && code !== "chunk_gone") break;
