@@ -1,5 +1,5 @@
 import type { ReclaimRow } from "@kiseki/format";
-import { decodeManifestHead, manifestHeadKey } from "@kiseki/format";
+import { decodeManifestHead, manifestHeadKey, manifestNodeItemsMax } from "@kiseki/format";
 import { putLeaf } from "../content.ts";
 import type { Step } from "../step.ts";
 import { firstRowWithin } from "./content-rows.ts";
@@ -26,7 +26,10 @@ export function reclaimRange(
   const end = Math.min(range.end, nextStart ?? range.end);
   const left = settle(step, row.extents, { start: range.start, end, replacement: [] });
   step.map.delete(row.key);
-  if (left.length > 0) putLeaf(step, manifest, left);
+  // One that is cut in two may be one more than a row holds.
+  for (let i = 0; i < left.length; i += manifestNodeItemsMax) {
+    putLeaf(step, manifest, left.slice(i, i + manifestNodeItemsMax));
+  }
   const next = end < range.end ? { ...range, start: end } : undefined;
   return { next, cost: 1 + row.extents.length };
 }
