@@ -63,6 +63,19 @@ test("DirtyRanges.write() of a stream in small steps takes little more memory th
   expect(ranges.byteCount).toBe(2 * pieceSizeMax);
 });
 
+test("FileBuffer.undoFlush() brings back what was on its way, below what came since", () => {
+  const buffer = new FileBuffer();
+  buffer.write(0, new Uint8Array(10).fill(1));
+  buffer.beginFlush();
+  buffer.write(5, new Uint8Array(10).fill(2));
+  buffer.undoFlush();
+  expect([buffer.isFlushing, buffer.end]).toEqual([false, 15]);
+  const target = new Uint8Array(15);
+  buffer.overlay(0, target);
+  expect([...target]).toEqual([1, 1, 1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2]);
+  expect(buffer.beginFlush()).toHaveLength(1);
+});
+
 test("FileBuffer.beginFlush() of whole pieces leaves what may grow", () => {
   const buffer = new FileBuffer();
   buffer.write(0, new Uint8Array(pieceSizeMax + 10));

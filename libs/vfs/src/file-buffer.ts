@@ -94,6 +94,13 @@ export class FileBuffer {
     this.#flushingCount = 0;
   }
 
+  /** The node does not have it, and may get it later: it is dirty again, below what was written since. */
+  undoFlush(): void {
+    const newer = this.#dirty.take();
+    for (const { offset, data } of [...this.#flushing, ...newer]) this.#dirty.write(offset, data);
+    this.endFlush();
+  }
+
   /** The session that wrote it is over: nothing of it may be stored. */
   discard(): void {
     this.#dirty.clear();

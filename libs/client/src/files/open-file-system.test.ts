@@ -234,6 +234,25 @@ test("an error of a write in the background is told once to each handle", async 
   expect(await bad(fs.flush(other))).toBe("none");
 });
 
+test("data that nobody asked for is kept while the nodes are away, and stored when they are back", async () => {
+  const node = new FakeNode();
+  const { fs, clock } = await mountOn(node.open());
+  const { handle } = await create(fs, "f");
+  await good(fs.write(handle, 0, utf8("kept")));
+  node.meddle = (call) => (call === "store" ? "unreachable" : undefined);
+  await clock.pass(20_000);
+  expect(node.count("store")).toBeGreaterThan(2);
+  await good(fs.write(handle, 2, utf8("PT")));
+  node.meddle = () => undefined;
+  await good(fs.fsync(handle, false));
+  expect(text(await readAt(fs, handle, 0, 9))).toBe("kePT");
+  await good(fs.write(handle, 0, utf8("gone")));
+  node.meddle = (call) => (call === "store" ? "unreachable" : undefined);
+  expect(await bad(fs.fsync(handle, false))).toBe("EIO");
+  node.meddle = () => undefined;
+  expect(await bad(fs.fsync(handle, false))).toBe("none");
+});
+
 test("fsync() tells its own error and forgets the bytes", async () => {
   const node = new FakeNode();
   const { fs } = await mountOn(node.open());

@@ -30,7 +30,15 @@ const dirtyAgeMax = 5000;
 const sweepMs = 1000;
 /** Content whose receipts are of another epoch is stored anew so many times. */
 const attemptsMax = 3;
+const isToStoreAnew: ReadonlySet<FileRefusalCode> = new Set(["receipt_stale", "chunk_gone"]);
 const fileSizeMax = Number.MAX_SAFE_INTEGER;
+
+/**
+ * Somebody `asked`, and is told of an error, with which the bytes are gone; or there are `whole` pieces, or they are `old`:
+ * then they are kept while the nodes are only away.
+ */
+type FlushReason = "asked" | "whole" | "old";
+const isPassing: ReadonlySet<FileRefusalCode> = new Set(["unreachable", "busy", "closed"]);
 
 /** Writes of files: into memory, from there to the nodes, in order of operations for each file. */
 export class Writer {
@@ -90,9 +98,9 @@ export class Writer {
   /** What waits for nothing any more need not wait for fsync: pieces of full size, or all of what is scattered. */
   #flushEarly(file: OpenFile): void {
     const { byteCount, rangeCount } = file.buffer;
-    if (rangeCount > scatteredMax) void this.flush(file);
+    if (rangeCount > scatteredMax) void this.flush(file, "old");
     else if (byteCount >= flushStartSize && rangeCount <= streamRangesMax)
-      void this.flush(file, true);
+      void this.flush(file, "whole");
   }
 
   async #writeSlowly(
@@ -163,7 +171,7 @@ export class Writer {
           file: file.ref,
           content: pieces[0]!.content,
         }));
-        if (isFailure(applied)) return done > 0 ? done : applied;
+        if (isRefused(applied)) return done > 0 ? done : failureOf(applied.code);
         this.#noteAppend(file, applied, offset + done);
         done += part.byteLength;
       }
@@ -179,23 +187,23 @@ export class Writer {
     });
   }
 
-  /** Makes durable what is in memory of the file; `isWholeOnly`: pieces of full size. */
-  async flush(file: OpenFile, isWholeOnly = false): Promise<Failure | undefined> {
+  /** Makes durable what is in memory of the file. */
+  async flush(file: OpenFile, reason: FlushReason = "asked"): Promise<Failure | undefined> {
     if (!file.buffer.isDirty && !file.isBusy) return undefined;
-    const failure = await file.exclusively(() => this.flushNow(file, isWholeOnly));
+    const failure = await file.exclusively(() => this.flushNow(file, reason));
     this.#mount.release(file);
     return failure;
   }
 
   /** As `flush`, by who has the file exclusively. */
-  async flushNow(file: OpenFile, isWholeOnly = false): Promise<Failure | undefined> {
-    const pieces = file.buffer.beginFlush(isWholeOnly);
+  async flushNow(file: OpenFile, reason: FlushReason = "asked"): Promise<Failure | undefined> {
+    const pieces = file.buffer.beginFlush(reason === "whole");
     if (pieces.length === 0) return undefined;
     const sessions = this.#sessions;
-    let failure: Failure | undefined;
+    let refusal: FileRefusal | undefined;
     for (
       let first = 0;
-      first < pieces.length && failure === undefined;
+      first < pieces.length && refusal === undefined;
       first += operationPiecesMax
     ) {
       const group = pieces.slice(first, first + operationPiecesMax);
@@ -204,11 +212,15 @@ export class Writer {
         file: file.ref,
         pieces: placed,
       }));
-      if (isFailure(applied)) failure = applied;
+      if (isRefused(applied)) refusal = applied;
       else this.#mount.settle(file.node, applied.attributes);
     }
+    const isKept = refusal !== undefined && reason !== "asked" && isPassing.has(refusal.code);
+    const failure = refusal === undefined || isKept ? undefined : failureOf(refusal.code);
     if (sessions === this.#sessions) {
-      file.buffer.endFlush();
+      if (isKept) file.buffer.undoFlush();
+      else file.buffer.endFlush();
+      if (isKept) file.dirtySince = this.#mount.now();
       if (failure !== undefined) file.noteError(failure);
     }
     // What was known of the file before the last operation of the flush must not outlive the bytes in memory.
@@ -221,18 +233,15 @@ export class Writer {
     file: OpenFile,
     pieces: readonly DirtyPiece[],
     operation: (placed: readonly PlacedContent[]) => FileOperation,
-  ): Promise<Applied | Failure> {
-    let code: FileRefusalCode = "receipt_stale";
-    for (let attempt = 0; attempt < attemptsMax; attempt += 1) {
+  ): Promise<Applied | FileRefusal> {
+    for (let attempt = 1; ; attempt += 1) {
       const placed = await this.#store(file, pieces);
       const applied = isRefused(placed)
         ? placed
         : await this.#mount.service.apply(operation(placed));
-      if (!isRefused(applied)) return applied;
-      code = applied.code;
-      if (code !== "receipt_stale" && code !== "chunk_gone") break;
+      const isStale = isRefused(applied) && isToStoreAnew.has(applied.code);
+      if (!isStale || attempt === attemptsMax) return applied;
     }
-    return failureOf(code);
   }
 
   /** Stores pieces, small ones together, some side by side. */
@@ -272,7 +281,7 @@ export class Writer {
         const old = mount.now() - dirtyAgeMax;
         for (const file of mount.files.values())
           if (file.dirtySince !== undefined && file.dirtySince <= old && !file.isBusy)
-            void this.flush(file);
+            void this.flush(file, "old");
       }
     } catch (reason) {
       if (!mount.closing.signal.aborted) throw reason;
