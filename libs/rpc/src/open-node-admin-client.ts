@@ -4,6 +4,7 @@ import { DataService } from "./gen/kiseki/v1/data_pb.ts";
 import { DiscoveryService } from "./gen/kiseki/v1/discovery_pb.ts";
 import { FileService } from "./gen/kiseki/v1/file_pb.ts";
 import { NodeAdminService } from "./gen/kiseki/v1/node_admin_pb.ts";
+import { fetchTransport } from "./fetch-transport.ts";
 import { answerSizeMax, type TlsTarget, tlsTransport } from "./tls-transport.ts";
 
 /** Where a node listens, and what opens its door. */
@@ -18,17 +19,18 @@ export function openNodeAdminClient(target: NodeAdminTarget): NodeAdminClient {
   return createClient(NodeAdminService, transportTo(target));
 }
 
-/** What a native client calls, on one connection. What the calls throw goes through `toRpcError`. */
+/** What a native client calls. What the calls throw goes through `toRpcError`. */
 export interface NativeClient {
   readonly discovery: Client<typeof DiscoveryService>;
   readonly files: Client<typeof FileService>;
   readonly data: Client<typeof DataService>;
-  /** Drops the connection with all calls on it; the next call connects anew. */
+  /** Ends the streams; the next one connects anew. */
   reset(): void;
 }
-/** As `openNodeAdminClient`; the connection stays until `reset`. */
+/** As `openNodeAdminClient`; connections are kept. */
 export function openNativeClient(target: TlsTarget): NativeClient {
-  const { transport, connection } = tlsTransport(target, true);
+  const { transport: streams, connection } = tlsTransport(target, true);
+  const transport = fetchTransport(target, streams);
   return {
     discovery: createClient(DiscoveryService, transport),
     files: createClient(FileService, transport),

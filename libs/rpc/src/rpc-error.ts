@@ -66,6 +66,9 @@ export function toConnectError(reason: unknown): ConnectError {
 }
 
 const unreachableCodes: ReadonlySet<string> = new Set([
+  "ConnectionClosed",
+  "ConnectionRefused",
+  "FailedToOpenSocket",
   "ECONNREFUSED",
   "ECONNRESET",
   "EHOSTUNREACH",
