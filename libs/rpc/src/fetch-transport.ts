@@ -52,7 +52,8 @@ async function readBody(answer: Response, sizeMax: number): Promise<Uint8Array> 
   }
   const parts: Uint8Array[] = [];
   let size = 0;
-  for await (const part of answer.body ?? []) {
+  const body: AsyncIterable<Uint8Array> | undefined = answer.body ?? undefined;
+  for await (const part of body ?? []) {
     size += part.byteLength;
     if (isTooLarge(size)) throw refuse();
     parts.push(part);
