@@ -192,7 +192,8 @@ export class Mount {
     const file = this.files.get(node.number);
     const end = file?.buffer.end ?? 0;
     const writtenAt = end > 0 ? file?.writtenAt : undefined;
-    const modified = writtenAt === undefined ? known.modified : BigInt(writtenAt) * 1_000_000n;
+    // What is in memory changed the file later than the node knows; a time that somebody set says nothing of that.
+    const written = writtenAt === undefined ? undefined : BigInt(writtenAt) * 1_000_000n;
     const size = Math.max(known.size, end);
     return {
       attributes: {
@@ -206,8 +207,8 @@ export class Mount {
         blocks: Math.ceil((known.allocated + (file?.buffer.byteCount ?? 0)) / 512),
         device: known.device,
         accessed: known.accessed,
-        modified,
-        changed: modified > known.changed ? modified : known.changed,
+        modified: written ?? known.modified,
+        changed: written !== undefined && written > known.changed ? written : known.changed,
       },
       ttlMs: Math.max(0, node.until - this.now()),
     };

@@ -227,11 +227,9 @@ export class RpcFileService implements FileService {
   async lock(file: FileRef, lock: FileLock): Answered<LockAnswer> {
     const value = { file: refMessage(file), lock: lockMessage(lock) };
     const ended = await this.#change({ case: "takeLock", value });
-    if (ended.kind === "refused") {
-      if (ended.code !== "lock_conflict") return ended;
-      const found = await this.testLock(file, lock); // the refusal does not say whose it is
-      return found.kind === "granted" ? refused("busy") : found;
-    }
+    // A node need not say by whom: then it is somebody with the like of it.
+    if (ended.kind === "refused")
+      return ended.code === "lock_conflict" ? { kind: "held", by: lock } : ended;
     const { failure, conflict } = ended.value;
     if (failure === undefined) return { kind: "granted" };
     return conflict ? { kind: "held", by: readLock(conflict) } : invalid;
