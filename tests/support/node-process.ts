@@ -14,14 +14,23 @@ function newestSource(directory: string): number {
   return newest;
 }
 
+/** Programs by the app that they are of. */
+const sources = {
+  "kiseki-server": "server",
+  kiseki: "server",
+  "kiseki-client-fuse": "fuse-client",
+} as const;
+
 /** From `KISEKI_TEST_BIN`, or the built program when it is newer than all sources, else the sources themselves. */
-export function chooseCommand(name: "kiseki-server" | "kiseki"): readonly string[] {
+export function chooseCommand(name: keyof typeof sources): readonly string[] {
   const folder = process.env["KISEKI_TEST_BIN"];
   if (folder) return [join(folder, name)];
   const program = join(root, "build/bin", name);
   const built = statSync(program, { throwIfNoEntry: false })?.mtimeMs ?? 0;
   const isFresh = ["apps", "libs", "ffi"].every((name) => newestSource(join(root, name)) < built);
-  return isFresh ? [program] : [process.execPath, join(root, `apps/server/src/${name}.ts`)];
+  return isFresh
+    ? [program]
+    : [process.execPath, join(root, `apps/${sources[name]}/src/${name}.ts`)];
 }
 
 let command: readonly string[] | undefined;
