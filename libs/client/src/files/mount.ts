@@ -210,7 +210,8 @@ export class Mount {
         modified: written ?? known.modified,
         changed: written !== undefined && written > known.changed ? written : known.changed,
       },
-      ttlMs: Math.max(0, node.until - this.now()),
+      // Provisional times are not for the kernel to keep: the node stamps the write when it comes.
+      ttlMs: written === undefined ? Math.max(0, node.until - this.now()) : 0,
     };
   }
   /** An entry for the kernel, which has the node once more. `until`: of the name. */
