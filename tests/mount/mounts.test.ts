@@ -1,0 +1,116 @@
+/** Several mounts of one node; how they come, are refused and end. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmdirSync,
+  unlinkSync,
+  writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { kisekiJson } from "../support/cli.ts";
+import { NodeProcess, plainEnvironment, until } from "../support/node-process.ts";
+import { S3Client } from "../support/s3-client.ts";
+import { bounded, clientCommand, hasFuse, KisekiMount, mountWords } from "./kiseki-mount.ts";
+
+setDefaultTimeout(20_000);
+const MiB = 1024 ** 2;
+let node: NodeProcess;
+beforeAll(async () => {
+  if (!hasFuse) return;
+  node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "256MiB" });
+  using s3 = await S3Client.of(node);
+  await s3.createBucket("shared");
+});
+afterAll(() => node?.[Symbol.asyncDispose]());
+
+test.skipIf(!hasFuse)("mounts see each other at once with meta_ttl_ms=0, locks too", async () => {
+  const words = { namespace: "shared", options: "meta_ttl_ms=0" };
+  await using one = await KisekiMount.start(node, words);
+  await using two = await KisekiMount.start(node, words);
+  for (let turn = 0; turn < 20; turn++) {
+    writeFileSync(one.path("f"), `turn ${turn}`);
+    expect(readFileSync(two.path("f"), "utf8")).toBe(`turn ${turn}`);
+  }
+  unlinkSync(two.path("f"));
+  expect(existsSync(one.path("f"))).toBe(false);
+  writeFileSync(one.path("lock"), "");
+  const script =
+    "import fcntl, sys, time; f = open(sys.argv[1]); fcntl.flock(f, 2); print(flush=True); time.sleep(60)";
+  const holder = Bun.spawn(["python3", "-c", script, one.path("lock")], { stdout: "pipe" });
+  await holder.stdout.getReader().read();
+  expect(bounded("flock", "-n", two.path("lock"), "true").code).toBe(1);
+  holder.kill("SIGKILL");
+  await until(
+    "the lock is free",
+    () => bounded("flock", "-n", two.path("lock"), "true").code === 0,
+  );
+});
+
+test.skipIf(!hasFuse)("mounts keep little memory while nothing happens", async () => {
+  await using mount = await KisekiMount.start(node, { namespace: "shared" });
+  expect(readdirSync(mount.folder)).toBeArray();
+  const isBuilt = clientCommand().length === 1; // sources have the compiler beside them
+  expect(mount.residentSize).toBeLessThan((isBuilt ? 80 : 160) * MiB);
+});
+
+test.skipIf(!hasFuse)("mounts change nothing when they are for reading", async () => {
+  await using mount = await KisekiMount.start(node, { namespace: "shared", options: "ro" });
+  expect(() => writeFileSync(mount.path("new"), "")).toThrow("EROFS");
+});
+
+test.skipIf(!hasFuse)(
+  "mounts are made in the background, by mount(8)'s helper, and end with umount",
+  async () => {
+    const parent = mkdtempSync(join(tmpdir(), "kiseki-background-"));
+    const target = join(parent, "a b");
+    mkdirSync(target);
+    const source = `127.0.0.1:${node.rpcPort}/default/shared`;
+    const options = `rw,_netdev,allow_other,config_dir=${node.configDirectory}`;
+    for (const words of [
+      [...mountWords(node, target, { namespace: "shared" }), "--json"],
+      ["mount-helper", source, target, "-o", options],
+    ]) {
+      const made = Bun.spawnSync([...clientCommand(), ...words], { env: plainEnvironment() });
+      expect([made.exitCode, made.stderr.toString()]).toEqual([0, ""]);
+      if (words.includes("--json"))
+        expect(JSON.parse(made.stdout.toString())).toMatchObject({ mounted: target });
+      expect(bounded("findmnt", "-no", "FSTYPE,SOURCE", target).output.trim()).toMatch(
+        /^fuse\.kiseki\s+127\.0\.0\.1:\d+\/default\/shared$/,
+      );
+      writeFileSync(join(target, "background"), words[0]!);
+      const again = Bun.spawnSync([...clientCommand(), ...words], { env: plainEnvironment() });
+      expect([again.exitCode === 0, again.stderr.toString()]).toEqual([
+        false,
+        expect.stringContaining("mounted there already"),
+      ]);
+      expect(bounded("umount", target).code).toBe(0);
+      expect(existsSync(join(target, "background"))).toBe(false);
+    }
+    rmdirSync(target);
+    rmdirSync(dirname(target));
+  },
+);
+
+test.skipIf(!hasFuse)("mounts are refused with the reason before anything is mounted", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "kiseki-refused-"));
+  const run = (...more: string[]) => {
+    const words = [...mountWords(node, folder, { namespace: "none" }), ...more];
+    const { exitCode, stderr } = Bun.spawnSync([...clientCommand(), ...words], {
+      env: plainEnvironment(),
+    });
+    return [exitCode, stderr.toString()] as const;
+  };
+  expect(run()).toEqual([1, "kiseki-client-fuse: There is no namespace none\n"]);
+  writeFileSync(join(folder, "token"), "wrong");
+  const [code] = run("--token-file", join(folder, "token"));
+  expect(code).toBe(4);
+  expect(await kisekiJson(["--config-dir", node.configDirectory, "status"])).toHaveLength(1);
+  expect(readdirSync(folder)).toEqual(["token"]);
+  unlinkSync(join(folder, "token"));
+  rmdirSync(folder);
+});
