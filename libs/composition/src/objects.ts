@@ -11,6 +11,7 @@ import type { Answer, Operation, Refusal, VersionRef } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
 import type { Step } from "./step.ts";
 import { allocateInode, allocateVersion } from "./step.ts";
+import { keepOpenFile } from "./split-version.ts";
 import type { Target } from "./target.ts";
 import {
   addCurrent,
@@ -142,7 +143,7 @@ export function displaceCurrent(step: Step, target: Target): void {
   if (current !== undefined) {
     const isKept = isKeptVersion(step, target, current);
     removeCurrent(step, target, current);
-    if (isKept) addOld(step, target, current);
+    if (isKept) addOld(step, target, keepOpenFile(step, target, current));
     else freeCurrent(step, target, current);
   }
   if (versioning !== "suspended") return;

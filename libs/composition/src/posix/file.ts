@@ -157,7 +157,8 @@ export function putFileContent(step: Step, file: PosixFile, content: Content): v
 }
 
 /** Whether a change of content makes a version and keeps the one before: then its references are shared, not moved. */
-export const isKeptBefore = (file: PosixFile): boolean => file.namespace.isLockEnabled;
+export const isKeptBefore = ({ namespace, links }: PosixFile): boolean =>
+  namespace.isLockEnabled && links > 0;
 
 /** What a change of a file sets; what is absent stays. */
 export interface FileChange {

@@ -222,6 +222,10 @@ test("tails and objects behind a directory are shown under hidden names, to be r
   const hidden = names.find((name) => name.startsWith(".s3~"))!;
   expect(tree.get(hidden)).toMatchObject({ type: "file", isHidden: true });
   expect(tree.get("d").type).toBe("directory");
+  tree.make("m");
+  expect(tree.rename("m", hidden)).toBe("name_reserved");
+  expect(tree.rename("m", hidden, { flag: "exchange" })).toBe("name_reserved");
+  tree.unlink("m");
   expect(tree.unlink(hidden)).toMatchObject({ links: 0 });
   expect(keys()).toEqual(["a//b", "d/x"]);
   const [tail] = tree.list("a");

@@ -116,7 +116,13 @@ export function placeDirectory(
  * A file that has lost one of its names gets another, in `target`: the inode lies with the only name while that is in its
  * home, else in its own table. Where versions are kept the name gets a version of its own. Answers what it is now.
  */
-export function placeFile(step: Step, target: Target, file: PosixFile, stamp: bigint): PosixFile {
+export function placeFile(
+  step: Step,
+  target: Target,
+  file: PosixFile,
+  stamp: bigint,
+  changed?: ColdRow["attributes"],
+): PosixFile {
   const { map, context } = step;
   const { namespace, home, links } = file;
   const homeDirKey = context.dirKeys.dirKey(home);
@@ -134,9 +140,10 @@ export function placeFile(step: Step, target: Target, file: PosixFile, stamp: bi
   assert(cold !== undefined, "a file has a cold row");
   const isMovingCold = entry.version !== before.version;
   if (isMovingCold) map.delete(coldBefore);
-  if (isMovingCold || isAtHome) {
+  if (isMovingCold || isAtHome || changed !== undefined) {
     const row: ColdRow = decodeCold(cold);
-    const named = isAtHome ? { ...row, name: place.name } : row;
+    const attributes = changed ?? row.attributes;
+    const named = { ...row, attributes, ...(isAtHome ? { name: place.name } : {}) };
     map.put(coldKey(homeDirKey, entry.inode, entry.version), encodeCold(named));
   }
   const rowKey = inodeKey(homeDirKey, entry.inode);

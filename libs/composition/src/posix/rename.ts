@@ -2,12 +2,14 @@ import type { InodeId } from "@kiseki/base";
 import { entryKey } from "@kiseki/format";
 import { getHead } from "../directories.ts";
 import { isHeld } from "../holds.ts";
-import { isLocked } from "../lock.ts";
+import { isLocked, withDefaultLock } from "../lock.ts";
 import { coverOld, displaceCurrent, isDetachingLocked } from "../objects.ts";
 import type { Answer, Refusal } from "../operation.ts";
 import { isRefusal, refuse } from "../operation.ts";
 import type { Step } from "../step.ts";
-import { removeName, settleTarget } from "../target.ts";
+import { isSplittable, splitVersion, withoutLocks } from "../split-version.ts";
+import type { Target } from "../target.ts";
+import { addOld, removeCurrent, removeName, settleTarget } from "../target.ts";
 import type { PosixFile } from "./file.ts";
 import { fileAttributes, fileCold, fileOfEntry } from "./file.ts";
 import type { NamedNode, PosixDirectory } from "./names.ts";
@@ -70,13 +72,16 @@ export function rename(step: Step, operation: Rename): Answer | Refusal {
   if (target !== undefined && isSameNode(source, target)) {
     return { kind: "file", attributes: attributesOf(step, from, source) };
   }
-  const reserved = target === undefined ? refuseNewName(to.name) : undefined;
-  if (reserved !== undefined) return reserved;
+  // What is hidden may leave its name, and nothing else gets it.
+  const reserved = refuseNewName(to.name);
+  if (reserved !== undefined && (target === undefined || isHidden(target))) return reserved;
   if (source.kind === "directory") return moveDirectory(step, move, source, target);
   if (target?.kind === "directory") return refuse("is_a_directory");
   if (target !== undefined) keepOpen(step, to.directory, target, client);
   return moveFile(step, move, source, target?.rowName ?? to.name);
 }
+
+const isHidden = (node: NamedNode | undefined): boolean => node?.kind === "file" && node.isHidden;
 
 /** Two names of one file, or one name: nothing is to be done. */
 function isSameNode(a: NamedNode, b: NamedNode): boolean {
@@ -113,10 +118,14 @@ function refuseMove(step: Step, end: End, node: NamedNode): Refusal | undefined 
     if (isFull && namespace.isLockEnabled) return refuse("directory_locked");
     return isFull && isHeld(step, namespace.id) ? refuse("object_locked") : undefined;
   }
-  if (isHeld(step, namespace.id)) return refuse("object_locked");
-  if (!namespace.isLockEnabled) return undefined;
+  return isHeld(step, namespace.id) ? refuse("object_locked") : undefined;
+}
+/** Whether the file's version must stay under its key. */
+function isLockedAt(step: Step, end: End, node: NamedNode): boolean {
+  const { namespace } = end.directory;
+  if (!namespace.isLockEnabled || node.kind === "directory") return false;
   const { attributes } = fileCold(step.map, step.context.dirKeys, fileAt(step, end, node));
-  return isLocked(attributes, step.context.now, false) ? refuse("object_locked") : undefined;
+  return isLocked(attributes, step.context.now, false);
 }
 
 /** As it stands after what the operation did so far. */
@@ -165,14 +174,30 @@ function moveFile(
   const left = targetIn(from.directory, source.rowName, stamp);
   const reached = targetIn(to.directory, toName, stamp);
   if (isDetachingLocked(step, reached)) return refuse("object_locked");
-  removeName(step, left);
+  const isLeaving = isLockedAt(step, from, source);
+  const cold = fileCold(step.map, step.context.dirKeys, file);
+  if (isLeaving && (file.links > 1 || !isSplittable(cold))) return refuse("object_locked");
+  if (isLeaving) leaveVersion(step, left, reached, file);
+  else removeName(step, left);
   displaceCurrent(step, reached);
-  const moved = placeFile(step, reached, file, stamp);
+  const unlocked = withDefaultLock(step, left.namespace, withoutLocks(cold.attributes));
+  const moved = placeFile(step, reached, file, stamp, isLeaving ? unlocked : undefined);
   coverOld(step, left);
   return (
     settleTarget(step, left, true) ??
-    settleTarget(step, reached, true) ?? { kind: "file", attributes: fileAttributes(moved) }
+    settleTarget(step, reached, !isLeaving) ?? {
+      kind: "file",
+      attributes: fileAttributes(moved),
+    }
   );
+}
+/** The version that is locked stays under its key; the file goes on as one that has the same content. */
+function leaveVersion(step: Step, left: Target, reached: Target, file: PosixFile): void {
+  const { entry } = file;
+  removeCurrent(step, left, entry);
+  addOld(step, left, splitVersion(step, left, entry));
+  reached.sums.objects += 1;
+  reached.sums.bytes += entry.size;
 }
 
 /** Both names are there, and each gets what the other had. */
@@ -185,11 +210,10 @@ function exchange(step: Step, move: Move, a: NamedNode, b: NamedNode): Answer | 
   if (isLoop) return refuse("directory_loop");
   const kept = refuseMove(step, from, a) ?? refuseMove(step, to, b);
   if (kept !== undefined) return kept;
-  if (a.kind !== b.kind) {
-    // An object of S3's behind the directory has the row that the file would need.
-    const { directory, name } = a.kind === "directory" ? from : to;
-    if (step.map.get(entryKey(directory.dirKey, name)) !== undefined) return refuse("file_exists");
-  }
+  if (isLockedAt(step, from, a) || isLockedAt(step, to, b)) return refuse("object_locked");
+  if (isHidden(a) || isHidden(b)) return refuse("name_reserved");
+  const taken = a.kind === b.kind ? undefined : refuseTaken(step, move, a.kind);
+  if (taken !== undefined) return taken;
   const placeA = takeOut(step, from, a, move.stamp);
   const placeB = takeOut(step, to, b, move.stamp);
   const refusal = placeB(from) ?? placeA(to);
@@ -198,6 +222,17 @@ function exchange(step: Step, move: Move, a: NamedNode, b: NamedNode): Answer | 
   const moved = findName(step.map, step.context.dirKeys, directory, to.name);
   if (moved === undefined) return refuse("no_such_file");
   return { kind: "file", attributes: attributesOf(step, { ...to, directory }, moved) };
+}
+
+/** A file and a directory cannot change places where S3 has something of the other's kind under the name. */
+function refuseTaken(step: Step, { from, to }: Move, kind: NamedNode["kind"]): Refusal | undefined {
+  const { map, context } = step;
+  const [ofDirectory, ofFile] = kind === "directory" ? [from, to] : [to, from];
+  const behind = entryKey(ofDirectory.directory.dirKey, ofDirectory.name);
+  if (map.get(behind) !== undefined) return refuse("file_exists");
+  const { dirKey } = ofFile.directory;
+  const unlisted = childHead(map, context.dirKeys, dirKey, ofFile.name);
+  return unlisted === undefined ? undefined : refuse("directory_not_empty");
 }
 
 /** Takes a node from its name; the answer puts it under another. */

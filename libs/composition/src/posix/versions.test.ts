@@ -2,12 +2,20 @@
 // Method: each way around, and every invariant of the map recomputed after each test.
 import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
 import { afterEach, expect, test } from "bun:test";
-import { bedWithNamespace, namespaceA, put, testDirKeys } from "../bed.test-helper.ts";
+import {
+  bedWithNamespace,
+  namespaceA,
+  put,
+  testAddress,
+  testDirKeys,
+  testSeal,
+} from "../bed.test-helper.ts";
 import { checkMap } from "../check-map.test-helper.ts";
 import { listVersions } from "../list-objects.ts";
 import { lookupObject } from "../lookup.ts";
 import { Tree } from "./bed.test-helper.ts";
 
+const content2 = { kind: "small", ref: { ...testAddress(6), ...testSeal(6, 42) } } as const;
 let tree = new Tree();
 const fresh = (...given: ConstructorParameters<typeof Tree>): Tree => (tree = new Tree(...given));
 afterEach(() => checkMap(tree.bed.map, testDirKeys));
@@ -77,6 +85,8 @@ test("a directory that old versions keep is gone for POSIX, and comes back by mk
   expect(tree.get("d").ref.inode).toBe(inode);
   tree.rmdir("d");
   expect(tree.make("d")).toMatchObject({ type: "file" });
+  expect(tree.rename("e", "d", { flag: "exchange" })).toBe("directory_not_empty");
+  expect(tree.rename("d", "e", { flag: "exchange" })).toBe("directory_not_empty");
   expect(tree.list("")).toEqual(["d", "e"]);
 });
 test("a suspended namespace keeps one version called null", () => {
@@ -103,7 +113,6 @@ test("compliance holds against every operation of a file protocol", () => {
   tree.mkdir("d");
   tree.make("f");
   tree.make("d/g");
-  expect(tree.rename("f", "x")).toBe("object_locked");
   expect(tree.rename("f", "d/g", { flag: "exchange" })).toBe("object_locked");
   expect(tree.rename("d", "e")).toBe("directory_locked");
   expect(tree.link("f", "x")).toBe("links_not_kept");
@@ -111,6 +120,56 @@ test("compliance holds against every operation of a file protocol", () => {
   expect(versions()).toEqual(["d/g *", "f m *", "f"]);
   tree.mkdir("empty");
   expect(tree.rename("empty", "moved")).toMatchObject({ type: "directory" });
+});
+test("rename leaves a locked version under its key, and what it moves has the same content", () => {
+  locked();
+  tree.mkdir("d");
+  const content = { kind: "small", ref: { ...testAddress(5), ...testSeal(5, 42) } } as const;
+  put(tree.bed, "f", content, 42);
+  const { inode } = tree.get("f").ref;
+  expect(tree.rename("f", "d/g")).toMatchObject({ size: 42 });
+  expect(versions()).toEqual(["d/g *", "f m *", "f"]);
+  expect(tree.get("d/g").ref.inode).toBe(inode);
+  put(tree.bed, "h", content2, 42);
+  tree.rename("h", "d/g"); // both versions of d/g are kept
+  expect(versions()).toEqual(["d/g *", "d/g", "f m *", "f", "h m *", "h"]);
+  tree.rename("d/g", "d/i");
+  expect(versions().filter((text) => text.startsWith("d/"))).toEqual([
+    "d/g m *",
+    "d/g",
+    "d/g",
+    "d/i *",
+  ]);
+  expect(tree.list("d")).toEqual(["i"]);
+  const retention = { mode: "compliance" } as const;
+  const found = lookupObject(tree.bed.map, testDirKeys, {
+    namespace: namespaceA,
+    key: toUtf8("d/i"),
+  });
+  expect(found).toMatchObject({ cold: { attributes: { retention } } });
+});
+test("a file that is open when its name goes can be written, and its version stays as it was", () => {
+  const client = new Uint8Array(16).fill(7);
+  for (const versioning of ["enabled", "locked"] as const) {
+    if (versioning === "locked") locked();
+    else fresh("enabled");
+    put(tree.bed, "f", content2, 42);
+    const file = tree.get("f").ref;
+    tree.unlink("f", client);
+    expect(versions()).toEqual(["f m *", "f"]);
+    const truncate = { kind: "truncate_file", namespace: namespaceA, file, size: 7 } as const;
+    expect(tree.act(truncate)).toMatchObject({ size: 7, links: 0 });
+    const page = listVersions(tree.bed.map, testDirKeys, {
+      namespace: namespaceA,
+      prefix: toUtf8("f"),
+      delimiter: new Uint8Array(0),
+      countMax: 9,
+    });
+    expect(page).toMatchObject({ items: [{}, { entry: { size: 42 } }] });
+    checkMap(tree.bed.map, testDirKeys);
+    tree.bed.decide({ kind: "close_session", client });
+    expect(tree.act(truncate)).toBe("stale_file");
+  }
 });
 test("a file with several names stays under each of them while its version is locked", () => {
   fresh();
