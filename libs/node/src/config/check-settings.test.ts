@@ -63,6 +63,12 @@ test("checkServerSettings() names every fault between settings beside those with
   expect(faults).toEqual(begins.map((begin) => expect.stringContaining(begin)));
 });
 
+test("checkServerSettings() lets bulk frames go beyond this machine under certificates, or where that is allowed", () => {
+  const begin = "--bulk-addr (KISEKI_BULK_ADDR) 0.0.0.0 is beyond this machine: give --ca-path";
+  expect(faultsOf("--bulk-addr", "0.0.0.0:9102")).toEqual([expect.stringContaining(begin)]);
+  expect(faultsOf("--bulk-addr", "0.0.0.0:9102", "--allow-plaintext-s3")).toEqual([]);
+});
+
 test("checkServerSettings() wants the node secret apart from the data, and each folder once", () => {
   expect(faultsOf("--config-dir", "/d/config")).toEqual([expect.stringContaining("is inside /d:")]);
   expect(faultsOf("--mirror", "/m", "--config-dir", "/m")).toEqual([

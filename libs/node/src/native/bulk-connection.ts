@@ -5,13 +5,14 @@ import {
   bulkRequestsMax,
   bulkSealedSize,
   type BulkStatus,
+  type ChunkCapability,
   decodeBulkRequest,
   encodeBulkAnswer,
 } from "@kiseki/format";
 import type { ArenaLease } from "@kiseki/ports";
 import { SocketOutput } from "../front/socket-output.ts";
 import { chunkShare } from "../object/budget.ts";
-import { type BulkOutcome, bulkStatus, workRead, workWrite } from "./bulk-work.ts";
+import { type BulkOutcome, bulkStatus, checkRight, workRead, workWrite } from "./bulk-work.ts";
 import type { Native } from "./native.ts";
 
 export interface BulkSocket {
@@ -26,6 +27,7 @@ type WriteRequest = Extract<BulkRequest, { kind: "write" }>;
 /** A payload on its way into the arena. */
 interface Incoming {
   readonly request: WriteRequest;
+  readonly right: ChunkCapability;
   readonly size: number;
   readonly lease: ArenaLease;
   readonly share: Disposable;
@@ -51,6 +53,8 @@ export class BulkConnection {
   readonly #header = new Uint8Array(new ArrayBuffer(bulkRequestSize));
   readonly #requestIds = new Set<number>();
   #headerSize = 0;
+  /** Bytes to come of a payload that nobody wants. */
+  #unwantedSize = 0;
   #queuedSize = 0;
   #incoming: Incoming | undefined;
   #isTaking = false;
@@ -95,8 +99,8 @@ export class BulkConnection {
   }
   /** Since when nothing moved; a half-sent frame or an answer that is not taken may not wait as long as an idle client. */
   isOverdue(now: Millis, idleMs: number, stallMs: number): boolean {
-    const isStalled =
-      this.#incoming !== undefined || this.#headerSize > 0 || this.#output.isWaiting;
+    const isInFrame = this.#incoming !== undefined || this.#headerSize + this.#unwantedSize > 0;
+    const isStalled = isInFrame || this.#output.isWaiting;
     const isBusy = this.#requestIds.size > 0 && !isStalled;
     return !isBusy && now - this.#moved > (isStalled ? stallMs : idleMs);
   }
@@ -106,9 +110,7 @@ export class BulkConnection {
     try {
       while (this.#queue.length > 0 && !this.#isEnding) {
         const source = this.#queue[0]!;
-        const used = this.#incoming
-          ? this.#fill(this.#incoming, source)
-          : await this.#takeHeader(source);
+        const used = await this.#takeSome(source);
         this.#queuedSize -= used;
         if (used === source.byteLength) this.#queue.shift();
         else this.#queue[0] = source.subarray(used);
@@ -125,6 +127,13 @@ export class BulkConnection {
     }
   }
 
+  #takeSome(source: Uint8Array): number | Promise<number> {
+    if (this.#incoming) return this.#fill(this.#incoming, source);
+    if (this.#unwantedSize === 0) return this.#takeHeader(source);
+    const used = Math.min(this.#unwantedSize, source.byteLength);
+    this.#unwantedSize -= used;
+    return used;
+  }
   /** How much of `source` belongs to the header; once it is whole, begins what it asks for. */
   async #takeHeader(source: Uint8Array): Promise<number> {
     const part = source.subarray(0, bulkRequestSize - this.#headerSize);
@@ -141,11 +150,16 @@ export class BulkConnection {
     await this.#slot();
     if (this.#isEnding) return part.byteLength;
     this.#requestIds.add(request.requestId);
-    if (request.kind === "write") {
-      this.#incoming = await this.#receive(request);
+    const right = checkRight(this.#native, request, this.#certified);
+    if (typeof right === "string") {
+      if (request.kind === "write") this.#unwantedSize = bulkSealedSize(request);
+      this.#answer(request, bulkStatus(right));
+    } else if (request.kind === "read") {
+      this.#begin(request, workRead(this.#native, request, right, this.#gone.signal));
+    } else {
+      this.#incoming = await this.#receive(request, right);
       if (this.#isEnding) this.#release();
-    } else
-      this.#begin(request, workRead(this.#native, request, this.#certified, this.#gone.signal));
+    }
     return part.byteLength;
   }
   async #slot(): Promise<void> {
@@ -155,7 +169,7 @@ export class BulkConnection {
   }
 
   /** Room for the payload, and for what will be coded of it: else many half-sent ones could wait for each other for ever. */
-  async #receive(request: WriteRequest): Promise<Incoming | undefined> {
+  async #receive(request: WriteRequest, right: ChunkCapability): Promise<Incoming | undefined> {
     const { budget, datapath } = this.#native.ports;
     const { signal } = this.#gone;
     const size = bulkSealedSize(request);
@@ -164,7 +178,7 @@ export class BulkConnection {
       const share = held.use(await budget.take(chunkShare(request.size), signal, "fill"));
       const lease = held.use(await datapath.arena.borrow(size, signal));
       held.move();
-      return { request, size, lease, share, filled: 0, crc: 0 };
+      return { request, right, size, lease, share, filled: 0, crc: 0 };
     } catch (reason) {
       if (signal.aborted) return undefined;
       throw reason;
@@ -177,8 +191,8 @@ export class BulkConnection {
     incoming.crc = this.#native.ports.crypto.crc32c(incoming.crc, part) >>> 0;
     if (incoming.filled === incoming.size) {
       this.#incoming = undefined;
-      const { request } = incoming;
-      this.#begin(request, workWrite(this.#native, request, incoming, this.#certified));
+      const { request, right } = incoming;
+      this.#begin(request, workWrite(this.#native, request, right, incoming));
     }
     return part.byteLength;
   }

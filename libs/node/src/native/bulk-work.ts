@@ -46,7 +46,7 @@ export function fingerprintOf({ ports }: Native, sealed: Uint8Array): Uint8Array
 }
 
 /** Whether a capability is for this; else what the client is told. `certified`: the tenant of the connection's certificate. */
-function checkRight(
+export function checkRight(
   native: Native,
   request: BulkRequest,
   certified: string | undefined,
@@ -75,16 +75,14 @@ function statusOf(native: Native, reason: unknown): BulkStatus {
 export async function workWrite(
   native: Native,
   request: WriteRequest,
+  right: ChunkCapability,
   sealed: { readonly lease: ArenaLease; readonly share: Disposable; readonly crc: number },
-  certified: string | undefined,
 ): Promise<BulkOutcome> {
   using held = new DisposableStack();
   held.use(sealed.share);
   held.use(sealed.lease);
   try {
     if (sealed.crc !== request.payloadCrc) return bulkStatus("checksum");
-    const right = checkRight(native, request, certified);
-    if (typeof right === "string") return bulkStatus(right);
     const tenant = await native.openTenant(right.tenant, "read", native.stopping);
     if (right.epoch !== tenant.owner.epoch) return bulkStatus("stale");
     const { lease } = sealed;
@@ -138,13 +136,11 @@ async function keep(
 export async function workRead(
   native: Native,
   request: ReadRequest,
-  certified: string | undefined,
+  right: ChunkCapability,
   signal: AbortSignal,
 ): Promise<BulkOutcome> {
   using held = new DisposableStack();
   try {
-    const right = checkRight(native, request, certified);
-    if (typeof right === "string") return bulkStatus(right);
     const { ports } = native;
     const size = bulkSealedSize(request);
     const room = bulkAnswerSize + size;

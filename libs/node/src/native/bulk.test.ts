@@ -121,6 +121,20 @@ test("a capability opens what it was given for, and nothing else", async () => {
   expect((await link.read(readKey(other, 5000))).status).toBe("not_found");
 });
 
+test("nobody's payload takes memory without a right to it, and the frames behind it are understood", async () => {
+  const key = await leaseOne();
+  const sealed = sealChunk(key, random(3_000_000));
+  const before = bed.node.ports.datapath.arena.sizeLent;
+  const bad = link.write({ ...key, capability: random(80) }, 3_000_000, sealed);
+  const good = link.write(key, 3_000_000, sealed);
+  expect((await bad).status).toBe("forbidden");
+  expect((await good).status).toBe("ok");
+  using stranger = await BulkLink.open(bed.bulk.port);
+  void stranger.write({ ...key, capability: random(80) }, 3_000_000, sealed.subarray(0, 1000));
+  await Bun.sleep(100);
+  expect(bed.node.ports.datapath.arena.sizeLent).toBeLessThanOrEqual(before);
+});
+
 test("what a session leaves uncommitted is removed with it, and its keys are void", async () => {
   const leaving = await bed.mount();
   const [kept, open, back] = [

@@ -12,8 +12,8 @@ const keyLeaseMs = 600_000;
 /** Where files lie unless something is said of them: the default one. */
 const writePool = 0;
 const keysPerCallMax = 256;
-/** Keys that one session may have out. */
-const keysPerSessionMax = 8192;
+/** Keys that one session may have out, unused or not committed yet. */
+const keysPerSessionMax = 2048;
 
 /** Keys for chunks that the client will seal: random ids, so that nothing else is ever the same chunk. */
 async function leaseKeys(native: Native, request: LeaseKeysRequest, call: NativeCall) {

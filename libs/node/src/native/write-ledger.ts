@@ -12,7 +12,7 @@ interface Lease {
   fingerprint: Uint8Array | undefined;
   /** There once they are kept, or on their way there. */
   receipt: Promise<Uint8Array> | undefined;
-  state: "open" | "kept" | "committing" | "committed" | "void";
+  state: "open" | "kept" | "committing" | "void";
 }
 
 /** Receipts that one operation names; settled once its outcome is known. */
@@ -23,7 +23,8 @@ export interface Commitment {
 
 /**
  * Keys leased to native clients (KEYS §4). A key is for one sealing: the first bytes that come under it are the only ones
- * ever; the same again have the same receipt. A receipt is committed once. What its holder leaves uncommitted is removed.
+ * ever; the same again have the same receipt. A receipt is committed once, and its key is forgotten then: nothing more is
+ * taken under it. What its holder leaves uncommitted is removed.
  */
 export class WriteLedger {
   readonly #leases = new Map<string, Lease>();
@@ -100,9 +101,8 @@ export class WriteLedger {
     for (const lease of leases) lease.state = "committing";
     return {
       settle: (isCommitted) => {
-        const isHeld = this.#byHolder.has(holder);
-        for (const lease of leases) lease.state = isCommitted ? "committed" : "kept";
-        if (!isCommitted && !isHeld) this.#drop(leases);
+        for (const lease of leases) lease.state = isCommitted ? "void" : "kept";
+        if (isCommitted || !this.#byHolder.has(holder)) this.#drop(leases);
       },
     };
   }
@@ -129,7 +129,7 @@ export class WriteLedger {
     for (const lease of leases) {
       if (lease.state === "committing") continue;
       if (lease.state === "kept") left.push(lease.ref);
-      if (lease.state !== "committed") lease.state = "void";
+      lease.state = "void";
       const name = toHex(lease.ref.sealId);
       this.#leases.delete(name);
       this.#byHolder.get(lease.holder)?.delete(name);
