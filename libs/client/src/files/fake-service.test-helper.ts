@@ -44,6 +44,7 @@ interface Inode {
   modified: bigint;
   changed: bigint;
   contentVersion: bigint;
+  generation: number;
   blocks: Map<number, Block>;
   entries: Map<string, Inode>;
   xattrs: Map<string, Uint8Array>;
@@ -118,6 +119,7 @@ export class FakeNode {
       modified: now,
       changed: now,
       contentVersion: this.#next,
+      generation: 0,
       blocks: new Map(),
       entries: new Map(),
       xattrs: new Map(),
@@ -164,7 +166,7 @@ export class FakeNode {
       changed: inode.changed,
       born: 0n,
       contentVersion: inode.contentVersion,
-      generation: 0,
+      generation: inode.generation,
     };
   }
 
@@ -290,6 +292,7 @@ export class FakeNode {
     if (there !== undefined && mode === "exchange") this.#put(from, source.name, there);
     else if (there !== undefined) this.#drop(there);
     moved.changed = this.tick();
+    if (moved.kind === "directory") moved.generation += 1;
     return done(moved, { directories: [this.#touch(from), this.#touch(to)] });
   }
 

@@ -1,5 +1,6 @@
 import { expect, test } from "bun:test";
 import { FakeNode } from "./fake-service.test-helper.ts";
+import { MachineNode } from "./machine-node.test-helper.ts";
 import {
   bad,
   caller,
@@ -418,31 +419,51 @@ test("invalidation of a directory forgets its names, and tells the kernel which"
   expect((await lookup(b.fs, "f")).node).toBeGreaterThan(1);
 });
 
-test("locks keep others out, end with the close, and let the next see what was written", async () => {
+test("a directory that others moved is not found under its old name once that is noticed", async () => {
   const node = new FakeNode();
   const a = await mountOn(node.open());
   const b = await mountOn(node.open());
-  const { handle } = await create(a.fs, "f");
-  const other = await open(b.fs, "f");
-  expect(await readAt(b.fs, other, 0, 10)).toHaveLength(0);
-  const lock = { kind: "range", type: "write", start: 0n, end: 10n, pid: 5 } as const;
-  await good(a.fs.setlk(handle, { ...lock, owner: 1n }));
-  expect(await bad(b.fs.setlk(other, { ...lock, owner: 2n }))).toBe("EAGAIN");
-  expect(await good(b.fs.getlk(other, { ...lock, owner: 2n }))).toMatchObject({ pid: 5 });
-  const stop = new AbortController();
-  const stopped = b.fs.setlk(other, { ...lock, owner: 2n }, stop.signal);
-  await settled();
-  stop.abort();
-  expect(await bad(stopped)).toBe("EINTR");
-  const waiting = Promise.resolve(
-    b.fs.setlk(other, { ...lock, owner: 2n }, new AbortController().signal),
-  );
-  await good(a.fs.write(handle, 0, utf8("under lock")));
-  await good(a.fs.flush(handle, 1n));
-  await b.clock.pass(1000);
-  expect(await waiting).toBeUndefined();
-  expect(text(await readAt(b.fs, other, 0, 10))).toBe("under lock");
+  const made = await good(a.fs.mkdir(1, utf8("d"), 0o755, caller));
+  expect((await lookup(b.fs, "d")).node).toBe(made.node);
+  const at = (name: string) => ({ parent: 1, name: utf8(name) });
+  await good(a.fs.rename(at("d"), at("e"), "replace"));
+  expect((await lookup(b.fs, "d")).node).toBe(made.node);
+  node.tell(BigInt(made.node), "inode");
+  await good(b.fs.getattr(made.node));
+  expect((await good(b.fs.lookup(1, utf8("d")))).node).toBe(0);
 });
+
+test.each([
+  ["a node in memory", () => new FakeNode()],
+  ["the machine of a shard", () => new MachineNode()],
+])(
+  "locks of %s keep others out, end with the close, and let the next see what was written",
+  async (_, make) => {
+    const node = make();
+    const a = await mountOn(node.open());
+    const b = await mountOn(node.open());
+    const { handle } = await create(a.fs, "f");
+    const other = await open(b.fs, "f");
+    expect(await readAt(b.fs, other, 0, 10)).toHaveLength(0);
+    const lock = { kind: "range", type: "write", start: 0n, end: 10n, pid: 5 } as const;
+    await good(a.fs.setlk(handle, { ...lock, owner: 1n }));
+    expect(await bad(b.fs.setlk(other, { ...lock, owner: 2n }))).toBe("EAGAIN");
+    expect(await good(b.fs.getlk(other, { ...lock, owner: 2n }))).toMatchObject({ pid: 5 });
+    const stop = new AbortController();
+    const stopped = b.fs.setlk(other, { ...lock, owner: 2n }, stop.signal);
+    await settled();
+    stop.abort();
+    expect(await bad(stopped)).toBe("EINTR");
+    const waiting = Promise.resolve(
+      b.fs.setlk(other, { ...lock, owner: 2n }, new AbortController().signal),
+    );
+    await good(a.fs.write(handle, 0, utf8("under lock")));
+    await good(a.fs.flush(handle, 1n));
+    await b.clock.pass(1000);
+    expect(await waiting).toBeUndefined();
+    expect(text(await readAt(b.fs, other, 0, 10))).toBe("under lock");
+  },
+);
 
 test("the end of a session loses what was not stored, says so once, and goes on", async () => {
   const node = new FakeNode();
