@@ -59,6 +59,7 @@ export async function serveMount(
       session: {
         isReadOnly,
         hasLocks: true,
+        isAsking: plan.settings.metaTtlMs === 0,
         readaheadMax: readaheadSize,
         backgroundMax,
         interruptGraceMs,

@@ -4,7 +4,7 @@
  */
 import { pagesMax, payloadSizeMax } from "./limits.ts";
 
-type Decision = "always" | "locks" | "never";
+type Decision = "always" | "locks" | "asking" | "never";
 interface FlagRow {
   /** Of the 64 bits that `flags` and `flags2` make. */
   readonly bit: number;
@@ -27,8 +27,8 @@ export const initFlags = {
   HAS_IOCTL_DIR: { bit: 11, decision: "never", reason: "no ioctl is served" },
   AUTO_INVAL_DATA: {
     bit: 12,
-    decision: "never",
-    reason: "a GETATTR with every read once the attributes are old; changes are notified instead",
+    decision: "asking",
+    reason: "a GETATTR with every read once the attributes are old; else changes are notified",
   },
   DO_READDIRPLUS: { bit: 13, decision: "always", reason: "a listing brings attributes along" },
   READDIRPLUS_AUTO: { bit: 14, decision: "always", reason: "only where they are looked at" },
@@ -104,6 +104,8 @@ export interface InitRequest {
 export interface InitOptions {
   /** Locks are asked of the file system; else the kernel keeps them for itself. */
   readonly hasLocks: boolean;
+  /** No answer is good for any time: cached pages too are only read after asking. */
+  readonly isAsking?: boolean;
   readonly readaheadMax: number;
   /** Requests that the kernel has under way on nobody's behalf: readahead, direct pieces. */
   readonly backgroundMax: number;
@@ -130,7 +132,10 @@ export function negotiate(
   if (init.major < majorServed || init.minor < minorMin) return undefined;
   let flags = 0n;
   for (const { bit, decision } of Object.values(initFlags)) {
-    const isWanted = decision === "always" || (decision === "locks" && options.hasLocks);
+    const isWanted =
+      decision === "always" ||
+      (decision === "locks" && options.hasLocks) ||
+      (decision === "asking" && options.isAsking === true);
     if (isWanted) flags |= init.flags & (1n << BigInt(bit));
   }
   return {

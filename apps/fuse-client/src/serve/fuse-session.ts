@@ -22,6 +22,8 @@ export interface SessionOptions {
   readonly isReadOnly: boolean;
   /** Locks are the file system's; else the kernel keeps them for this machine. */
   readonly hasLocks: boolean;
+  /** The file system's answers are good for no time. */
+  readonly isAsking?: boolean;
   readonly readaheadMax: number;
   readonly backgroundMax: number;
   /** After an interrupt an operation goes on for so long; then its process gets EINTR. */

@@ -15,6 +15,7 @@ import {
   type NodeNumber,
   type Outcome,
   type RenameMode,
+  rootNode,
   withoutSetId,
 } from "@kiseki/vfs";
 import type { Holds } from "./holds.ts";
@@ -43,6 +44,7 @@ export class Metadata {
     const mount = this.#mount;
     if (name.byteLength > nameSizeMax) return fail("ENAMETOOLONG");
     const key = nameKey(name);
+    if (key === "." || key === "..") return this.#lookupDot(parent, key);
     const now = mount.now();
     const number = mount.names.get(parent, key, now);
     if (number === 0)
@@ -51,6 +53,15 @@ export class Metadata {
     if (node !== undefined && node.isFresh(now))
       return mount.enter(node, mount.names.until(parent, key));
     return this.#lookup(parent, name, key);
+  }
+
+  /** Asked by who has a handle of a directory and no path to it. */
+  #lookupDot(number: NodeNumber, name: "." | ".."): Outcome<Entry> {
+    const mount = this.#mount;
+    const above = name === "." ? number : mount.nodes.get(number)?.place?.parent;
+    const node = mount.node(above ?? (number === rootNode ? number : 0));
+    if (isFailure(node)) return node;
+    return after(mount.refresh(node), (failure) => failure ?? mount.enter(node, 0));
   }
 
   async #lookup(

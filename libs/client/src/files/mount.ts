@@ -164,7 +164,9 @@ export class Mount {
   /** Tells the kernel something outside of the request that is being answered. */
   tellKernel(tell: (kernel: KernelCache) => void): void {
     const { kernel } = this;
-    if (kernel !== undefined) setImmediate(() => tell(kernel));
+    // Where answers are good for no time the kernel asks before it uses what it has; a notice would only undo the size
+    // that an answer on its way brings.
+    if (kernel !== undefined && this.options.metaTtlMs > 0) setImmediate(() => tell(kernel));
   }
   isEcho(node: FileNode): boolean {
     return this.now() - node.changedAt < echoMs;

@@ -419,6 +419,15 @@ test("invalidation of a directory forgets its names, and tells the kernel which"
   expect((await lookup(b.fs, "f")).node).toBeGreaterThan(1);
 });
 
+test("lookup() of dots finds a directory and the one above it", async () => {
+  const { fs } = await mountOn(new FakeNode().open());
+  const d = await good(fs.mkdir(1, utf8("d"), 0o755, caller));
+  expect((await lookup(fs, ".", d.node)).node).toBe(d.node);
+  expect((await lookup(fs, "..", d.node)).node).toBe(1);
+  expect((await lookup(fs, "..", 1)).node).toBe(1);
+  expect(await bad(fs.lookup(12345, utf8("..")))).toBe("ESTALE");
+});
+
 test("a directory that others moved is not found under its old name once that is noticed", async () => {
   const node = new FakeNode();
   const a = await mountOn(node.open());
