@@ -51,15 +51,19 @@ export class TestPool {
   allowSingleCopy = false;
   readonly clock = stillClock();
 
-  constructor(seed: number) {
+  /** Among a node's pools. */
+  readonly number: number;
+
+  constructor(seed: number, number = 0) {
     this.prng = prngFromSeed(seed);
+    this.number = number;
   }
   static async make(
     seed: number,
     devices: number,
-    options: { size?: number; zoneSize?: number } = {},
+    options: { size?: number; zoneSize?: number; number?: number } = {},
   ): Promise<TestPool> {
-    const pool = new TestPool(seed);
+    const pool = new TestPool(seed, options.number);
     for (let i = 0; i < devices; i++)
       pool.disks.set(`disk${i}`, new SimDisk(pool.prng, options.size ?? 2 * 1024 * 1024));
     pool.connect();
@@ -68,6 +72,7 @@ export class TestPool {
       clusterId: pool.cluster,
       nodeId: newBytes(16),
       zoneSize: options.zoneSize ?? 128 * 1024,
+      pool: pool.number,
     });
     await pool.open();
     return pool;
@@ -95,6 +100,7 @@ export class TestPool {
       clusterId: this.cluster,
       allowSingleCopy: this.allowSingleCopy,
       safeties: this.safeties,
+      pool: this.number,
       ...options,
     });
   }

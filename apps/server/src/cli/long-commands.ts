@@ -129,7 +129,7 @@ export const replaceDevice: Work = async (session, deviceId, path) => {
     if (step.waitingCount > 0n)
       console.say(`${step.waitingCount} chunks wait; repair goes on by itself`);
     console.note(
-      `The node finds ${request.path} by itself from now on; name it in --devices in the place of the old one when you can.`,
+      `The node finds ${request.path} by itself from now on; name it in --devices or --pools in the place of the old one when you can.`,
     );
     return step.lostCount + step.waitingCount > 0n ? exitCode.general : exitCode.ok;
   }

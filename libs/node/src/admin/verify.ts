@@ -1,3 +1,4 @@
+import { ChunkStoreError } from "@kiseki/chunk-store";
 import { millis, toUtf8 } from "@kiseki/base";
 import {
   type FoundObject,
@@ -153,6 +154,9 @@ class Verification {
       while ((await reader.next()) !== undefined) signal.throwIfAborted();
       return undefined;
     } catch (reason) {
+      if (reason instanceof ChunkStoreError && reason.code === "unavailable") {
+        return { state: "lost", detail: reason.message };
+      }
       if (!(reason instanceof DamagedContentError)) throw reason;
       const detail =
         reason.kind === "tampered"
@@ -181,7 +185,12 @@ class Verification {
         const { chunkId } = piece.address;
         const { sealId } = piece.seal;
         if (!chunkStore.has(chunkId, sealId)) {
-          return { state: "lost", detail: "too few good fragments are left" };
+          const { pool } = piece.address;
+          const isAbsent = chunkStore
+            .pools()
+            .some(({ number, status }) => number === pool && status === undefined);
+          const detail = isAbsent ? "its pool is absent" : "too few good fragments are left";
+          return { state: "lost", detail };
         }
         missing += chunkStore.inspect(chunkId, sealId)?.missing ?? 0;
       }

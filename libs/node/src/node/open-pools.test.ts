@@ -6,10 +6,12 @@ import {
   get,
   makeBucket,
   makeDevices,
+  never,
   openAt,
   put,
   temporaryFolder,
 } from "../keys/bed.test-helper.ts";
+import { verify } from "../admin/verify.ts";
 import type { StorageNode } from "./open-node.ts";
 
 const codeOf = (opening: Promise<StorageNode>): Promise<unknown> =>
@@ -73,6 +75,13 @@ test("openPools() opens each pool with its own devices, and the same ones at eac
     expect(poolsOf(node)).toEqual(["0 default 1", "1 archive 1", "2 cold absent"]);
     await readAll(node, [""]);
     await put(node, "standard", bytes[1]!);
+    for (const quick of [true, false]) {
+      const parts = { node, clock: node.ports.clock } as never;
+      const states: string[] = [];
+      for await (const step of verify(parts, { bucket: "", quick }, never))
+        for (const { key, state } of step.damaged) states.push(`${Buffer.from(key)} ${state}`);
+      expect(states.toSorted()).toEqual(["0-cold lost", "1-cold lost", "2-cold lost"]);
+    }
     expect(await codeOf(put(node, "x", bytes[2]!, undefined, undefined, 2) as never)).toBe(
       "unavailable",
     );
