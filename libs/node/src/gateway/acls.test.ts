@@ -289,3 +289,36 @@ test("policies see tags of objects and of requests", async () => {
   expect(await put("class=public&more=1")).toBe(403);
   expect(await put()).toBe(403);
 });
+
+test("whoever began an upload in another tenant's bucket may look at it and abort it, and nobody else's", async () => {
+  const bucket = await makeBucket("ObjectWriter", { "x-amz-acl": "public-read-write" });
+  const begin = async (who: typeof root, key: string): Promise<string> => {
+    const { text } = await who("POST", `/${bucket}/${key}?uploads`);
+    return /<UploadId>([^<]*)</.exec(text)![1]!;
+  };
+  const own = await begin(root, "one");
+  const theirs = await begin(other, "two");
+  for (const who of [root, other]) {
+    const { text } = await who("GET", `/${bucket}?uploads`);
+    const ids = [...text.matchAll(/<Initiator><ID>([^<]*)<.*?<Owner><ID>([^<]*)</g)];
+    expect(ids.map(([, initiator, owner]) => [initiator, owner])).toEqual([
+      [idOf.main, idOf.main],
+      [idOf.other, idOf.other],
+    ]);
+  }
+  expect((await other("GET", `/${bucket}/two?uploadId=${theirs}`)).status).toBe(200);
+  expect((await root("GET", `/${bucket}/two?uploadId=${theirs}`)).status).toBe(200);
+  for (const [target, method] of [
+    [`/${bucket}/one?uploadId=${own}`, "GET"],
+    [`/${bucket}/one?uploadId=${own}`, "DELETE"],
+    [`/${bucket}/one?uploadId=${theirs}`, "DELETE"],
+    [`/${bucket}/two?uploadId=${own}`, "DELETE"],
+    [`/${bucket}/two?uploadId=none`, "DELETE"],
+  ] as const) {
+    const reply = await other(method, target);
+    expect([target, reply.status, codeOf(reply)]).toEqual([target, 403, "AccessDenied"]);
+  }
+  expect((await nobody("DELETE", `/${bucket}/two?uploadId=${theirs}`)).status).toBe(403);
+  expect((await other("DELETE", `/${bucket}/two?uploadId=${theirs}`)).status).toBe(204);
+  expect((await root("DELETE", `/${bucket}/one?uploadId=${own}`)).status).toBe(204);
+});

@@ -120,7 +120,7 @@ export function listUploads(scope: CallScope, call: ListUploadsCall): CallOutcom
           uploadId: uploadIdText(item.upload),
           initiated: item.row.initiated,
           storageClass: uploadClass(item.row.attributes),
-          owner: scope.owner,
+          owner: ownerOfObject(scope, call.bucket, item.row.attributes),
           checksumAlgorithm: item.row.checksumAlgorithm,
           checksumType: item.row.isChecksumComposite ? "COMPOSITE" : "FULL_OBJECT",
         })),

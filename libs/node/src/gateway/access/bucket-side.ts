@@ -1,5 +1,5 @@
 /** What a bucket says of who may use it, read from its settings; remembered with its row. */
-import { lookupObject } from "@kiseki/composition";
+import { listParts, lookupObject } from "@kiseki/composition";
 import type { ObjectAttributes } from "@kiseki/format";
 import {
   type Acl,
@@ -10,6 +10,7 @@ import {
 } from "@kiseki/policy";
 import { type Owner, publicAccessBlockSetting, taggingSetting } from "@kiseki/s3";
 import { bucketAcl, bucketOwnership, objectAcl } from "../acls.ts";
+import { parseUploadId } from "../listings.ts";
 import type { CallScope } from "../scope.ts";
 import { findSetting } from "../settings.ts";
 import { openVersionId } from "../versions.ts";
@@ -74,6 +75,7 @@ function isGrantedByAcl(
   need: Need,
   principal: Principal,
 ): boolean {
+  if (need.uploadId !== undefined) return isInitiator({ place, owner }, need, principal);
   // Who may write into the bucket says who may use what is written.
   const action = need.action === "s3:PutObjectAcl" && need.isNew ? "s3:PutObject" : need.action;
   const asked = aclPermission(action);
@@ -82,6 +84,23 @@ function isGrantedByAcl(
   if (asked.of === "object" && found === undefined) return false;
   const acl: Acl = found ? objectAcl(found, owner) : bucketAcl(place, bucket, owner);
   return aclGrants(acl, principal, asked.permission, isIgnored);
+}
+
+/** An upload keeps who began it where that is somebody else than the bucket's owner, who needs no grant. */
+function isInitiator(
+  { place: { tenant, buckets }, owner }: Pick<Acls, "place" | "owner">,
+  { bucket, key, uploadId }: Need,
+  principal: Principal,
+): boolean {
+  const row = bucket === undefined ? undefined : buckets.find(tenant, bucket);
+  const upload = uploadId === undefined ? undefined : parseUploadId(uploadId);
+  if (principal.kind === "anonymous" || row === undefined || key === undefined) return false;
+  if (upload === undefined) return false;
+  const dirKeys = tenant.dirKeys(tenant.keys("read"));
+  const query = { namespace: row.id, key, upload, after: 0, countMax: 1 };
+  const page = tenant.store.view((map) => listParts(map, dirKeys, query));
+  if (page.kind === "refused") return false;
+  return objectAcl(page.upload.attributes, owner).owner.id === principal.canonicalId;
 }
 
 /** Of the object that is there; `undefined` when there is none. */

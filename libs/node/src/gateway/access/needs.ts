@@ -12,6 +12,8 @@ export interface Need {
   readonly versionId: string | undefined;
   /** About a bucket or an object that is yet to be made: what stands in its place has no say. */
   readonly isNew?: boolean;
+  /** About an upload: whoever began it may look at it and end it. */
+  readonly uploadId?: string;
 }
 
 /** What a request says beside its call. */
@@ -46,6 +48,10 @@ const onObject = (action: string, { bucket, key }: OnKey, versionId?: string): N
   versionId,
 });
 
+const onUpload = (action: string, call: OnKey & { readonly uploadId: string }): Need => ({
+  ...onObject(action, call),
+  uploadId: call.uploadId,
+});
 const onNew = (action: string, call: OnKey): Need => ({ ...onObject(action, call), isNew: true });
 
 /** Actions by subresource of a bucket: to read it, to change it, to take it away. */
@@ -204,7 +210,7 @@ export const needsOf: NeedsOf = {
   list_objects: (call) => [onBucket("ListBucket", call)],
   list_object_versions: (call) => [onBucket("ListBucketVersions", call)],
   list_multipart_uploads: (call) => [onBucket("ListBucketMultipartUploads", call)],
-  list_parts: (call) => [onObject("ListMultipartUploadParts", call)],
+  list_parts: (call) => [onUpload("ListMultipartUploadParts", call)],
   // objects
   get_object: (call, words) => [onObject("GetObject", call, version(words))],
   head_object: (call, words) => [onObject("GetObject", call, version(words))],
@@ -228,7 +234,7 @@ export const needsOf: NeedsOf = {
   upload_part: (call) => [onObject("PutObject", call)],
   upload_part_copy: (call) => [readSource(call.source), onObject("PutObject", call)],
   complete_multipart_upload: (call) => [onObject("PutObject", call)],
-  abort_multipart_upload: (call) => [onObject("AbortMultipartUpload", call)],
+  abort_multipart_upload: (call) => [onUpload("AbortMultipartUpload", call)],
 };
 
 /** All that the call needs. */
