@@ -57,6 +57,10 @@ export const metricTable = {
     labels: ["kind", "status"],
   },
   kiseki_transport_connections_active: { kind: "gauge", help: "Open connections for bulk frames" },
+  kiseki_transport_connections_idle: {
+    kind: "gauge",
+    help: "Those of them on which nothing is under way",
+  },
   kiseki_chunk_write_bytes_total: { kind: "counter", help: "Plaintext bytes stored in chunks" },
   kiseki_chunk_puts_total: { kind: "counter", help: "Chunks stored" },
   kiseki_chunk_reads_lost_total: {

@@ -97,6 +97,9 @@ export class BulkConnection {
   cut(): void {
     this.#socket.terminate();
   }
+  get isIdle(): boolean {
+    return this.#requestIds.size === 0;
+  }
   /** Since when nothing moved; a half-sent frame or an answer that is not taken may not wait as long as an idle client. */
   isOverdue(now: Millis, idleMs: number, stallMs: number): boolean {
     const isInFrame = this.#incoming !== undefined || this.#headerSize + this.#unwantedSize > 0;

@@ -113,13 +113,18 @@ function certifiedTenant(native: Native, socket: Bun.Socket<Data>): string | und
 }
 
 async function sweep(
-  { clock }: Native,
+  { clock, ports }: Native,
   connections: ReadonlySet<BulkConnection>,
   signal: AbortSignal,
 ): Promise<void> {
   while (!signal.aborted) {
     await clock.sleep(sweepInterval, signal).catch(() => undefined);
     const now = clock.monotonic();
-    for (const one of connections) if (one.isOverdue(now, idleMs, stallMs)) one.cut();
+    let idleCount = 0;
+    for (const one of connections) {
+      if (one.isOverdue(now, idleMs, stallMs)) one.cut();
+      else if (one.isIdle) idleCount += 1;
+    }
+    ports.metrics.set("kiseki_transport_connections_idle", idleCount);
   }
 }
