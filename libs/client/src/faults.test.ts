@@ -101,3 +101,24 @@ test("a connection that is cut in the middle of transfers costs them time, and n
     clearInterval(cutting);
   }
 });
+
+test("nodes that are lost cost the first operation its deadline, and the next ones a tenth", async () => {
+  await using place = await openPlace(false);
+  const { client, proxies } = place;
+  for (const proxy of proxies) proxy.weather = { kind: "black_hole" };
+  const timed = async (): Promise<number> => {
+    const began = performance.now();
+    const refused = await client.files.attributes(file);
+    expect(refused).toEqual({ kind: "refused", code: "unreachable" });
+    return performance.now() - began;
+  };
+  expect(await timed()).toBeGreaterThan(deadlineMs * 0.5);
+  expect(await timed()).toBeLessThan(deadlineMs * 0.5);
+  for (const proxy of proxies) proxy.weather = { kind: "fair" };
+  const until = performance.now() + 8_000;
+  while ((await client.files.plan(file, 0, 1)).kind === "refused") {
+    expect(performance.now()).toBeLessThan(until);
+  }
+  for (const proxy of proxies) proxy.weather = { kind: "black_hole" };
+  expect(await timed()).toBeGreaterThan(deadlineMs * 0.5);
+});

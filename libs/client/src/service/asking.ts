@@ -25,6 +25,9 @@ interface Ports {
   readonly signal: AbortSignal;
 }
 
+/** The part of a deadline that is waited for nodes that are lost. */
+const lostShare = 10;
+
 export function failureOfWire({ code, retryAfterMs }: FailureMessage): Attempted<never> {
   return { kind: "failed", verdict: verdictOfFailure(code), retryAfterMs };
 }
@@ -32,24 +35,31 @@ export function failureOfWire({ code, retryAfterMs }: FailureMessage): Attempted
 /** Calls of the session: sent to whoever owns what they are about, and repeated as their fate says. */
 export class Asking {
   readonly #ports: Ports;
+  /** An operation was tried in vain until its deadline, and nobody has answered since. */
+  #isLost = false;
 
   constructor(ports: Ports) {
     this.#ports = ports;
   }
 
   /** Tries until it is done, refused, or too late. */
-  persist<T>(
+  async persist<T>(
     attempt: (last: Fate | undefined, leftMs: number) => Promise<Attempted<T>>,
   ): Promise<{ readonly kind: "done"; readonly value: T } | FileRefusal> {
-    const { clock, prng, signal, deadlineMs, cluster } = this.#ports;
-    const deadline = millis(clock.monotonic() + deadlineMs);
-    return persist({ clock, prng, deadline, signal }, (last, leftMs) => {
+    const { clock, prng, signal, cluster } = this.#ports;
+    const deadline = millis(this.deadline);
+    const ended = await persist({ clock, prng, deadline, signal }, (last, leftMs) => {
       if (last === "discover") cluster.moved();
       return attempt(last, leftMs);
     });
+    if (ended.kind === "done") this.#isLost = false;
+    else if (ended.code !== "interrupted") this.#isLost = ended.code === "unreachable";
+    return ended;
   }
+  /** Where nobody has answered for a whole deadline, the next operations do not wait for as long again. */
   get deadline(): number {
-    return this.#ports.clock.monotonic() + this.#ports.deadlineMs;
+    const { clock, deadlineMs } = this.#ports;
+    return clock.monotonic() + (this.#isLost ? deadlineMs / lostShare : deadlineMs);
   }
 
   /** The session there is, or another one that opens in time. */
