@@ -159,9 +159,9 @@ function recallCases(check: Check): void {
   check("recall() answers what rows say now, of rows that were absent too", async (place) => {
     await using store = await place.open();
     const recalled = () => [
-      store.recall("one", (map) => textOf(map, "01")).text,
+      store.recall("one", (map) => textOf(map, "01"))?.text,
       store.recall("both", (map) => ({ text: textOf(map, "01").text + textOf(map, "02").text }))
-        .text,
+        ?.text,
     ];
     expect(recalled()).toEqual(["none", "nonenone"]);
     await commitBatch(store, (map) => map.put(hex("01"), hex("aa")));
@@ -174,7 +174,7 @@ function recallCases(check: Check): void {
   });
   check("recall() sees what a scan would find", async (place) => {
     await using store = await place.open();
-    const recalled = () => store.recall("all", (map) => ({ rows: rowsOf(map) })).rows;
+    const recalled = () => store.recall("all", (map) => ({ rows: rowsOf(map) }))?.rows;
     expect(recalled()).toEqual([]);
     await commitBatch(store, (map) => map.put(hex("01"), hex("aa")));
     expect(recalled()).toEqual(["01=aa"]);
@@ -182,7 +182,7 @@ function recallCases(check: Check): void {
   check("recall() shows committed rows only", async (place) => {
     await using store = await place.open();
     await commitBatch(store, (map) => map.put(hex("01"), hex("aa")));
-    const recalled = () => store.recall("one", (map) => textOf(map, "01")).text;
+    const recalled = () => store.recall("one", (map) => textOf(map, "01"))?.text;
     const tx = store.begin();
     tx.put(hex("01"), hex("bb"));
     expect(recalled()).toBe("aa");

@@ -43,9 +43,10 @@ export interface ShardStore extends AsyncDisposable {
   view<T>(body: (map: MapReader) => T): T;
   /**
    * As `view`. May answer what `body` made before under that `name`, as long as no row that it looked up has changed:
-   * the same object for all who ask, which nobody changes. `body` depends on the map and on the name alone.
+   * the same object for all who ask, which nobody changes. `body` depends on the map and on the name alone; that it
+   * answered `undefined` is not remembered.
    */
-  recall<T extends object>(name: string, body: (map: MapReader) => T): T;
+  recall<T extends object>(name: string, body: (map: MapReader) => T | undefined): T | undefined;
   /** Entries from `from` on, in order, at most `countMax` and about `sizeMax` bytes, at least one if there is one. */
   read(from: LogIndex, countMax: number, sizeMax: number): readonly LogEntry[];
   /** Resolves when every append acknowledged before the call is in `view`. */

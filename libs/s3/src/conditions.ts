@@ -29,7 +29,8 @@ function isNamed(match: EtagMatch, etag: string): boolean {
   return match === "*" || match.includes(etag);
 }
 
-const unconditional: ReadConditions = {};
+/** Most reads are. */
+export const unconditional: ReadConditions = {};
 
 /** Conditions of a GET or HEAD. A date that is none is ignored (RFC 9110 §13.1.3). */
 export function parseReadConditions(fields: Fields): ReadConditions {

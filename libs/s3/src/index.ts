@@ -151,14 +151,7 @@ export {
   websiteErrorPage,
   websiteSetting,
 } from "./settings/website.ts";
-export { identityHeaders, plainReadHeaders, toFaultResponse, toResponse } from "./respond.ts";
-export type {
-  KeptAnswer,
-  ListedObject,
-  ObjectView,
-  Owner,
-  ResponseContext,
-  S3Result,
-} from "./result.ts";
+export { isPlainRead, plainReadHeaders, toFaultResponse, toResponse } from "./respond.ts";
+export type { ListedObject, ObjectView, Owner, ResponseContext, S3Result } from "./result.ts";
 export type { XmlNode } from "./xml-write.ts";
 export { writeXml } from "./xml-write.ts";

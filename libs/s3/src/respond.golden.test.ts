@@ -5,8 +5,8 @@ import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
 import type { FixedSettingCall, ListObjectsCall, ReadObjectCall } from "./call.ts";
 import { loggingSetting } from "./settings/logging.ts";
 import { s3Errors, s3Fault, type S3ErrorCode } from "./errors.ts";
-import { noOverrides } from "./object-headers.ts";
-import { identityHeaders, plainReadHeaders, toFaultResponse, toResponse } from "./respond.ts";
+import { parseCall } from "./parse-call.ts";
+import { isPlainRead, plainReadHeaders, toFaultResponse, toResponse } from "./respond.ts";
 import type { ListedObject, ObjectView, ResponseContext, S3Response, S3Result } from "./result.ts";
 import { s3Namespace } from "./xml-write.ts";
 
@@ -437,27 +437,33 @@ test("toResponse() of a read says all that S3 says", () => {
   });
 });
 
-test("plainReadHeaders() are those of toResponse(), made once, and only where nothing else is said", () => {
-  const kept = {};
-  const plain = { ...read, checksum: undefined, overrides: noOverrides, kept } as const;
-  const headers = plainReadHeaders(plain);
-  const whole = toResponse(plain, context).headers;
-  const isPlain = ([name]: readonly [string, string]): boolean => name !== "Content-Length";
-  const lines = whole.filter(isPlain).map((pair) => `${pair.join(": ")}\r\n`);
-  const own = lines.slice(identityHeaders(context).length).join("");
-  expect(fromUtf8(headers!.bytes)).toBe(`${own}\r\n`);
-  expect(plainReadHeaders({ ...plain })).toBe(headers);
-  const others: readonly S3Result[] = [
-    { ...plain, kept: undefined },
-    { ...plain, checksum: view.checksum },
-    { ...plain, versionId: "null" },
-    { ...plain, range: { offset: 0, length: 1 } },
-    { ...plain, partCount: 1 },
-    { ...plain, expiration: due },
-    { ...plain, overrides: { contentType: "a/b" } },
-    { kind: "not_modified", view, overrides: noOverrides },
-  ];
-  for (const other of others) expect(plainReadHeaders(other)).toBeUndefined();
+test("toResponse() of a plain read says what that of any other read says of the same view", () => {
+  const headers = plainReadHeaders(view);
+  const plain = toResponse({ kind: "plain_read", headers, size: view.size }, context);
+  const other = toResponse({ ...read, checksum: undefined }, context);
+  const lines = (pairs: typeof plain.headers): string[] => pairs.map((pair) => pair.join(": "));
+  const shared = fromUtf8(plain.shared!.bytes)!.trimEnd().split("\r\n");
+  expect([...lines(plain.headers), ...shared].toSorted()).toEqual(lines(other.headers).toSorted());
+  expect(plain).toMatchObject({ status: 200, body: undefined });
+});
+
+test.each([
+  ["/abc/k", "", true],
+  ["/abc/k?versionId=null", "", false],
+  ["/abc/k?partNumber=1", "", false],
+  ["/abc/k?response-expires=x", "", false],
+  ["/abc/k", "range: bytes=0-1", false],
+  ["/abc/k", "if-match: ", false],
+  ["/abc/k", "if-none-match: *", false],
+  ["/abc/k", "if-modified-since: Fri, 20 Nov 2026 11:06:45 GMT", false],
+  ["/abc/k", "if-unmodified-since: no date", false],
+  ["/abc/k", "x-amz-checksum-mode: ENABLED", false],
+])("isPlainRead() of GET %s with %s is %p", (target, header, isPlain) => {
+  const [name = "", value = ""] = header.split(": ");
+  const headers = header === "" ? [] : [{ name, value }];
+  const request = { method: "GET", target, headers, host: "h", isSigned: true };
+  const call = parseCall(request, { baseHosts: [] });
+  expect(isPlainRead(call as ReadObjectCall)).toBe(isPlain);
 });
 
 const due = { at: wallTime(Date.UTC(2026, 10, 22)), ruleId: "old logs/1" };

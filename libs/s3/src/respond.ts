@@ -2,7 +2,9 @@
 import { toUtf8, unreachable } from "@kiseki/base";
 import { HeaderBlock, percentEncode } from "@kiseki/http";
 import type { ObjectChecksum } from "./attributes.ts";
+import type { ReadObjectCall } from "./call.ts";
 import { checksumLabel, formatChecksum, toBase64 } from "./checksum.ts";
+import { unconditional } from "./conditions.ts";
 import { formatHttpDate, formatIsoDate } from "./date.ts";
 import { encryptionHeaders } from "./encryption-headers.ts";
 import { s3Errors, type S3Fault } from "./errors.ts";
@@ -18,7 +20,7 @@ import { contentHeaderPairs, noOverrides } from "./object-headers.ts";
 import { lockHeaderPairs } from "./object-lock.ts";
 import { redirectTarget } from "./post-object.ts";
 import { attributesDocument, checksumNodes, settingDocument } from "./setting-documents.ts";
-import type { ResponseContext, S3Response, S3Result } from "./result.ts";
+import type { ObjectView, ResponseContext, S3Response, S3Result } from "./result.ts";
 import { corsHeaders, corsVary } from "./settings/cors.ts";
 import type { Due } from "./settings/lifecycle-evaluate.ts";
 import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
@@ -26,7 +28,7 @@ import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
 type Pair = readonly [name: string, value: string];
 
 /** What every answer says of its request. */
-export const identityHeaders = ({ hostId, requestId }: ResponseContext): readonly Pair[] => [
+const identityHeaders = ({ hostId, requestId }: ResponseContext): readonly Pair[] => [
   ["x-amz-id-2", hostId],
   ["x-amz-request-id", requestId],
 ];
@@ -185,6 +187,10 @@ type ObjectResult = Exclude<
 
 function toObjectResponse(result: ObjectResult, context: ResponseContext): S3Response {
   switch (result.kind) {
+    case "plain_read": {
+      const { headers: shared, size } = result;
+      return { ...respond(context, 200, [[lengthName, String(size)]]), shared };
+    }
     case "object_read":
       return respondRead(result, context);
     case "not_modified":
@@ -271,18 +277,22 @@ function notModifiedHeaders({ view, overrides }: ResultOf<"not_modified">): read
 
 const lengthName = "Content-Length";
 
-/**
- * Headers of the whole object that say no more than its view does, without their identity and Content-Length, made once.
- * `undefined` where the answer says more, or nobody keeps them: `toResponse` writes it.
- */
-export function plainReadHeaders(result: S3Result): HeaderBlock | undefined {
-  if (result.kind !== "object_read" || result.overrides !== noOverrides) return undefined;
-  const { range, partCount, expiration, checksum, versionId, kept } = result;
-  if ((range ?? partCount ?? expiration ?? checksum ?? versionId) !== undefined) return undefined;
-  if (kept === undefined) return undefined;
-  kept.headers ??= new HeaderBlock(readHeaders(result).filter(([name]) => name !== lengthName));
-  return kept.headers;
+/** The headers of `plain_read` of an object that has this view, no version id and no date of expiry. */
+export function plainReadHeaders(view: ObjectView): HeaderBlock {
+  const nothing = { range: undefined, partCount: undefined, checksum: undefined };
+  const read = { kind: "object_read", view, overrides: noOverrides, ...nothing } as const;
+  return new HeaderBlock(readHeaders(read).filter(([name]) => name !== lengthName));
 }
+
+/** Whether a call asks for all of the current object, and for nothing to be said or decided beside. */
+export const isPlainRead = (call: ReadObjectCall): boolean =>
+  call.overrides === noOverrides &&
+  call.conditions === unconditional &&
+  call.versionId === undefined &&
+  call.range === undefined &&
+  call.partNumber === undefined &&
+  call.customerKey === undefined &&
+  !call.isChecksumWanted;
 
 function respondRead(result: ResultOf<"object_read">, context: ResponseContext): S3Response {
   return respond(context, result.range === undefined ? 200 : 206, readHeaders(result));

@@ -208,8 +208,12 @@ type AnyResult =
       readonly checksum: ObjectChecksum | undefined;
       /** By the bucket's lifecycle. */
       readonly expiration?: Due;
-      /** Of `view`, where others read it too. */
-      readonly kept?: KeptAnswer | undefined;
+    }
+  /** All of an object, of which nothing is said that is not in `headers`. */
+  | {
+      readonly kind: "plain_read";
+      readonly headers: HeaderBlock;
+      readonly size: number;
     }
   | {
       readonly kind: "not_modified";
@@ -273,17 +277,14 @@ type AnyResult =
     }
   | { readonly kind: "upload_aborted" };
 
-/** What is written of a view alone, for the next answer that says no more. */
-export interface KeptAnswer {
-  headers?: HeaderBlock;
-}
-
 /** An answer's head, and its body where S3 and not the store makes it. */
 export interface S3Response {
   readonly status: number;
   /** Names as S3 writes them. Without Date, Server and Connection, which the front adds. */
   readonly headers: readonly (readonly [name: string, value: string])[];
-  /** Undefined: none, or (`object_read` with GET) the object's bytes, as many as Content-Length says. */
+  /** Further headers, which other answers have too. */
+  readonly shared?: HeaderBlock;
+  /** Undefined: none, or (`object_read` and `plain_read` with GET) the object's bytes, as many as Content-Length says. */
   readonly body: Uint8Array | undefined;
 }
 

@@ -103,6 +103,21 @@ test("RowCache.recall() answers the same result until a row that it was made of 
   expect(second).not.toBe(first);
 });
 
+test("RowCache.remember() gives back the bytes of rows that nobody else asked for, and reads them when somebody does", () => {
+  const cache = new RowBudget(1 << 20).open();
+  const rows = source({ own: "one", common: "two" });
+  cache.get(key("common"), rows);
+  recalled(cache, rows, "own", "common");
+  expect(cache.get(key("common"), rows)).toEqual(toUtf8("two"));
+  expect(rows.asked).toEqual(["common", "own"]);
+  expect(cache.get(key("own"), rows)).toEqual(toUtf8("one"));
+  expect(cache.get(key("own"), rows)).toEqual(toUtf8("one"));
+  expect(rows.asked).toEqual(["common", "own", "own"]);
+  expect(cache.recall("it")).toBeDefined();
+  cache.forget(key("own"));
+  expect(cache.recall("it")).toBeUndefined();
+});
+
 test("RowCache.recall() forgets what it could not be told of any more", () => {
   const cache = new RowBudget(1 << 20).open();
   const rows = source({ a: "one", large: "x".repeat(5000) });
@@ -149,7 +164,7 @@ test(`view() and recall() get what a scan finds, after commits and rollbacks of 
     for (const one of keys) {
       const expected = scanned.get(one[0]!);
       expect(store.view((map) => map.get(one))).toEqual(expected);
-      expect(store.recall(`${one[0]}`, (map) => ({ row: map.get(one) })).row).toEqual(expected);
+      expect(store.recall(`${one[0]}`, (map) => ({ row: map.get(one) }))?.row).toEqual(expected);
     }
   }
 });

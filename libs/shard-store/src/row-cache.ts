@@ -5,14 +5,17 @@ const entryOverhead = 256;
 /** Rows beyond this are read anew each time: one of them would push out hundreds. */
 const valueSizeMax = 4096;
 
-/** What a remembered result takes besides its name: objects made of rows, and the list of these. */
-const memoOverhead = 3072;
+/** What a remembered result takes besides its name, and the list of its rows; who has larger ones should not ask. */
+const memoOverhead = 1536;
 
 /** A committed row as it was read. */
 export class CachedRow {
-  readonly value: Uint8Array | undefined;
+  /** `unread`: it is watched for a result that was made of it. */
+  value: Uint8Array | "unread" | undefined;
   /** False once the row was changed, or may have been: nobody would tell. */
   isCurrent = true;
+  /** Asked for more than once. */
+  isShared = false;
   constructor(value: Uint8Array | undefined) {
     this.value = value;
   }
@@ -100,11 +103,15 @@ export class RowCache implements Disposable {
   /** The row of `key`, out of `source` when it is not here; the bytes are the caller's. It is added to `seen`. */
   get(key: Uint8Array, source: Pick<MapReader, "get">, seen?: CachedRow[]): Uint8Array | undefined {
     const text = key.toHex();
-    let row = this.#rows.young.get(text);
+    const { young, old } = this.#rows;
+    let row = young.get(text);
     if (row === undefined) {
-      row = this.#rows.old.get(text) ?? new CachedRow(source.get(key));
+      row = old.get(text);
+      if (row !== undefined) row.isShared = true;
+      row ??= new CachedRow(source.get(key));
       this.#keep(text, row);
-    }
+    } else row.isShared = true;
+    if (row.value === "unread") row.value = source.get(key);
     seen?.push(row);
     return row.value?.slice();
   }
@@ -123,9 +130,11 @@ export class RowCache implements Disposable {
     if (isOld) this.#keepMemo(name, memo);
     return memo.result;
   }
-  /** Nobody may change `result` from now on. */
+  /** Nobody may change `result` from now on. Of its `rows`, those that nobody else has asked for give their bytes back. */
   remember(name: string, result: object, rows: readonly CachedRow[]): void {
-    if (rows.every((row) => row.isCurrent)) this.#keepMemo(name, { result, rows });
+    if (!rows.every((row) => row.isCurrent)) return;
+    this.#keepMemo(name, { result, rows });
+    for (const row of rows) if (!row.isShared && row.value !== undefined) row.value = "unread";
   }
   /** The committed row of `key` is another one now, or may be. */
   forget(key: Uint8Array): void {
@@ -150,7 +159,7 @@ export class RowCache implements Disposable {
     this.#account.left(this.#youngSize);
   }
   #keep(text: string, row: CachedRow): void {
-    const size = row.value?.byteLength ?? 0;
+    const size = row.value === "unread" ? 0 : (row.value?.byteLength ?? 0);
     if (size > valueSizeMax || this.#isClosed) {
       row.isCurrent = false; // for whoever made something of it: nobody will tell it
       return;

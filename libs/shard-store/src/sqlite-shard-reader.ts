@@ -47,13 +47,17 @@ export class SqliteShardReader implements Disposable {
     return run(view);
   }
   /** As `ShardStore.recall`, under the conditions of `view`. */
-  recall<T extends object>(name: string, body: (map: MapReader) => T, cache: RowCache): T {
+  recall<T extends object>(
+    name: string,
+    body: (map: MapReader) => T | undefined,
+    cache: RowCache,
+  ): T | undefined {
     const known = cache.recall(name);
     if (known !== undefined) return known as T;
     using view = new CachedView(this, cache);
     const result = body(view);
     assert(!(result instanceof Promise), "a view does not wait");
-    if (view.rows !== undefined) cache.remember(name, result, view.rows);
+    if (result && view.rows) cache.remember(name, result, view.rows);
     return result;
   }
   /** As `ShardStore.read`. */

@@ -106,7 +106,7 @@ export class SqliteShardStore implements ShardStore {
     this.#mustBeGood();
     return this.#reader.view(body, this.#cache);
   }
-  recall<T extends object>(name: string, body: (map: MapReader) => T): T {
+  recall<T extends object>(name: string, body: (map: MapReader) => T | undefined): T | undefined {
     this.#mustBeGood();
     return this.#reader.recall(name, body, this.#cache);
   }

@@ -57,7 +57,7 @@ export class SimShardStore implements ShardStore {
     assert(!(result instanceof Promise), "a view does not wait");
     return result;
   }
-  recall<T extends object>(_name: string, body: (map: MapReader) => T): T {
+  recall<T extends object>(_name: string, body: (map: MapReader) => T | undefined): T | undefined {
     return this.view(body);
   }
   read(from: LogIndex, countMax: number, sizeMax: number): readonly LogEntry[] {

@@ -38,6 +38,10 @@ function findReadable(scope: CallScope, bucket: string): LifecycleConfiguration 
   }
 }
 
+/** Whether answers about its objects may have to say when they expire. */
+export const hasExpirationRules = (scope: CallScope, bucket: string): boolean =>
+  rulesOf(scope, bucket).length > 0;
+
 interface ObjectName {
   readonly bucket: string;
   readonly key: Uint8Array;

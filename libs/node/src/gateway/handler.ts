@@ -5,25 +5,22 @@ import {
   type TokenRefusal,
 } from "@kiseki/auth";
 import type { Origin } from "@kiseki/composition";
-import type { HeaderBlock, ResponseHeader } from "@kiseki/http";
+import type { ResponseHeader } from "@kiseki/http";
 import { anonymousPrincipal, type Principal } from "@kiseki/policy";
 import type { AliasQueue } from "@kiseki/catalog";
 import {
   type FormRequest,
   type ObjectOwnership,
   type Owner,
-  identityHeaders,
   isFault,
   isServiceHost,
   parseCall,
   parseFormRequest,
-  plainReadHeaders,
   type ResponseContext,
   type S3Addressing,
   type S3Call,
   type S3Fault,
   type S3Request,
-  type S3Result,
   s3Fault,
   toFaultResponse,
   toResponse,
@@ -172,8 +169,6 @@ export class Gateway {
     const answer = ({ result, content }: CallOutcome): FrontResponse => {
       trace.result = result;
       try {
-        const shared = plainReadHeaders(result);
-        if (shared !== undefined) return renderPlain(trace.context, result, shared, content);
         return render(toResponse(result, trace.context), content);
       } catch (reason) {
         content?.[Symbol.dispose]();
@@ -523,20 +518,6 @@ class ContentBody implements BodyStream {
   }
 }
 
-/** Of a whole object, of which nothing but its view is said. */
-function renderPlain(
-  context: ResponseContext,
-  result: S3Result,
-  shared: HeaderBlock,
-  content: CallOutcome["content"],
-): FrontResponse {
-  const headers = identityHeaders(context);
-  const size = result.kind === "object_read" ? result.view.size : 0;
-  return content
-    ? { status: 200, headers, shared, body: new ContentBody(content) }
-    : { status: 200, headers, shared, size };
-}
-
 /** As `toResponse` writes it; the front adds its own. */
 const contentLengthName = "Content-Length";
 
@@ -545,14 +526,14 @@ function render(
   response: ReturnType<typeof toResponse>,
   content: CallOutcome["content"],
 ): FrontResponse {
-  const { status, headers } = response;
+  const { status, headers, shared } = response;
   let size: number | undefined;
   const rest: ResponseHeader[] = [];
   for (const header of headers) {
     if (header[0] === contentLengthName) size = Number(header[1]);
     else rest.push(header);
   }
-  if (content) return { status, headers: rest, body: new ContentBody(content) };
+  if (content) return { status, headers: rest, shared, body: new ContentBody(content) };
   if (response.body) return { status, headers: rest, body: response.body };
-  return { status, headers: rest, size };
+  return { status, headers: rest, shared, size };
 }

@@ -1,6 +1,7 @@
 import { assert, AssertionError, type OperationId } from "@kiseki/base";
 import {
   type ContentPart,
+  type Found,
   type FoundObject,
   lookupObject,
   lookupQuota,
@@ -45,13 +46,13 @@ import {
 import { checkClaimed } from "./locks.ts";
 import { encryptTarget, type ObjectEncryption, openEncrypted } from "./encryption.ts";
 import { type CallScope, findBucket, newOperationId, submit } from "./scope.ts";
+import { findPlain, type PlainObject } from "./plain-read.ts";
 import { poolFor } from "./storage-class.ts";
 import {
-  findReadable,
+  expectObject,
   findVersion,
   madeVersion,
   parseVersion,
-  type Readable,
   shownVersion,
   versionIdText,
 } from "./versions.ts";
@@ -254,17 +255,41 @@ const lookup = { phase: "composition_lookup" };
 function openObject(scope: CallScope, call: ReadObjectCall, place: Disposable): CallOutcome {
   const { clock, metrics } = scope.ports;
   const started = clock.monotonic();
-  const readable = findReadable(scope, call);
+  const met = findPlain(scope, call);
+  const found = met?.kind === "plain" ? met : foundOf(scope, call, met);
   const seconds = (clock.monotonic() - started) / 1000;
   metrics.observe("kiseki_gateway_get_phase_duration_seconds", seconds, lookup);
-  const encryption = openEncrypted(scope, readable.found.cold.attributes, call.customerKey);
+  if (found.kind === "plain") return openPlain(scope, call, found, place);
+  const encryption = openEncrypted(scope, found.cold.attributes, call.customerKey);
   let outcome: CallOutcome | undefined;
   try {
-    outcome = openFound(scope, call, { readable, encryption, place });
+    outcome = openFound(scope, call, { found, encryption, place });
     return outcome;
   } finally {
     if (outcome?.content === undefined) encryption[Symbol.dispose]();
   }
+}
+const foundOf = (scope: CallScope, call: ReadObjectCall, met: Found | undefined): FoundObject =>
+  met === undefined ? findVersion(scope, call) : expectObject(scope, call, met);
+
+function openPlain(
+  { request, ports, tenant }: CallScope,
+  { kind }: ReadObjectCall,
+  { headers, size, plan }: PlainObject,
+  place: Disposable,
+): CallOutcome {
+  const result: S3Result = { kind: "plain_read", headers, size };
+  if (kind === "head_object" || size === 0) return { result };
+  const content = new ContentReader(ports, tenant, {
+    found: { plan },
+    start: 0,
+    end: size,
+    place,
+    get signal() {
+      return request.signal;
+    },
+  });
+  return { result, content };
 }
 
 /** Both go when the reader has left. */
@@ -302,20 +327,17 @@ function openFound(
   scope: CallScope,
   call: ReadObjectCall,
   {
-    readable,
+    found,
     encryption,
     place,
   }: {
-    readonly readable: Readable;
+    readonly found: FoundObject;
     readonly encryption: ObjectEncryption;
     readonly place: Disposable;
   },
 ): CallOutcome {
-  const { found, plan, made } = readable;
   const versionId = shownVersion(scope, call.bucket, found.entry);
-  const isPlain = encryption.shown.kind === "s3";
-  const view = (isPlain ? made.view : undefined) ?? toObjectView(found, encryption.shown);
-  if (isPlain) made.view = view;
+  const view = toObjectView(found, encryption.shown);
   const verdict = evaluateRead(call.conditions, view);
   if (verdict.kind === "precondition_failed") {
     throw fail("PreconditionFailed", undefined, conditionDetail(verdict.condition));
@@ -324,16 +346,14 @@ function openFound(
     return { result: { kind: "not_modified", versionId, view, overrides: call.overrides } };
   }
   const selection = select(scope, found, call);
-  const seen = withoutHiddenLock(scope, call, withoutHiddenTags(scope, call, view));
   const result: S3Result = {
     kind: "object_read",
     versionId,
-    view: seen,
+    view: withoutHiddenLock(scope, call, withoutHiddenTags(scope, call, view)),
     range: selection.range,
     partCount: selection.partCount,
     overrides: call.overrides,
     checksum: call.isChecksumWanted ? selection.checksum : undefined,
-    ...(seen === made.view ? { kept: made } : {}),
     ...(found.isLatest ? expirationFor(scope, call, { ...found.entry, tags: view.tags }) : {}),
   };
   const start = selection.range?.offset ?? 0;
@@ -342,7 +362,6 @@ function openFound(
   const { request, ports, tenant } = scope;
   const content = new ContentReader(ports, tenant, {
     found,
-    plan,
     start,
     end,
     place: encryption.cipher ? joined(place, encryption) : place, // the key is wiped as the reader leaves

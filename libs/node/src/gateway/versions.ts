@@ -1,14 +1,6 @@
-import { fromHex, idText, toHex } from "@kiseki/base";
-import {
-  type Found,
-  type FoundObject,
-  lookupObject,
-  readContent,
-  type VersionRef,
-} from "@kiseki/composition";
-import { type MapReader, segmentSize } from "@kiseki/ports";
-import { formatHttpDate, type KeptAnswer, type ObjectView, type S3Fault } from "@kiseki/s3";
-import { type ContentRead, planPage } from "../object/read-content.ts";
+import { fromHex, toHex } from "@kiseki/base";
+import { type Found, type FoundObject, lookupObject, type VersionRef } from "@kiseki/composition";
+import { formatHttpDate, type S3Fault } from "@kiseki/s3";
 import { fail, refusalFailure } from "./failure.ts";
 import { type CallScope, findBucket } from "./scope.ts";
 
@@ -77,41 +69,6 @@ export function lookUpVersion(scope: CallScope, call: Named): Found {
   );
 }
 
-/** What the map says of a version that is about to be read, and what others made of it. */
-export interface Readable {
-  readonly found: FoundObject;
-  /** Of content that one read opens. */
-  readonly plan: readonly ContentRead[] | undefined;
-  /** Of what is under the keys that most are under. */
-  readonly made: KeptAnswer & { view?: ObjectView };
-}
-
-/**
- * As `findVersion`, of an object that is about to be read; remembered until a row of it changes. Enter the readers before.
- * @throws what `findVersion` throws.
- */
-export function findReadable(scope: CallScope, call: Named): Readable {
-  const namespace = findBucket(scope, call.bucket).id;
-  const version = parseVersion(scope, call.versionId);
-  const dirKeys = scope.tenant.dirKeys(scope.tenant.keys("read"));
-  const { key, versionId = "" } = call;
-  const name = `${idText(namespace)}${versionId}/${toHex(key)}`;
-  const known = scope.tenant.store.recall(name, (map) => {
-    const found = lookupObject(map, dirKeys, { namespace, key, ...version });
-    return { found, plan: planFound(map, found), made: {} };
-  });
-  return known.found.kind === "object"
-    ? (known as Readable)
-    : { ...known, found: expectObject(scope, call, known.found) };
-}
-function planFound(map: MapReader, found: Found): Readable["plan"] {
-  if (found.kind !== "object" || found.entry.size > segmentSize) return undefined;
-  const page = readContent(map, found.cold.content, { start: 0, end: found.entry.size }, piecesMax);
-  return page.next === undefined ? planPage(page) : undefined;
-}
-/** Pieces of one segment: more than that are not worth remembering. */
-const piecesMax = 16;
-
 const noSuchVersion = ({ key, versionId = "" }: Named): S3Fault["details"] => [
   ["Key", Buffer.from(key).toString("utf8")],
   ["VersionId", versionId],
@@ -125,7 +82,8 @@ export function findVersion(scope: CallScope, call: Named): FoundObject {
   return expectObject(scope, call, lookUpVersion(scope, call));
 }
 
-function expectObject(scope: CallScope, call: Named, found: Found): FoundObject {
+/** @throws what `findVersion` throws. */
+export function expectObject(scope: CallScope, call: Named, found: Found): FoundObject {
   if (found.kind === "object") return found;
   if (found.kind === "refused") {
     if (found.code === "no_such_version") {

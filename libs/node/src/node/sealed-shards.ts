@@ -9,8 +9,8 @@ import type { SealedScrub } from "./sealed-scrub.ts";
 import { filesNamed, type FoundFile, namingFile, openSealedFile } from "./sealed-files.ts";
 import type { OpenedShard } from "./tenants.ts";
 
-/** Rows of some 15,000 objects that are read again and again and what is made of them, of all open tenants together. */
-const rowsSizeMax = 64 * 1024 * 1024;
+/** Rows of some 15,000 objects that are read again and again, or what is made of them, of all open tenants together. */
+const rowsSizeMax = 40 * 1024 * 1024;
 
 export interface ShardTools {
   readonly clock: Clock;

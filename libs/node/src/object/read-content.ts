@@ -69,14 +69,17 @@ class Filled implements Disposable {
 }
 type ChunkPiece = Extract<ContentPiece, { kind: "chunk" }>;
 
+interface FoundContent {
+  readonly entry: Pick<FoundObject["entry"], "size">;
+  readonly cold: Pick<FoundObject["cold"], "content">;
+}
+/** All the reads of the range that is asked for. */
+interface PlannedContent {
+  readonly plan: readonly ContentRead[];
+}
 /** What a reader reads, of a tenant's store. */
 export interface ReadRequest {
-  readonly found: {
-    readonly entry: Pick<FoundObject["entry"], "size">;
-    readonly cold: Pick<FoundObject["cold"], "content">;
-  };
-  /** Of the whole object, where it is known: looked up in one with `found`. */
-  readonly plan?: readonly ContentRead[] | undefined;
+  readonly found: FoundContent | PlannedContent;
   readonly start: number;
   readonly end: number;
   /** Entered before `found` was looked up; the reader takes it over. */
@@ -109,9 +112,8 @@ export class ContentReader implements ContentSource, Disposable {
     this.#request = request;
     this.#startedAt = ports.clock.monotonic();
     this.size = request.end - request.start;
-    const { found, plan, start, end } = request;
-    const isWhole = plan !== undefined && start === 0 && end === found.entry.size;
-    this.#reads = isWhole ? plan.values() : planReads(tenant, found, start, end);
+    const { found, start, end } = request;
+    this.#reads = "plan" in found ? found.plan.values() : planReads(tenant, found, start, end);
     try {
       this.#readAhead();
     } catch (reason) {
@@ -312,7 +314,7 @@ function zero(lease: ArenaLease, size: number): number {
  */
 function* planReads(
   tenant: OpenTenant,
-  found: ReadRequest["found"],
+  found: FoundContent,
   start: number,
   end: number,
 ): Generator<Read> {
@@ -329,14 +331,14 @@ function* planReads(
   }
 }
 
-/** The reads of content that is on one page, to be used again and again. */
+/** The reads of content that is on one page, to be kept and used again: in few objects. */
 export function planPage({ pieces }: ContentPage): readonly ContentRead[] {
   return pieces.flatMap((piece) => {
-    const name =
-      piece.kind === "hole"
-        ? undefined
-        : rowName({ chunkId: piece.address.chunkId, sealId: piece.seal.sealId });
-    return [...planPiece(piece)].map((read) => ({ ...read, name }));
+    if (piece.kind === "hole") return [...planPiece(piece)];
+    const both = { ...piece.address, ...piece.seal };
+    const kept: ContentPiece = { ...piece, address: both, seal: both };
+    const name = rowName(both);
+    return [...planPiece(kept)].map((read) => ({ ...read, name }));
   });
 }
 
