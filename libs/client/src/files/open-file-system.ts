@@ -112,18 +112,20 @@ class MountedFileSystem implements FileSystem {
       return;
     }
     const node = mount.nodes.get(mount.nodes.numberOf(change.inode));
-    if (node === undefined || mount.isEcho(node)) return;
+    if (node === undefined) return;
     node.doubt();
-    if (change.kind === "directory") {
-      const names = mount.names.namesOf(node.number, toldNamesMax);
-      mount.names.forgetDirectory(node.number);
-      mount.tellKernel((kernel) => {
-        for (const name of names) kernel.invalidateEntry(node.number, name);
-      });
-    }
+    const isDirectory = change.kind === "directory";
+    // The kernel knows what went through it: it is told of what others did alone.
+    const isTold = !mount.isEcho(node);
+    const names = isDirectory && isTold ? mount.names.namesOf(node.number, toldNamesMax) : [];
+    if (isDirectory) mount.names.forgetDirectory(node.number);
+    if (!isTold) return;
     mount.tellKernel((kernel) => {
+      for (const name of names) kernel.invalidateEntry(node.number, name);
       kernel.invalidateNode(node.number, -1, 0);
     });
+    // Pages of an open file go as soon as its content is known to be another.
+    if (node.pagesVersion !== undefined && mount.files.has(node.number)) void mount.ask(node);
   }
   #sessionEnded(): void {
     this.#writer.loseAll();
