@@ -1,9 +1,11 @@
 /**
  * `bun run bench s3 [--peer minio|versitygw|none] [--layout one|six] [--cases a,b] [--seconds N] [--rounds N] [--syncs] [--guarded] [--keep] [--plot]`
- * `bun run bench memory`, `bun run bench scale [--objects N] [--buckets N] [--rounds N] [--seconds N]`, `bun run bench report`: what the
+ * `bun run bench memory`, `bun run bench scale [--objects N] [--buckets N] [--rounds N] [--seconds N]`, `bun run bench fuse [--rounds N]`,
+ * `bun run bench report`: what the
  * parts measure is said in docs/benchmarks.md.
  */
 import { parseArgs } from "node:util";
+import { benchFuse } from "./fuse/fuse.ts";
 import { benchMemory } from "./memory.ts";
 import { plot, writeReport } from "./report.ts";
 import { benchS3, caseNames } from "./s3.ts";
@@ -65,10 +67,13 @@ switch (positionals[0]) {
       keepsResult: values.keep,
     });
     break;
+  case "fuse":
+    await benchFuse(Number(values.rounds));
+    break;
   case "report":
     break;
   default:
-    console.error("bench: s3, memory, scale or report");
+    console.error("bench: s3, memory, scale, fuse or report");
     process.exit(2);
 }
 if (values.keep || positionals[0] === "report") await writeReport();

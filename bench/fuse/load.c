@@ -1,0 +1,106 @@
+/* One load of bench/fuse on a folder, by plain system calls: `load CASE FOLDER COUNT` prints operations, or bytes, in a second. */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+static void check(int holds, const char *what) {
+  if (holds) return;
+  fprintf(stderr, "load: %s: %s\n", what, strerror(errno));
+  exit(1);
+}
+static double now(void) {
+  struct timespec at;
+  clock_gettime(CLOCK_MONOTONIC, &at);
+  return (double)at.tv_sec + (double)at.tv_nsec / 1e9;
+}
+static const char *path(const char *folder, long number) {
+  static char text[4096];
+  snprintf(text, sizeof text, "%s/file-%ld", folder, number);
+  return text;
+}
+static double rate(double count, double started) { return count / (now() - started); }
+
+static double create_files(const char *folder, long count) {
+  double started = now();
+  for (long i = 0; i < count; i++) {
+    int fd = open(path(folder, i), O_CREAT | O_EXCL | O_WRONLY, 0644);
+    check(fd >= 0 && close(fd) == 0, "create");
+  }
+  return rate((double)count, started);
+}
+static double stat_files(const char *folder, long count) {
+  struct stat status;
+  double started = now();
+  for (long i = 0; i < count; i++) check(stat(path(folder, i), &status) == 0, "stat");
+  return rate((double)count, started);
+}
+static double open_files(const char *folder, long count) {
+  double started = now();
+  for (long i = 0; i < count; i++) {
+    int fd = open(path(folder, i), O_RDONLY);
+    check(fd >= 0 && close(fd) == 0, "open");
+  }
+  return rate((double)count, started);
+}
+static double remove_files(const char *folder, long count) {
+  double started = now();
+  for (long i = 0; i < count; i++) check(unlink(path(folder, i)) == 0, "unlink");
+  return rate((double)count, started);
+}
+
+/* Bytes in a second, written and closed. `count` is in MiB, as below. */
+static double write_file(const char *folder, long count) {
+  static char memory[1 << 20];
+  for (size_t i = 0; i < sizeof memory; i += 8) *(uint64_t *)(memory + i) = (uint64_t)i * 0x9e3779b97f4a7c15u;
+  double started = now();
+  int fd = open(path(folder, 0), O_CREAT | O_TRUNC | O_WRONLY, 0644);
+  check(fd >= 0, "open");
+  for (long i = 0; i < count; i++) {
+    *(long *)memory = i; /* no two pieces are the same */
+    check(write(fd, memory, sizeof memory) == sizeof memory, "write");
+  }
+  check(fsync(fd) == 0 && close(fd) == 0, "close");
+  return rate((double)count * (1 << 20), started);
+}
+static double read_file(const char *folder, long count) {
+  static char memory[1 << 20];
+  double started = now();
+  int fd = open(path(folder, 0), O_RDONLY);
+  check(fd >= 0, "open");
+  for (long i = 0; i < count; i++) check(read(fd, memory, sizeof memory) == sizeof memory, "read");
+  close(fd);
+  return rate((double)count * (1 << 20), started);
+}
+/* Of 4 KiB, at random places of a file that was read before: half a million of them. */
+static double read_cached(const char *folder, long count) {
+  read_file(folder, count);
+  char memory[4096];
+  uint64_t chance = 88172645463325252u;
+  long reads = 500000;
+  int fd = open(path(folder, 0), O_RDONLY);
+  double started = now();
+  for (long i = 0; i < reads; i++) {
+    chance ^= chance << 13, chance ^= chance >> 7, chance ^= chance << 17;
+    off_t offset = (off_t)(chance % (uint64_t)(count * 256)) * 4096;
+    check(pread(fd, memory, sizeof memory, offset) == sizeof memory, "read");
+  }
+  close(fd);
+  return rate((double)reads, started);
+}
+
+int main(int count, char **words) {
+  static const struct {
+    const char *name;
+    double (*run)(const char *, long);
+  } cases[] = {{"create", create_files}, {"stat", stat_files},   {"open", open_files},    {"unlink", remove_files},
+               {"write", write_file},    {"read", read_file}, {"read-4k", read_cached}};
+  for (size_t i = 0; count == 4 && i < sizeof cases / sizeof *cases; i++)
+    if (strcmp(cases[i].name, words[1]) == 0) return printf("%.0f\n", cases[i].run(words[2], atol(words[3]))) < 0;
+  return 2;
+}
