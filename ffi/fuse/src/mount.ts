@@ -1,11 +1,12 @@
+import { getSystemErrorName } from "node:util";
 import { loadNative } from "./symbols.ts";
 
 /** A call to the system that failed. */
 export class MountError extends Error {
   override readonly name = "MountError";
   readonly errno: number;
-  constructor(message: string, errno: number) {
-    super(message);
+  constructor(act: string, errno: number) {
+    super(`${act}: ${getSystemErrorName(-errno)}`);
     this.errno = errno;
   }
 }
@@ -30,7 +31,8 @@ export interface MountRequest {
 }
 
 const detach = 2;
-const eperm = 1;
+/** EPERM and EACCES: mount(2) or the device are not for this user, but fusermount3 may. */
+const refusals: ReadonlySet<number> = new Set([-1, -13]);
 const einval = 22;
 const eagain = 11;
 
@@ -69,7 +71,7 @@ export function mountFuse(request: MountRequest): number {
   );
   if (descriptor >= 0) return descriptor;
   const program = helper();
-  if (descriptor !== -eperm || program === null)
+  if (!refusals.has(descriptor) || program === null)
     throw new MountError(`Cannot mount on ${target}`, -descriptor);
   const handed = native.kiseki_fuse_mount_by_helper(
     text(program),
@@ -91,7 +93,7 @@ export function unmountFuse(nativeDirectory: string, target: string, isLazy: boo
   const result = native.kiseki_fuse_unmount(text(target), isLazy ? detach : 0);
   if (result === 0 || result === -einval) return;
   const program = helper();
-  if (result !== -eperm || program === null)
+  if (!refusals.has(result) || program === null)
     throw new MountError(`Cannot unmount ${target}`, -result);
   const handed = native.kiseki_fuse_unmount_by_helper(text(program), text(target), isLazy ? 1 : 0);
   if (handed < 0) throw new MountError(`Cannot unmount ${target} by ${program}`, eagain);

@@ -34,7 +34,7 @@ const mount = await openMount(
     nativeDirectory,
     source: "memory",
     target,
-    kernelOptions: ["default_permissions", "allow_other"],
+    kernelOptions: process.getuid?.() === 0 ? ["default_permissions", "allow_other"] : [],
     flags: options.isReadOnly ? mountFlags.readOnly : 0,
     readerCount: options.readerCount,
     readaheadSize: 1 << 20,
