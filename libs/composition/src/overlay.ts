@@ -11,11 +11,30 @@ export interface Overlay extends MapWriter {
 /** A key for `Map`; the engine's own hex is several times as fast as a character per byte. */
 const keyText = (key: Uint8Array): string => key.toHex();
 
+/** Where `text` is or would be in a sorted list. */
+function placeOf(order: readonly string[], text: string): number {
+  let low = 0;
+  let high = order.length;
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (order[middle]! < text) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
 export function overlayOf(base: MapReader): Overlay {
   const rows = new Map<string, RowWrite>();
   /** What the base answered: asked once per key. */
   const known = new Map<string, Uint8Array | undefined>();
-  const sorted = (list: RowWrite[]): RowWrite[] => list.sort((a, b) => compareBytes(a.key, b.key));
+  /** Keys of `rows` in order, which is that of their hex, once somebody asks for it. */
+  let order: string[] | undefined;
+  const inOrder = (): string[] => (order ??= [...rows.keys()].sort());
+  const write = (key: Uint8Array, value: Uint8Array | undefined): void => {
+    const text = keyText(key);
+    if (order !== undefined && !rows.has(text)) order.splice(placeOf(order, text), 0, text);
+    rows.set(text, { key, value });
+  };
 
   return {
     get(key) {
@@ -27,17 +46,14 @@ export function overlayOf(base: MapReader): Overlay {
       known.set(text, value);
       return value;
     },
-    put(key, value) {
-      rows.set(keyText(key), { key, value });
-    },
-    delete(key) {
-      rows.set(keyText(key), { key, value: undefined });
-    },
+    put: write,
+    delete: (key) => write(key, undefined),
     scan(range, visit) {
-      const within = ({ key }: RowWrite): boolean =>
-        compareBytes(key, range.start) >= 0 &&
-        (range.end === undefined || compareBytes(key, range.end) < 0);
-      const pending = sorted([...rows.values()].filter(within));
+      const all = inOrder();
+      const end = range.end === undefined ? all.length : placeOf(all, keyText(range.end));
+      const pending = all
+        .slice(placeOf(all, keyText(range.start)), end)
+        .map((text) => rows.get(text)!);
       if (range.backward === true) pending.reverse();
       const sign = range.backward === true ? -1 : 1;
       let next = 0;
@@ -63,12 +79,14 @@ export function overlayOf(base: MapReader): Overlay {
       if (!isStopped) visitPending(undefined);
     },
     writes: () =>
-      sorted([...rows.values()]).filter(({ key, value }) => {
-        const text = keyText(key);
-        if (!known.has(text)) return true;
+      inOrder().flatMap((text) => {
+        const row = rows.get(text)!;
+        if (!known.has(text)) return [row];
         const before = known.get(text);
-        if (before === undefined || value === undefined) return before !== value;
-        return !sameBytes(before, value);
+        const { value } = row;
+        const isSame =
+          before === undefined || value === undefined ? before === value : sameBytes(before, value);
+        return isSame ? [] : [row];
       }),
   };
 }

@@ -2,9 +2,17 @@
 // S3 and whether versions are kept or not; the log gives the same map again.
 // Method: tables for edges; random operations against plain bytes, every invariant recomputed now and then.
 import { keyset, newBytes, prngFromSeed, TiB, toHex, toUtf8 } from "@kiseki/base";
-import { encodeEncryption } from "@kiseki/format";
+import { deltaPayloadSizeMax, encodeEncryption } from "@kiseki/format";
 import { expect, test } from "bun:test";
-import { bedWithNamespace, md5, namespaceA, testBed, testDirKeys } from "../bed.test-helper.ts";
+import {
+  bedWithNamespace,
+  md5,
+  namespaceA,
+  testAddress,
+  testBed,
+  testDirKeys,
+  testSeal,
+} from "../bed.test-helper.ts";
 import { checkMap } from "../check-map.test-helper.ts";
 import { etagText } from "../conditions.ts";
 import { lookupObject } from "../lookup.ts";
@@ -490,3 +498,24 @@ test("a small write touches no more rows of a long file than of a short one", ()
   expect(long.rowsPerWrite).toBeLessThan(1.5 * short.rowsPerWrite + 5);
   expect(long.rowsPerWrite).toBeLessThan(60);
 });
+test("a write at hundreds of places of a long file fits one change", () => {
+  const bed = new ContentBed(1);
+  bed.tree.make("f");
+  const file = bed.tree.get("f").ref;
+  for (let i = 0; i < 25; i++) {
+    bed.act(file, { kind: "append_file", pieces: bed.pieces(0, 45_000).pieces });
+  }
+  // Each of these takes the place of forty extents, which all go.
+  const large = Array.from({ length: 550 }, (_, i) => {
+    const n = bed.next++;
+    const range = { offset: 2000 * i, length: 1990, chunkOffset: 0 };
+    return { kind: "chunk", ...range, ...testAddress(n), seal: testSeal(n, 2000) } as const;
+  });
+  expect(bed.act(file, { kind: "write_file", pieces: large })).toMatchObject({ kind: "file" });
+  expect(bed.bed.log.at(-1)!.byteLength).toBeLessThan(deltaPayloadSizeMax);
+  const page = readFileContent(bed.bed.map, testDirKeys, { file, start: 0, end: 1e7, countMax: 9 });
+  if (page.kind === "refused") throw new Error(page.code);
+  expect(page.page.pieces[0]).toMatchObject({ offset: 0, length: 1990, chunkOffset: 0 });
+  bed.act(file, { kind: "truncate_file", size: 10 });
+  expect(bed.bed.log.at(-1)!.byteLength).toBeLessThan(deltaPayloadSizeMax);
+}, 20_000);

@@ -5,7 +5,14 @@ import type { Answer, Refusal } from "../operation.ts";
 import { isRefusal, refuse } from "../operation.ts";
 import type { Step } from "../step.ts";
 import { withoutSetId } from "./attributes.ts";
-import { countAllSmall, editContent, holdContent, shareRangeOf } from "./content-edit.ts";
+import type { EditBudget } from "./content-edit.ts";
+import {
+  countAllSmall,
+  editBudget,
+  editContent,
+  holdContent,
+  shareRangeOf,
+} from "./content-edit.ts";
 import type { ContentRange } from "./content-list.ts";
 import type { ContentOperation } from "./content-operation.ts";
 import { mergeExtents } from "./content-merge.ts";
@@ -31,6 +38,7 @@ interface Draft {
   content: Content;
   size: number;
   allocated: number;
+  readonly budget: EditBudget;
 }
 
 export function performContent(step: Step, operation: ContentOperation): Answer | Refusal {
@@ -66,11 +74,12 @@ function draftOf(step: Step, file: PosixFile): Draft {
   const { content } = fileCold(step.map, step.context.dirKeys, file);
   const { size } = file.entry;
   const { allocated } = nodeOf(file.entry);
-  if (!isKeptBefore(file)) return { file, content, size, allocated };
+  const budget = editBudget();
+  if (!isKeptBefore(file)) return { file, content, size, allocated, budget };
   const counted = countAllSmall(step, content);
   putFileContent(step, file, counted);
   holdContent(step, counted);
-  return { file, content: counted, size, allocated };
+  return { file, content: counted, size, allocated, budget };
 }
 
 /** `[start, end)` becomes the extents, whose references are counted. */
@@ -81,7 +90,8 @@ function replaceRange(
   replacement: readonly LeafExtent[],
   allocated: number,
 ): void {
-  const before = { content: draft.content, size: draft.size };
+  const { content, size, budget } = draft;
+  const before = { content, size, budget };
   draft.allocated += allocated - dataSize(step.map, draft.content, { start, end });
   draft.content = editContent(step, before, { start, end, replacement });
   draft.size = Math.max(draft.size, end);

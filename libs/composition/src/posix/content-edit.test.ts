@@ -28,7 +28,7 @@ import { readContent, visitExtents } from "../read-content.ts";
 import { hasReclaim } from "../reclaim.ts";
 import type { Step } from "../step.ts";
 import { adjustUsage, startStep } from "../step.ts";
-import { countAllSmall, editContent, shareRangeOf } from "./content-edit.ts";
+import { countAllSmall, editBudget, editContent, shareRangeOf } from "./content-edit.ts";
 
 const seedGiven = process.env["KISEKI_SIM_SEED"];
 const seed = Number(seedGiven ?? crypto.getRandomValues(new Uint32Array(1))[0]);
@@ -41,6 +41,7 @@ interface World {
   readonly files: Map<string, Uint8Array>;
   next: number;
   hasSmall: boolean;
+  isTight: boolean;
 }
 const pick = <T>(prng: Prng, from: readonly T[]): T => from[prng.below(from.length)]!;
 /** Never 0, so that a hole is told from a chunk. */
@@ -58,6 +59,9 @@ function found(bed: Bed, key: string) {
   if (object.kind !== "object") throw new Error(`${key} is there`);
   return object;
 }
+/** Now and then one that makes slices of nearly everything. */
+const budgetOf = ({ prng, isTight }: World) =>
+  editBudget(isTight && prng.chance(1, 6) ? prng.below(5000) : undefined);
 /** Changes the content of an object as a file's writer would. */
 function change(
   bed: Bed,
@@ -124,7 +128,7 @@ function write(world: World, key: string, offset: number, size: number): void {
     after.fill(0, offset, offset + size);
     fillFrom(after, replacement);
     const edit = { start: offset, end: offset + size, replacement };
-    return editContent(step, { content, size: was }, edit);
+    return editContent(step, { content, size: was, budget: budgetOf(world) }, edit);
   });
   expect(refused).toBeUndefined();
   world.files.set(key, after);
@@ -134,7 +138,7 @@ function punch(world: World, key: string, start: number, end: number): void {
   if (start >= end) return;
   after.fill(0, start, end);
   const refused = change(world.bed, key, after.byteLength, (step, content, size) =>
-    editContent(step, { content, size }, { start, end, replacement: [] }),
+    editContent(step, { content, size, budget: budgetOf(world) }, { start, end, replacement: [] }),
   );
   expect(refused).toBeUndefined();
   world.files.set(key, after);
@@ -144,7 +148,11 @@ function truncate(world: World, key: string, size: number): void {
   const refused = change(world.bed, key, size, (step, content, was) =>
     size >= was
       ? content
-      : editContent(step, { content, size: was }, { start: size, end: was, replacement: [] }),
+      : editContent(
+          step,
+          { content, size: was, budget: budgetOf(world) },
+          { start: size, end: was, replacement: [] },
+        ),
   );
   expect(refused).toBeUndefined();
   world.files.set(key, resized(before, size));
@@ -165,7 +173,7 @@ function copyRange(world: World, from: string, key: string): void {
     const shared = shareRangeOf(step, found(bed, from).cold.content, range, target);
     if (isRefusal(shared)) return shared;
     const edit = { start: target, end: target + size, replacement: shared };
-    return editContent(step, { content, size: was }, edit);
+    return editContent(step, { content, size: was, budget: budgetOf(world) }, edit);
   });
   expect(refused).toBeUndefined();
   world.files.set(key, after);
@@ -277,6 +285,7 @@ function worldOf(runSeed: number): World {
     files: new Map(),
     next: 1,
     hasSmall: true,
+    isTight: false,
   };
   for (const key of keys) remove(world, key);
   return world;
@@ -303,6 +312,7 @@ test(`editContent() reads as plain bytes do (replay with KISEKI_SIM_SEED=${seed}
   for (let run = 0; run < 2; run++) {
     const world = worldOf(seed + run);
     world.hasSmall = run % 2 === 0;
+    world.isTight = true;
     for (let i = 0; i < 240; i++) {
       editSome(world, 4000);
       if (i % 40 === 39) checkAll(world);
@@ -336,6 +346,7 @@ test(`editContent() of ranges over very many rows (KISEKI_SIM_SEED=${seed})`, ()
   world.hasSmall = false;
   for (let i = 0; i < 55; i++) write(world, "a", files.get("a")!.byteLength, 3000);
   world.hasSmall = true;
+  world.isTight = true;
   copyObject(world, "a", "b");
   copyRange(world, "a", "c");
   for (let i = 0; i < 40; i++) {
@@ -410,7 +421,11 @@ test("what two slices of a file show is not freed when one of them is cut", () =
   change(bed, "a", after.byteLength, (step, content, size) => {
     const replacement = shareRangeOf(step, content, { start: 0, end: size }, size);
     if (isRefusal(replacement)) return replacement;
-    return editContent(step, { content, size }, { start: size, end: 2 * size, replacement });
+    return editContent(
+      step,
+      { content, size, budget: budgetOf(world) },
+      { start: size, end: 2 * size, replacement },
+    );
   });
   files.set("a", after);
   const { content } = found(bed, "a").cold;

@@ -6,7 +6,7 @@ import type { Answer, DecideContext, DirKeys, Refusal } from "../operation.ts";
 import { isRefusal, refuse } from "../operation.ts";
 import { visitExtents } from "../read-content.ts";
 import type { Step } from "../step.ts";
-import { editContent } from "./content-edit.ts";
+import { editBudget, editContent } from "./content-edit.ts";
 import type { ContentRange } from "./content-list.ts";
 import type { ContentOperation } from "./content-operation.ts";
 import { admitPieces } from "./content-pieces.ts";
@@ -125,7 +125,8 @@ export function mergeExtents(
     position = offset + length;
   }
   if (position !== end) return refuse("invalid_argument");
-  const merged = editContent(step, { content, size }, { start, end, replacement: extents });
+  const edited = { content, size, budget: editBudget() };
+  const merged = editContent(step, edited, { start, end, replacement: extents });
   putFileContent(step, file, merged);
   return { kind: "none" };
 }

@@ -22,7 +22,7 @@ const rowExtentsFew = 16;
 const rowsPerScan = 64;
 
 /** A row of a manifest whose offsets count from the manifest's start. */
-interface ManifestRow {
+export interface ManifestRow {
   readonly key: Uint8Array;
   /** Children of a node of parts, as slices. */
   readonly extents: readonly LeafExtent[];
@@ -105,16 +105,16 @@ function hasRowFrom(map: MapReader, manifest: bigint, start: number): boolean {
 export const isOfParts = (map: MapReader, manifest: bigint): boolean =>
   rowsWithin(map, manifest, { start: 0, end: 1 }, 1)?.[0]?.isInner === true;
 
-/** Puts `extents` in the place of `rows`, which held all that lies between the first and the last of them. */
+/** Puts `extents` in the place of `rows`, which held all that lies between the first and the last of them. Answers where the new rows start. */
 export function replaceRows(
   step: Step,
   manifest: bigint,
   rows: readonly ManifestRow[],
   extents: readonly LeafExtent[],
-): void {
+): readonly number[] {
   const { map } = step;
   for (const { key } of rows) map.delete(key);
-  if (extents.length === 0) return;
+  if (extents.length === 0) return [];
   let all = extents;
   if (all.length < rowExtentsFew) {
     const before = rowBefore(map, manifest, all[0]!.offset);
@@ -128,7 +128,12 @@ export function replaceRows(
   const isAppended = rowCount > 1 && !hasRowFrom(map, manifest, last.offset + last.length);
   // What is appended to leaves full rows behind; elsewhere each row gets room.
   const perRow = isAppended ? rowExtentsWanted : Math.ceil(all.length / rowCount);
-  for (let i = 0; i < all.length; i += perRow) putLeaf(step, manifest, all.slice(i, i + perRow));
+  const starts: number[] = [];
+  for (let i = 0; i < all.length; i += perRow) {
+    putLeaf(step, manifest, all.slice(i, i + perRow));
+    starts.push(all[i]!.offset);
+  }
+  return starts;
 }
 
 /** All rows of the manifest, or `undefined` when they hold more than `countMax` extents. */
@@ -180,6 +185,11 @@ export function readRange(
   return extents === undefined || extents.length > countMax ? undefined : extents;
 }
 
+/** Extents that take the place of a slice, and how many were looked at for them. */
+export interface Opened {
+  readonly extents: readonly LeafExtent[];
+  readonly count: number;
+}
 /**
  * Takes a manifest with one holder apart: its extents in `[start, end)`, clipped, are the caller's from here on, and the
  * rest is released. `undefined`, and nothing done, when there are more than `countMax`.
@@ -189,13 +199,14 @@ export function takeApart(
   manifest: bigint,
   range: ContentRange,
   countMax: number,
-): readonly LeafExtent[] | undefined {
+): Opened | undefined {
   const { map } = step;
   assert(getManifestHead(map, manifest).count === 1, "what is taken apart has one holder");
   const rows = readRows(map, manifest, countMax);
   if (rows === undefined) return undefined;
   const kept: LeafExtent[] = [];
-  for (const extent of rows.flatMap((row) => row.extents)) {
+  const all = rows.flatMap((row) => row.extents);
+  for (const extent of all) {
     const { offset, length } = extent;
     if (length > 0 && offset + length > range.start && offset < range.end) {
       kept.push(clipExtent(extent, range));
@@ -203,7 +214,7 @@ export function takeApart(
   }
   for (const { key } of rows) map.delete(key);
   map.delete(manifestHeadKey(manifest));
-  return kept;
+  return { extents: kept, count: all.length };
 }
 
 /** The whole manifest when it fits a cold row again, which is its only holder: it has one row at most, of few extents. */
