@@ -122,3 +122,21 @@ test("nodes that are lost cost the first operation its deadline, and the next on
   for (const proxy of proxies) proxy.weather = { kind: "black_hole" };
   expect(await timed()).toBeGreaterThan(deadlineMs * 0.5);
 });
+
+test("many operations at once end in time too when nobody answers, whatever they wait for", async () => {
+  await using place = await openPlace(false);
+  const { client, proxies } = place;
+  await writeFile(client, source);
+  const plan = await client.files.plan(file, 0, source.byteLength);
+  if (plan.kind === "refused" || plan.pieces[0]?.kind !== "chunk") throw new Error("no plan");
+  const piece = plan.pieces[0];
+  for (const proxy of proxies) proxy.weather = { kind: "black_hole" };
+  const began = performance.now();
+  const all = Array.from({ length: 200 }, (_, at) => {
+    if (at % 3 === 0) return client.files.attributes(file);
+    if (at % 3 === 1) return client.files.apply({ kind: "truncate", file, size: at });
+    return client.content.read(piece, 0, newBytes(piece.length));
+  });
+  for (const answer of await Promise.all(all)) expect(answer.kind).toBe("refused");
+  expect(performance.now() - began).toBeLessThan(2 * deadlineMs + graceMs);
+});

@@ -28,15 +28,31 @@ function tlsOptions(target: TlsTarget): object {
 /** Lets so many in; the others wait their turn. */
 class Turns {
   #left = callsMax;
-  readonly #waiting: (() => void)[] = [];
-  async take(): Promise<void> {
-    if (this.#left > 0) this.#left -= 1;
-    else await new Promise<void>((resolve) => this.#waiting.push(resolve));
+  readonly #waiting = new Set<() => void>();
+  /** Rejects with `signal.reason` when aborted before its turn. */
+  async take(signal: AbortSignal | undefined): Promise<void> {
+    signal?.throwIfAborted();
+    if (this.#left > 0) {
+      this.#left -= 1;
+      return;
+    }
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    const leave = () => {
+      this.#waiting.delete(resolve);
+      reject(signal?.reason);
+    };
+    this.#waiting.add(resolve);
+    signal?.addEventListener("abort", leave, { once: true });
+    await promise.finally(() => signal?.removeEventListener("abort", leave));
   }
   give(): void {
-    const next = this.#waiting.shift();
-    if (next) next();
-    else this.#left += 1;
+    const [next] = this.#waiting;
+    if (next === undefined) {
+      this.#left += 1;
+      return;
+    }
+    this.#waiting.delete(next);
+    next();
   }
 }
 
@@ -80,18 +96,20 @@ export function fetchTransport(target: TlsTarget, streams: Transport): Transport
     async unary(method, signal, timeoutMs, _header, input) {
       const ending = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
       const timeout = timeoutMs === undefined ? {} : { "connect-timeout-ms": String(timeoutMs) };
+      const given = [signal, ending].filter((one) => one !== undefined);
+      const limit = given.length > 0 ? AbortSignal.any(given) : undefined;
       const options: FetchOptions = {
         method: "POST",
         headers: { ...common, ...timeout },
         body: toBinary(method.input, create(method.input, input)),
         tls,
         proxy: false,
-        ...(signal || ending
-          ? { signal: AbortSignal.any([signal, ending].filter((one) => one !== undefined)) }
-          : {}),
+        ...(limit ? { signal: limit } : {}),
       };
-      await turns.take();
+      let hasTurn = false;
       try {
+        await turns.take(limit);
+        hasTurn = true;
         const answer = await fetch(
           `${base}/${method.parent.typeName}/${method.name}`,
           options as RequestInit,
@@ -110,7 +128,7 @@ export function fetchTransport(target: TlsTarget, streams: Transport): Transport
         }
         throw reason;
       } finally {
-        turns.give();
+        if (hasTurn) turns.give();
       }
     },
   };

@@ -20,11 +20,11 @@ export class ByteGate {
     this.#free = total;
   }
 
-  /** Disposing gives back. `size` is at most the total. */
-  async take(size: number): Promise<Disposable> {
+  /** Disposing gives back. `size` is at most the total. `undefined`: there was no room for so long. */
+  async take(size: number, waitMs: number): Promise<Disposable | undefined> {
     assert(size <= this.#total, "one transfer fits");
     if (this.#waiting.length > 0 || this.#free < size) {
-      await new Promise<void>((resolve) => this.#waiting.push({ size, grant: resolve }));
+      if (!(await this.#turn(size, waitMs))) return undefined;
     } else this.#free -= size;
     let isHeld = true;
     return {
@@ -35,6 +35,18 @@ export class ByteGate {
         this.#serve();
       },
     };
+  }
+  #turn(size: number, waitMs: number): Promise<boolean> {
+    const { promise, resolve } = Promise.withResolvers<boolean>();
+    const waiting = { size, grant: () => resolve(true) };
+    const leave = () => {
+      this.#waiting.splice(this.#waiting.indexOf(waiting), 1);
+      resolve(false);
+      this.#serve(); // those behind may fit where this one did not
+    };
+    const timer = setTimeout(leave, Math.max(0, waitMs));
+    this.#waiting.push(waiting);
+    return promise.finally(() => clearTimeout(timer));
   }
   #serve(): void {
     for (;;) {

@@ -74,12 +74,13 @@ export class NativeContentStore implements ContentStore {
   async #writeChunk(source: Uint8Array): Promise<WrittenPart | FileRefusal> {
     const { datapath, gate, asking } = this.#ports;
     const size = source.byteLength;
-    using _share = await gate.take(size + sealedSize(size));
+    using share = await gate.take(size + sealedSize(size), asking.patienceMs);
+    if (share === undefined) return refused("unreachable"); // those before it get no answers
+    const { deadline } = asking;
     using plain = await datapath.arena.borrow(size, neverAborted);
     using sealed = await datapath.arena.borrow(sealedSize(size), neverAborted);
     plain.bytes.set(source);
     let sealing: Sealing | undefined;
-    const { deadline } = asking;
     const ended = await asking.persist(async (last, leftMs) => {
       const session = await asking.session(leftMs);
       if (session.kind === "failed") return session;
@@ -182,11 +183,12 @@ export class NativeContentStore implements ContentStore {
     const segmentFirst = Math.floor(part.start / segmentSize);
     const segmentEnd = Math.ceil(part.end / segmentSize);
     const plainSize = Math.min(access.size, segmentEnd * segmentSize) - segmentFirst * segmentSize;
-    using _share = await gate.take(plainSize + sealedSize(plainSize));
+    using share = await gate.take(plainSize + sealedSize(plainSize), asking.patienceMs);
+    if (share === undefined) return refused("unreachable"); // those before it get no answers
+    const { deadline } = asking;
     using plain = await datapath.arena.borrow(plainSize, neverAborted);
     using sealed = await datapath.arena.borrow(sealedSize(plainSize), neverAborted);
     const range = { segmentFirst, segmentEnd };
-    const { deadline } = asking;
     let isVerifying = false;
     const ended = await asking.persist(async (_last, leftMs) => {
       const session = await asking.session(leftMs);

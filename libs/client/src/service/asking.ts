@@ -57,9 +57,13 @@ export class Asking {
     return ended;
   }
   /** Where nobody has answered for a whole deadline, the next operations do not wait for as long again. */
+  get patienceMs(): number {
+    const { deadlineMs } = this.#ports;
+    return this.#isLost ? deadlineMs / lostShare : deadlineMs;
+  }
+  /** Of what begins now, on the monotonic clock. */
   get deadline(): number {
-    const { clock, deadlineMs } = this.#ports;
-    return clock.monotonic() + (this.#isLost ? deadlineMs / lostShare : deadlineMs);
+    return this.#ports.clock.monotonic() + this.patienceMs;
   }
 
   /** The session there is, or another one that opens in time. */

@@ -1,0 +1,27 @@
+import { expect, test } from "bun:test";
+import { ByteGate } from "./byte-gate.ts";
+
+test("ByteGate: lets in what fits, in the order asked, and no small one past a large one", async () => {
+  const gate = new ByteGate(10);
+  const first = await gate.take(6, 1000);
+  const order: string[] = [];
+  const large = gate.take(8, 1000).then((share) => (order.push("large"), share));
+  const small = gate.take(2, 1000).then((share) => (order.push("small"), share));
+  await Bun.sleep(10);
+  expect(order).toEqual([]);
+  first![Symbol.dispose]();
+  first![Symbol.dispose](); // counts once
+  (await large)![Symbol.dispose]();
+  await small;
+  expect(order).toEqual(["large", "small"]);
+  expect(await gate.take(9, 20)).toBeUndefined();
+});
+
+test("ByteGate: who waits too long leaves, and those behind go on", async () => {
+  const gate = new ByteGate(10);
+  using _ = await gate.take(5, 1000);
+  const large = gate.take(10, 30);
+  const small = gate.take(5, 5_000);
+  expect(await large).toBeUndefined();
+  expect(await small).toBeDefined();
+});
