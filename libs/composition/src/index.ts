@@ -18,6 +18,7 @@ export { lookupHolds } from "./holds.ts";
 export { defaultLimits } from "./limits.ts";
 export { listObjects, listVersions } from "./list-objects.ts";
 export { listParts, listUploads } from "./list-uploads.ts";
+export { changedAt } from "./inodes.ts";
 export { lookupObject } from "./lookup.ts";
 export { listNamespaces, lookupNamespace } from "./namespaces.ts";
 export type {

@@ -1,9 +1,9 @@
-import type { InodeId } from "@kiseki/base";
+import type { InodeId, WallTime } from "@kiseki/base";
 import { assert, fromHex } from "@kiseki/base";
 import type { Etag, InodeRow, NodeFields, ObjectEntry } from "@kiseki/format";
 import { decodeInode, inodeKey } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
-import { nanosOf } from "./directories.ts";
+import { millisOf, nanosOf } from "./directories.ts";
 import type { DirKeys } from "./operation.ts";
 import type { Step } from "./step.ts";
 
@@ -45,6 +45,9 @@ export function nodeOf(entry: ObjectEntry): NodeFields {
   const counts = { revision: 0, contentRevision: 0, allocated: entry.size };
   return { type: "file", rdev: 0, ...times, ...counts };
 }
+/** When the version became what it is, by the node's clock: a file's mtime is what its owner says. */
+export const changedAt = (entry: ObjectEntry): WallTime =>
+  entry.node === undefined ? entry.modified : millisOf(entry.node.ctime);
 /** Its status changed at `time`, such as by getting or losing a name. */
 export function touchNode(entry: ObjectEntry, time: bigint): ObjectEntry {
   const node = nodeOf(entry);

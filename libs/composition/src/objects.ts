@@ -5,7 +5,7 @@ import { unmetCondition } from "./conditions.ts";
 import { admitExtents, contentOf } from "./content.ts";
 import { attributesFit } from "./extras.ts";
 import { isHeld } from "./holds.ts";
-import { isObject, linksOf } from "./inodes.ts";
+import { changedAt, isObject, linksOf } from "./inodes.ts";
 import { isLocked, refuseLock, withDefaultLock } from "./lock.ts";
 import type { Answer, Operation, Refusal, VersionRef } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
@@ -182,6 +182,10 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
   if (operation.ifNewest !== undefined) {
     const newest = getCurrent(step.map, step.context, target) ?? getNewestOld(step.map, target);
     if (newest?.version !== operation.ifNewest) return refuse("precondition_failed");
+    const { ifChanged } = operation;
+    if (ifChanged !== undefined && changedAt(newest) !== ifChanged) {
+      return refuse("precondition_failed");
+    }
   }
   if (operation.version !== undefined) {
     return deleteVersion(step, target, operation.version, operation);

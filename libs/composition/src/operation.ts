@@ -174,6 +174,8 @@ export type Operation =
       readonly conditions?: Conditions;
       /** Refused with `precondition_failed` unless this is the key's newest version or delete marker still. */
       readonly ifNewest?: VersionNumber;
+      /** As `ifNewest`, unless that was changed last at this time (`changedAt`): a file is written in place. */
+      readonly ifChanged?: WallTime;
       /** The caller may, and says so: retention in governance mode does not hold it back. */
       readonly isBypassing?: boolean;
     })

@@ -145,11 +145,13 @@ const pauseOf = ({ ratePerSecond }: RoundParts, count: number): Millis =>
  */
 function toAction(
   { namespace }: RoundParts,
-  { key, version, newest }: SeenVersion,
+  { key, version, newest, modified }: SeenVersion,
   kind: "expire" | "remove",
 ): Action {
   const base = { kind: "delete_object", namespace, key, ifNewest: newest } as const;
-  if (kind === "expire") return { kind: "expired", operation: base };
+  if (kind === "expire") {
+    return { kind: "expired", operation: { ...base, ifChanged: modified } };
+  }
   return { kind: "removed", operation: { ...base, version } };
 }
 

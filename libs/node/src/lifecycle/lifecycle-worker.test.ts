@@ -1,8 +1,14 @@
 /** Rules applied to a node at work, by a worker whose clock is days ahead. */
 import { createHash } from "node:crypto";
 import { afterAll, beforeAll, expect, test } from "bun:test";
-import { sameBytes, wallTime } from "@kiseki/base";
-import { listVersions, lookupNamespace, lookupSetting, type Operation } from "@kiseki/composition";
+import { assert, compareBytes, sameBytes, toUtf8, wallTime } from "@kiseki/base";
+import {
+  listVersions,
+  lookupName,
+  lookupNamespace,
+  lookupSetting,
+  type Operation,
+} from "@kiseki/composition";
 import { systemClock } from "@kiseki/host";
 import type { Clock } from "@kiseki/ports";
 import { calendarDay } from "@kiseki/s3";
@@ -132,6 +138,36 @@ test("a round deletes what its rules are about, when it is due, and nothing else
   await workerAt(4).run(never);
   expect(versionsOf("plain")).toEqual(["logsx", "small", "untagged"]);
   expect(progressOf("plain")).toMatchObject({ counts: { looked: 5, expired: 2, removed: 0 } });
+});
+
+test("a file's age counts from its last change, not from the time that its owner gives it", async () => {
+  await bucketWith("files", [expire("", 3)]);
+  await put("/files/old");
+  await put("/files/late");
+  const namespace = idOf("files");
+  const submit = (operation: Operation) =>
+    tenant.owner.submit(operation, newOperationId(bed.node.ports.prng));
+  const fileAt = (name: string) => {
+    const dirKeys = tenant.dirKeys(tenant.keys("read"));
+    return tenant.store.view((map) => {
+      const directory = lookupNamespace(map, "files")!.root;
+      const found = lookupName(map, dirKeys, { namespace, directory, name: toUtf8(name) });
+      assert(found.kind === "file", `${name} is there`);
+      return found.attributes.ref;
+    });
+  };
+  const set = { kind: "set_attributes", namespace } as const;
+  await submit({ ...set, file: fileAt("old"), mtime: 0n });
+  await workerAt(2).run(never);
+  expect(versionsOf("files")).toEqual(["late", "old"]);
+  // One that is changed between the round's look and its delete is not what the rule was about.
+  const before = async (operation: Operation): Promise<void> => {
+    if (!isDeleteIn(operation, "files") || !("key" in operation)) return;
+    if (compareBytes(operation.key, toUtf8("late")) !== 0) return;
+    await submit({ ...set, file: fileAt("late"), mode: 0o600 });
+  };
+  await workerAt(5, { before }).run(never);
+  expect(versionsOf("files")).toEqual(["late"]);
 });
 
 test("a round runs once in its interval, and again when the clock was set back", async () => {

@@ -1,5 +1,5 @@
 import { assert, sameBytes, type WallTime } from "@kiseki/base";
-import { listVersions, lookupObject } from "@kiseki/composition";
+import { changedAt, listVersions, lookupObject } from "@kiseki/composition";
 import type { NamespaceRow, ObjectEntry, VersionNumber } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
 import type { VersionState } from "@kiseki/s3";
@@ -80,7 +80,7 @@ function readPage(map: MapReader, dirKeys: DirKeys, query: VersionQuery): Versio
       storageClass: entry.storageClass ?? "STANDARD",
       size: entry.size,
       tags: withTags ? tagsOf(map, dirKeys, { namespace, key, entry }) : [],
-      modified: entry.modified,
+      modified: changedAt(entry),
       noncurrentSince: open?.modified,
       newerNoncurrentCount: open?.noncurrentCount ?? 0,
       isOnly: isFirst && !isFollowed,
@@ -89,7 +89,7 @@ function readPage(map: MapReader, dirKeys: DirKeys, query: VersionQuery): Versio
       key,
       newest: open?.newest ?? number,
       version: number,
-      modified: entry.modified,
+      modified: changedAt(entry),
       noncurrentCount: isFirst ? 0 : open!.noncurrentCount + 1,
     };
   });
