@@ -59,7 +59,7 @@ export class Pool {
   readonly shardEpochs = new Map<string, bigint>();
   /** Ids of devices that the index knows to have failed. */
   readonly failuresNoted = new Set<string>();
-  /** Rows as `setRow` left them, of chunks that were read of late. */
+  /** Rows as `setRow` left them, of chunks that were read or written of late. */
   readonly #rowsRead = new LRUCache<string, Row>({ max: rowsReadMax });
   #lastShard: Uint8Array | undefined;
   #lastShardEpoch = -1n;
@@ -101,7 +101,8 @@ export class Pool {
   }
   /** Writes, changes or deletes a row and keeps count of rows, candidates and living bytes. */
   setRow(key: Uint8Array, before: Row | undefined, after: Row | undefined): void {
-    this.#rowsRead.delete(toHex(key));
+    const name = toHex(key);
+    this.#rowsRead.delete(name);
     if (before !== undefined) {
       this.rows -= 1;
       if (before.candidate) this.candidates -= 1;
@@ -118,6 +119,7 @@ export class Pool {
     for (const fragment of after.fragments)
       this.byOrdinal[fragment.device]?.addLiving(fragment, after.plainSize);
     this.ports.index.put(key, encodeRow(after));
+    this.#rowsRead.set(name, after); // what was written is often read soon
   }
   /** A fragment that counts: on a device that is here and believed, and not known to be bad. */
   readonly usable = (fragment: Fragment): boolean =>

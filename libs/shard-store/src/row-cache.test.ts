@@ -103,6 +103,19 @@ test("RowCache.recall() answers the same result until a row that it was made of 
   expect(second).not.toBe(first);
 });
 
+test("RowCache.replace() knows what was written, and what was deleted is none", () => {
+  const cache = new RowBudget(1 << 20).open();
+  const value = toUtf8("new");
+  cache.get(key("a"), source({ a: "old" }));
+  cache.replace(key("a"), value);
+  value.fill(0); // the caller's
+  const nothing = source({});
+  expect(cache.get(key("a"), nothing)).toEqual(toUtf8("new"));
+  cache.replace(key("a"), undefined);
+  expect(cache.get(key("a"), nothing)).toBeUndefined();
+  expect(nothing.asked).toEqual(["a"]);
+});
+
 test("RowCache.remember() gives back the bytes of rows that nobody else asked for, and reads them when somebody does", () => {
   const cache = new RowBudget(1 << 20).open();
   const rows = source({ own: "one", common: "two" });

@@ -143,6 +143,11 @@ export class RowCache implements Disposable {
     for (const row of [young.get(text), old.get(text)]) if (row) row.isCurrent = false;
     this.#rows.delete(text);
   }
+  /** As `forget`, when it is known what the row is now: what was written is often read soon. */
+  replace(key: Uint8Array, value: Uint8Array | undefined): void {
+    this.forget(key);
+    if (value !== undefined) this.#keep(key.toHex(), new CachedRow(value.slice()));
+  }
   /** What is young is old from now on; what was old goes. */
   age(): void {
     const { young, old } = this.#rows;

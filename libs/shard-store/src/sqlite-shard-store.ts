@@ -204,10 +204,11 @@ export class SqliteShardStore implements ShardStore {
     assert(at >= this.#state.epoch, "the owner's epoch is not behind");
     const index = logIndex(expectIndex + 1n);
     const changes: HashedChange[] = [];
+    const written = [...rows];
     const sums = this.#sums.clone();
     let state: ShardState;
     try {
-      for (const row of rows) {
+      for (const row of written) {
         if (row.isDirty) writeRow(this.#host, row);
         const change = this.#hashChange(row);
         if (change.old !== undefined) sums.remove(row.key, change.old);
@@ -224,7 +225,7 @@ export class SqliteShardStore implements ShardStore {
       throw new ShardStoreError("not_committed", "Cannot write the batch", { cause: reason });
     }
     this.#endTransaction();
-    for (const { key } of changes) this.#cache.forget(key);
+    for (const { key, now } of written) this.#cache.replace(key, now);
     this.#state = state;
     this.#sums = sums;
     for (const check of this.#checks) check.committed(changes);

@@ -10,7 +10,7 @@ import { filesNamed, type FoundFile, namingFile, openSealedFile } from "./sealed
 import type { OpenedShard } from "./tenants.ts";
 
 /** Rows of some 15,000 objects that are read again and again, or what is made of them, of all open tenants together. */
-const rowsSizeMax = 40 * 1024 * 1024;
+const rowsSizeMax = 48 * 1024 * 1024;
 
 export interface ShardTools {
   readonly clock: Clock;
