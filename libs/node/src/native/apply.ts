@@ -25,7 +25,7 @@ export interface ApplyParts {
 
 const operationIdSize = 16;
 /** Outcomes that a session's client may ask for again; an older one is the log's to know. */
-const outcomesMax = 4096;
+const outcomesMax = 1024;
 
 /**
  * Submits a client's operations. Those of one request are queued in their order; one that comes again while it is under

@@ -6,22 +6,40 @@ import { newOperationId } from "../gateway/scope.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import { walkReferences } from "../object/walk-references.ts";
 
-const dropsPerRound = 512;
+const dropsPerRound = 32_768;
+/** Of one operation. */
+const dropsPerStep = 512;
 /** What is condemned is, whatever the clock says: it may have been set back since. */
 const everything = wallTime(Number.MAX_SAFE_INTEGER);
 
 /**
  * One round of garbage collection for one tenant: frees what large deletions left, then deletes condemned
  * seals that nobody can read any more, then says so in the log (STORE §4). Returns the seals deleted.
+ *
+ * Who may still read keeps a round waiting, native clients for a minute or more: so a round takes much of what was
+ * condemned when the wait began.
  */
 export async function collectGarbage(ports: DataPorts, tenant: OpenTenant): Promise<number> {
   await reclaim(ports, tenant);
   const drops = tenant.store.view((map) => listDrops(map, everything, dropsPerRound));
   if (drops.length === 0) return 0;
-  const { waitForReaders, honourPins } = ports.safeties;
-  if (waitForReaders) await tenant.readers.allLeft();
+  if (ports.safeties.waitForReaders) await tenant.readers.allLeft();
+  let deleted = 0;
+  for (let first = 0; first < drops.length; first += dropsPerStep) {
+    deleted += await deleteDrops(ports, tenant, drops.slice(first, first + dropsPerStep));
+  }
+  return deleted;
+}
+
+/** Returns how many of them were deleted. */
+async function deleteDrops(
+  ports: DataPorts,
+  tenant: OpenTenant,
+  drops: readonly Drop[],
+): Promise<number> {
   // While it waited, an operation may have taken a pinned seal back, and ended.
   const condemned = tenant.store.view((map) => stillCondemned(map, drops));
+  const { honourPins } = ports.safeties;
   const free = condemned.filter(({ chunkId }) => !honourPins || !tenant.pins.has(chunkId));
   if (free.length === 0) return 0;
   failpoint("collect-begun");

@@ -113,8 +113,9 @@ export class Housekeeping implements AsyncDisposable {
     this.#isThinUnknown = true;
   }
 
+  /** No tenant waits for another's readers. */
   async #collect(): Promise<void> {
-    for (const { id } of this.#parts.tenants.all) {
+    const collections = [...this.#parts.tenants.all].map(async ({ id }) => {
       try {
         await this.#collectOf(id);
       } catch (reason) {
@@ -123,7 +124,8 @@ export class Housekeeping implements AsyncDisposable {
         const fields = { work: "collection", tenant: toUuid(id), error: describe(reason) };
         this.#parts.log.warn(fields, "a tenant is passed over, tries again");
       }
-    }
+    });
+    await Promise.all(collections);
   }
 
   async #collectOf(id: TenantId): Promise<void> {
