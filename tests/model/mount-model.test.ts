@@ -1,12 +1,13 @@
 /**
- * Random operations through two mounts on a built node that is killed under them, against a model of a POSIX tree; what is left is
- * compared through S3 too. The mounts are the client's own, without the kernel.
+ * Random operations through two mounts on a built node, against a model of a POSIX tree, while the node is killed and the
+ * network resets, delays and loses; what is left is compared through S3 too. The mounts are the client's own, without the kernel.
  */
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { openDatapath } from "../../ffi/datapath/src/index.ts";
-import { prngFromSeed } from "../../libs/base/src/index.ts";
+import { type Prng, prngFromSeed } from "../../libs/base/src/index.ts";
+import { FaultyProxy, type Weather } from "../../libs/client/src/faulty-proxy.test-helper.ts";
 import { TwoMounts } from "../../libs/client/src/files/two-mounts.test-helper.ts";
 import { openClient, openFileSystem } from "../../libs/client/src/index.ts";
 import { nativeDirectory, openCrypto, systemClock, systemPrng } from "../../libs/host/src/index.ts";
@@ -18,20 +19,33 @@ import { S3Client } from "../support/s3-client.ts";
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const batches = isFull ? 20 : 1;
 const limitMs = isFull ? 300_000 : 20_000;
-const steps = isFull ? 300 : 70;
+const steps = isFull ? 300 : 90;
 const crypto = openCrypto();
 const rpcPort = 9100;
 
 let datapath: Datapath;
 let node: NodeProcess;
 const bulkPorts = new Set<number>();
+/** Between mounts and node; they know where it listens now. */
+let rpc: FaultyProxy;
+let bulk: FaultyProxy;
+function follow(): void {
+  bulkPorts.add(node.bulkPort);
+  rpc.target = { host: "127.0.0.1", port: node.rpcPort };
+  bulk.target = { host: "127.0.0.1", port: node.bulkPort };
+}
 beforeAll(async () => {
   const sizes = { arenaSize: 48 << 20, computeThreads: 1, deviceThreads: 1 };
   datapath = openDatapath({ directory: nativeDirectory, ...sizes });
   node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "1GiB" });
-  bulkPorts.add(node.bulkPort);
+  const nowhere = { host: "127.0.0.1", port: 1 };
+  rpc = await FaultyProxy.open(nowhere, 0);
+  bulk = await FaultyProxy.open(nowhere, 0);
+  follow();
 }, 20_000);
 afterAll(async () => {
+  await rpc[Symbol.asyncDispose]();
+  await bulk[Symbol.asyncDispose]();
   await node[Symbol.asyncDispose]();
   await datapath[Symbol.asyncDispose]();
 });
@@ -44,7 +58,7 @@ async function openMount(namespace: string, parts: AsyncDisposableStack): Promis
     token: (await read("rpc-token")).trim(),
   };
   const resolve = async ({ host, port }: { host: string; port: number }) => [
-    { host, port: bulkPorts.has(port) ? node.bulkPort : node.rpcPort },
+    { host, port: bulkPorts.has(port) ? bulk.port : rpc.port },
   ];
   const client = await openClient(
     { clock: systemClock, prng: systemPrng, crypto, datapath, resolve },
@@ -72,12 +86,27 @@ async function openMount(namespace: string, parts: AsyncDisposableStack): Promis
 async function killAndStart(): Promise<void> {
   if (node.isRunning) await node.kill();
   await node.start();
-  bulkPorts.add(node.bulkPort);
+  follow();
+}
+const weathers: readonly Weather[] = [
+  { kind: "reset" },
+  { kind: "slow", delayMs: 30 },
+  { kind: "lossy", size: 7 },
+];
+/** What happens to an operation that is under way. */
+async function disturb(prng: Prng): Promise<void> {
+  await Bun.sleep(prng.below(15));
+  if (prng.chance(1, 3)) return killAndStart();
+  const proxy = prng.chance(1, 2) ? rpc : bulk;
+  proxy.weather = weathers[prng.below(weathers.length)]!;
+  await Bun.sleep(prng.below(500));
+  proxy.weather = { kind: "fair" };
+  proxy.cut(); // what has lost bytes is of no use any more
 }
 
 for (let batch = 0; batch < batches; batch += 1) {
   test(
-    `two mounts and S3 agree with a model while the node dies (KISEKI_SIM_SEED=${seed + batch})`,
+    `two mounts and S3 agree with a model while node and network fail (KISEKI_SIM_SEED=${seed + batch})`,
     async () => {
       await using parts = new AsyncDisposableStack();
       if (!node.isRunning) await killAndStart(); // a test before may have ended in between
@@ -91,9 +120,8 @@ for (let batch = 0; batch < batches; batch += 1) {
       await run.run(steps, async (step) => {
         next -= 1;
         if (next > 0) return step();
-        next = 60 + prng.below(80);
-        const pause = prng.below(15);
-        await Promise.all([step(), Bun.sleep(pause).then(killAndStart)]);
+        next = 10 + prng.below(30);
+        await Promise.all([step(), disturb(prng)]);
       });
       using after = await S3Client.of(node);
       for (const [path, data] of run.files()) {

@@ -77,6 +77,7 @@ const unreachableCodes: ReadonlySet<string> = new Set([
   "ENOTFOUND",
   "EAI_AGAIN",
   "EPIPE",
+  "EPROTO",
   "ETIMEDOUT",
 ]);
 /** The commonest of them in words; the system's own follow. */
@@ -85,6 +86,8 @@ const unreachableText: Readonly<Record<string, string>> = {
   ENOENT: "There is no such socket",
   ENOTFOUND: "There is no such host",
 };
+/** What was said in TLS came damaged: of a network, not of a node. */
+const damagedCode = /BAD_RECORD_MAC|DECRYPTION_FAILED/;
 /** The node's word on the certificate that the caller showed, or did not show. */
 const refusedCode = /ALERT_(CERTIFICATE_REQUIRED|UNKNOWN_CA|BAD_CERTIFICATE|ACCESS_DENIED)/;
 const untrustedCode = /CERT|SELF_SIGNED|UNABLE_TO_VERIFY|ALTNAME|SSL|TLS/;
@@ -112,6 +115,9 @@ export function toRpcError(reason: unknown): RpcError {
   if (code.endsWith("WRONG_VERSION_NUMBER")) {
     const message = "What listens there does not speak TLS: it is not the administration listener";
     return new RpcError("unreachable", message, { cause: reason });
+  }
+  if (damagedCode.test(code)) {
+    return new RpcError("unreachable", rawMessage, { cause: reason });
   }
   if (refusedCode.test(code)) {
     const message = "The node asks for a certificate of an authority that it knows";
