@@ -72,7 +72,10 @@ static void *read_requests(void *argument) {
   for (;;) {
     int64_t slot = take_slot(device);
     if (slot < 0) break;
-    ssize_t size = read_request(reader, slot_at(device, (uint32_t)slot));
+    uint8_t *request = slot_at(device, (uint32_t)slot);
+    ssize_t size;
+    do size = read_request(reader, request);
+    while (size > 0 && answered_at_once(device, reader->fd, request, (size_t)size));
     if (size == 0) break;
     put_request(device, (uint32_t)slot, (uint32_t)size, number);
   }
@@ -129,6 +132,7 @@ EXPORT struct device *kiseki_fuse_start(int32_t fd, uint32_t slots, uint32_t slo
   for (uint32_t i = 0; i < slots; i++) device->free[i] = slots - 1 - i;
   device->free_count = slots;
   pthread_mutex_init(&device->mutex, NULL);
+  pthread_mutex_init(&device->quiet_mutex, NULL);
   pthread_cond_init(&device->freed, NULL);
   struct sigaction action = {.sa_handler = on_wake};
   sigaction(WAKE_SIGNAL, &action, NULL);

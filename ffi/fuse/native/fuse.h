@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define FUSE_ABI 2
+#define FUSE_ABI 3
 #define SLOTS_MAX 256
 #define READERS_MAX 8
 /* Of the protocol: what a read must have room for at least, and the sizes of heads. */
@@ -15,6 +15,8 @@
 #define REPLY_HEAD_SIZE 16
 #define NOTICE_SIZE_MAX 512
 #define NOTICES_MAX 65536
+/* Handles with nothing to store, by open addressing: a power of two. */
+#define QUIET_MAX 65536
 
 /* Seen by JavaScript: at the start of the device's memory, followed by the slots. */
 struct control {
@@ -46,6 +48,9 @@ struct device {
   int is_stopping, is_signalled, end_errno;
   void (*callback)(void);
   struct reader reader[READERS_MAX];
+  pthread_mutex_t quiet_mutex;
+  uint64_t quiet[QUIET_MAX]; /* a handle, 0 for none, QUIET_GONE for one that was taken out */
+  uint32_t quiet_count; /* places that are not 0 */
   pthread_mutex_t notice_mutex;
   pthread_cond_t noticed;
   struct notice *first, *last;
@@ -54,6 +59,8 @@ struct device {
   pthread_t notifier;
 };
 
+/* Whether the request was answered here, without JavaScript. */
+int answered_at_once(struct device *device, int fd, const uint8_t *request, size_t size);
 int notifier_start(struct device *device);
 void notifier_stop(struct device *device);
 

@@ -150,6 +150,10 @@ export class FuseDevice {
     );
     return result === 0;
   }
+  /** `isQuiet`: closing the handle stores nothing and ends no locks, so that FLUSH of it is answered without this thread. */
+  setQuiet(handle: number, isQuiet: boolean): void {
+    if (!this.#isClosed) this.#native.kiseki_fuse_quiet(this.#device, handle, isQuiet ? 1 : 0);
+  }
   /** Notifications that the kernel refused, ever. */
   get notificationsFailed(): number {
     return this.#isClosed ? 0 : this.#native.kiseki_fuse_notices_failed(this.#device);

@@ -1,8 +1,8 @@
 import { dlopen, FFIType, suffix } from "bun:ffi";
 import { assert } from "@kiseki/base";
 
-const abiVersion = 2;
-const { ptr, u32, i32, function: callback } = FFIType;
+const abiVersion = 3;
+const { ptr, u32, u64, i32, function: callback } = FFIType;
 const nothing = FFIType.void;
 
 /** `native/*.c`, name for name. */
@@ -22,6 +22,7 @@ const symbols = {
   kiseki_fuse_reply: { args: [ptr, u32, ptr, u32, ptr, u32], returns: i32 },
   kiseki_fuse_reply_slot: { args: [ptr, u32, ptr, u32, u32, u32], returns: i32 },
   kiseki_fuse_trim: { args: [ptr], returns: nothing },
+  kiseki_fuse_quiet: { args: [ptr, u64, u32], returns: nothing },
   kiseki_fuse_notify: { args: [ptr, u32, ptr, u32], returns: i32 },
   kiseki_fuse_notices_failed: { args: [ptr], returns: u32 },
 } as const;

@@ -16,6 +16,7 @@ import {
 } from "@kiseki/fuse";
 import type { FuseDevice, Slot } from "@kiseki/fuse-device";
 import { errno, type FileSystem, type KernelCache, type NodeNumber } from "@kiseki/vfs";
+import { QuietHandles } from "./quiet-handles.ts";
 import { answer, type Answer, type AnsweredKind, isChanging } from "./answer.ts";
 
 export interface SessionOptions {
@@ -61,11 +62,13 @@ export class FuseSession implements KernelCache {
   readonly #agreed = Promise.withResolvers<Negotiated>();
   #negotiated: Negotiated | undefined;
   #form = { hasLongSetxattr: false };
+  readonly #quiet: QuietHandles;
 
   constructor(device: FuseDevice, fileSystem: FileSystem, options: SessionOptions) {
     this.#device = device;
     this.#options = options;
     this.#fileSystem = fileSystem;
+    this.#quiet = new QuietHandles((handle, isQuiet) => device.setQuiet(handle, isQuiet));
     this.#agreed.promise.catch(() => undefined); // whoever asks gets it
     device.serve(
       (slot) => this.#receive(slot),
@@ -178,6 +181,7 @@ export class FuseSession implements KernelCache {
     // Names are copied, so that only content needs the memory: a lock may be waited for without it.
     const owned = own(request);
     if (!needsMemory.has(request.kind)) this.#device.release(slot);
+    this.#quiet.asked(request);
     const interruption = new AbortController();
     const asking = {
       fileSystem: this.#fileSystem,
@@ -221,6 +225,7 @@ export class FuseSession implements KernelCache {
   }
   #finish(request: FuseRequest, slot: Slot, reply: Answer): void {
     if (isGranted(request, reply)) return this.#grant(request, slot);
+    this.#quiet.answered(request, reply);
     const isSent = this.#send(slot, request.unique, reply);
     if (!isSent) this.#dropUnseen(request, reply);
     this.#releaseHeld(request, slot);
@@ -236,6 +241,7 @@ export class FuseSession implements KernelCache {
     if (reply.kind === "entry" && reply.entry.node !== 0) this.#forget(reply.entry.node, 1n);
     if (reply.kind === "created") this.#forget(reply.entry.node, 1n);
     if (reply.kind !== "created" && reply.kind !== "opened") return;
+    this.#quiet.gone(reply.kind === "created" ? reply.entry.node : request.node, reply.handle);
     try {
       if (request.kind === "opendir") this.#fileSystem.releasedir(reply.handle);
       else void this.#fileSystem.release(reply.handle);

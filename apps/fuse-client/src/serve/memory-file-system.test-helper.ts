@@ -75,6 +75,7 @@ export class MemoryFileSystem implements FileSystem {
   readonly #nodes = new Map<number, Node>();
   readonly #handles = new Map<number, Handle>();
   readonly #options: MemoryOptions;
+  flushes = 0;
   #next = 1;
   #nextCookie = 3;
 
@@ -384,6 +385,7 @@ export class MemoryFileSystem implements FileSystem {
     return this.#late(source.byteLength);
   }
   flush(number: number, owner?: bigint): Outcome<undefined> {
+    this.flushes += 1;
     if (owner !== undefined) this.#handle(number).node.locks.end("range", owner);
     return this.#late(undefined);
   }

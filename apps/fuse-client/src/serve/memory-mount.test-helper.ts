@@ -64,8 +64,10 @@ void (async () => {
       await fileSystem.unlink(1, Buffer.from(node));
       console.log(JSON.stringify({ unlinked: true }));
     }
-    if (word === "held")
-      console.log(JSON.stringify({ nodes: fileSystem.nodesHeld, handles: fileSystem.handlesHeld }));
+    if (word === "held") {
+      const { nodesHeld: nodes, handlesHeld: handles, flushes } = fileSystem;
+      console.log(JSON.stringify({ nodes, handles, flushes }));
+    }
   }
 })();
 console.log(JSON.stringify({ ready: true }));
