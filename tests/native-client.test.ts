@@ -236,6 +236,6 @@ test("a node that is killed and started again: work goes on in the same session,
   const other = await place.connect();
   expect(must(await other.files.lock(ref, lock))).toMatchObject({
     kind: "held",
-    by: { kind: "whole", type: "write", owner: 1n, pid: 0 },
+    by: { kind: "whole", type: "write", owner: 1n },
   });
 });
