@@ -13,7 +13,7 @@ const program = join(import.meta.dir, "fsx.py");
 let node: NodeProcess;
 beforeAll(async () => {
   if (!hasFuse) return;
-  const deviceSize = isFull ? "4GiB" : "512MiB";
+  const deviceSize = isFull ? "4GiB" : "256MiB";
   node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize });
   using s3 = await S3Client.of(node);
   await s3.createBucket("fsx");
