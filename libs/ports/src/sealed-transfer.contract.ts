@@ -158,8 +158,11 @@ function readContract(name: string, open: OpenDatapathPlace, profile: Profile): 
           expect(await read(place, job, fragments, range)).toEqual(right);
         }
       }
-      const few = sources.slice(parity + 1);
-      expect(await read(place, job, few)).toMatchObject({ kind: "lost", faults: [] });
+      // What an empty fragment holds is known without it: then fewer are enough.
+      if (sources.every((source) => source.size > 0)) {
+        const few = sources.slice(parity + 1);
+        expect(await read(place, job, few)).toMatchObject({ kind: "lost", faults: [] });
+      }
       sealed[Symbol.dispose]();
     }
   });
