@@ -24,6 +24,9 @@ beforeAll(() => {
 });
 afterAll(() => datapath[Symbol.asyncDispose]());
 
+/** It starts sooner; how content is kept is for other tests. */
+const oneDevice = { words: ["--allow-single-copy"] } as const;
+
 /** A node with a bucket `data`, and a client that reaches it through two proxies, also when its ports have changed. */
 class Place implements AsyncDisposable {
   readonly node: NodeProcess;
@@ -48,7 +51,7 @@ class Place implements AsyncDisposable {
   }
   static async open(): Promise<Place> {
     await using building = new AsyncDisposableStack();
-    const node = building.use(await NodeProcess.started({ devices: 3, mirrors: 1 }));
+    const node = building.use(await NodeProcess.started({ devices: 1, mirrors: 0 }, oneDevice));
     const s3 = await S3Client.of(node);
     await s3.createBucket("data");
     const nowhere = { host: "127.0.0.1", port: 1 };
@@ -220,7 +223,7 @@ test("a node that is killed and started again: work goes on in the same session,
   expect(must(await client.files.lock(ref, lock)).kind).toBe("granted");
   await node.kill();
   const waiting = create(client, "during"); // asked while nobody is there
-  await node.start();
+  await node.start(oneDevice);
   place.follow();
   expect((await waiting).size).toBe(0);
   expect(same(await read(client, ref, 0, 300_000), source)).toBe(true);
