@@ -1,4 +1,4 @@
-import type { Prng } from "@kiseki/base";
+import { type Prng, toHex } from "@kiseki/base";
 import { ChunkStoreError, type SealRef } from "@kiseki/chunk-store";
 import { noteRepairs } from "@kiseki/node/sim";
 import type { DiskFaultRates, SimDisk } from "./sim-disk.ts";
@@ -137,10 +137,11 @@ export class SimFaults {
     const prng = this.#prng;
     const isPower = prng.chance(1, 2);
     world.count(isPower ? "fault: power cut" : "fault: process killed");
-    if (isPower) for (const disk of world.disks.values()) disk.crash();
+    const disks = [...world.disks.values(), ...world.archive.values()];
+    if (isPower) for (const disk of disks) disk.crash();
     const isIndexLost = prng.chance(1, 8);
     if (isIndexLost) world.count("fault: index lost");
-    world.index = world.index.crash(isIndexLost ? "nothing" : isPower ? "checkpointed" : "flushed");
+    world.crashIndexes(isIndexLost ? "nothing" : isPower ? "checkpointed" : "flushed");
     this.#putBackIndex();
     for (const victim of this.#victims) this.#damage(victim);
     this.#changeMembers();
@@ -172,7 +173,7 @@ export class SimFaults {
     for (let i = 0; i <= parity; i++) if (prng.chance(1, 3)) members.returnMember(i);
     if (members.mayLose() && prng.chance(1, 6)) {
       members.loseMember(0);
-      this.#world.index = this.#world.index.crash("nothing");
+      this.#world.crashIndexes("nothing");
       this.#world.count("fault: data directory lost");
     }
   }
@@ -198,7 +199,7 @@ export class SimFaults {
     if (old !== undefined && seen !== undefined && old.epoch < seen && this.#prng.chance(1, 4)) {
       this.#honest = members.copy();
       members.putBack(old);
-      this.#world.index = this.#world.index.crash("flushed");
+      this.#world.crashIndexes("flushed");
       this.#world.oldShard = undefined;
       this.#world.count("fault: old shard file put back");
       return true;
@@ -225,9 +226,14 @@ export class SimFaults {
 
 /** Losses that every chunk survives: one that was written while devices were out stays narrower if no room is left. */
 async function parityOfAll(node: SimNode): Promise<number> {
+  const { chunkStore } = node.ports;
+  const archive = new Set(
+    chunkStore.pools()[1]?.status?.devices.map(({ id }) => toHex(id)), // loses none
+  );
   let least = Number.POSITIVE_INFINITY;
-  await node.ports.chunkStore.matchCandidates(
-    ({ inspection: { profile } }) => {
+  await chunkStore.matchCandidates(
+    ({ inspection: { profile, fragments } }) => {
+      if (fragments.some(({ device }) => archive.has(toHex(device)))) return undefined;
       const parity = profile.kind === "ec" ? profile.parity : profile.copies - 1;
       least = Math.min(least, parity);
       return undefined;

@@ -1,5 +1,5 @@
 /** Lifecycle rules beside clients: the worker's own round, over the simulated clock, held to the model's answers. */
-import { fromHex, namespaceId, toUtf8 } from "@kiseki/base";
+import { fromHex, namespaceId, newBytes, operationId, toUtf8 } from "@kiseki/base";
 import type { Operation } from "@kiseki/composition";
 import {
   activeRules,
@@ -24,15 +24,22 @@ const marker =
 const abort =
   "<AbortIncompleteMultipartUpload><DaysAfterInitiation>1</DaysAfterInitiation></AbortIncompleteMultipartUpload>";
 const expire = "<Expiration><Days>1</Days></Expiration>";
+const anySize = "<Filter><ObjectSizeLessThan>999999999</ObjectSizeLessThan></Filter>";
+const move = "<Transition><Days>1</Days><StorageClass>GLACIER_IR</StorageClass></Transition>";
+const moveOld =
+  "<NoncurrentVersionTransition><NoncurrentDays>1</NoncurrentDays><StorageClass>GLACIER_IR</StorageClass></NoncurrentVersionTransition>";
 const documents = [
   rule(under("") + noncurrent + marker),
   rule(under("a") + expire),
   rule(under("v/") + expire + noncurrent),
   rule(under("") + abort),
+  rule(anySize + move + moveOld),
   rule(`<Filter><Tag><Key>n</Key><Value>1</Value></Tag></Filter>${expire}`),
 ];
 /** Days so short that some of what is there is due, and so long that not all is. */
 const dayMs = [1, 500, 5000];
+
+const newId = ({ world }: SimNode) => operationId(world.nodePrng.fill(newBytes(16)));
 
 /** One round in a bucket, from its start or from a key on. */
 export async function applyRules(node: SimNode, bucket: ModelBucket): Promise<string> {
@@ -50,7 +57,11 @@ export async function applyRules(node: SimNode, bucket: ModelBucket): Promise<st
     counts: noCounts,
   };
   const { tenant } = node;
-  const submit = (operation: Operation): Promise<Outcome> => node.submit(operation);
+  // A move changes nothing that the model knows of, and may be refused for what it does not: a seal is another one now.
+  const submit = (operation: Operation): Promise<Outcome> =>
+    operation.kind === "move_content"
+      ? node.alive(tenant.owner.submit(operation, newId(node)))
+      : node.submit(operation);
   const owner = { epoch: tenant.owner.epoch, submit };
   const parts = {
     ports: node.ports,
@@ -63,11 +74,13 @@ export async function applyRules(node: SimNode, bucket: ModelBucket): Promise<st
   };
   try {
     const { counts } = await node.alive(runRound(parts, from, node.signal));
-    const { expired, removed, aborted, changed, held } = counts;
+    const { expired, removed, aborted, changed, held, moved, skipped } = counts;
     node.world.count("expired by rules", expired);
     node.world.count("removed by rules", removed);
     node.world.count("aborted by rules", aborted);
-    return `${bucket.name} ${expired} ${removed} ${aborted} ${changed} ${held}`;
+    node.world.count("moved by rules", moved);
+    const words = [expired, removed, aborted, changed, held, moved, skipped].join(" ");
+    return `${bucket.name} ${words}`;
   } catch (reason) {
     if (!(reason instanceof LifecycleRefusedError)) throw reason;
     return `${bucket.name} ${reason.message}`;

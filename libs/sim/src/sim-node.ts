@@ -8,7 +8,7 @@ import {
   operationId,
   type ShardId,
 } from "@kiseki/base";
-import { ChunkPools, ChunkStore, type FragmentIndex } from "@kiseki/chunk-store";
+import { ChunkPools, ChunkStore, type FragmentIndex, type MemoryIndex } from "@kiseki/chunk-store";
 import { decide, defaultLimits, type DirKeys, type Operation } from "@kiseki/composition";
 import { deriveChainKey, deriveRoot, KeysetKeyring, TenantKeyring } from "@kiseki/keys";
 import {
@@ -79,27 +79,41 @@ export class SimNode {
   async start(): Promise<void> {
     const { world } = this;
     const { clock, crypto, nodePrng: prng, shape, rules } = world;
-    const store = await ChunkStore.open(
-      { clock, prng, crypto, datapath: this.#datapath, metrics: noMetrics, index: this.#index() },
+    const open = (pool: number, paths: readonly string[], index: MemoryIndex) =>
+      ChunkStore.open(
+        {
+          ...{ clock, prng, crypto, datapath: this.#datapath, metrics: noMetrics },
+          index: this.#indexOf(index),
+        },
+        {
+          devices: paths.map((path) => ({ path })),
+          clusterId: world.clusterId,
+          pool,
+          allowSingleCopy: shape.allowSingleCopy,
+          safeties: rules.chunkStore,
+        },
+      );
+    const pools = [
+      { number: 0, name: "default", store: await open(0, world.paths, world.index) },
       {
-        devices: world.paths.map((path) => ({ path })),
-        clusterId: world.clusterId,
-        allowSingleCopy: shape.allowSingleCopy,
-        safeties: rules.chunkStore,
+        number: 1,
+        name: "archive",
+        store: await open(1, [...world.archive.keys()], world.archiveIndex),
       },
-    );
-    const noted = store.notedEpoch;
+    ];
+    const chunkStore = new ChunkPools(pools);
+    const noted = chunkStore.notedEpoch;
     const next = epoch((noted > world.configEpoch ? noted : world.configEpoch) + 1n);
     world.configEpoch = next;
-    await store.noteEpoch(next);
+    await chunkStore.noteEpoch(next);
     this.ports = {
       clock,
       prng,
       crypto,
       metrics: noMetrics,
       datapath: this.#datapath,
-      chunkStore: new ChunkPools([{ number: 0, name: "default", store }]),
-      poolOf: mapClasses(new Map(), []),
+      chunkStore,
+      poolOf: mapClasses(new Map([["GLACIER_IR", "archive"]]), pools),
       budget: new Budget(Math.floor(this.#datapath.arena.sizeTotal * budgetShare)),
       smallSizeMax: shape.smallSizeMax,
       chunkSize: shape.chunkSize,
@@ -214,8 +228,7 @@ export class SimNode {
   }
 
   /** The index as this process sees it; a dead one writes no more. */
-  #index(): FragmentIndex {
-    const { index } = this.world;
+  #indexOf(index: MemoryIndex): FragmentIndex {
     const living = (act: () => void): void => {
       if (!this.isDead) act();
     };

@@ -59,9 +59,13 @@ export class SimWorld {
   readonly clock = new SimClock();
   readonly crypto: Crypto = openCrypto();
   readonly disks = new Map<string, SimDisk>();
+  /** Of the second pool. They lose what was not synced, like all disks, and have no other fault. */
+  readonly archive = new Map<string, SimDisk>();
   readonly members: SimShardMembers;
   /** Of the data directory: a crash leaves another one. */
   index = new MemoryIndex();
+  /** Of the second pool. */
+  archiveIndex = new MemoryIndex();
   /** An older index that somebody kept. */
   oldIndex: MemoryIndex | undefined;
   /** Disks that ever lost or changed what they had been given: what they were believed to hold may be wrong. */
@@ -88,6 +92,10 @@ export class SimWorld {
     for (let i = 0; i < this.shape.devices; i++) {
       this.disks.set(`disk${i}`, new SimDisk(this.prng, this.shape.deviceSize));
     }
+    const archivePrng = prngFromSeed(seed + 2 ** 33);
+    for (const path of ["archive0", "archive1"]) {
+      this.archive.set(path, new SimDisk(archivePrng, this.shape.deviceSize));
+    }
     this.members = new SimShardMembers(this.prng, {
       memberCount: this.parity + 1,
       mutants: this.rules.members,
@@ -105,15 +113,24 @@ export class SimWorld {
     this.counts.set(name, (this.counts.get(name) ?? 0) + by);
   }
   connect(): SimDatapath {
-    return new SimDatapath(this.prng, this.crypto, this.disks, arenaSize);
+    const disks = new Map([...this.disks, ...this.archive]);
+    return new SimDatapath(this.prng, this.crypto, disks, arenaSize);
+  }
+  /** What a process that died leaves of the indexes. */
+  crashIndexes(left: Parameters<MemoryIndex["crash"]>[0]): void {
+    this.index = this.index.crash(left);
+    this.archiveIndex = this.archiveIndex.crash(left);
   }
   /** Lays out the devices, once. */
   async format(): Promise<void> {
     const { clock, crypto, nodePrng: prng } = this;
     const datapath = this.connect();
-    const devices = this.paths.map((path) => ({ path }));
     const { zoneSize } = this.shape;
-    const options = { devices, clusterId: this.clusterId, nodeId: this.clusterId, zoneSize };
-    await runUntil(clock, formatDevices({ crypto, prng, datapath }, options));
+    for (const [pool, paths] of [this.paths, [...this.archive.keys()]].entries()) {
+      const devices = paths.map((path) => ({ path }));
+      const ids = { clusterId: this.clusterId, nodeId: this.clusterId };
+      const options = { devices, ...ids, zoneSize, pool };
+      await runUntil(clock, formatDevices({ crypto, prng, datapath }, options));
+    }
   }
 }
