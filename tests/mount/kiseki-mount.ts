@@ -66,13 +66,21 @@ export class KisekiMount implements AsyncDisposable {
   async start(node: NodeProcess, words: MountWords): Promise<void> {
     const child = Bun.spawn(
       [...clientCommand(), ...mountWords(node, this.folder, words), "--foreground", "--json"],
-      { env: plainEnvironment(), stdin: "ignore", stdout: "pipe", stderr: "pipe" },
+      {
+        env: { ...plainEnvironment(), KISEKI_CACHE_DIR: this.cacheDirectory },
+        stdin: "ignore",
+        stdout: "pipe",
+        stderr: "pipe",
+      },
     );
     this.#child = child;
     this.#errors = new Response(child.stderr).text();
     const first = await child.stdout.pipeThrough(new TextDecoderStream()).getReader().read();
     if (first.done || !first.value.includes('"ready":true'))
       throw new Error(`The mount did not start: ${await this.#errors}`);
+  }
+  get cacheDirectory(): string {
+    return join(this.#parent, "cache");
   }
   get pid(): number {
     return this.#child!.pid;

@@ -114,3 +114,31 @@ test.skipIf(!hasFuse)("a mount goes on when the node was killed and is back", as
   closeSync(file);
   expect(readFileSync(mount.path("survivor"))[0]).toBe("!".charCodeAt(0));
 });
+
+test.skipIf(!hasFuse)(
+  "a mount reads out of its cache on disk, never wrong bytes, and leaves none of it",
+  async () => {
+    const content = randomBytes(6 * MiB);
+    await s3.put("data", "cached", content);
+    const options = "cache_l1_max=1M";
+    await using other = await KisekiMount.start(node, { namespace: "data", options });
+    const read = async (): Promise<string> => {
+      const dd = ["dd", `if=${other.path("cached")}`, "iflag=direct", "bs=1M", "status=none"];
+      const reader = Bun.spawn(["timeout", "15", ...dd], { stdout: "pipe" });
+      return digest(await new Response(reader.stdout).bytes());
+    };
+    const kept = (): string[] =>
+      readdirSync(other.cacheDirectory, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && entry.name !== "pool.lock")
+        .map((entry) => join(entry.parentPath, entry.name));
+    expect(await read()).toBe(digest(content));
+    const size = (): number => kept().reduce((sum, path) => sum + statSync(path).size, 0);
+    await until("all is kept", () => size() >= content.byteLength);
+    expect(await read()).toBe(digest(content));
+    for (const path of kept()) writeFileSync(path, new Uint8Array(statSync(path).size).fill(7));
+    expect(await read()).toBe(digest(content));
+    expect(await other.end("SIGTERM")).toBe(0);
+    expect(kept()).toEqual([]);
+    expect(await other.errors()).toContain('"code":"EBADMSG"');
+  },
+);

@@ -1,6 +1,6 @@
 import { hostname } from "node:os";
 import { MiB } from "@kiseki/base";
-import { openClient, openFileSystem } from "@kiseki/client";
+import { openClient, openDiskCache, openFileSystem } from "@kiseki/client";
 import { openDatapath } from "@kiseki/datapath";
 import { openCrypto, systemClock, systemPrng } from "@kiseki/host";
 import { type FileSystem, isFailure, type KernelCache, RamBlockCache } from "@kiseki/vfs";
@@ -15,6 +15,8 @@ const computeThreads = 2;
 const dirtySizeMax = 64 * MiB;
 const readAheadMax = 32 * MiB;
 
+export type Log = (event: string, detail: Readonly<Record<string, unknown>>) => void;
+
 /** A namespace as files, with all that it stands on. */
 export interface OpenNamespace extends AsyncDisposable {
   readonly fileSystem: FileSystem;
@@ -27,6 +29,7 @@ export async function openNamespace(
   identity: IdentityTexts,
   kernel: KernelCache,
   nativeDirectory: string,
+  log: Log,
 ): Promise<OpenNamespace> {
   await using building = new AsyncDisposableStack();
   const crypto = openCrypto(nativeDirectory);
@@ -46,12 +49,29 @@ export async function openNamespace(
   if (client.kind === "refused") throw new CommandError(exitOf(client.code), client.message);
   building.defer(() => client.close());
   const isReadOnly = plan.isReadOnly || client.isReadOnly;
-  const { cacheMode, cacheL1Max, metaTtlMs } = plan.settings;
+  const { cacheMode, cacheDirectory, cacheL1Max, cacheL2Max, metaTtlMs } = plan.settings;
   const cacheSizeMax = cacheMode === "bypass" ? 0 : cacheL1Max;
+  let { content } = client;
+  if (cacheMode !== "bypass" && cacheL1Max > 0 && cacheL2Max > 0) {
+    const cache = await openDiskCache(
+      { crypto, prng: systemPrng, content },
+      {
+        directory: cacheDirectory,
+        tenant: client.tenant,
+        mode: cacheMode,
+        sizeMax: cacheL2Max,
+        onFault: (code) => {
+          log("cache_fault", { code });
+        },
+      },
+    );
+    building.defer(() => cache.close());
+    content = cache.content;
+  }
   const fileSystem = await openFileSystem(
     {
       service: client.files,
-      content: client.content,
+      content,
       clock: systemClock,
       cache: new RamBlockCache(cacheSizeMax),
       kernel,

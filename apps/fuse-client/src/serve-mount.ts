@@ -8,7 +8,7 @@ import { readIdentity } from "./cli/identity.ts";
 import type { MountPlan } from "./cli/mount-plan.ts";
 import { nativeDirectory } from "./native-directory.ts";
 import { openMount } from "./mount/open-mount.ts";
-import { openNamespace } from "./open-namespace.ts";
+import { type Log, openNamespace } from "./open-namespace.ts";
 
 const readaheadSize = 8 * MiB;
 const backgroundMax = 64;
@@ -26,7 +26,6 @@ export class KernelRelay implements KernelCache {
   }
 }
 
-type Log = (event: string, detail: Readonly<Record<string, unknown>>) => void;
 /** One JSON object a line, to `path` or to whoever started the program. Never a name and never content. */
 function openLog(path: string | undefined, isDetached: boolean): Log {
   return (event, detail) => {
@@ -45,7 +44,7 @@ export async function serveMount(
   const log = openLog(plan.logFile, isDetached);
   const relay = new KernelRelay();
   const identity = await readIdentity(plan.identity);
-  await using namespace = await openNamespace(plan, identity, relay, nativeDirectory);
+  await using namespace = await openNamespace(plan, identity, relay, nativeDirectory, log);
   const { fileSystem, isReadOnly } = namespace;
   using mount = await openMount(
     {

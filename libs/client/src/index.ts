@@ -9,6 +9,7 @@
  */
 export type { Client, ClientFault, ClientOptions, ClientPorts } from "./open-client.ts";
 export { openClient } from "./open-client.ts";
+export { openDiskCache } from "./cache/disk-cache.ts";
 export type { Identity } from "./discovery/node-link.ts";
 export type { FileSystemOptions } from "./files/mount.ts";
 export { openFileSystem } from "./files/open-file-system.ts";

@@ -40,6 +40,8 @@ export interface ClientOptions {
 export interface Client {
   readonly files: FileService;
   readonly content: ContentStore;
+  /** Id in hex. */
+  readonly tenant: string;
   readonly isReadOnly: boolean;
   /** Gives session and keys back. Nothing else is called after it. */
   close(): Promise<void>;
@@ -82,7 +84,12 @@ export async function openClient(
   const found = await asking.ask((client, { id }, calling) =>
     client.files.getNamespace({ session: id, name: namespace }, calling),
   );
-  if (found.kind === "refused" || found.value.namespace.byteLength !== 16) {
+  const tenantId = sessions.tenant;
+  if (
+    found.kind === "refused" ||
+    tenantId === undefined ||
+    found.value.namespace.byteLength !== 16
+  ) {
     await close();
     const code = found.kind === "refused" ? found.code : "invalid";
     return { kind: "refused", code, message: faultText(code, cluster.fault, namespace) };
@@ -102,7 +109,8 @@ export async function openClient(
     leases,
     gate,
   });
-  return { kind: "opened", files, content, isReadOnly: found.value.isReadOnly, close };
+  const { isReadOnly } = found.value;
+  return { kind: "opened", files, content, tenant: tenantId, isReadOnly, close };
 }
 
 function faultText(code: FileRefusalCode, fault: string | undefined, namespace: string): string {

@@ -114,6 +114,7 @@ export class TestNode implements AsyncDisposable {
         return {
           session,
           leaseMs: this.leaseMs,
+          tenantId: newBytes(16),
           protocol: 1,
           epoch: 1n,
           bulkEndpoint: this.bulkEndpoint,

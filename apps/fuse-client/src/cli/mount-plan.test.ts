@@ -113,7 +113,7 @@ test("planMount() tells every fault at once", () => {
 });
 
 test("planMount() says what has no effect", () => {
-  const plan = planMount(withOptions("cache_mode=pinned,cache_l2_max=100G"), {
+  const plan = planMount(withOptions("cache_mode=pinned,cache_l1_max=0,cache_l2_max=100G"), {
     KISEKI_CACHE_POOL_ID: "1",
   });
   expect(plan.settings.cacheL2Max).toBe(100 * 1024 ** 3);

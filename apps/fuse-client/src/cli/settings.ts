@@ -122,11 +122,11 @@ export function resolveSettings(
   };
   const settings = clamp(wanted, policy, notes);
   if (settings.cacheMode === "pinned")
-    notes.push("cache_mode=pinned caches as organic: nothing can be staged yet");
-  if (options.has("cache_l2_max") || options.has("cache_dir"))
-    notes.push("cache_dir and cache_l2_max have no effect: nothing is cached on disk yet");
+    notes.push("cache_mode=pinned keeps what was read first: nothing can be staged yet");
+  if (settings.cacheMode !== "bypass" && settings.cacheL1Max === 0 && settings.cacheL2Max > 0)
+    notes.push("cache_l2_max has no effect: with cache_l1_max=0 nothing is kept");
   if (environment[poolVariable])
-    notes.push(`${poolVariable} has no effect: there are no pools yet`);
+    notes.push(`${poolVariable} has no effect: no pool can be adopted yet`);
   return { settings, faults, notes };
 }
 

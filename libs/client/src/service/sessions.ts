@@ -1,4 +1,4 @@
-import { millis, newBytes, type Prng } from "@kiseki/base";
+import { millis, newBytes, type Prng, toHex } from "@kiseki/base";
 import type { Clock } from "@kiseki/ports";
 import { type NativeClient, type OpenSessionResponse, toRpcError } from "@kiseki/rpc";
 import type { BulkPool } from "../bulk/bulk-pool.ts";
@@ -62,6 +62,7 @@ export class Sessions {
   #current: Session | undefined;
   #opening: Promise<Attempted<Session>> | undefined;
   #count = 0;
+  #tenant: string | undefined;
   /** Told once for each life that ends before `close`. */
   onEnded: () => void = () => {};
 
@@ -71,6 +72,10 @@ export class Sessions {
     this.#signal = signal;
   }
 
+  /** Id in hex, as soon as a node has told it. */
+  get tenant(): string | undefined {
+    return this.#tenant;
+  }
   /** Which life is going on, if any is. */
   get number(): number | undefined {
     return this.#life?.number;
@@ -119,6 +124,7 @@ export class Sessions {
       Object.assign(life, { leaseMs, renewedAt: sentAt });
       this.#life = life;
       this.#current = session;
+      this.#tenant = toHex(answer.tenantId);
       if (known === undefined) void this.#keep(life);
       return { kind: "done", value: session };
     } catch (reason) {
@@ -187,7 +193,8 @@ function readSession(
 ): Session | undefined {
   const bulkAt = parseHostPort(answer.bulkEndpoint);
   const { session: id, leaseMs, smallSizeMax, chunkSizeMax } = answer;
-  const isRight = id.byteLength === 16 && leaseMs > 0 && chunkSizeMax > 0;
+  const isRight =
+    id.byteLength === 16 && answer.tenantId.byteLength === 16 && leaseMs > 0 && chunkSizeMax > 0;
   if (!isRight || answer.protocol !== protocol || bulkAt === undefined) return undefined;
   const bulk = link.bulk(bulkAt, answer.isBulkTls);
   return { id, number, link, bulk, smallSizeMax, chunkSizeMax };
