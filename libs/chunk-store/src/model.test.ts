@@ -69,7 +69,9 @@ class Run {
     }
     victim.rates = {};
     if (mischief === "old") victim.restore(old);
-    if (mischief === "old" || prng.chance(1, 2)) await this.crash();
+    // What never reached this disk comes to light now: later it would be missing beside another disk's faults.
+    if (mischief === "lying_sync" || mischief === "late") await this.pool.crash("power");
+    else if (mischief === "old" || prng.chance(1, 2)) await this.crash();
     victim.gone = false;
     await this.heal();
     await this.checkAll();

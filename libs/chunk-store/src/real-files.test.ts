@@ -7,6 +7,7 @@ import { openDatapath } from "@kiseki/datapath";
 import { nativeDirectory } from "@kiseki/host";
 import { segmentSize } from "@kiseki/ports";
 import { createDeviceFile, formatDevices, openSqliteIndex, roomFor } from "./index.ts";
+import { decodeRow, rowKey } from "./row.ts";
 import type { Chunk } from "./store.fixture.ts";
 import { seedOfRun, TestPool } from "./store.fixture.ts";
 
@@ -72,7 +73,10 @@ test("getNow() leaves a damaged fragment to get(), which reads around it and que
   expect(await pool.get(chunk)).toEqual(chunk.plain);
   expect(getNow(pool, chunk)).toEqual(chunk.plain);
   expect(pool.store.repairQueue()).toEqual([]);
-  for (const path of pool.paths.slice(0, 2)) await damage(path, 64 * 1024);
+  const { fragments } = decodeRow(pool.index.get(rowKey(chunk.chunkId, chunk.sealId))!);
+  for (const { index, device } of fragments) {
+    if (index < 2) await damage(pool.paths[device]!, 64 * 1024); // data, which is read; not parity
+  }
   expect(getNow(pool, chunk)).toBeUndefined();
   expect(pool.store.repairQueue()).toEqual([]);
   expect(await pool.get(chunk)).toEqual(chunk.plain);
