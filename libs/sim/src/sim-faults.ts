@@ -3,7 +3,7 @@ import { ChunkStoreError, type SealRef } from "@kiseki/chunk-store";
 import { noteRepairs } from "@kiseki/node/sim";
 import type { DiskFaultRates, SimDisk } from "./sim-disk.ts";
 import { describeSeal } from "./sim-reads.ts";
-import { checkBelieved, checkLost, namedOf } from "./sim-checks.ts";
+import { checkBelieved, checkLost, isAnyDeviceFull, namedOf } from "./sim-checks.ts";
 import { repairAll, widen } from "./sim-housekeeping.ts";
 import { must, type SimNode } from "./sim-node.ts";
 import type { SimShardState } from "./sim-shard-store-state.ts";
@@ -267,6 +267,11 @@ async function repairWhole(node: SimNode): Promise<void> {
     world.count("seals repaired", repaired);
     checkLost(node, lost);
     if (faults === 0 && waiting.length === 0) break;
+    if (round === 3) await chunkStore.compact({ deadShareMin: 0 });
+    if (round >= 4 && faults === 0 && isAnyDeviceFull(node)) {
+      world.count("repairs that wait for room", waiting.length);
+      break;
+    }
     const words = waiting.map((ref) => describeSeal(node, ref)).join("; ");
     must(round < 4, `repair ends (${faults} faults, seals wait: ${words})`);
   }

@@ -58,10 +58,11 @@ export async function applyRules(node: SimNode, bucket: ModelBucket): Promise<st
   };
   const { tenant } = node;
   // A move changes nothing that the model knows of, and may be refused for what it does not: a seal is another one now.
-  const submit = (operation: Operation): Promise<Outcome> =>
-    operation.kind === "move_content"
-      ? node.alive(tenant.owner.submit(operation, newId(node)))
-      : node.submit(operation);
+  const submit = async (operation: Operation): Promise<Outcome> => {
+    if (operation.kind !== "move_content") return node.submit(operation);
+    node.world.movedVersions.add(operation.version);
+    return node.alive(tenant.owner.submit(operation, newId(node)));
+  };
   const owner = { epoch: tenant.owner.epoch, submit };
   const parts = {
     ports: node.ports,

@@ -49,6 +49,8 @@ function shapeOf(prng: Prng): Shape {
 
 /** Everything that outlives a process of the node, and the dice. Equal seeds give equal runs. */
 export class SimWorld {
+  /** Versions that lifecycle rules were about to move to another pool. */
+  readonly movedVersions = new Set<bigint>();
   readonly seed: number;
   readonly shape: Shape;
   readonly rules: SimMutant;
