@@ -49,7 +49,7 @@ const mount = await openMount(
   },
   fileSystem,
 );
-process.once("SIGTERM", () => mount.unmount());
+process.on("SIGTERM", () => mount.unmount());
 // Changes that another client makes, and what the kernel is told of them, on standard input.
 void (async () => {
   for await (const line of console) {
