@@ -4,7 +4,8 @@ import { openClient, openDiskCache, openFileSystem } from "@kiseki/client";
 import { openDatapath } from "@kiseki/datapath";
 import { openCrypto, systemClock, systemPrng } from "@kiseki/host";
 import { type FileSystem, isFailure, type KernelCache, RamBlockCache } from "@kiseki/vfs";
-import { CommandError, exitCode, exitOf } from "./cli/exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
+import { exitOf } from "./cli/fates.ts";
 import type { IdentityTexts } from "./cli/identity.ts";
 import type { MountPlan } from "./cli/mount-plan.ts";
 

@@ -3,7 +3,7 @@ import { MiB } from "@kiseki/base";
 import { mountFlags } from "@kiseki/fuse-device";
 import type { KernelCache, NodeNumber } from "@kiseki/vfs";
 import type { Console } from "./cli/console.ts";
-import { type ExitCode, exitCode } from "./cli/exit-codes.ts";
+import { type ExitCode, exitCode } from "@kiseki/cli";
 import { readIdentity } from "./cli/identity.ts";
 import type { MountPlan } from "./cli/mount-plan.ts";
 import { nativeDirectory } from "./native-directory.ts";

@@ -1,3 +1,8 @@
-/** What the command lines of the programs share: completion scripts, made of the commands themselves, and a bound of memory. */
+/**
+ * What the command lines of the programs share: exit codes, files that say who calls, completion scripts, made of the
+ * commands themselves, and a bound of memory.
+ */
 export { boundMemory } from "./bound-memory.ts";
 export { completionScript, shells } from "./completion.ts";
+export { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
+export { findIdentityFile, identityNames, readIdentityFile } from "./identity-files.ts";

@@ -1,5 +1,5 @@
 import { writeSync } from "node:fs";
-import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
+import { CommandError, type ExitCode, exitCode } from "@kiseki/cli";
 
 /** Written whole before it returns: the program may exit right after. */
 function write(descriptor: 1 | 2, text: string): void {
@@ -35,7 +35,7 @@ export class Console {
     const advice = reason instanceof CommandError ? reason.advice : "";
     const message = reason instanceof Error ? reason.message : String(reason);
     if (this.#isJson) {
-      const code = exit === exitCode.arguments ? "invalid" : "failed";
+      const code = reason instanceof CommandError ? reason.code : "failed";
       write(2, JSON.stringify({ error: { code, message, advice, exit_code: exit } }));
     } else write(2, `kiseki-client-fuse: ${message}${advice && `\n  ${advice}`}`);
     return exit;

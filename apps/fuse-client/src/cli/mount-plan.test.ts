@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { mountFlags } from "@kiseki/fuse-device";
-import { CommandError } from "./exit-codes.ts";
+import { CommandError } from "@kiseki/cli";
 import { type MountWords, parseSource, planMount } from "./mount-plan.ts";
 import { policyUsual } from "./settings.ts";
 

@@ -1,6 +1,6 @@
 /** What the words of a command line, of fstab and of the environment ask for, checked before anything is done. */
 import { mountFlags } from "@kiseki/fuse-device";
-import { CommandError, exitCode } from "./exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import {
   type CachePolicy,
   type MountSettings,

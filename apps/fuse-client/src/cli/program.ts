@@ -2,7 +2,8 @@ import { completionScript, shells } from "@kiseki/cli";
 import { Command, CommanderError } from "commander";
 import { type Started, startInBackground } from "./background.ts";
 import { Console } from "./console.ts";
-import { CommandError, type ExitCode, exitCode, mountExitCode } from "./exit-codes.ts";
+import { CommandError, type ExitCode, exitCode } from "@kiseki/cli";
+import { mountExitCode } from "./fates.ts";
 import { type MountPlan, parseSource, planMount } from "./mount-plan.ts";
 
 const afterHelp = `

@@ -7,7 +7,8 @@ import { RpcError } from "@kiseki/rpc";
 import { completionScript, shells } from "@kiseki/cli";
 import { adminSocketName, findTarget } from "./connection.ts";
 import { explain } from "./console.ts";
-import { CommandError, exitCode, rpcFate } from "./exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
+import { rpcFate } from "./fates.ts";
 import {
   formatDuration,
   formatKey,

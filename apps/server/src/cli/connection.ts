@@ -1,13 +1,15 @@
-import { readFile } from "node:fs/promises";
 import { existsSync } from "node:fs";
 import { type NodeAdminTarget, RpcError } from "@kiseki/rpc";
-import { CommandError, exitCode } from "./exit-codes.ts";
+import {
+  CommandError,
+  exitCode,
+  findIdentityFile,
+  identityNames,
+  readIdentityFile,
+} from "@kiseki/cli";
 
 /** Name of the local socket in the config directory. */
 export const adminSocketName = "admin.sock";
-/** What the server keeps there for callers over loopback TLS. */
-const tokenName = "rpc-token";
-const certificateName = "rpc-cert.pem";
 /** Config directory of the systemd unit. */
 const packagedConfigDir = "/var/lib/kiseki-config";
 
@@ -22,17 +24,6 @@ export interface ConnectionOptions {
   readonly key?: string;
 }
 type Environment = Readonly<Record<string, string | undefined>>;
-
-async function readText(path: string, flag: string): Promise<string> {
-  try {
-    return await readFile(path, "utf8");
-  } catch (reason) {
-    const message = reason instanceof Error ? reason.message : "unknown";
-    const isDenied = reason instanceof Error && "code" in reason && reason.code === "EACCES";
-    if (isDenied) throw new RpcError("forbidden", `Cannot read ${path}: ${message}`);
-    throw new CommandError(exitCode.arguments, `Cannot read the file of ${flag}: ${message}`);
-  }
-}
 
 /** Where `scripts/up` puts it, when a node was started there, else where the systemd unit does. */
 function usualConfigDir(environment: Environment): string {
@@ -69,13 +60,11 @@ export async function findTarget(
     }
     return { kind: "local", path };
   }
-  const beside = (name: string): string | undefined => {
-    const path = `${configDir}/${name}`;
-    return existsSync(path) ? path : undefined;
-  };
   const tokenFile =
-    options.tokenFile ?? notEmpty(environment["KISEKI_TOKEN_FILE"]) ?? beside(tokenName);
-  const authorityFile = options.ca ?? beside(certificateName);
+    options.tokenFile ??
+    notEmpty(environment["KISEKI_TOKEN_FILE"]) ??
+    findIdentityFile(configDir, identityNames.token);
+  const authorityFile = options.ca ?? findIdentityFile(configDir, identityNames.certificate);
   const { cert, key } = options;
   if ((cert === undefined) !== (key === undefined)) {
     throw new CommandError(exitCode.arguments, "Give --cert and --key together, or neither");
@@ -83,9 +72,9 @@ export async function findTarget(
   return {
     kind: "tls",
     endpoint,
-    token: tokenFile && (await readText(tokenFile, "--token-file")).trim(),
-    authority: authorityFile && (await readText(authorityFile, "--ca")),
-    certificate: cert && (await readText(cert, "--cert")),
-    certificateKey: key && (await readText(key, "--key")),
+    token: (await readIdentityFile(tokenFile, "--token-file"))?.trim(),
+    authority: await readIdentityFile(authorityFile, "--ca"),
+    certificate: await readIdentityFile(cert, "--cert"),
+    certificateKey: await readIdentityFile(key, "--key"),
   };
 }

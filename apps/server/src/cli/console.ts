@@ -1,7 +1,8 @@
 import { writeSync } from "node:fs";
 import { toRpcError } from "@kiseki/rpc";
 import { SingleBar } from "cli-progress";
-import { CommandError, type ExitCode, exitCode, rpcFate } from "./exit-codes.ts";
+import { CommandError, type ExitCode } from "@kiseki/cli";
+import { rpcFate } from "./fates.ts";
 import { toPlain } from "./format.ts";
 
 /** Where a command writes; tests give their own. */
@@ -103,8 +104,7 @@ export function explain(reason: unknown): {
   readonly code: string;
 } {
   if (reason instanceof CommandError) {
-    const { message, advice, exit } = reason;
-    const code = exit === exitCode.arguments ? "invalid" : "failed";
+    const { message, advice, exit, code } = reason;
     return { message, advice, exit, code };
   }
   const error = toRpcError(reason);

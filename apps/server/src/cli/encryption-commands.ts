@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { open, readFile, stat } from "node:fs/promises";
 import { answers } from "@kiseki/rpc";
 import { adminSocketName } from "./connection.ts";
-import { CommandError, exitCode } from "./exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import { readNewSecret, readSecret } from "./secrets.ts";
 import { type Session, textOption, type Work } from "./session.ts";
 

@@ -1,4 +1,4 @@
-import { CommandError, exitCode } from "./exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import { formatTable, formatTime } from "./format.ts";
 import { type Session, textOption, type Work } from "./session.ts";
 

@@ -1,4 +1,4 @@
-import { exitCode } from "./exit-codes.ts";
+import { exitCode } from "@kiseki/cli";
 import { formatTable } from "./format.ts";
 import { type Session, textOption, type Work } from "./session.ts";
 

@@ -1,4 +1,4 @@
-import { exitCode } from "./exit-codes.ts";
+import { exitCode } from "@kiseki/cli";
 import { formatTable, formatTime } from "./format.ts";
 import type { Work } from "./session.ts";
 

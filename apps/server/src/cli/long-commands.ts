@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { fromUtf8 } from "@kiseki/base";
-import { CommandError, exitCode } from "./exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import { formatKey, formatSize, formatTable } from "./format.ts";
 import { type Session, sizeOption, type Work } from "./session.ts";
 

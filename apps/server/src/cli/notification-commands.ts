@@ -1,4 +1,4 @@
-import { exitCode } from "./exit-codes.ts";
+import { exitCode } from "@kiseki/cli";
 import { formatKey, formatTable, formatTime } from "./format.ts";
 import type { Session, Work } from "./session.ts";
 

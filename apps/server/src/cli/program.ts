@@ -2,7 +2,7 @@ import { completionScript, shells } from "@kiseki/cli";
 import { Command, CommanderError } from "commander";
 import { openConsole } from "./console.ts";
 import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
-import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
+import { CommandError, type ExitCode, exitCode } from "@kiseki/cli";
 import * as hold from "./hold-commands.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./keyset-commands.ts";
 import { showLifecycle } from "./lifecycle-commands.ts";

@@ -1,4 +1,4 @@
-import { CommandError, exitCode } from "./exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import { formatQuota } from "./format.ts";
 import { type Session, sizeOption, countOption, type Work } from "./session.ts";
 

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { CommandError, exitCode } from "./exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import { formatDuration, formatTable } from "./format.ts";
 import { countOption, type Session, textOption, type Work } from "./session.ts";
 

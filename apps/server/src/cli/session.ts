@@ -2,7 +2,7 @@ import { type NodeAdminClient, openNodeAdminClient } from "@kiseki/rpc";
 import type { Command } from "commander";
 import { type ConnectionOptions, findTarget } from "./connection.ts";
 import { type Console, openConsole } from "./console.ts";
-import { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
+import { CommandError, type ExitCode, exitCode } from "@kiseki/cli";
 
 /** What a command works with. */
 export interface Session {

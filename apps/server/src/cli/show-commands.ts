@@ -1,4 +1,4 @@
-import { CommandError, exitCode } from "./exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import { formatDuration, formatQuota, formatSize, formatTable, formatTime } from "./format.ts";
 import { countOption, type Session, sizeOption, textOption, type Work } from "./session.ts";
 import { readPolicy } from "./user-commands.ts";

@@ -1,5 +1,5 @@
 import { readFile } from "node:fs/promises";
-import { CommandError, exitCode } from "./exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import { formatTable, formatTime } from "./format.ts";
 import { type Session, textOption, type Work } from "./session.ts";
 

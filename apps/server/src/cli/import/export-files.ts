@@ -2,7 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { MiB } from "@kiseki/base";
 import { unzipSync } from "fflate";
-import { CommandError, exitCode } from "../exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 
 const zipSizeMax = 256 * MiB;
 const fileSizeMax = 64 * MiB;

@@ -4,7 +4,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { strToU8, zipSync } from "fflate";
-import { CommandError } from "../exit-codes.ts";
+import { CommandError } from "@kiseki/cli";
 import { readExport } from "./export-files.ts";
 import { planBuckets } from "./plan-buckets.ts";
 import { planIdentities } from "./plan-identities.ts";

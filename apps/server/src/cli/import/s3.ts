@@ -11,7 +11,7 @@ import {
   S3Client,
   S3ServiceException,
 } from "@aws-sdk/client-s3";
-import { CommandError, exitCode } from "../exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import { messageOf } from "./export-files.ts";
 import type { SettingName } from "./plan-buckets.ts";
 

@@ -1,7 +1,7 @@
 /** How far an import has come, in a file of its own: what it names is copied and checked. */
 import { open, readFile, rename } from "node:fs/promises";
 import { dirname } from "node:path";
-import { CommandError, exitCode } from "../exit-codes.ts";
+import { CommandError, exitCode } from "@kiseki/cli";
 import { messageOf, objectsOf, parseObject, textOf } from "./export-files.ts";
 
 export interface BucketState {

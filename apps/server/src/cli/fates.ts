@@ -1,18 +1,5 @@
+import { type ExitCode, exitCode } from "@kiseki/cli";
 import type { RpcErrorCode } from "@kiseki/rpc";
-
-/** Spec §8.8. */
-export const exitCode = {
-  ok: 0,
-  /** What was asked for did not happen, or a check found damage. */
-  general: 1,
-  /** The words on the command line, or a file named there. */
-  arguments: 2,
-  /** No node answers, or it is not the one that was meant. */
-  connection: 3,
-  /** The node does not let this caller in. */
-  authentication: 4,
-} as const;
-export type ExitCode = (typeof exitCode)[keyof typeof exitCode];
 
 /** How each refusal ends the program, and what its user may do next. */
 export const rpcFate = {
@@ -52,15 +39,3 @@ export const rpcFate = {
     advice: "Run it as the user that the node runs as.",
   },
 } as const satisfies Record<RpcErrorCode, { readonly exit: ExitCode; readonly advice: string }>;
-
-/** Ends a command with a message, what to do next, and an exit code. */
-export class CommandError extends Error {
-  override readonly name = "CommandError";
-  readonly exit: ExitCode;
-  readonly advice: string;
-  constructor(exit: ExitCode, message: string, advice = "") {
-    super(message);
-    this.exit = exit;
-    this.advice = advice;
-  }
-}
