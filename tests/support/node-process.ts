@@ -19,6 +19,7 @@ const sources = {
   "kiseki-server": "server",
   kiseki: "server",
   "kiseki-client-fuse": "fuse-client",
+  "kiseki-client": "fuse-client",
 } as const;
 
 /** From `KISEKI_TEST_BIN`, or the built program when it is newer than all sources, else the sources themselves. */

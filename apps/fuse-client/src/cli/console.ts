@@ -14,8 +14,11 @@ function write(descriptor: 1 | 2, text: string): void {
 
 /** Says things to whoever started the program, as text or as JSON. */
 export class Console {
+  readonly #name: string;
   readonly #isJson: boolean;
-  constructor(isJson: boolean) {
+  /** `name`: of the program. */
+  constructor(name: string, isJson: boolean) {
+    this.#name = name;
     this.#isJson = isJson;
   }
   /** The result: `text`, or `value` as one line of JSON. */
@@ -28,7 +31,7 @@ export class Console {
   }
   /** Something beside the result. */
   note(text: string): void {
-    if (!this.#isJson) write(2, `kiseki-client-fuse: ${text}`);
+    if (!this.#isJson) write(2, `${this.#name}: ${text}`);
   }
   fail(reason: unknown): ExitCode {
     const exit = reason instanceof CommandError ? reason.exit : exitCode.general;
@@ -37,7 +40,7 @@ export class Console {
     if (this.#isJson) {
       const code = reason instanceof CommandError ? reason.code : "failed";
       write(2, JSON.stringify({ error: { code, message, advice, exit_code: exit } }));
-    } else write(2, `kiseki-client-fuse: ${message}${advice && `\n  ${advice}`}`);
+    } else write(2, `${this.#name}: ${message}${advice && `\n  ${advice}`}`);
     return exit;
   }
 }

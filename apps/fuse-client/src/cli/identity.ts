@@ -1,5 +1,5 @@
 import { findIdentityFile, identityNames, readIdentityFile } from "@kiseki/cli";
-import type { IdentityFiles } from "./mount-plan.ts";
+import type { IdentityFiles } from "./connection.ts";
 
 /** Texts of the files; what is absent is not shown, or believed by the system's authorities. */
 export interface IdentityTexts {

@@ -6,17 +6,8 @@ import { policyUsual } from "./settings.ts";
 
 const words: MountWords = {
   target: "/mnt/data",
-  dataAddr: "node1:9100,node2:9100",
-  tenant: "lab",
-  namespace: "data",
+  connection: { dataAddr: "node1:9100,node2:9100", tenant: "lab", namespace: "data" },
   isReadOnly: false,
-  identity: {
-    tokenFile: undefined,
-    ca: undefined,
-    cert: undefined,
-    key: undefined,
-    configDir: undefined,
-  },
   options: [],
 };
 const withOptions = (...options: string[]): MountWords => ({ ...words, options });
@@ -95,7 +86,7 @@ test("planMount() tells every fault at once", () => {
   const bad = withOptions("cache_mode=lots,frobnicate,meta_ttl_ms,readers=9", "cache_l2_max=5X");
   const text = faultsOf(() =>
     planMount(
-      { ...bad, dataAddr: undefined, tenant: "", namespace: undefined },
+      { ...bad, connection: { tenant: "" } },
       {
         KISEKI_CACHE_L1_MAX: "-1",
         KISEKI_CACHE_DIR: "relative",
@@ -108,7 +99,7 @@ test("planMount() tells every fault at once", () => {
     ...['KISEKI_CACHE_L1_MAX cannot be "-1"', "-o cache_l2_max", "KISEKI_CACHE_DIR"],
   ])
     expect(text).toContain(part);
-  const half = { ...words, identity: { ...words.identity, cert: "/c" } };
+  const half = { ...words, connection: { ...words.connection, cert: "/c" } };
   expect(faultsOf(() => planMount(half, {}))).toContain("--cert and --key");
 });
 

@@ -1,6 +1,13 @@
 /** What the words of a command line, of fstab and of the environment ask for, checked before anything is done. */
 import { mountFlags } from "@kiseki/fuse-device";
 import { CommandError, exitCode } from "@kiseki/cli";
+import type { Environment } from "./command.ts";
+import {
+  type Connection,
+  type ConnectionFlags,
+  connectionOptionNames,
+  readConnection,
+} from "./connection.ts";
 import {
   type CachePolicy,
   type MountSettings,
@@ -9,19 +16,14 @@ import {
   settingOptions,
 } from "./settings.ts";
 
-export interface MountPlan {
+export interface MountPlan extends Connection {
   readonly target: string;
-  /** `host:port,…` of nodes. */
-  readonly seeds: string;
-  readonly tenant: string;
-  readonly namespace: string;
   /** `host:port/tenant/namespace`: what tools show as mounted. */
   readonly source: string;
   readonly kernelOptions: readonly string[];
   /** Of mount(2). */
   readonly flags: number;
   readonly isReadOnly: boolean;
-  readonly identity: IdentityFiles;
   readonly settings: MountSettings;
   readonly readerCount: number;
   /** Where a mount in the background writes its log. */
@@ -29,23 +31,11 @@ export interface MountPlan {
   /** What has no effect, for whoever mounts. */
   readonly notes: readonly string[];
 }
-/** Files that say who this client is, and whom it believes. */
-export interface IdentityFiles {
-  readonly tokenFile: string | undefined;
-  readonly ca: string | undefined;
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-  readonly configDir: string | undefined;
-}
-
 /** What is asked for before it is checked; `undefined`: not said. */
 export interface MountWords {
   readonly target: string;
-  readonly dataAddr: string | undefined;
-  readonly tenant: string | undefined;
-  readonly namespace: string | undefined;
+  readonly connection: ConnectionFlags;
   readonly isReadOnly: boolean;
-  readonly identity: IdentityFiles;
   /** Each text of a `-o`. */
   readonly options: readonly string[];
 }
@@ -68,20 +58,10 @@ const flagWords = new Map<string, readonly [bit: number, isSet: boolean]>([
 /** For mount(8), systemd and people alone. */
 const foreignWord =
   /^(defaults|auto|noauto|users?|nouser|owner|group|_netdev|nofail|async|relatime|norelatime|x-.*|comment=.*)$/;
-/** Values that flags of the command line say too. */
-const namedOptions = [
-  "data_addr",
-  "tenant",
-  "namespace",
-  "token_file",
-  "ca",
-  "cert",
-  "key",
-] as const;
 const ownOptions: ReadonlySet<string> = new Set([
-  ...namedOptions,
+  ...connectionOptionNames,
   ...settingOptions,
-  ...["config_dir", "log_file", "readers"],
+  ...["log_file", "readers"],
 ]);
 
 interface OptionWords {
@@ -133,25 +113,14 @@ export function parseSource(source: string): {
  */
 export function planMount(
   words: MountWords,
-  environment: Readonly<Record<string, string | undefined>>,
+  environment: Environment,
   policy: CachePolicy = policyUsual,
 ): MountPlan {
   const faults: string[] = [];
   const { values, kernelOptions, flags } = readOptions(words.options, faults);
-  const need = (flag: string, given: string | undefined, option: string): string => {
-    const value = given ?? values.get(option);
-    if (value) return value;
-    faults.push(`${flag} (-o ${option}) is required`);
-    return "";
-  };
-  const seeds = need("--data-addr", words.dataAddr ?? environment["KISEKI_DATA_ADDR"], "data_addr");
-  const tenant = need("--tenant", words.tenant, "tenant");
-  const namespace = need("--namespace", words.namespace, "namespace");
+  const connection = readConnection(words.connection, values, environment, faults);
   const found = resolveSettings(values, environment, policy);
   faults.push(...found.faults);
-  const identity = identityOf(words.identity, values, environment);
-  if ((identity.cert === undefined) !== (identity.key === undefined))
-    faults.push("--cert and --key are given together, or neither");
   const readerCount = Number(values.get("readers") ?? 1);
   if (!(Number.isSafeInteger(readerCount) && readerCount >= 1 && readerCount <= readersMax))
     faults.push(`-o readers is an integer from 1 to ${readersMax}`);
@@ -159,40 +128,18 @@ export function planMount(
     const lines = faults.map((fault) => `  ${fault}`).join("\n");
     throw new CommandError(exitCode.arguments, `Cannot mount with these words:\n${lines}`);
   }
+  const { seeds, tenant, namespace } = connection;
   const isReadOnly = words.isReadOnly || (flags & mountFlags.readOnly) !== 0;
   return {
+    ...connection,
     target: words.target,
-    seeds,
-    tenant,
-    namespace,
     source: `${seeds}/${tenant}/${namespace}`,
     kernelOptions: [...kernelOptions],
     flags: isReadOnly ? flags | mountFlags.readOnly : flags,
     isReadOnly,
-    identity,
     settings: found.settings,
     readerCount,
     logFile: values.get("log_file"),
     notes: found.notes,
-  };
-}
-
-function identityOf(
-  files: IdentityFiles,
-  values: ReadonlyMap<string, string>,
-  environment: Readonly<Record<string, string | undefined>>,
-): IdentityFiles {
-  return {
-    tokenFile:
-      files.tokenFile ??
-      values.get("token_file") ??
-      (environment["KISEKI_TOKEN_FILE"] || undefined),
-    ca: files.ca ?? values.get("ca"),
-    cert: files.cert ?? values.get("cert"),
-    key: files.key ?? values.get("key"),
-    configDir:
-      files.configDir ??
-      values.get("config_dir") ??
-      (environment["KISEKI_CONFIG_DIR"] || undefined),
   };
 }

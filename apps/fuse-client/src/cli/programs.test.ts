@@ -1,13 +1,15 @@
 import { expect, test } from "bun:test";
 import { join } from "node:path";
-import { helperWords } from "./program.ts";
+import { helperWords } from "./mounter.ts";
 
-const program = join(import.meta.dir, "../kiseki-client-fuse.ts");
-function run(...words: string[]): {
+interface Ended {
   readonly code: number;
   readonly out: string;
   readonly err: string;
-} {
+}
+const run = (...words: string[]): Ended => runOf("kiseki-client-fuse", words);
+function runOf(name: string, words: readonly string[]): Ended {
+  const program = join(import.meta.dir, `../${name}.ts`);
   const environment = { PATH: process.env["PATH"]!, HOME: process.env["HOME"]! };
   const { exitCode, stdout, stderr } = Bun.spawnSync([process.execPath, program, ...words], {
     env: environment,
@@ -35,6 +37,15 @@ test("kiseki-client-fuse mount tells what is wrong before it goes into the backg
   const place = ["--data-addr", "127.0.0.1:1", "--tenant", "t", "--namespace", "n"];
   const ca = run("mount", "/tmp", ...place, "--ca", "/nowhere/ca.pem");
   expect(ca).toMatchObject({ code: 2, err: expect.stringContaining("--ca") });
+});
+
+test("kiseki-client has the same mount, and commands of its own", () => {
+  expect(runOf("kiseki-client", ["version"]).out).toMatch(/^kiseki-client \d+\.\d+\.\d+\n$/);
+  const completion = runOf("kiseki-client", ["completion", "bash"]).out;
+  expect(completion).toContain("_kiseki_client kiseki-client\n");
+  const words = runOf("kiseki-client", ["mount", "/nowhere", "-o", "frob"]);
+  expect(words).toMatchObject({ code: 2, out: "" });
+  expect(words.err).toMatch(/^kiseki-client: [\s\S]*-o frob is not known/);
 });
 
 test("helperWords() turns what mount(8) says into words of our own", () => {
