@@ -72,13 +72,16 @@ export class BlockTable {
     return isServed;
   }
 
-  /** A ticket to store; `undefined`: the key is here already. */
-  admit(key: string, size: number): Ticket | CacheCapacityExceeded | undefined {
+  /** A ticket to store; `undefined`: the key is here already. `isPinned`: it stays until it is released. */
+  admit(
+    key: string,
+    size: number,
+    isPinned = this.#isPinning,
+  ): Ticket | CacheCapacityExceeded | undefined {
     assert(size > 0, "an entry has bytes");
     if (this.#entries.has(key)) return undefined;
     const evicted = this.#makeRoom(size);
     if (evicted === undefined) return capacityExceeded;
-    const isPinned = this.#isPinning;
     const usual = { state: "admitted", readers: 0, isDoomed: false, credits: 0 } as const;
     const entry: Entry = { key, size, evicted, isPinned, ...usual };
     this.#entries.set(key, entry);
@@ -105,6 +108,11 @@ export class BlockTable {
     if (!isStored) this.#doom(entry);
   }
 
+  /** The entry is not served from now on, pinned or not; it is erased as what a wipe leaves is. */
+  release(key: string): void {
+    const entry = this.#entries.get(key);
+    if (entry !== undefined) this.#doom(entry);
+  }
   /** Whether the driver erases the entry now: doomed, and nobody is at it. It says `erased` when the file has gone. */
   takeErasable(key: string): boolean {
     const entry = this.#entries.get(key);

@@ -3,4 +3,10 @@
  * tells how it went. Invariants: what may be on the disk never exceeds the room; what is pinned is never evicted; an
  * entry that is read or written is left alone until that has ended; nothing from before a wipe is served after it.
  */
-export { BlockTable, type CacheMode, type Ticket } from "./block-table.ts";
+export {
+  BlockTable,
+  type CacheCapacityExceeded,
+  type CacheMode,
+  type Ticket,
+} from "./block-table.ts";
+export { encodeManifest, type Manifest, parseManifest, type StagedFile } from "./manifest.ts";

@@ -73,7 +73,9 @@ export async function eraseFile(path: string): Promise<void> {
   try {
     const file = await open(path, O_WRONLY | O_NOFOLLOW | O_NONBLOCK);
     try {
-      const size = Math.min(fileSizeMax, (await file.stat()).size);
+      const { size: end, blocks } = await file.stat();
+      // Of a file with holes no more than it has of the disk.
+      const size = Math.min(end, Math.max(fileSizeMax, blocks * 512));
       for (let at = 0; at < size;)
         at += (await file.write(zeros, 0, Math.min(zeros.byteLength, size - at), at)).bytesWritten;
       await file.datasync();

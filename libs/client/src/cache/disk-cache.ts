@@ -1,18 +1,19 @@
-import { statfs } from "node:fs/promises";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Prng, toHex } from "@kiseki/base";
-import { BlockTable, type CacheMode, type Ticket } from "@kiseki/cache";
+import type { CacheMode, Ticket } from "@kiseki/cache";
 import type { Crypto } from "@kiseki/ports";
 import type { ContentStore } from "@kiseki/vfs";
 import {
   blockFileContent,
   blockFileSize,
   codeOf,
-  eraseFile,
   readBlockFile,
   writeBlockFile,
 } from "./block-file.ts";
+import { CacheFiles } from "./cache-files.ts";
 import { openPool, type Pool, scavenge } from "./pool.ts";
+import { Room } from "./room.ts";
 
 export interface DiskCacheOptions {
   readonly directory: string;
@@ -38,9 +39,6 @@ export interface DiskCache {
 
 /** Copies under way to the disk; what comes on top is not kept. */
 const storingSizeMax = 32 * 1024 * 1024;
-const erasingCountMax = 8;
-/** Share of the file system from which on nothing is stored, whoever filled it (spec §7.9). */
-const usedShareMax = 0.9;
 
 type Chunk = Parameters<ContentStore["read"]>[0];
 
@@ -57,27 +55,27 @@ export async function openDiskCache(
   const closing = new AbortController();
   let pool: Pool;
   try {
-    pool = await openPool(options.directory, options.tenant, ports.prng);
+    pool = await openPool(options, ports.prng);
+    await mkdir(join(pool.path, "chunks"), { mode: 0o700 });
   } catch (reason) {
     tell(codeOf(reason));
     const nothing = async (): Promise<void> => {};
     return { content: ports.content, scavenged: nothing(), idle: nothing, close: nothing };
   }
   const scavenged = scavenge(options.directory, closing.signal, tell);
-  const content = new CachedContent(
-    ports,
-    pool.chunks,
-    new BlockTable(options.mode, options.sizeMax),
-    tell,
-  );
+  const { mode, sizeMax } = options;
+  const files = new CacheFiles(pool, { mode, sizeMax, room: new Room(pool.path), tell });
+  const content = new CachedContent(ports, files);
   return {
     content,
-    scavenged,
-    idle: () => content.idle(),
+    scavenged: scavenged.then(() => undefined),
+    idle: () => files.idle(),
     close: async () => {
       closing.abort();
       await scavenged;
-      await content.wipe();
+      content.end();
+      await files.wipe();
+      await files.idle();
       await pool.close().catch((reason: unknown) => {
         tell(codeOf(reason));
       });
@@ -89,24 +87,17 @@ export async function openDiskCache(
 class CachedContent implements ContentStore {
   readonly #crypto: Crypto;
   readonly #content: ContentStore;
-  readonly #chunks: string;
-  readonly #table: BlockTable;
-  readonly #tell: (code: string) => void;
-  readonly #tasks = new Set<Promise<void>>();
+  readonly #files: CacheFiles;
   #sizeStoring = 0;
   #isClosed = false;
 
   constructor(
     ports: { readonly crypto: Crypto; readonly content: ContentStore },
-    chunks: string,
-    table: BlockTable,
-    tell: (code: string) => void,
+    files: CacheFiles,
   ) {
     this.#crypto = ports.crypto;
     this.#content = ports.content;
-    this.#chunks = chunks;
-    this.#table = table;
-    this.#tell = tell;
+    this.#files = files;
   }
 
   write(...request: Parameters<ContentStore["write"]>): ReturnType<ContentStore["write"]> {
@@ -122,51 +113,36 @@ class CachedContent implements ContentStore {
     return read;
   }
 
-  async idle(): Promise<void> {
-    while (this.#tasks.size > 0) await Promise.all(this.#tasks);
-  }
-
-  async wipe(): Promise<void> {
+  /** Keeps nothing from now on. */
+  end(): void {
     this.#isClosed = true;
-    const keys = this.#table.wipe();
-    const eraseSome = async (): Promise<void> => {
-      for (let key = keys.pop(); key !== undefined; key = keys.pop()) await this.#erase(key);
-    };
-    await Promise.all(Array.from({ length: erasingCountMax }, eraseSome));
-    await this.idle();
-  }
-
-  #path(key: string): string {
-    return join(this.#chunks, key.slice(0, 2), key);
   }
 
   async #readHere(key: string, target: Uint8Array): Promise<boolean> {
-    const ticket = this.#table.read(key);
+    const ticket = this.#files.read(key);
     if (ticket === undefined) return false;
     let isRight = false;
     try {
-      isRight = await readBlockFile(this.#crypto, this.#path(key), key, target);
-      if (!isRight) this.#tell("EBADMSG");
+      isRight = await readBlockFile(this.#crypto, this.#files.path(key), key, target);
+      if (!isRight) this.#files.tell("EBADMSG");
     } catch (reason) {
-      this.#tell(codeOf(reason));
+      this.#files.tell(codeOf(reason));
     }
-    const isServed = this.#table.endRead(ticket, isRight);
-    if (!isServed) this.#run(this.#erase(key));
-    return isServed;
+    return this.#files.endRead(ticket, isRight);
   }
 
   /** Stores a copy, after the answer. */
   #keep(key: string, plaintext: Uint8Array): void {
     const size = plaintext.byteLength;
     if (this.#isClosed || size === 0 || this.#sizeStoring + size > storingSizeMax) return;
-    const ticket = this.#table.admit(key, blockFileSize(size));
+    const ticket = this.#files.admit(key, blockFileSize(size));
     if (ticket === undefined) return;
     if ("kind" in ticket) {
-      this.#tell(ticket.kind);
+      this.#files.tell(ticket.kind);
       return;
     }
     this.#sizeStoring += size;
-    this.#run(
+    this.#files.run(
       this.#store(ticket, blockFileContent(this.#crypto, key, plaintext)).finally(() => {
         this.#sizeStoring -= size;
       }),
@@ -174,37 +150,16 @@ class CachedContent implements ContentStore {
   }
 
   async #store(ticket: Ticket, content: Uint8Array): Promise<void> {
-    await Promise.all(ticket.evicted.map((key) => this.#erase(key)));
-    if (this.#table.begin(ticket)) {
+    if (await this.#files.begin(ticket)) {
       let isStored = false;
       try {
-        const { blocks, bavail } = await statfs(this.#chunks);
-        if (bavail < blocks * (1 - usedShareMax))
-          throw Object.assign(new Error(), { code: "ENOSPC" });
-        await writeBlockFile(this.#path(ticket.key), content);
+        await writeBlockFile(this.#files.path(ticket.key), content);
         isStored = true;
       } catch (reason) {
-        this.#tell(codeOf(reason));
+        this.#files.tell(codeOf(reason));
       }
-      this.#table.endStore(ticket, isStored);
-      await this.#erase(ticket.key);
+      await this.#files.endStore(ticket, isStored);
     }
     content.fill(0);
-  }
-
-  /** Erases the file if it is to go and nobody is at it. */
-  async #erase(key: string): Promise<void> {
-    if (!this.#table.takeErasable(key)) return;
-    try {
-      await eraseFile(this.#path(key));
-      this.#table.erased(key);
-    } catch (reason) {
-      this.#tell(codeOf(reason));
-    }
-  }
-
-  #run(task: Promise<void>): void {
-    const settled = task.finally(() => this.#tasks.delete(settled));
-    this.#tasks.add(settled);
   }
 }
