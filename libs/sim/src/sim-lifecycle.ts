@@ -60,7 +60,8 @@ export async function applyRules(node: SimNode, bucket: ModelBucket): Promise<st
   // A move changes nothing that the model knows of, and may be refused for what it does not: a seal is another one now.
   const submit = async (operation: Operation): Promise<Outcome> => {
     if (operation.kind !== "move_content") return node.submit(operation);
-    node.world.movedVersions.add(operation.version);
+    const moved = node.model.source(operation);
+    if (typeof moved !== "string") node.world.movedContent.add(moved.etag);
     return node.alive(tenant.owner.submit(operation, newId(node)));
   };
   const owner = { epoch: tenant.owner.epoch, submit };

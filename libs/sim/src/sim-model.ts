@@ -240,8 +240,8 @@ export class PlainModel {
     setVersions(bucket, key, [marker, ...versions.filter((one) => !isNull || !one.isNull)]);
     return { kind: "done", version: marker };
   }
-  #source(operation: Of<"copy_object"> | Of<"copy_part">): ModelVersion | RefusalCode {
-    const { source } = operation;
+  /** The version that a copy or a move reads. */
+  source(source: Of<"copy_object">["source"]): ModelVersion | RefusalCode {
     const bucket = this.buckets.get(toHex(source.namespace));
     if (bucket === undefined) return "no_such_source_namespace";
     const versions = bucket.keys.get(textOf(source.key));
@@ -252,7 +252,7 @@ export class PlainModel {
     return found.isMarker ? "is_delete_marker" : found;
   }
   #copy(operation: Of<"copy_object">, answer: Answer | undefined): Expected {
-    const source = this.#source(operation);
+    const source = this.source(operation.source);
     if (typeof source === "string") return refused(source);
     const bucket = this.buckets.get(toHex(operation.namespace));
     if (bucket === undefined) return refused("no_such_namespace");
@@ -289,7 +289,7 @@ export class PlainModel {
     if (typeof found === "string") return refused(found);
     let body = given;
     if (operation.kind === "copy_part") {
-      const source = this.#source(operation);
+      const source = this.source(operation.source);
       if (typeof source === "string") return refused(source);
       const { start, end } = operation;
       if (start > end || end > sizeOf(source.body)) return refused("invalid_range");

@@ -206,13 +206,10 @@ export class SimNode {
   }
   /** A move stores short pieces as small content, which the model does not follow: a part cannot be made of them by reference. */
   #isSmallSinceMove(operation: Operation, outcome: Outcome): boolean {
-    return (
-      operation.kind === "copy_part" &&
-      outcome.kind === "refused" &&
-      outcome.code === "source_is_small" &&
-      typeof operation.source.version === "bigint" &&
-      this.world.movedVersions.has(operation.source.version)
-    );
+    if (operation.kind !== "copy_part" || outcome.kind !== "refused") return false;
+    if (outcome.code !== "source_is_small") return false;
+    const source = this.model.source(operation.source);
+    return typeof source !== "string" && this.world.movedContent.has(source.etag);
   }
   #answered(pending: Pending, outcome: Outcome): void {
     must(this.pending[0] === pending, "answers come in the order of the log");

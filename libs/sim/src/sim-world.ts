@@ -49,8 +49,8 @@ function shapeOf(prng: Prng): Shape {
 
 /** Everything that outlives a process of the node, and the dice. Equal seeds give equal runs. */
 export class SimWorld {
-  /** Versions that lifecycle rules were about to move to another pool. */
-  readonly movedVersions = new Set<bigint>();
+  /** ETags of content that lifecycle rules were about to move to another pool; copies of a moved version share what it has. */
+  readonly movedContent = new Set<string>();
   readonly seed: number;
   readonly shape: Shape;
   readonly rules: SimMutant;
