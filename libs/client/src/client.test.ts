@@ -162,11 +162,11 @@ test("FileService: what others changed is heard, once", async () => {
   node.changes.push({ inode: 7n, isDirectory: false });
   await until(1);
   proxy.cut();
-  node.changes.push({ inode: 8n, isDirectory: true });
+  node.changes.push({ inode: 8n, isDirectory: true, isOwn: true });
   await until(2);
   expect(heard).toEqual([
-    { kind: "inode", inode: inodeId(7n) },
-    { kind: "directory", inode: inodeId(8n) },
+    { kind: "inode", inode: inodeId(7n), isOwn: false },
+    { kind: "directory", inode: inodeId(8n), isOwn: true },
   ]);
 });
 

@@ -56,7 +56,7 @@ export class TestNode implements AsyncDisposable {
   leases = 0;
   returned = 0;
   /** Told to whoever watches. */
-  readonly changes: { inode: bigint; isDirectory: boolean }[] = [];
+  readonly changes: { inode: bigint; isDirectory: boolean; isOwn?: boolean }[] = [];
   readonly #crypto: Crypto;
   readonly #parts = new AsyncDisposableStack();
   readonly #prng = prngFromSeed(77);

@@ -222,10 +222,11 @@ export type LockAnswer =
 
 /** Something that somebody changed, or that the node can no longer vouch for. */
 export type Invalidation =
-  /** Attributes or content. */
-  | { readonly kind: "inode"; readonly inode: InodeId }
-  /** Names in it came, went or moved. */
-  | { readonly kind: "directory"; readonly inode: InodeId }
+  /**
+   * Attributes or content of an inode, or names in a directory that came, went or moved. `isOwn`: by an operation of this
+   * service's client, so that who has its answer knows already.
+   */
+  | { readonly kind: "inode" | "directory"; readonly inode: InodeId; readonly isOwn: boolean }
   | { readonly kind: "everything" };
 
 export interface FileServiceListener {

@@ -92,10 +92,10 @@ export class FakeNode {
   count(call: string): number {
     return this.calls.get(call) ?? 0;
   }
-  /** Every session hears that the inode changed. */
-  tell(inode: bigint, kind: "inode" | "directory"): void {
-    for (const { listener } of this.sessions)
-      listener?.invalidated({ kind, inode: inodeId(inode) });
+  /** Every session hears that the inode changed, by an operation of session number `by` or of none of them. */
+  tell(inode: bigint, kind: "inode" | "directory", by?: number): void {
+    for (const [number, { listener }] of this.sessions.entries())
+      listener?.invalidated({ kind, inode: inodeId(inode), isOwn: number === by });
   }
 
   tick(): bigint {

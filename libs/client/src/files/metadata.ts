@@ -240,10 +240,13 @@ export class Metadata {
       return applied;
     }
     mount.names.set(at.parent, key, 0, mount.until(mount.now()));
+    const told = mount.nodes.get(mount.nodes.numberOf(applied.attributes.ref.inode));
     const node = last === undefined ? undefined : mount.nodes.get(last);
+    // By a name that was not known it may still be a file that is.
+    if (told !== node) told?.doubt();
     if (node === undefined) return undefined;
     // A node may have nothing more to say of what is gone.
-    if (applied.attributes.ref.inode === node.ref.inode) mount.settle(node, applied.attributes);
+    if (told === node) mount.settle(node, applied.attributes);
     else node.doubt();
     if (node.kind === "directory") mount.names.forgetDirectory(node.number);
     return undefined;

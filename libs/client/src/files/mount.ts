@@ -44,7 +44,7 @@ export interface FileSystemPorts {
 
 /** Names of one mount that are remembered. */
 const namesMax = 500_000;
-/** What comes back as changed so soon after this client changed it is its own change. */
+/** So long after its answer the word of a change of this client's may still be on its way. */
 const echoMs = 2000;
 
 /** `next` of a value that may have to be waited for; at once where it has not. */
@@ -168,6 +168,7 @@ export class Mount {
     // that an answer on its way brings.
     if (kernel !== undefined && this.options.metaTtlMs > 0) setImmediate(() => tell(kernel));
   }
+  /** What was settled of the node lately is newer than what is heard of an own change. */
   isEcho(node: FileNode): boolean {
     return this.now() - node.changedAt < echoMs;
   }

@@ -397,7 +397,7 @@ test("who changes a file elsewhere makes the kernel drop its pages", async () =>
   await good(a.fs.write(handle, 0, utf8("two")));
   await good(a.fs.fsync(handle, false));
   expect(a.told).toEqual([]);
-  node.tell(BigInt(number), "inode");
+  node.tell(BigInt(number), "inode", 0);
   await settled();
   expect(b.told).toEqual([`node ${number} -1`, `node ${number} 0`]);
   expect(text(await readAt(b.fs, reader.handle, 0, 9))).toBe("two");
@@ -427,12 +427,34 @@ test("what others changed is asked for anew, right behind a change of one's own 
   await close(b.fs, fresh.handle);
   const at = (name: string) => ({ parent: 1, name: utf8(name) });
   await good(b.fs.rename(at("g"), at("f"), "replace"));
-  node.tell(node.root.number, "directory");
-  node.tell(BigInt(old.node), "inode");
+  node.tell(node.root.number, "directory", 1);
+  node.tell(BigInt(old.node), "inode", 1);
   await settled();
-  expect(a.told).toEqual([]);
+  expect(a.told).toEqual(["entry 1 f", "node 1 -1", `node ${old.node} -1`]);
+  expect(b.told).toEqual([]);
   expect(await bad(a.fs.open(old.node, readOnly))).toBe("ESTALE");
   expect((await lookup(a.fs, "f")).node).toBe(fresh.node);
+});
+
+test("what comes back of one's own changes is known already, what was not settled is not", async () => {
+  const node = new FakeNode();
+  const { fs, told, clock } = await mountOn(node.open());
+  const made = await create(fs, "f");
+  await close(fs, made.handle);
+  node.tell(node.root.number, "directory", 0);
+  node.tell(BigInt(made.node), "inode", 0);
+  const asked = () => node.count("attributes") + node.count("lookup");
+  const before = asked();
+  await close(fs, (await good(fs.open(made.node, readOnly))).handle);
+  await good(fs.getattr(1));
+  await lookup(fs, "f");
+  expect(asked()).toBe(before);
+  expect(told).toEqual([]);
+  const other = await create(fs, "g");
+  await clock.pass(2500);
+  node.tell(BigInt(other.node), "inode", 0);
+  await good(fs.getattr(other.node));
+  expect(asked()).toBe(before + 1);
 });
 
 test("lookup() of dots finds a directory and the one above it", async () => {

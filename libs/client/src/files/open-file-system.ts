@@ -113,10 +113,11 @@ class MountedFileSystem implements FileSystem {
     }
     const node = mount.nodes.get(mount.nodes.numberOf(change.inode));
     if (node === undefined) return;
+    if (change.isOwn && mount.isEcho(node)) return;
     node.doubt();
     const isDirectory = change.kind === "directory";
     // The kernel knows what went through it: it is told of what others did alone.
-    const isTold = !mount.isEcho(node);
+    const isTold = !change.isOwn;
     const names = isDirectory && isTold ? mount.names.namesOf(node.number, toldNamesMax) : [];
     if (isDirectory) mount.names.forgetDirectory(node.number);
     if (!isTold) return;

@@ -54,9 +54,9 @@ async function hear(
       if (message.isReset) {
         for (const listener of listeners) listener.invalidated({ kind: "everything" });
       }
-      for (const { inode, isDirectory } of message.changes) {
+      for (const { inode, isDirectory, isOwn } of message.changes) {
         const kind = isDirectory ? "directory" : "inode";
-        const change = { kind, inode: inodeId(inode) } as const;
+        const change = { kind, inode: inodeId(inode), isOwn } as const;
         for (const listener of listeners) listener.invalidated(change);
       }
       seen(message.position);

@@ -96,7 +96,7 @@ export class Applier {
         ({ operation, commitment } = content);
       }
       if (session.signal.aborted) throw new NativeRefusal("session_expired");
-      const outcome = await tenant.owner.submit(operation, id);
+      const outcome = await tenant.owner.submit(operation, id, undefined, session.clientId);
       if (outcome.kind === "refused") return failed(failureFor(outcome.code));
       isCommitted = true;
       return resultOf(id, outcome.answer);

@@ -196,10 +196,24 @@ test("watchChanges() tells another client which inodes change", async () => {
   expect((await stream.next()).value).toMatchObject({ isReset: false, changes: [] });
   const [made] = (await apply([create("watched")])).results;
   const told = (await stream.next()).value!.changes;
-  expect(told).toContainEqual(expect.objectContaining({ inode: mount.root, isDirectory: true }));
+  const inode = made!.attributes!.inode;
   expect(told).toContainEqual(
-    expect.objectContaining({ inode: made!.attributes!.inode, isDirectory: false }),
+    expect.objectContaining({ inode: mount.root, isDirectory: true, isOwn: false }),
   );
+  expect(told).toContainEqual(expect.objectContaining({ inode, isDirectory: false, isOwn: false }));
+  const own = mount.client.files.watchChanges(
+    { ...mount.at, position: 0n },
+    { signal: leaving.signal },
+  );
+  const mine = own[Symbol.asyncIterator]();
+  await mine.next();
+  await apply([create("watched too")]);
+  expect(
+    (await mine.next()).value!.changes.map(({ isOwn }: { isOwn: boolean }) => isOwn),
+  ).not.toContain(false);
+  expect(
+    (await stream.next()).value!.changes.map(({ isOwn }: { isOwn: boolean }) => isOwn),
+  ).not.toContain(true);
   leaving.abort();
   await stream.next().catch(() => undefined);
 });

@@ -1,6 +1,5 @@
-import { millis } from "@kiseki/base";
+import { compareBytes, millis } from "@kiseki/base";
 import type { NativeBackend, NativeCall } from "@kiseki/rpc";
-import type { ChangedInode } from "../shard/change-feed.ts";
 import type { FileScope } from "./file-service.ts";
 import type { Native } from "./native.ts";
 
@@ -30,8 +29,11 @@ export async function* watchChanges(
     waiting.abort();
     if (ending.aborted) return;
     const taken = watch.take(changesPerMessage);
-    const changes = taken.changes.map(toChanged);
+    const changes = taken.changes.map(({ inode, isDirectory, client }) => ({
+      inode,
+      isDirectory,
+      isOwn: client !== undefined && compareBytes(client, session.clientId) === 0,
+    }));
     yield { isReset: taken.isReset, position: taken.position, changes };
   }
 }
-const toChanged = ({ inode, isDirectory }: ChangedInode) => ({ inode, isDirectory });

@@ -289,8 +289,8 @@ const refusingWhile = (owner: ShardOwner, isHeld: () => boolean): OpenTenant["ow
   get epoch() {
     return owner.epoch;
   },
-  submit: async (operation, id, origin) =>
-    isHeld() ? { kind: "refused", code: "busy" } : await owner.submit(operation, id, origin),
+  submit: async (...asked) =>
+    isHeld() ? { kind: "refused", code: "busy" } : await owner.submit(...asked),
 });
 
 async function closeAll(owner: ShardOwner, opened: OpenedShard): Promise<void> {

@@ -5,6 +5,8 @@ export interface ChangedInode {
   readonly inode: bigint;
   /** Names in it came, went or moved; else its attributes or content. */
   readonly isDirectory: boolean;
+  /** The native client whose operation it was; locks are nobody's. */
+  readonly client?: Uint8Array | undefined;
 }
 interface Entry {
   readonly position: bigint;

@@ -34,16 +34,19 @@ const inodeIn = (value: Uint8Array | undefined): bigint | undefined => {
   return entry.kind === "delete_marker" ? undefined : entry.inode;
 };
 
-/** Inodes that a change touches; `map` as it was before. */
+/** Inodes that a change of `client` touches; `map` as it was before. */
 export function changedInodes(
   map: MapReader,
   { rows }: Change,
   keys: RecordingDirKeys,
+  client?: Uint8Array,
 ): readonly ChangedInode[] {
   const changed = new Map<bigint, ChangedInode>();
+  const isLock = rows.some(({ key }) => key[0] === table.lease && lockedInode(key) !== undefined);
+  const by = isLock ? undefined : client;
   const note = (inode: bigint | undefined, isDirectory: boolean): void => {
     if (inode === undefined || changed.get(inode)?.isDirectory === true) return;
-    changed.set(inode, { inode, isDirectory });
+    changed.set(inode, { inode, isDirectory, client: by });
   };
   for (const { key, value } of rows) {
     const directory = keys.inodeOf(key.subarray(1, 1 + dirKeySize));

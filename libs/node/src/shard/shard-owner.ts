@@ -89,6 +89,7 @@ interface Waiting {
   readonly operation: Operation;
   readonly operationId: OperationId;
   readonly origin: Origin | undefined;
+  readonly client: Uint8Array | undefined;
   readonly resolve: (outcome: Outcome) => void;
   readonly reject: (reason: unknown) => void;
 }
@@ -170,10 +171,15 @@ export class ShardOwner {
     return owner;
   }
 
-  /** Durable when it resolves with `done`. Rejects when the tenant's keys are gone or a row is damaged; nothing was written then. */
-  submit(operation: Operation, operationId: OperationId, origin?: Origin): Promise<Outcome> {
+  /** Durable when it resolves with `done`. `client`: the native one that asked. Rejects when the tenant's keys are gone or a row is damaged; nothing was written then. */
+  submit(
+    operation: Operation,
+    operationId: OperationId,
+    origin?: Origin,
+    client?: Uint8Array,
+  ): Promise<Outcome> {
     const { promise, resolve, reject } = Promise.withResolvers<Outcome>();
-    const waiting = { operation, operationId, origin, resolve, reject };
+    const waiting = { operation, operationId, origin, client, resolve, reject };
     if (this.#isClosed) resolve({ kind: "refused", code: "closed" });
     else if (!this.#queue.push(waiting)) resolve({ kind: "refused", code: "busy" });
     else this.#running ??= this.#run();
@@ -291,7 +297,8 @@ export class ShardOwner {
         assert(batch.deltas.length > 0, "one delta fits one entry");
         return false;
       }
-      if (watched) batch.changed.push(...changedInodes(batch.tx, decision.change, watched));
+      if (watched)
+        batch.changed.push(...changedInodes(batch.tx, decision.change, watched, waiting.client));
       apply(batch.tx, decision.change);
       const last = decision.change.rows.at(-1);
       if (last !== undefined && isLoggedNoticeKey(last.key)) batch.hasNotices = true;
