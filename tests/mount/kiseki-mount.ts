@@ -28,12 +28,18 @@ export interface MountWords {
   readonly namespace: string;
   /** Of `-o`. */
   readonly options?: string;
+  /** Where it looks for nodes; the node's own port when left out. */
+  readonly seed?: string;
 }
 
 /** The words that mount a namespace of `node` on `target`. */
-export function mountWords(node: NodeProcess, target: string, { namespace, options }: MountWords) {
+export function mountWords(
+  node: NodeProcess,
+  target: string,
+  { namespace, options, seed }: MountWords,
+) {
   return [
-    ...["mount", target, "--data-addr", `127.0.0.1:${node.rpcPort}`, "--tenant", "default"],
+    ...["mount", target, "--data-addr", seed ?? `127.0.0.1:${node.rpcPort}`, "--tenant", "default"],
     ...["--namespace", namespace, "--config-dir", node.configDirectory],
     ...(options === undefined ? [] : ["-o", options]),
   ];

@@ -45,6 +45,7 @@ export async function openNamespace(
       namespace: plan.namespace,
       identity,
       hostName: hostname(),
+      deadlineMs: plan.timeoutMs,
     },
   );
   if (client.kind === "refused") throw new CommandError(exitOf(client.code), client.message);

@@ -18,10 +18,12 @@ export interface NativeListener extends AsyncDisposable {
   readonly backend: NativeService["backend"];
 }
 
+type Address = ServerSettings["dataAddress"];
 const wildcards = new Set(["0.0.0.0", "::"]);
-/** How a client that reached us as `asked` reaches a listener. */
-function hostPort({ host }: { readonly host: string }, port: number, asked: string): string {
-  const name = wildcards.has(host) && asked !== "" ? asked : host;
+/** How a client that reached us as `asked` reaches a listener: where the configuration says, if it does. */
+function hostPort(told: Address | "", listener: Address, openPort: number, asked: string): string {
+  const { host, port } = told === "" ? { ...listener, port: openPort } : told;
+  const name = told === "" && wildcards.has(host) && asked !== "" ? asked : host;
   return `${name.includes(":") && !name.startsWith("[") ? `[${name}]` : name}:${port}`;
 }
 
@@ -44,10 +46,13 @@ export async function listenNative(
     openNative({
       node,
       log,
-      endpoints: (host) => ({ bulk: hostPort(bulkAddress, ports.bulk, host), isBulkTls }),
+      endpoints: (host) => ({
+        bulk: hostPort(settings.advertiseBulk, bulkAddress, ports.bulk, host),
+        isBulkTls,
+      }),
       discovery: (host) => ({
-        endpoint: `https://${hostPort(settings.dataAddress, ports.rpc, host)}`,
-        s3Endpoint: `${s3Scheme}://${hostPort(settings.s3Address, ports.s3, host)}`,
+        endpoint: `https://${hostPort(settings.advertiseData, settings.dataAddress, ports.rpc, host)}`,
+        s3Endpoint: `${s3Scheme}://${hostPort(settings.advertiseS3, settings.s3Address, ports.s3, host)}`,
         needsCertificate,
       }),
     }),

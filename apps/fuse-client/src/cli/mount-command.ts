@@ -8,7 +8,7 @@ import { type MountPlan, planMount } from "./mount-plan.ts";
 
 const mountHelp = `
 Options of -o: cache_mode=pinned|organic|bypass, cache_dir=PATH, cache_l1_max=SIZE, cache_l2_max=SIZE, meta_ttl_ms=N,
-allow_other, no_default_permissions, ro, suid, dev, noexec, noatime, readers=N, log_file=PATH, and data_addr, tenant,
+allow_other, no_default_permissions, ro, suid, dev, noexec, noatime, readers=N, timeout_s=N, log_file=PATH, and data_addr, tenant,
 namespace, token_file, ca, cert, key, config_dir as the flags of those names.`;
 
 interface MountFlags extends ConnectionFlags {

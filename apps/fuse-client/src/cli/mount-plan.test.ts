@@ -83,7 +83,10 @@ test("planMount() reads words of mount(8) and leaves those for others alone", ()
 });
 
 test("planMount() tells every fault at once", () => {
-  const bad = withOptions("cache_mode=lots,frobnicate,meta_ttl_ms,readers=9", "cache_l2_max=5X");
+  const bad = withOptions(
+    "cache_mode=lots,frobnicate,meta_ttl_ms,readers=9,timeout_s=0",
+    "cache_l2_max=5X",
+  );
   const text = faultsOf(() =>
     planMount(
       { ...bad, connection: { tenant: "" } },
@@ -95,7 +98,12 @@ test("planMount() tells every fault at once", () => {
   );
   for (const part of [
     ...["--data-addr", "--tenant", "--namespace", "-o frobnicate is not known"],
-    ...["-o meta_ttl_ms needs a value", '-o cache_mode cannot be "lots"', "-o readers"],
+    ...[
+      "-o meta_ttl_ms needs a value",
+      '-o cache_mode cannot be "lots"',
+      "-o readers",
+      "-o timeout_s is",
+    ],
     ...['KISEKI_CACHE_L1_MAX cannot be "-1"', "-o cache_l2_max", "KISEKI_CACHE_DIR"],
   ])
     expect(text).toContain(part);

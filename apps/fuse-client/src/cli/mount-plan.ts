@@ -26,6 +26,8 @@ export interface MountPlan extends Connection {
   readonly isReadOnly: boolean;
   readonly settings: MountSettings;
   readonly readerCount: number;
+  /** How long an operation waits for nodes before it fails with EIO. */
+  readonly timeoutMs: number;
   /** Where a mount in the background writes its log. */
   readonly logFile: string | undefined;
   /** What has no effect, for whoever mounts. */
@@ -41,6 +43,8 @@ export interface MountWords {
 }
 
 const readersMax = 8;
+const timeoutUsual = 30;
+const timeoutMax = 86_400;
 
 /** Words of mount(8) with the bit that they set or clear. */
 const flagWords = new Map<string, readonly [bit: number, isSet: boolean]>([
@@ -61,7 +65,7 @@ const foreignWord =
 const ownOptions: ReadonlySet<string> = new Set([
   ...connectionOptionNames,
   ...settingOptions,
-  ...["log_file", "readers"],
+  ...["log_file", "readers", "timeout_s"],
 ]);
 
 interface OptionWords {
@@ -124,6 +128,9 @@ export function planMount(
   const readerCount = Number(values.get("readers") ?? 1);
   if (!(Number.isSafeInteger(readerCount) && readerCount >= 1 && readerCount <= readersMax))
     faults.push(`-o readers is an integer from 1 to ${readersMax}`);
+  const timeout = Number(values.get("timeout_s") ?? timeoutUsual);
+  if (!(Number.isSafeInteger(timeout) && timeout >= 1 && timeout <= timeoutMax))
+    faults.push(`-o timeout_s is an integer from 1 to ${timeoutMax}`);
   if (faults.length > 0) {
     const lines = faults.map((fault) => `  ${fault}`).join("\n");
     throw new CommandError(exitCode.arguments, `Cannot mount with these words:\n${lines}`);
@@ -139,6 +146,7 @@ export function planMount(
     isReadOnly,
     settings: found.settings,
     readerCount,
+    timeoutMs: timeout * 1000,
     logFile: values.get("log_file"),
     notes: found.notes,
   };

@@ -106,3 +106,9 @@ test("parseSettings() says of each word on the command line what is wrong with i
     "--s3-domains needs a value",
   ]);
 });
+
+test("checkServerSettings() takes addresses that clients are told, with a port", () => {
+  expect(faultsOf("--advertise-data-addr", "storage.example.org:443")).toEqual([]);
+  expect(faultsOf("--advertise-bulk-addr", "storage.example.org")).toHaveLength(1);
+  expect(faultsOf("--advertise-s3-addr", "storage.example.org:0")).toHaveLength(1);
+});

@@ -4,6 +4,7 @@ import {
   choiceSetting,
   integerSetting,
   listSetting,
+  optionalAddressSetting,
   sizeSetting,
   switchSetting,
   textSetting,
@@ -45,6 +46,15 @@ export const serverSettings = {
   dataAddress: addressSetting("data-addr", "127.0.0.1:9100", { help: "RPC listener" }),
   bulkAddress: addressSetting("bulk-addr", "127.0.0.1:9102", {
     help: "listener for sealed content of native clients",
+  }),
+  advertiseData: optionalAddressSetting("advertise-data-addr", {
+    help: "where native clients reach the RPC listener, behind NAT or a proxy; as they asked when empty",
+  }),
+  advertiseBulk: optionalAddressSetting("advertise-bulk-addr", {
+    help: "where native clients reach the listener for sealed content",
+  }),
+  advertiseS3: optionalAddressSetting("advertise-s3-addr", {
+    help: "where discovery says that S3 is",
   }),
   bulkConnectionsMax: integerSetting("bulk-connections-max", "4096", [1, 100_000], {
     help: "open connections for sealed content",

@@ -94,6 +94,18 @@ export const switchSetting = (flag: string, common: Common) =>
   );
 export const addressSetting = (flag: string, fallback: string, common: Common) =>
   row(flag, fallback, "host:port", parseAddress, common);
+/** `""`: none. Where others are told to go, so port 0 is none. */
+export const optionalAddressSetting = (flag: string, common: Common) =>
+  row(
+    flag,
+    "",
+    "host:port",
+    (text): Address | "" | undefined => {
+      const address = text === "" ? "" : parseAddress(text);
+      return address === "" || address?.port !== 0 ? address : undefined;
+    },
+    common,
+  );
 export const integerSetting = (
   flag: string,
   fallback: string,
