@@ -1,17 +1,11 @@
-import { hostname } from "node:os";
 import { MiB } from "@kiseki/base";
-import { openClient, openDiskCache, openFileSystem } from "@kiseki/client";
-import { openDatapath } from "@kiseki/datapath";
-import { openCrypto, systemClock, systemPrng } from "@kiseki/host";
+import { openDiskCache, openFileSystem } from "@kiseki/client";
+import { systemClock, systemPrng } from "@kiseki/host";
 import { type FileSystem, isFailure, type KernelCache, RamBlockCache } from "@kiseki/vfs";
 import { CommandError, exitCode } from "@kiseki/cli";
-import { exitOf } from "./cli/fates.ts";
-import type { IdentityTexts } from "./cli/identity.ts";
 import type { MountPlan } from "./cli/mount-plan.ts";
+import { connect } from "./connect.ts";
 
-/** Bounds what is being sealed, sent, fetched and opened. */
-const arenaSize = 128 * MiB;
-const computeThreads = 2;
 /** Written and not stored yet. */
 const dirtySizeMax = 64 * MiB;
 const readAheadMax = 32 * MiB;
@@ -27,29 +21,12 @@ export interface OpenNamespace extends AsyncDisposable {
 /** Connects and looks at the root. @throws {CommandError} in words for whoever mounts. */
 export async function openNamespace(
   plan: MountPlan,
-  identity: IdentityTexts,
   kernel: KernelCache,
   nativeDirectory: string,
   log: Log,
 ): Promise<OpenNamespace> {
   await using building = new AsyncDisposableStack();
-  const crypto = openCrypto(nativeDirectory);
-  const datapath = building.use(
-    openDatapath({ directory: nativeDirectory, arenaSize, computeThreads, deviceThreads: 1 }),
-  );
-  const client = await openClient(
-    { clock: systemClock, prng: systemPrng, crypto, datapath },
-    {
-      seeds: plan.seeds,
-      tenant: plan.tenant,
-      namespace: plan.namespace,
-      identity,
-      hostName: hostname(),
-      deadlineMs: plan.timeoutMs,
-    },
-  );
-  if (client.kind === "refused") throw new CommandError(exitOf(client.code), client.message);
-  building.defer(() => client.close());
+  const { client, crypto } = building.use(await connect(plan, nativeDirectory));
   const isReadOnly = plan.isReadOnly || client.isReadOnly;
   const { cacheMode, cacheDirectory, cacheL1Max, cacheL2Max, metaTtlMs } = plan.settings;
   const cacheSizeMax = cacheMode === "bypass" ? 0 : cacheL1Max;

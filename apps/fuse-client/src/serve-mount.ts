@@ -4,7 +4,6 @@ import { mountFlags } from "@kiseki/fuse-device";
 import type { KernelCache, NodeNumber } from "@kiseki/vfs";
 import type { Console } from "./cli/console.ts";
 import { type ExitCode, exitCode } from "@kiseki/cli";
-import { readIdentity } from "./cli/identity.ts";
 import type { MountPlan } from "./cli/mount-plan.ts";
 import { nativeDirectory } from "./native-directory.ts";
 import { openMount } from "./mount/open-mount.ts";
@@ -43,8 +42,7 @@ export async function serveMount(
 ): Promise<ExitCode> {
   const log = openLog(plan.logFile, isDetached);
   const relay = new KernelRelay();
-  const identity = await readIdentity(plan.identity);
-  await using namespace = await openNamespace(plan, identity, relay, nativeDirectory, log);
+  await using namespace = await openNamespace(plan, relay, nativeDirectory, log);
   const { fileSystem, isReadOnly } = namespace;
   using mount = await openMount(
     {

@@ -1,6 +1,6 @@
-import type { Prng } from "@kiseki/base";
+import { type Prng, toHex } from "@kiseki/base";
 import type { Clock, Crypto, Datapath } from "@kiseki/ports";
-import type { ContentStore, FileRefusalCode, FileService } from "@kiseki/vfs";
+import type { ContentStore, FileRef, FileRefusalCode, FileService } from "@kiseki/vfs";
 import { ByteGate } from "./content/byte-gate.ts";
 import { KeyLeases } from "./content/key-leases.ts";
 import { NativeContentStore } from "./content/native-content-store.ts";
@@ -40,8 +40,11 @@ export interface ClientOptions {
 export interface Client {
   readonly files: FileService;
   readonly content: ContentStore;
-  /** Id in hex. */
+  /** Plans of many files at once, each from its beginning on; of the first of `files`, at least of one. */
+  planFiles(files: readonly FileRef[]): ReturnType<RpcFileService["planFiles"]>;
+  /** Ids in hex. */
   readonly tenant: string;
+  readonly namespace: string;
   readonly isReadOnly: boolean;
   /** Gives session and keys back. Nothing else is called after it. */
   close(): Promise<void>;
@@ -110,7 +113,9 @@ export async function openClient(
     gate,
   });
   const { isReadOnly } = found.value;
-  return { kind: "opened", files, content, tenant: tenantId, isReadOnly, close };
+  const planFiles: Client["planFiles"] = (wanted) => files.planFiles(wanted);
+  const ids = { tenant: tenantId, namespace: toHex(id) };
+  return { kind: "opened", files, content, planFiles, ...ids, isReadOnly, close };
 }
 
 function faultText(code: FileRefusalCode, fault: string | undefined, namespace: string): string {

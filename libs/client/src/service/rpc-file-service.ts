@@ -17,7 +17,7 @@ import type {
   NameRef,
   ReadPlan,
 } from "@kiseki/vfs";
-import { rpcVerdict, type Verdict } from "../retry/fates.ts";
+import { rpcVerdict, type Verdict, verdictOfFailure } from "../retry/fates.ts";
 import { type Attempted, refused } from "../retry/persist.ts";
 import { within } from "../retry/within.ts";
 import { Applier } from "./applier.ts";
@@ -206,6 +206,26 @@ export class RpcFileService implements FileService {
     if (answer.kind === "refused") return answer;
     const again = (offset: number): Answered<ReadPlan> => this.plan(file, offset, offset + 1);
     return readPlan(answer.value, start, again) ?? invalid;
+  }
+
+  /** Of each file from its beginning on: of the first ones, at least of one. See `PlanFiles` of the protocol. */
+  async planFiles(
+    files: readonly FileRef[],
+  ): Answered<{ readonly kind: "plans"; readonly plans: readonly (ReadPlan | FileRefusal)[] }> {
+    const request = { files: files.map(refMessage) };
+    const answer = await this.#ask((client, session, options) =>
+      client.files.planFiles({ ...this.#of(session), ...request }, options),
+    );
+    if (answer.kind === "refused") return answer;
+    const found = answer.value.plans;
+    if (found.length < 1 || found.length > files.length) return invalid;
+    const plans = found.map((plan, index) => {
+      if (plan.failure !== undefined) return refused(verdictOfFailure(plan.failure.code).code);
+      const file = files[index]!;
+      const again = (offset: number): Answered<ReadPlan> => this.plan(file, offset, offset + 1);
+      return readPlan(plan, 0, again) ?? invalid;
+    });
+    return { kind: "plans", plans };
   }
 
   async seek(

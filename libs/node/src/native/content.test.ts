@@ -165,6 +165,39 @@ test("a receipt is committed once, by its own session, and its operation may com
   expect(await code(mount, written(free, 70_000))).toBeUndefined(); // it is named by another then
 });
 
+test("planFiles() plans many files at once, each as planRead() does, and says which cannot be read", async () => {
+  const plains = [random(10), random(150_000), newBytes(0)];
+  const files: Ref[] = [];
+  for (const plain of plains) {
+    const file = await create(mount, `planned-${files.length}`);
+    if (plain.byteLength > 0) await write(mount, file, plain);
+    files.push(file);
+  }
+  const gone = { home: mount.root, inode: 999_999n };
+  const asked = { ...mount.at, files: [...files, gone, files[1]!] };
+  const { failure, plans } = await mount.client.files.planFiles(asked);
+  expect(failure).toBeUndefined();
+  expect(plans.map((plan) => plan.failure?.code)).toEqual([
+    ...[undefined, undefined, undefined, "stale_file", undefined],
+  ]);
+  for (const [index, file] of [...files.entries(), [4, files[1]!] as const]) {
+    const plan = await mount.client.files.planRead({ ...mount.at, file, length: 1n << 40n });
+    const planned = plans[index]!;
+    for (const name of ["size", "contentVersion", "pieces", "next"] as const)
+      expect(planned[name]).toEqual(plan[name]);
+    expect(planned.chunks.map(({ dek }) => dek)).toEqual(plan.chunks.map(({ dek }) => dek));
+  }
+  const [reply] = await Promise.all(plans[0]!.chunks.map((chunk) => link.read(chunk)));
+  expect(openChunk(plans[0]!.chunks[0]!, reply!.payload).equals(plains[0]!)).toBe(true);
+  for (const count of [0, 257]) {
+    const many = await mount.client.files.planFiles({
+      ...mount.at,
+      files: Array(count).fill(gone),
+    });
+    expect(many.failure?.code).toBe("invalid");
+  }
+});
+
 test("a tenant's client reaches no other tenant's names, content or receipts", async () => {
   const file = await create(mount, "private");
   const receipt = await store(mount, random(5000));
@@ -175,6 +208,7 @@ test("a tenant's client reaches no other tenant's names, content or receipts", a
     (await files.lookup({ ...stolen, parent: mount.root, name: toUtf8("private") })).failure?.code,
     (await files.getAttributes({ ...stolen, file })).failure?.code,
     (await files.planRead({ ...stolen, file, length: 10n })).failure?.code,
+    (await files.planFiles({ ...stolen, files: [file] })).plans[0]!.failure?.code,
     (await files.listDirectory({ ...stolen, directory: mount.root })).failure?.code,
     (await files.apply({ ...stolen, operations: [operation("truncate", { file, size: 0n })] }))
       .results[0]!.failure?.code,

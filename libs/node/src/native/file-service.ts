@@ -26,7 +26,7 @@ import {
   toType,
 } from "./messages.ts";
 import type { Native } from "./native.ts";
-import { planRead, seek } from "./read-plan.ts";
+import { planFiles, planRead, seek } from "./read-plan.ts";
 import { readStatistics } from "./statistics.ts";
 import { sessionLeaseMs, type NativeSession } from "./sessions.ts";
 import { watchChanges } from "./watch-changes.ts";
@@ -102,6 +102,7 @@ export function fileService(native: Native): Files {
     ...nameCalls(reading),
     getStatistics: reading((scope) => readStatistics(native, scope)),
     planRead: reading((scope, request) => planRead(native, scope, request)),
+    planFiles: reading((scope, request) => planFiles(native, scope, request)),
     seek: reading((scope, request) => seek(native, scope, request)),
     watchChanges: async function* (request, call) {
       yield* watchChanges(native, await scopeOf(native, request, call, "read"), request, call);

@@ -3,15 +3,17 @@ import { type ContentPage, readFileContent, seekFile } from "@kiseki/composition
 import type { NativeBackend } from "@kiseki/rpc";
 import { safeInteger } from "./content-operations.ts";
 import type { FileScope } from "./file-service.ts";
-import { NativeRefusal } from "./failure.ts";
+import { codeOf, failureFor, NativeRefusal } from "./failure.ts";
 import { fromRef } from "./messages.ts";
 import type { Native } from "./native.ts";
 import { planLeaseMs } from "./plan-leases.ts";
 
 type PlanReadRequest = Parameters<NativeBackend["files"]["planRead"]>[0];
+type PlanFilesRequest = Parameters<NativeBackend["files"]["planFiles"]>[0];
 type SeekRequest = Parameters<NativeBackend["files"]["seek"]>[0];
 
 const piecesMax = 1024;
+const filesMax = 256;
 const lengthMax = 2n ** 40n;
 
 type Piece = ContentPage["pieces"][number];
@@ -19,16 +21,54 @@ type ChunkPiece = Extract<Piece, { kind: "chunk" }>;
 
 /** What a range of a file consists of, with the keys and rights to read it (KEYS §4). */
 export function planRead(native: Native, scope: FileScope, request: PlanReadRequest) {
-  const { tenant, namespace } = scope;
   if (request.piecesMax > piecesMax || request.length > lengthMax) {
     throw new NativeRefusal("invalid");
   }
-  native.plans.hold(tenant); // before anything is looked up
-  const ref = fromRef(namespace, request.file);
-  const dirKeys = tenant.dirKeys(tenant.keys("read"));
+  native.plans.hold(scope.tenant); // before anything is looked up
   const countMax = request.piecesMax === 0 ? piecesMax : request.piecesMax;
   const start = safeInteger(request.offset);
-  const query = { file: ref, start, end: start + Number(request.length), countMax };
+  const end = start + Number(request.length);
+  const file = fromRef(scope.namespace, request.file);
+  return planRange(native, scope, { file, start, end, countMax });
+}
+
+/** The same of many files. A file that cannot be read is refused for itself. */
+export function planFiles(native: Native, scope: FileScope, { files }: PlanFilesRequest) {
+  if (files.length < 1 || files.length > filesMax) throw new NativeRefusal("invalid");
+  native.plans.hold(scope.tenant); // before anything is looked up
+  const plans: Plan[] = [];
+  let countMax = piecesMax;
+  for (const message of files) {
+    if (countMax === 0) break;
+    const plan = planOne(native, scope, message, countMax);
+    countMax -= plan.pieces.length;
+    plans.push(plan);
+  }
+  return { plans };
+}
+type Plan =
+  | (ReturnType<typeof planRange> & { readonly failure?: undefined })
+  | { readonly failure: ReturnType<typeof failureFor>; readonly pieces: never[] };
+
+function planOne(
+  native: Native,
+  scope: FileScope,
+  message: PlanFilesRequest["files"][number],
+  countMax: number,
+): Plan {
+  try {
+    const file = fromRef(scope.namespace, message);
+    return planRange(native, scope, { file, start: 0, end: Number(lengthMax), countMax });
+  } catch (reason) {
+    const code = codeOf(reason);
+    if (code === undefined || code === "closed") throw reason; // of no file in particular
+    return { failure: failureFor(code), pieces: [] };
+  }
+}
+
+function planRange(native: Native, scope: FileScope, query: Parameters<typeof readFileContent>[2]) {
+  const { tenant } = scope;
+  const dirKeys = tenant.dirKeys(tenant.keys("read"));
   const found = tenant.store.view((map) => readFileContent(map, dirKeys, query));
   if (found.kind === "refused") throw new NativeRefusal(found.code);
   const { attributes, page } = found;
