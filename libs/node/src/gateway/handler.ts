@@ -111,7 +111,7 @@ export class Gateway {
     const { head } = request;
     const { addressing, sts } = this.#options;
     if (isStsRequest(head) && isServiceHost(head.host, addressing)) {
-      return sts.handle(request, () => this.#admit({ request, key: undefined }));
+      return sts.handle(request, (key) => this.#admit({ request, key }));
     }
     const trace: RequestTrace = {
       request,

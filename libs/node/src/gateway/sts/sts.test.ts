@@ -348,7 +348,7 @@ test("a role's policies hold at once when they change", async () => {
   catalog().roles.detach(tenant(), "changing", "readonly");
   expect(await get()).toBe("403 AccessDenied");
 });
-test("STS counts what an address asks for, and says so in its own form", async () => {
+test("STS counts what a key asks for, by its address what nobody signs, and says so in its own form", async () => {
   await using limited = await Bed.open("256MiB", ["--key-requests-per-s", "1", "--key-burst", "2"]);
   const client = new StsClient(limited);
   const replies = await Promise.all(
@@ -357,4 +357,13 @@ test("STS counts what an address asks for, and says so in its own form", async (
   const codes = replies.map(codeOf);
   expect(codes).toContain("200");
   expect(codes).toContain("400 Throttling");
+  // Another key at the same address has limits of its own, and its address is not nobody's.
+  expect(codeOf(await client.ask(limited.other, identity))).toBe("200");
+  const { catalog } = limited.node.storage;
+  catalog.setAccessKeyLimits(limited.main.id, { requestsPerSecond: 0 });
+  expect(codeOf(await client.ask(limited.main, identity))).toBe("200");
+  const nobody = await Promise.all(
+    Array.from({ length: 6 }, () => client.ask(undefined, identity)),
+  );
+  expect(nobody.map(codeOf)).toContain("400 Throttling");
 });

@@ -54,12 +54,19 @@ export class Sts {
     });
   }
 
-  /** Never rejects. `admit` counts the request, or throws `LimitError`. */
-  async handle(request: FrontRequest, admit: () => Admission | undefined): Promise<FrontResponse> {
+  /**
+   * Never rejects. `admit` counts the request for whom it is told, for its address when nobody has signed it, or throws
+   * `LimitError`.
+   */
+  async handle(
+    request: FrontRequest,
+    admit: (key: Identity | undefined) => Admission | undefined,
+  ): Promise<FrontResponse> {
     let admitted: Admission | undefined;
     try {
-      admitted = admit();
-      const result = await this.#perform(request);
+      const result = await this.#perform(request, (key) => {
+        admitted = admit(key);
+      });
       if (isStsFault(result)) return toStsFaultAnswer(result, request.id);
       return toStsAnswer(result, request.id);
     } catch (reason) {
@@ -69,7 +76,10 @@ export class Sts {
     }
   }
 
-  async #perform(request: FrontRequest): Promise<StsResult | StsFault> {
+  async #perform(
+    request: FrontRequest,
+    admit: (key: Identity | undefined) => void,
+  ): Promise<StsResult | StsFault> {
     const { head, body } = request;
     const isPost = head.method === "POST";
     const document = isPost ? await readBody(body, stsBodySizeMax) : noBytes;
@@ -82,6 +92,7 @@ export class Sts {
     const call = parseStsCall(text);
     // Its token says who asks.
     if (!isStsFault(call) && call.kind === "assume_role_with_web_identity") {
+      admit(undefined);
       return assumeWithWebIdentity(
         this.#parts,
         request,
@@ -90,6 +101,7 @@ export class Sts {
       );
     }
     const caller = this.#authenticate(request, document);
+    admit(isStsFault(caller) ? undefined : caller);
     if (isStsFault(caller)) {
       // Unsigned and wrong at once: it may have been meant as the call that nobody signs.
       return caller.code === "MissingAuthenticationToken" && isStsFault(call) ? call : caller;
