@@ -198,6 +198,7 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
   // A conditional delete of what is not there has come to what it wanted (DeleteObject, `If-Match`).
   if (unmet === "no_such_key") return nothingDeleted;
   if (unmet !== undefined) return refuse(unmet);
+  if (!hasTags(step, target, newest, operation.ifTags)) return refuse("precondition_failed");
   if (target.namespace.versioning !== "off") return addMarker(step, target);
   const current = getCurrent(step.map, step.context, target);
   if (current === undefined) return nothingDeleted;
@@ -206,6 +207,19 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
   freeCurrent(step, target, current);
   settleTarget(step, target, true);
   return { kind: "deleted", version: undefined, isNull: true, isDeleteMarker: false };
+}
+
+/** Whether these are the tags of `entry`, which has none where it is a delete marker; true where `tags` ask for nothing. */
+function hasTags(
+  step: Step,
+  target: Target,
+  entry: ObjectEntry | undefined,
+  tags: Of<"delete_object">["ifTags"],
+): boolean {
+  if (tags === undefined) return true;
+  const kept =
+    entry?.kind === "object" ? getCold(step.map, step.context, target, entry).attributes.tags : [];
+  return JSON.stringify(kept ?? []) === JSON.stringify(tags);
 }
 
 function putMarker(step: Step, target: Target): ObjectEntry {
@@ -240,7 +254,7 @@ function deleteVersion(
   step: Step,
   target: Target,
   version: VersionRef,
-  { conditions, isBypassing = false }: Of<"delete_object">,
+  { conditions, ifTags, isBypassing = false }: Of<"delete_object">,
 ): Answer | Refusal {
   const current = getCurrent(step.map, step.context, target);
   const isCurrent =
@@ -253,6 +267,7 @@ function deleteVersion(
   if (found === undefined || !isReached(target)) return nothingDeleted;
   const unmet = unmetCondition(found, conditions);
   if (unmet !== undefined) return refuse(unmet);
+  if (!hasTags(step, target, found, ifTags)) return refuse("precondition_failed");
   if (found.kind === "object" && isHeld(step, target.namespace.id)) return refuse("object_locked");
   if (found.kind === "object" && target.namespace.isLockEnabled) {
     const { attributes } = getCold(step.map, step.context, target, found);

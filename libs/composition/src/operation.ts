@@ -176,6 +176,8 @@ export type Operation =
       readonly ifNewest?: VersionNumber;
       /** As `ifNewest`, unless that was changed last at this time (`changedAt`): a file is written in place. */
       readonly ifChanged?: WallTime;
+      /** Refused with `precondition_failed` unless what is deleted has exactly these tags. */
+      readonly ifTags?: readonly (readonly [string, string])[];
       /** The caller may, and says so: retention in governance mode does not hold it back. */
       readonly isBypassing?: boolean;
     })

@@ -63,16 +63,19 @@ async function walkVersions(
     const tenant = await parts.openTenant();
     const rules = parts.rules(tenant);
     if (rules === undefined) return finish(parts, tenant, progress);
+    const withTags = needsTags(rules);
     const page = readVersions(tenant, {
       namespace: parts.namespace,
       cursor,
       countMax: pageSize,
-      withTags: needsTags(rules),
+      withTags,
     });
     const now = parts.ports.clock.realtime();
     const actions = page.versions.flatMap((seen) => {
       const action = decideVersion(rules, seen, parts.day);
-      return action === undefined || action.at > now ? [] : [toAction(parts, seen, action.kind)];
+      return action === undefined || action.at > now
+        ? []
+        : [toAction(parts, seen, action.kind, withTags)];
     });
     const done = await perform(parts, tenant, actions, page.versions.length);
     const counts = sum(done, await moveDue(parts, rules, page.versions, signal));
@@ -141,14 +144,20 @@ const pauseOf = ({ ratePerSecond }: RoundParts, count: number): Millis =>
 
 /**
  * `expire` is a DELETE of the key, `remove` one of the version. Both only while the key's newest version is the
- * one that was seen: what was written since is not expired, and what became current again is not removed.
+ * one that was seen: what was written since is not expired, and what became current again is not removed. Where rules
+ * look at tags, what was tagged or untagged since is left to the next round.
  */
 function toAction(
   { namespace }: RoundParts,
-  { key, version, newest, modified }: SeenVersion,
+  { key, version, newest, modified, tags }: SeenVersion,
   kind: "expire" | "remove",
+  withTags: boolean,
 ): Action {
-  const base = { kind: "delete_object", namespace, key, ifNewest: newest } as const;
+  const ifTags = tags.map((tag) => [tag.key, tag.value] as const);
+  const base = {
+    ...({ kind: "delete_object", namespace, key, ifNewest: newest } as const),
+    ...(withTags ? { ifTags } : {}),
+  };
   if (kind === "expire") {
     return { kind: "expired", operation: { ...base, ifChanged: modified } };
   }

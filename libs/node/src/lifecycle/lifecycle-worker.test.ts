@@ -282,6 +282,41 @@ test("an object that is written over beside the round stays", async () => {
   expect(progressOf("races")).toMatchObject({ counts: { expired: 0, changed: 1 } });
 });
 
+test("what is untagged beside the round stays, current or not, until a rule is about it again", async () => {
+  const tagged = "<Tag><Key>keep</Key><Value>no</Value></Tag>";
+  const old = `<Filter>${tagged}</Filter><NoncurrentVersionExpiration><NoncurrentDays>1</NoncurrentDays></NoncurrentVersionExpiration>`;
+  await bucketWith("tags-plain", [expire(tagged, 1)]);
+  await bucketWith("tags-kept", [old], "enabled");
+  const headers = { "x-amz-tagging": "keep=no" };
+  await put("/tags-plain/a", 5, headers);
+  await put("/tags-kept/a", 5, headers);
+  await put("/tags-kept/a", 5, headers);
+  const untag = async (bucket: string, operation: Operation): Promise<void> => {
+    if (operation.kind !== "delete_object" || !isDeleteIn(operation, bucket)) return;
+    const { namespace, key, version } = operation;
+    const changes = { tags: null };
+    await tenant.owner.submit(
+      {
+        kind: "set_object_extras",
+        namespace,
+        key,
+        changes,
+        ...(version === undefined ? {} : { version }),
+      },
+      newOperationId(bed.node.ports.prng),
+    );
+  };
+  const before = async (operation: Operation): Promise<void> => {
+    await untag("tags-plain", operation);
+    await untag("tags-kept", operation);
+  };
+  await workerAt(3, { before }).run(never);
+  expect(versionsOf("tags-plain")).toEqual(["a"]);
+  expect(versionsOf("tags-kept")).toEqual(["a", "a"]);
+  expect(progressOf("tags-plain")).toMatchObject({ counts: { expired: 0, changed: 1 } });
+  expect(progressOf("tags-kept")).toMatchObject({ counts: { removed: 0, changed: 1 } });
+});
+
 test("a version that becomes current again beside the round stays", async () => {
   await bucketWith("undeleted", [noncurrent(1)], "enabled");
   await put("/undeleted/a");
