@@ -205,6 +205,14 @@ test("another tenant's events are its own", async () => {
     .bucket;
   const list = await its("GET", "/");
   expect(owner.ownerIdentity).toEqual({ principalId: element(list.text, "ID")! });
+  // What waits when its tenant closes comes without any request of the tenant's.
+  hook.got.length = 0;
+  hook.answer = () => 503;
+  await its("PUT", "/theirs/waits", { body: "x" });
+  const { id } = bed.node.storage.catalog.tenants().find(({ name }) => name === "other")!;
+  await bed.node.tenants.close(id);
+  hook.answer = () => 200;
+  await until("it has come", () => hook.names.includes("ObjectCreated:Put waits"));
 }, 20_000);
 
 test("prefix, suffix and event choose, and buckets without a subscription are silent", async () => {

@@ -1,4 +1,5 @@
 import { millis, type TenantId, toHex, toUuid } from "@kiseki/base";
+import { TenantKeysError } from "@kiseki/kms";
 import type { Logger } from "@kiseki/telemetry";
 import type { DataPorts } from "../object/types.ts";
 import type { KeysetFollower } from "../keys/follow-keysets.ts";
@@ -19,6 +20,8 @@ export interface HousekeepingParts {
   readonly keysets: KeysetFollower;
   readonly health: HealthWatch;
   readonly lifecycle: LifecycleWorker;
+  /** Tenants whose events somebody waits for: all there are, none where there are no targets. */
+  readonly notifiedTenants: () => readonly TenantId[];
   readonly scrub: SealedScrub;
   readonly log: Logger;
   readonly collectSeconds: number;
@@ -32,6 +35,9 @@ const compactMs = millis(10_000);
 const checkpointMs = millis(60_000);
 const orphanMs = millis(15_000);
 const keysetMs = millis(1000);
+const notifiedMs = millis(1000);
+/** When a tenant that could not be opened is tried again. */
+const notifiedAgainMs = 30_000;
 const wideningMs = millis(1000);
 const mergingMs = millis(1000);
 const scrubPauseMs = millis(60_000);
@@ -45,6 +51,8 @@ export class Housekeeping implements AsyncDisposable {
   readonly #resynced = new Set<string>();
   /** Chunks may lack fragments that no queue names: it is gone with each process, and holds only so many. */
   #isThinUnknown = true;
+  /** When tenants are opened for those who wait for their events. */
+  #notifiedAt = 0;
 
   constructor(parts: HousekeepingParts) {
     this.#parts = parts;
@@ -64,6 +72,7 @@ export class Housekeeping implements AsyncDisposable {
     this.#repeat("keysets", keysetMs, () => parts.keysets.runWhenDue(this.#abort.signal));
     const { lifecycle } = parts;
     this.#repeat("lifecycle", lifecycle.pause, () => lifecycle.runWhenDue(this.#abort.signal));
+    this.#repeat("notifications", notifiedMs, () => this.#openNotified());
     const widening = new Widening(parts);
     this.#repeat("widening", wideningMs, () => widening.runWhenDue(this.#abort.signal));
     const merging = new Merging(parts);
@@ -126,6 +135,24 @@ export class Housekeeping implements AsyncDisposable {
       }
     });
     await Promise.all(collections);
+  }
+
+  /** What a tenant's targets have not got waits in its log: it is opened though nobody asks it for anything. */
+  async #openNotified(): Promise<void> {
+    const { tenants, notifiedTenants, ports, log } = this.#parts;
+    if (ports.clock.monotonic() < this.#notifiedAt) return;
+    for (const id of notifiedTenants()) {
+      if (tenants.openNow(id, "read") !== undefined) continue;
+      try {
+        await tenants.open(id, "write", this.#abort.signal);
+      } catch (reason) {
+        this.#abort.signal.throwIfAborted();
+        if (reason instanceof TenantKeysError && reason.code === "shredded") continue;
+        this.#notifiedAt = ports.clock.monotonic() + notifiedAgainMs;
+        const fields = { work: "notifications", tenant: toUuid(id), error: describe(reason) };
+        log.warn(fields, "a tenant is passed over, tries again");
+      }
+    }
   }
 
   async #collectOf(id: TenantId): Promise<void> {

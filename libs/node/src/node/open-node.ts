@@ -127,6 +127,8 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
       keysets,
       health,
       lifecycle,
+      notifiedTenants: () =>
+        notifier.targets.length === 0 ? [] : storage.catalog.tenants().map(({ id }) => id),
       scrub: storage.scrub,
       log,
       collectSeconds: settings.collectSeconds,
