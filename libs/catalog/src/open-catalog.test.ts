@@ -252,6 +252,24 @@ test("changeAliases() does all of its changes in order, or none of them", () => 
   ).toThrow("full");
   expect([catalog.lookUpAlias("three"), catalog.lookUpAlias("two")]).toEqual([undefined, a]);
 });
+test("lookUpAlias() remembers names, those that nobody has too, until they change", () => {
+  const database = new Database(":memory:");
+  const catalog = open(database);
+  const [a, b] = [catalog.createTenant("a").tenant.id, catalog.createTenant("b").tenant.id];
+  const seen: unknown[] = [];
+  const look = (): void => void seen.push(catalog.lookUpAlias("name"));
+  look();
+  claim(catalog, "name", a);
+  look();
+  catalog.changeAliases([
+    { kind: "release", name: "name", tenant: a },
+    { kind: "claim", name: "name", tenant: b },
+  ]);
+  look();
+  catalog.changeAliases([{ kind: "release", name: "name", tenant: b }]);
+  look();
+  expect(seen).toEqual([undefined, a, b, undefined]);
+});
 test("deleteTenant() takes users, keys and aliases along, and nobody else's", () => {
   const catalog = open(new Database(":memory:"));
   const [a, b] = [catalog.createTenant("a"), catalog.createTenant("b")];

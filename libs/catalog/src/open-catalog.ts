@@ -45,6 +45,7 @@ import {
 
 /** Access keys whose record is kept in memory. */
 const accessKeysCachedMax = 10_000;
+const aliasesCachedMax = 10_000;
 const nameForm = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const aliasForm = /^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$/;
 const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
@@ -86,6 +87,10 @@ class SqlCatalog implements Catalog {
   readonly providers: ProviderTable;
   readonly #dataVersion: () => number;
   readonly #cached = new LRUCache<string, AccessKeyRecord>({ max: accessKeysCachedMax });
+  /** Names that nobody has too: to ask for one again is no more work. */
+  readonly #cachedAliases = new LRUCache<string, { readonly tenant: TenantId | undefined }>({
+    max: aliasesCachedMax,
+  });
   #cachedVersion = -1;
   #ownChanges = 0;
 
@@ -157,6 +162,7 @@ class SqlCatalog implements Catalog {
       .where(eq(tenants.id, toUuid(id)))
       .run();
     this.#cached.clear();
+    this.#cachedAliases.clear();
     this.#ownChanges += 1;
   }
   account(tenant: TenantId): string {
@@ -291,12 +297,16 @@ class SqlCatalog implements Catalog {
     this.#cached.delete(id);
     if (changed === 0) throw new CatalogError("not_found", "There is no such access key");
   }
+  /** Another connection's commit makes what is remembered old. */
+  #checkCached(): void {
+    const version = this.#dataVersion();
+    if (version === this.#cachedVersion) return;
+    this.#cached.clear();
+    this.#cachedAliases.clear();
+    this.#cachedVersion = version;
+  }
   lookUpAccessKey(id: string): AccessKeyRecord | undefined {
-    const version = this.#dataVersion(); // another connection's commit changes it
-    if (version !== this.#cachedVersion) {
-      this.#cached.clear();
-      this.#cachedVersion = version;
-    }
+    this.#checkCached();
     const record = this.#cached.get(id) ?? this.#readAccessKey(id);
     if (record === undefined) return undefined;
     this.#cached.set(id, record);
@@ -330,9 +340,13 @@ class SqlCatalog implements Catalog {
   }
 
   changeAliases(changes: readonly AliasChange[]): readonly AliasOutcome[] {
-    return this.#orm.transaction((tx) => changes.map((change) => this.#changeAlias(tx, change)), {
-      behavior: "immediate",
-    });
+    try {
+      return this.#orm.transaction((tx) => changes.map((change) => this.#changeAlias(tx, change)), {
+        behavior: "immediate",
+      });
+    } finally {
+      for (const { name } of changes) this.#cachedAliases.delete(name);
+    }
   }
   #changeAlias(tx: Orm, { kind, name, tenant }: AliasChange): AliasOutcome {
     const own = toUuid(tenant);
@@ -354,8 +368,14 @@ class SqlCatalog implements Catalog {
     return true;
   }
   lookUpAlias(bucket: string): TenantId | undefined {
-    const row = this.#orm.select().from(aliases).where(eq(aliases.name, bucket)).get();
-    return row && tenantId(fromUuid(row.tenant));
+    this.#checkCached();
+    let known = this.#cachedAliases.get(bucket);
+    if (known === undefined) {
+      const row = this.#orm.select().from(aliases).where(eq(aliases.name, bucket)).get();
+      known = { tenant: row && tenantId(fromUuid(row.tenant)) };
+      this.#cachedAliases.set(bucket, known);
+    }
+    return known.tenant;
   }
 
   #uuid(): string {

@@ -84,11 +84,14 @@ export async function createBucket(
   }
   const bucket = aliasedBucket(tenant, name);
   if (bucket.exists()) throw refusalError("namespace_exists");
-  await parts.node.aliases.make(bucket, async () => {
-    const id = namespaceId(parts.prng.fill(newBytes(16)));
-    await submitAdmin(parts, tenant, { kind: "create_namespace", id, name });
-  });
-  parts.node.gateway.forgetBucket(name);
+  try {
+    await parts.node.aliases.make(bucket, async () => {
+      const id = namespaceId(parts.prng.fill(newBytes(16)));
+      await submitAdmin(parts, tenant, { kind: "create_namespace", id, name });
+    });
+  } finally {
+    parts.node.gateway.forgetBucket(name);
+  }
   return tenant.store.view((map) => {
     const row = lookupNamespace(map, name);
     if (row === undefined) throw refusalError("no_such_namespace"); // somebody deleted it since

@@ -52,7 +52,11 @@ export async function createBucket(scope: CallScope, call: CreateBucketCall): Pr
   const make = async (): Promise<void> => {
     const id = namespaceId(scope.ports.prng.fill(newBytes(16)));
     const { bucket: name, isLockEnabled } = call;
-    await submit(scope, { kind: "create_namespace", id, name, isLockEnabled }, "namespace");
+    try {
+      await submit(scope, { kind: "create_namespace", id, name, isLockEnabled }, "namespace");
+    } finally {
+      scope.buckets.forget(name); // it was remembered as missing
+    }
     await keepNewBucketAccess(scope, name, { ownership, acl });
   };
   const bucket = aliasedBucket(scope, call.bucket);

@@ -82,16 +82,23 @@ interface CachedBucket {
   /** Decoded, `undefined` where nothing is set; only those that were asked for. */
   readonly settings: Map<NamespaceSetting, unknown>;
 }
-/** Rows of namespaces and their settings by name: every request asks, and they seldom change. */
+/** Rows of namespaces and their settings by name: every request asks, and they seldom change. Who makes or changes one, forgets it. */
 export class BucketCache {
   readonly #buckets = new Map<string, CachedBucket>();
+  /** Names that no bucket has: to ask for one again is no more work than to ask for a bucket that is there. */
+  readonly #missing = new Set<string>();
   readonly #countMax = 10_000;
 
   find(tenant: OpenTenant, name: string): NamespaceRow | undefined {
     const known = this.#buckets.get(name);
     if (known) return known.row;
+    if (this.#missing.has(name)) return undefined;
     const row = tenant.store.view((map) => lookupNamespace(map, name));
-    if (row === undefined) return undefined;
+    if (row === undefined) {
+      if (this.#missing.size >= this.#countMax) this.#missing.clear();
+      this.#missing.add(name);
+      return undefined;
+    }
     if (this.#buckets.size >= this.#countMax) this.#buckets.clear();
     this.#buckets.set(name, { row, settings: new Map() });
     return row;
@@ -106,6 +113,7 @@ export class BucketCache {
   }
   forget(name: string): void {
     this.#buckets.delete(name);
+    this.#missing.delete(name);
   }
 }
 

@@ -176,6 +176,8 @@ for (const caller of callers) {
       if (verb.kind !== "create_bucket" && (await looksUp(verb, signers[caller], bucket)))
         wrong.push([verb.name, "looks something up"]);
       const nowhere = await ask(verb, signers[caller], "no-such-bucket", "gone");
+      if (await looksUp(verb, signers[caller], "no-such-bucket"))
+        wrong.push([verb.name, "looks for a bucket that is not there"]);
       if (there.status !== nowhere.status && caller !== "other tenant") {
         wrong.push([verb.name, "bucket", there.status, nowhere.status]);
       }
