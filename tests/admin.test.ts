@@ -98,6 +98,46 @@ test("holds: set, listed, keep all that a bucket has, released", async () => {
   await s3.expect("DELETE", "held", "");
 });
 
+test("cache-policy: set, shown, narrowed by the tenant, cleared, and its faults told", async () => {
+  const run = async (...more: readonly string[]) =>
+    (await kisekiJson([...words, "cache-policy", ...more]))[0];
+  const rules = { max_cache_bytes: 1024 ** 3, allowed_modes: ["organic", "bypass"] };
+  const set = ["set", "--max-cache-bytes", "1GiB", "--allowed-modes", "organic,bypass"];
+  expect(await run(...set)).toMatchObject({ tenant: null, rules, policy: rules });
+  // What is left out stays.
+  expect(await run("set", "--staging-enabled", "no")).toMatchObject({
+    rules: { ...rules, staging_enabled: false },
+  });
+  const tenant = ["--tenant", "default"];
+  const narrowed = await run(
+    "set",
+    ...tenant,
+    "--max-cache-bytes",
+    "2GiB",
+    "--cache-enabled",
+    "no",
+  );
+  expect(narrowed).toMatchObject({
+    tenant: "default",
+    rules: { max_cache_bytes: 2 * 1024 ** 3 },
+    policy: { ...rules, cache_enabled: false, staging_enabled: false, metadata_ttl_ms: 5000 },
+  });
+  expect((await kiseki([...words, "cache-policy", "show"])).out).toContain(
+    "max_cache_bytes         1073741824  (set here)",
+  );
+  expect(await run("clear", ...tenant)).toMatchObject({ rules: {}, policy: rules });
+  expect(await run("clear")).toMatchObject({ policy: { max_cache_bytes: 50 * 1024 ** 3 } });
+  for (const [code, more] of [
+    [1, ["show", "--tenant", "nobody"]],
+    [2, ["set", ...tenant, "--max-disconnect-seconds", "5"]],
+    [2, ["set"]],
+    [2, ["set", "--allowed-modes", "lots"]],
+    [2, ["set", "--cache-enabled", "maybe"]],
+    [2, ["set", "--key-health-interval-ms", "1"]],
+  ] as const)
+    expect((await kiseki([...words, "cache-policy", ...more])).code).toBe(code);
+});
+
 test("quotas: set, shown, refuse the write that exceeds them, cleared, of bucket and tenant", async () => {
   using s3 = await S3Client.of(node);
   await s3.createBucket("limited");

@@ -10,3 +10,19 @@ export {
   type Ticket,
 } from "./block-table.ts";
 export { encodeManifest, type Manifest, parseManifest, type StagedFile } from "./manifest.ts";
+export {
+  type CacheChoice,
+  cacheChoices,
+  type CachePolicy,
+  type CacheRules,
+  choiceUnder,
+  clusterPolicy,
+  clusterRulesOf,
+  encodeRules,
+  faultsOfRules,
+  narrowPolicy,
+  parsePolicy,
+  parseRules,
+  policyConservative,
+  policyUsual,
+} from "./policy.ts";

@@ -60,6 +60,10 @@ const migrations: readonly string[] = [
    );
    CREATE UNIQUE INDEX providers_tenant_name ON providers (tenant, name);
    CREATE INDEX providers_issuer ON providers (issuer);`,
+  `CREATE TABLE cluster_rules (name TEXT PRIMARY KEY NOT NULL, rules TEXT NOT NULL);
+   CREATE TABLE cache_rules (
+     tenant TEXT PRIMARY KEY NOT NULL REFERENCES tenants (id) ON DELETE CASCADE, rules TEXT NOT NULL
+   );`,
 ];
 
 /**

@@ -14,6 +14,7 @@ import { and, asc, eq } from "drizzle-orm";
 import { type BunSQLiteDatabase, drizzle } from "drizzle-orm/bun-sqlite";
 import { LRUCache } from "lru-cache";
 import { ensureAccounts, lookUpAccount, newAccount } from "./accounts.ts";
+import { CacheRulesTable } from "./cache-rules.ts";
 import {
   checkKeyOptions,
   keyIdSizeMax,
@@ -85,6 +86,7 @@ class SqlCatalog implements Catalog {
   readonly #users: UserTable;
   readonly roles: RoleTable;
   readonly providers: ProviderTable;
+  readonly cacheRules: CacheRulesTable;
   readonly #dataVersion: () => number;
   readonly #cached = new LRUCache<string, AccessKeyRecord>({ max: accessKeysCachedMax });
   /** Names that nobody has too: to ask for one again is no more work. */
@@ -103,6 +105,7 @@ class SqlCatalog implements Catalog {
     const onChange = () => void this.#ownChanges++;
     this.roles = new RoleTable(this.#orm, clock, newId, onChange);
     this.providers = new ProviderTable(this.#orm, clock, newId, onChange);
+    this.cacheRules = new CacheRulesTable(this.#orm);
     const query = database.query<{ data_version: number }, []>("PRAGMA data_version");
     this.#dataVersion = isAlone ? () => 0 : () => query.get()?.data_version ?? 0;
   }

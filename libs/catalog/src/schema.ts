@@ -174,3 +174,19 @@ export const aliases = sqliteTable(
   },
   (table) => [index("aliases_tenant").on(table.tenant)],
 );
+
+/** What holds for the whole cluster unless it is narrowed, by name. */
+export const clusterRules = sqliteTable("cluster_rules", {
+  name: text("name").primaryKey(),
+  /** JSON. */
+  rules: text("rules").notNull(),
+});
+
+/** What a tenant's clients may keep on their disks. */
+export const cacheRules = sqliteTable("cache_rules", {
+  tenant: text("tenant")
+    .primaryKey()
+    .references(() => tenants.id, { onDelete: "cascade" }),
+  /** JSON. */
+  rules: text("rules").notNull(),
+});

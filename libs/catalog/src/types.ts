@@ -1,5 +1,6 @@
 import type { TenantId, WallTime } from "@kiseki/base";
 import type { PolicyDocument } from "@kiseki/policy";
+import type { CacheRulesTable } from "./cache-rules.ts";
 import type { ProviderTable } from "./providers.ts";
 import type { RoleTable } from "./roles.ts";
 
@@ -146,6 +147,8 @@ export interface Catalog {
   createAccessKey(user: string, options?: AccessKeyOptions): NewAccessKey;
   readonly roles: Pick<RoleTable, keyof RoleTable>;
   readonly providers: Pick<ProviderTable, keyof ProviderTable>;
+  /** What clients may keep on their disks. */
+  readonly cacheRules: Pick<CacheRulesTable, keyof CacheRulesTable>;
   /** Another text after any change of users, policies, roles and providers, whoever made it. */
   generation(): string;
   /** Managed policies by name; one that is not there stands for one that refuses everything. */

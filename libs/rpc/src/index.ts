@@ -10,6 +10,7 @@
  * certificate that would administer.
  */
 export type { NativeBackend, NativeCall, NodeAdminBackend } from "./backend.ts";
+export { fromRulesMessage, toRulesMessage } from "./cache-rules.ts";
 export type { NativeClient, NodeAdminClient, NodeAdminTarget } from "./open-node-admin-client.ts";
 export { openNativeClient, openNodeAdminClient } from "./open-node-admin-client.ts";
 export type { DiscoverResponse } from "./gen/kiseki/v1/discovery_pb.ts";

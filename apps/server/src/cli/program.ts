@@ -1,5 +1,6 @@
 import { completionScript, shells } from "@kiseki/cli";
 import { Command, CommanderError } from "commander";
+import { addCachePolicy } from "./cache-policy-commands.ts";
 import { openConsole } from "./console.ts";
 import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
 import { CommandError, type ExitCode, exitCode } from "@kiseki/cli";
@@ -43,6 +44,7 @@ export function buildProgram(
   addLifecycle(group("lifecycle", "rules by which objects expire"), add);
   addHolds(group("hold", "what keeps all that a bucket has"), add);
   addQuotas(group("quota", "limits of a bucket, or of the tenant when none is named"), add);
+  addCachePolicy(group("cache-policy", "what clients may keep on their disks"), add);
   addNotifications(
     group("notification", "events of buckets on their way to webhooks and NATS"),
     add,

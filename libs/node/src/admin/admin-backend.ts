@@ -6,6 +6,7 @@ import {
   setAccessKeyLimits,
   setAccessKeyState,
 } from "./access-keys.ts";
+import { getCacheRules, setCacheRules } from "./cache-rules.ts";
 import { createBucket, deleteBucket, listBuckets } from "./buckets.ts";
 import { diagnose } from "./diagnose.ts";
 import { exportEncryption } from "./encryption.ts";
@@ -140,7 +141,9 @@ type BucketCall =
   | "setHold"
   | "releaseHold"
   | "getQuota"
-  | "setQuota";
+  | "setQuota"
+  | "getCacheRules"
+  | "setCacheRules";
 function bucketCalls(parts: AdminParts): Pick<NodeAdminBackend, BucketCall> {
   const { node } = parts;
   return {
@@ -168,6 +171,8 @@ function bucketCalls(parts: AdminParts): Pick<NodeAdminBackend, BucketCall> {
       told(async () => getQuota(await node.openDefaultTenant(signal), bucket)),
     setQuota: (request, signal) =>
       told(async () => setQuota(parts, await node.openDefaultTenant(signal), request)),
+    getCacheRules: ({ tenant }) => told(() => getCacheRules(parts, tenant)),
+    setCacheRules: (request) => told(() => setCacheRules(parts, request)),
   };
 }
 

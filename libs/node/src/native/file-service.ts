@@ -12,9 +12,10 @@ import {
   type RefusalCode,
 } from "@kiseki/composition";
 import type { MapReader } from "@kiseki/ports";
-import type { NativeCall } from "@kiseki/rpc";
+import { type NativeCall, toRulesMessage } from "@kiseki/rpc";
 import type { OpenTenant } from "../object/types.ts";
 import { identityOf } from "./identity.ts";
+import { cachePolicyOf, keyHealthOf } from "./cache-policy.ts";
 import { codeOf, failureFor, NativeRefusal } from "./failure.ts";
 import {
   type Files,
@@ -121,7 +122,16 @@ export function fileService(native: Native): Files {
 
 function sessionCalls(
   native: Native,
-): Pick<Files, "openSession" | "renewSession" | "closeSession" | "getNamespace"> {
+): Pick<
+  Files,
+  | "openSession"
+  | "renewSession"
+  | "closeSession"
+  | "getNamespace"
+  | "getCachePolicy"
+  | "getKeyHealth"
+> {
+  const { catalog, tenantKeys } = native.node.storage;
   return {
     openSession: (request, call) => native.openSession(request, call),
     renewSession: ({ session }, { peer }) =>
@@ -133,6 +143,16 @@ function sessionCalls(
       answering(async () => {
         await native.closeSession(native.sessions.use(session, identityOf(peer)));
         return {};
+      }),
+    getCachePolicy: ({ session }, { peer }) =>
+      answering(() => {
+        const { tenant } = native.sessions.use(session, identityOf(peer));
+        return { policy: toRulesMessage(cachePolicyOf(catalog, tenant)) };
+      }),
+    getKeyHealth: ({ session }, { peer, signal }) =>
+      answering(async () => {
+        const { tenant } = native.sessions.use(session, identityOf(peer));
+        return { health: await keyHealthOf(tenantKeys, tenant, signal) };
       }),
     getNamespace: ({ session: id, name }, call) =>
       answering(async () => {

@@ -7,7 +7,7 @@ import { NativeRefusal } from "./failure.ts";
 const uuid = /^[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$/;
 
 /** A tenant by its name or id. */
-function findTenant(catalog: Pick<Catalog, "tenants">, name: string): TenantId | undefined {
+export function findTenant(catalog: Pick<Catalog, "tenants">, name: string): TenantId | undefined {
   const id = uuid.test(name) ? tenantId(fromUuid(name)) : undefined;
   const isMeant = (tenant: { readonly id: TenantId; readonly name: string }): boolean =>
     tenant.name === name || (id !== undefined && id.every((byte, at) => byte === tenant.id[at]));

@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { CacheRules } from "./cache_pb.ts";
+import { file_kiseki_v1_cache } from "./cache_pb.ts";
 import type { FileOperation, FileResult } from "./file_operation_pb.ts";
 import { file_kiseki_v1_file_operation } from "./file_operation_pb.ts";
 import type { Attributes, Failure, FileRef, Lock } from "./file_types_pb.ts";
@@ -14,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file kiseki/v1/file.proto.
  */
 export const file_kiseki_v1_file: GenFile = /*@__PURE__*/
-  fileDesc("ChRraXNla2kvdjEvZmlsZS5wcm90bxIJa2lzZWtpLnYxIlwKEk9wZW5TZXNzaW9uUmVxdWVzdBIRCgljbGllbnRfaWQYASABKAwSDgoGdGVuYW50GAIgASgJEhEKCWhvc3RfbmFtZRgDIAEoCRIQCghwcm90b2NvbBgEIAEoDSLIAQoTT3BlblNlc3Npb25SZXNwb25zZRIPCgdzZXNzaW9uGAEgASgMEhAKCGxlYXNlX21zGAIgASgNEhEKCXRlbmFudF9pZBgDIAEoDBINCgVlcG9jaBgEIAEoBBIQCghwcm90b2NvbBgFIAEoDRIVCg1idWxrX2VuZHBvaW50GAYgASgJEhMKC2lzX2J1bGtfdGxzGAcgASgIEhYKDnNtYWxsX3NpemVfbWF4GAggASgNEhYKDmNodW5rX3NpemVfbWF4GAkgASgNIiYKE1JlbmV3U2Vzc2lvblJlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDCJNChRSZW5ld1Nlc3Npb25SZXNwb25zZRIjCgdmYWlsdXJlGAEgASgLMhIua2lzZWtpLnYxLkZhaWx1cmUSEAoIbGVhc2VfbXMYAiABKA0iJgoTQ2xvc2VTZXNzaW9uUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMIjsKFENsb3NlU2Vzc2lvblJlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZSI0ChNHZXROYW1lc3BhY2VSZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSDAoEbmFtZRgCIAEoCSKfAQoUR2V0TmFtZXNwYWNlUmVzcG9uc2USIwoHZmFpbHVyZRgBIAEoCzISLmtpc2VraS52MS5GYWlsdXJlEhEKCW5hbWVzcGFjZRgCIAEoDBIMCgRyb290GAMgASgEEhQKDGlzX3JlYWRfb25seRgEIAEoCBISCgp2ZXJzaW9uaW5nGAUgASgJEhcKD2lzX2xvY2tfZW5hYmxlZBgGIAEoCCI6ChRHZXRTdGF0aXN0aWNzUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDCKhAQoVR2V0U3RhdGlzdGljc1Jlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRITCgt0b3RhbF9ieXRlcxgCIAEoBBISCgpmcmVlX2J5dGVzGAMgASgEEhcKD2F2YWlsYWJsZV9ieXRlcxgEIAEoBBINCgVmaWxlcxgFIAEoBBISCgpmaWxlc19mcmVlGAYgASgEImAKDEFwcGx5UmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIsCgpvcGVyYXRpb25zGAMgAygLMhgua2lzZWtpLnYxLkZpbGVPcGVyYXRpb24iXAoNQXBwbHlSZXNwb25zZRIjCgdmYWlsdXJlGAEgASgLMhIua2lzZWtpLnYxLkZhaWx1cmUSJgoHcmVzdWx0cxgCIAMoCzIVLmtpc2VraS52MS5GaWxlUmVzdWx0IlEKDUxvb2t1cFJlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDBIRCgluYW1lc3BhY2UYAiABKAwSDgoGcGFyZW50GAMgASgEEgwKBG5hbWUYBCABKAwiYAoOTG9va3VwUmVzcG9uc2USIwoHZmFpbHVyZRgBIAEoCzISLmtpc2VraS52MS5GYWlsdXJlEikKCmF0dHJpYnV0ZXMYAiABKAsyFS5raXNla2kudjEuQXR0cmlidXRlcyJcChRHZXRBdHRyaWJ1dGVzUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIgCgRmaWxlGAMgASgLMhIua2lzZWtpLnYxLkZpbGVSZWYiZwoVR2V0QXR0cmlidXRlc1Jlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRIpCgphdHRyaWJ1dGVzGAIgASgLMhUua2lzZWtpLnYxLkF0dHJpYnV0ZXMiiQEKFExpc3REaXJlY3RvcnlSZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSEQoJbmFtZXNwYWNlGAIgASgMEhEKCWRpcmVjdG9yeRgDIAEoBBIOCgZjb29raWUYBCABKAwSEQoJY291bnRfbWF4GAUgASgNEhcKD3dpdGhfYXR0cmlidXRlcxgGIAEoCCKGAQoVTGlzdERpcmVjdG9yeVJlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRIqCgdlbnRyaWVzGAIgAygLMhkua2lzZWtpLnYxLkRpcmVjdG9yeUVudHJ5Eg4KBmlzX2VuZBgDIAEoCBIMCgRuZXh0GAQgASgMInYKDkRpcmVjdG9yeUVudHJ5EgwKBG5hbWUYASABKAwSDQoFaW5vZGUYAiABKAQSDAoEdHlwZRgDIAEoCRIOCgZjb29raWUYBCABKAwSKQoKYXR0cmlidXRlcxgFIAEoCzIVLmtpc2VraS52MS5BdHRyaWJ1dGVzIlcKD1JlYWRMaW5rUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIgCgRmaWxlGAMgASgLMhIua2lzZWtpLnYxLkZpbGVSZWYiRwoQUmVhZExpbmtSZXNwb25zZRIjCgdmYWlsdXJlGAEgASgLMhIua2lzZWtpLnYxLkZhaWx1cmUSDgoGdGFyZ2V0GAIgASgMImUKD0dldFhhdHRyUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIgCgRmaWxlGAMgASgLMhIua2lzZWtpLnYxLkZpbGVSZWYSDAoEbmFtZRgEIAEoDCJGChBHZXRYYXR0clJlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRINCgV2YWx1ZRgCIAEoDCJZChFMaXN0WGF0dHJzUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIgCgRmaWxlGAMgASgLMhIua2lzZWtpLnYxLkZpbGVSZWYiSAoSTGlzdFhhdHRyc1Jlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRINCgVuYW1lcxgCIAMoDCJ2Cg9UZXN0TG9ja1JlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDBIRCgluYW1lc3BhY2UYAiABKAwSIAoEZmlsZRgDIAEoCzISLmtpc2VraS52MS5GaWxlUmVmEh0KBGxvY2sYBCABKAsyDy5raXNla2kudjEuTG9jayJaChBUZXN0TG9ja1Jlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRIhCghjb25mbGljdBgCIAEoCzIPLmtpc2VraS52MS5Mb2NrIosBCg9QbGFuUmVhZFJlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDBIRCgluYW1lc3BhY2UYAiABKAwSIAoEZmlsZRgDIAEoCzISLmtpc2VraS52MS5GaWxlUmVmEg4KBm9mZnNldBgEIAEoBBIOCgZsZW5ndGgYBSABKAQSEgoKcGllY2VzX21heBgGIAEoDSLYAQoQUGxhblJlYWRSZXNwb25zZRIjCgdmYWlsdXJlGAEgASgLMhIua2lzZWtpLnYxLkZhaWx1cmUSDAoEc2l6ZRgCIAEoBBIXCg9jb250ZW50X3ZlcnNpb24YAyABKAQSIAoGcGllY2VzGAQgAygLMhAua2lzZWtpLnYxLlBpZWNlEhEKBG5leHQYBSABKARIAIgBARIoCgZjaHVua3MYBiADKAsyGC5raXNla2kudjEuUmVhZGFibGVDaHVuaxIQCghsZWFzZV9tcxgHIAEoDUIHCgVfbmV4dCJZChBQbGFuRmlsZXNSZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSEQoJbmFtZXNwYWNlGAIgASgMEiEKBWZpbGVzGAMgAygLMhIua2lzZWtpLnYxLkZpbGVSZWYiZAoRUGxhbkZpbGVzUmVzcG9uc2USIwoHZmFpbHVyZRgBIAEoCzISLmtpc2VraS52MS5GYWlsdXJlEioKBXBsYW5zGAIgAygLMhsua2lzZWtpLnYxLlBsYW5SZWFkUmVzcG9uc2UiWwoFUGllY2USDgoGb2Zmc2V0GAEgASgEEg4KBmxlbmd0aBgCIAEoBBISCgVjaHVuaxgDIAEoDUgAiAEBEhQKDGNodW5rX29mZnNldBgEIAEoDUIICgZfY2h1bmsiYQoNUmVhZGFibGVDaHVuaxIQCghjaHVua19pZBgBIAEoDBIPCgdzZWFsX2lkGAIgASgMEgsKA2RlaxgDIAEoDBIMCgRzaXplGAQgASgNEhIKCmNhcGFiaWxpdHkYBSABKAwieAoLU2Vla1JlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDBIRCgluYW1lc3BhY2UYAiABKAwSIAoEZmlsZRgDIAEoCzISLmtpc2VraS52MS5GaWxlUmVmEg4KBm9mZnNldBgEIAEoBBITCgtpc19mb3JfaG9sZRgFIAEoCCJDCgxTZWVrUmVzcG9uc2USIwoHZmFpbHVyZRgBIAEoCzISLmtpc2VraS52MS5GYWlsdXJlEg4KBm9mZnNldBgCIAEoBCJLChNXYXRjaENoYW5nZXNSZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSEQoJbmFtZXNwYWNlGAIgASgMEhAKCHBvc2l0aW9uGAMgASgEIl8KFFdhdGNoQ2hhbmdlc1Jlc3BvbnNlEhAKCGlzX3Jlc2V0GAEgASgIEhAKCHBvc2l0aW9uGAIgASgEEiMKB2NoYW5nZXMYAyADKAsyEi5raXNla2kudjEuQ2hhbmdlZCI+CgdDaGFuZ2VkEg0KBWlub2RlGAEgASgEEhQKDGlzX2RpcmVjdG9yeRgCIAEoCBIOCgZpc19vd24YAyABKAgy+AkKC0ZpbGVTZXJ2aWNlEkwKC09wZW5TZXNzaW9uEh0ua2lzZWtpLnYxLk9wZW5TZXNzaW9uUmVxdWVzdBoeLmtpc2VraS52MS5PcGVuU2Vzc2lvblJlc3BvbnNlEk8KDFJlbmV3U2Vzc2lvbhIeLmtpc2VraS52MS5SZW5ld1Nlc3Npb25SZXF1ZXN0Gh8ua2lzZWtpLnYxLlJlbmV3U2Vzc2lvblJlc3BvbnNlEk8KDENsb3NlU2Vzc2lvbhIeLmtpc2VraS52MS5DbG9zZVNlc3Npb25SZXF1ZXN0Gh8ua2lzZWtpLnYxLkNsb3NlU2Vzc2lvblJlc3BvbnNlEk8KDEdldE5hbWVzcGFjZRIeLmtpc2VraS52MS5HZXROYW1lc3BhY2VSZXF1ZXN0Gh8ua2lzZWtpLnYxLkdldE5hbWVzcGFjZVJlc3BvbnNlElIKDUdldFN0YXRpc3RpY3MSHy5raXNla2kudjEuR2V0U3RhdGlzdGljc1JlcXVlc3QaIC5raXNla2kudjEuR2V0U3RhdGlzdGljc1Jlc3BvbnNlEjoKBUFwcGx5Ehcua2lzZWtpLnYxLkFwcGx5UmVxdWVzdBoYLmtpc2VraS52MS5BcHBseVJlc3BvbnNlEj0KBkxvb2t1cBIYLmtpc2VraS52MS5Mb29rdXBSZXF1ZXN0Ghkua2lzZWtpLnYxLkxvb2t1cFJlc3BvbnNlElIKDUdldEF0dHJpYnV0ZXMSHy5raXNla2kudjEuR2V0QXR0cmlidXRlc1JlcXVlc3QaIC5raXNla2kudjEuR2V0QXR0cmlidXRlc1Jlc3BvbnNlElIKDUxpc3REaXJlY3RvcnkSHy5raXNla2kudjEuTGlzdERpcmVjdG9yeVJlcXVlc3QaIC5raXNla2kudjEuTGlzdERpcmVjdG9yeVJlc3BvbnNlEkMKCFJlYWRMaW5rEhoua2lzZWtpLnYxLlJlYWRMaW5rUmVxdWVzdBobLmtpc2VraS52MS5SZWFkTGlua1Jlc3BvbnNlEkMKCEdldFhhdHRyEhoua2lzZWtpLnYxLkdldFhhdHRyUmVxdWVzdBobLmtpc2VraS52MS5HZXRYYXR0clJlc3BvbnNlEkkKCkxpc3RYYXR0cnMSHC5raXNla2kudjEuTGlzdFhhdHRyc1JlcXVlc3QaHS5raXNla2kudjEuTGlzdFhhdHRyc1Jlc3BvbnNlEkMKCFRlc3RMb2NrEhoua2lzZWtpLnYxLlRlc3RMb2NrUmVxdWVzdBobLmtpc2VraS52MS5UZXN0TG9ja1Jlc3BvbnNlEkMKCFBsYW5SZWFkEhoua2lzZWtpLnYxLlBsYW5SZWFkUmVxdWVzdBobLmtpc2VraS52MS5QbGFuUmVhZFJlc3BvbnNlEkYKCVBsYW5GaWxlcxIbLmtpc2VraS52MS5QbGFuRmlsZXNSZXF1ZXN0Ghwua2lzZWtpLnYxLlBsYW5GaWxlc1Jlc3BvbnNlEjcKBFNlZWsSFi5raXNla2kudjEuU2Vla1JlcXVlc3QaFy5raXNla2kudjEuU2Vla1Jlc3BvbnNlElEKDFdhdGNoQ2hhbmdlcxIeLmtpc2VraS52MS5XYXRjaENoYW5nZXNSZXF1ZXN0Gh8ua2lzZWtpLnYxLldhdGNoQ2hhbmdlc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_kiseki_v1_file_operation, file_kiseki_v1_file_types]);
+  fileDesc("ChRraXNla2kvdjEvZmlsZS5wcm90bxIJa2lzZWtpLnYxIlwKEk9wZW5TZXNzaW9uUmVxdWVzdBIRCgljbGllbnRfaWQYASABKAwSDgoGdGVuYW50GAIgASgJEhEKCWhvc3RfbmFtZRgDIAEoCRIQCghwcm90b2NvbBgEIAEoDSLIAQoTT3BlblNlc3Npb25SZXNwb25zZRIPCgdzZXNzaW9uGAEgASgMEhAKCGxlYXNlX21zGAIgASgNEhEKCXRlbmFudF9pZBgDIAEoDBINCgVlcG9jaBgEIAEoBBIQCghwcm90b2NvbBgFIAEoDRIVCg1idWxrX2VuZHBvaW50GAYgASgJEhMKC2lzX2J1bGtfdGxzGAcgASgIEhYKDnNtYWxsX3NpemVfbWF4GAggASgNEhYKDmNodW5rX3NpemVfbWF4GAkgASgNIiYKE1JlbmV3U2Vzc2lvblJlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDCJNChRSZW5ld1Nlc3Npb25SZXNwb25zZRIjCgdmYWlsdXJlGAEgASgLMhIua2lzZWtpLnYxLkZhaWx1cmUSEAoIbGVhc2VfbXMYAiABKA0iJgoTQ2xvc2VTZXNzaW9uUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMIjsKFENsb3NlU2Vzc2lvblJlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZSIoChVHZXRDYWNoZVBvbGljeVJlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDCJkChZHZXRDYWNoZVBvbGljeVJlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRIlCgZwb2xpY3kYAiABKAsyFS5raXNla2kudjEuQ2FjaGVSdWxlcyImChNHZXRLZXlIZWFsdGhSZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwiSwoUR2V0S2V5SGVhbHRoUmVzcG9uc2USIwoHZmFpbHVyZRgBIAEoCzISLmtpc2VraS52MS5GYWlsdXJlEg4KBmhlYWx0aBgCIAEoCSI0ChNHZXROYW1lc3BhY2VSZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSDAoEbmFtZRgCIAEoCSKfAQoUR2V0TmFtZXNwYWNlUmVzcG9uc2USIwoHZmFpbHVyZRgBIAEoCzISLmtpc2VraS52MS5GYWlsdXJlEhEKCW5hbWVzcGFjZRgCIAEoDBIMCgRyb290GAMgASgEEhQKDGlzX3JlYWRfb25seRgEIAEoCBISCgp2ZXJzaW9uaW5nGAUgASgJEhcKD2lzX2xvY2tfZW5hYmxlZBgGIAEoCCI6ChRHZXRTdGF0aXN0aWNzUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDCKhAQoVR2V0U3RhdGlzdGljc1Jlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRITCgt0b3RhbF9ieXRlcxgCIAEoBBISCgpmcmVlX2J5dGVzGAMgASgEEhcKD2F2YWlsYWJsZV9ieXRlcxgEIAEoBBINCgVmaWxlcxgFIAEoBBISCgpmaWxlc19mcmVlGAYgASgEImAKDEFwcGx5UmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIsCgpvcGVyYXRpb25zGAMgAygLMhgua2lzZWtpLnYxLkZpbGVPcGVyYXRpb24iXAoNQXBwbHlSZXNwb25zZRIjCgdmYWlsdXJlGAEgASgLMhIua2lzZWtpLnYxLkZhaWx1cmUSJgoHcmVzdWx0cxgCIAMoCzIVLmtpc2VraS52MS5GaWxlUmVzdWx0IlEKDUxvb2t1cFJlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDBIRCgluYW1lc3BhY2UYAiABKAwSDgoGcGFyZW50GAMgASgEEgwKBG5hbWUYBCABKAwiYAoOTG9va3VwUmVzcG9uc2USIwoHZmFpbHVyZRgBIAEoCzISLmtpc2VraS52MS5GYWlsdXJlEikKCmF0dHJpYnV0ZXMYAiABKAsyFS5raXNla2kudjEuQXR0cmlidXRlcyJcChRHZXRBdHRyaWJ1dGVzUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIgCgRmaWxlGAMgASgLMhIua2lzZWtpLnYxLkZpbGVSZWYiZwoVR2V0QXR0cmlidXRlc1Jlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRIpCgphdHRyaWJ1dGVzGAIgASgLMhUua2lzZWtpLnYxLkF0dHJpYnV0ZXMiiQEKFExpc3REaXJlY3RvcnlSZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSEQoJbmFtZXNwYWNlGAIgASgMEhEKCWRpcmVjdG9yeRgDIAEoBBIOCgZjb29raWUYBCABKAwSEQoJY291bnRfbWF4GAUgASgNEhcKD3dpdGhfYXR0cmlidXRlcxgGIAEoCCKGAQoVTGlzdERpcmVjdG9yeVJlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRIqCgdlbnRyaWVzGAIgAygLMhkua2lzZWtpLnYxLkRpcmVjdG9yeUVudHJ5Eg4KBmlzX2VuZBgDIAEoCBIMCgRuZXh0GAQgASgMInYKDkRpcmVjdG9yeUVudHJ5EgwKBG5hbWUYASABKAwSDQoFaW5vZGUYAiABKAQSDAoEdHlwZRgDIAEoCRIOCgZjb29raWUYBCABKAwSKQoKYXR0cmlidXRlcxgFIAEoCzIVLmtpc2VraS52MS5BdHRyaWJ1dGVzIlcKD1JlYWRMaW5rUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIgCgRmaWxlGAMgASgLMhIua2lzZWtpLnYxLkZpbGVSZWYiRwoQUmVhZExpbmtSZXNwb25zZRIjCgdmYWlsdXJlGAEgASgLMhIua2lzZWtpLnYxLkZhaWx1cmUSDgoGdGFyZ2V0GAIgASgMImUKD0dldFhhdHRyUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIgCgRmaWxlGAMgASgLMhIua2lzZWtpLnYxLkZpbGVSZWYSDAoEbmFtZRgEIAEoDCJGChBHZXRYYXR0clJlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRINCgV2YWx1ZRgCIAEoDCJZChFMaXN0WGF0dHJzUmVxdWVzdBIPCgdzZXNzaW9uGAEgASgMEhEKCW5hbWVzcGFjZRgCIAEoDBIgCgRmaWxlGAMgASgLMhIua2lzZWtpLnYxLkZpbGVSZWYiSAoSTGlzdFhhdHRyc1Jlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRINCgVuYW1lcxgCIAMoDCJ2Cg9UZXN0TG9ja1JlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDBIRCgluYW1lc3BhY2UYAiABKAwSIAoEZmlsZRgDIAEoCzISLmtpc2VraS52MS5GaWxlUmVmEh0KBGxvY2sYBCABKAsyDy5raXNla2kudjEuTG9jayJaChBUZXN0TG9ja1Jlc3BvbnNlEiMKB2ZhaWx1cmUYASABKAsyEi5raXNla2kudjEuRmFpbHVyZRIhCghjb25mbGljdBgCIAEoCzIPLmtpc2VraS52MS5Mb2NrIosBCg9QbGFuUmVhZFJlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDBIRCgluYW1lc3BhY2UYAiABKAwSIAoEZmlsZRgDIAEoCzISLmtpc2VraS52MS5GaWxlUmVmEg4KBm9mZnNldBgEIAEoBBIOCgZsZW5ndGgYBSABKAQSEgoKcGllY2VzX21heBgGIAEoDSLYAQoQUGxhblJlYWRSZXNwb25zZRIjCgdmYWlsdXJlGAEgASgLMhIua2lzZWtpLnYxLkZhaWx1cmUSDAoEc2l6ZRgCIAEoBBIXCg9jb250ZW50X3ZlcnNpb24YAyABKAQSIAoGcGllY2VzGAQgAygLMhAua2lzZWtpLnYxLlBpZWNlEhEKBG5leHQYBSABKARIAIgBARIoCgZjaHVua3MYBiADKAsyGC5raXNla2kudjEuUmVhZGFibGVDaHVuaxIQCghsZWFzZV9tcxgHIAEoDUIHCgVfbmV4dCJZChBQbGFuRmlsZXNSZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSEQoJbmFtZXNwYWNlGAIgASgMEiEKBWZpbGVzGAMgAygLMhIua2lzZWtpLnYxLkZpbGVSZWYiZAoRUGxhbkZpbGVzUmVzcG9uc2USIwoHZmFpbHVyZRgBIAEoCzISLmtpc2VraS52MS5GYWlsdXJlEioKBXBsYW5zGAIgAygLMhsua2lzZWtpLnYxLlBsYW5SZWFkUmVzcG9uc2UiWwoFUGllY2USDgoGb2Zmc2V0GAEgASgEEg4KBmxlbmd0aBgCIAEoBBISCgVjaHVuaxgDIAEoDUgAiAEBEhQKDGNodW5rX29mZnNldBgEIAEoDUIICgZfY2h1bmsiYQoNUmVhZGFibGVDaHVuaxIQCghjaHVua19pZBgBIAEoDBIPCgdzZWFsX2lkGAIgASgMEgsKA2RlaxgDIAEoDBIMCgRzaXplGAQgASgNEhIKCmNhcGFiaWxpdHkYBSABKAwieAoLU2Vla1JlcXVlc3QSDwoHc2Vzc2lvbhgBIAEoDBIRCgluYW1lc3BhY2UYAiABKAwSIAoEZmlsZRgDIAEoCzISLmtpc2VraS52MS5GaWxlUmVmEg4KBm9mZnNldBgEIAEoBBITCgtpc19mb3JfaG9sZRgFIAEoCCJDCgxTZWVrUmVzcG9uc2USIwoHZmFpbHVyZRgBIAEoCzISLmtpc2VraS52MS5GYWlsdXJlEg4KBm9mZnNldBgCIAEoBCJLChNXYXRjaENoYW5nZXNSZXF1ZXN0Eg8KB3Nlc3Npb24YASABKAwSEQoJbmFtZXNwYWNlGAIgASgMEhAKCHBvc2l0aW9uGAMgASgEIl8KFFdhdGNoQ2hhbmdlc1Jlc3BvbnNlEhAKCGlzX3Jlc2V0GAEgASgIEhAKCHBvc2l0aW9uGAIgASgEEiMKB2NoYW5nZXMYAyADKAsyEi5raXNla2kudjEuQ2hhbmdlZCI+CgdDaGFuZ2VkEg0KBWlub2RlGAEgASgEEhQKDGlzX2RpcmVjdG9yeRgCIAEoCBIOCgZpc19vd24YAyABKAgyoAsKC0ZpbGVTZXJ2aWNlEkwKC09wZW5TZXNzaW9uEh0ua2lzZWtpLnYxLk9wZW5TZXNzaW9uUmVxdWVzdBoeLmtpc2VraS52MS5PcGVuU2Vzc2lvblJlc3BvbnNlEk8KDFJlbmV3U2Vzc2lvbhIeLmtpc2VraS52MS5SZW5ld1Nlc3Npb25SZXF1ZXN0Gh8ua2lzZWtpLnYxLlJlbmV3U2Vzc2lvblJlc3BvbnNlEk8KDENsb3NlU2Vzc2lvbhIeLmtpc2VraS52MS5DbG9zZVNlc3Npb25SZXF1ZXN0Gh8ua2lzZWtpLnYxLkNsb3NlU2Vzc2lvblJlc3BvbnNlElUKDkdldENhY2hlUG9saWN5EiAua2lzZWtpLnYxLkdldENhY2hlUG9saWN5UmVxdWVzdBohLmtpc2VraS52MS5HZXRDYWNoZVBvbGljeVJlc3BvbnNlEk8KDEdldEtleUhlYWx0aBIeLmtpc2VraS52MS5HZXRLZXlIZWFsdGhSZXF1ZXN0Gh8ua2lzZWtpLnYxLkdldEtleUhlYWx0aFJlc3BvbnNlEk8KDEdldE5hbWVzcGFjZRIeLmtpc2VraS52MS5HZXROYW1lc3BhY2VSZXF1ZXN0Gh8ua2lzZWtpLnYxLkdldE5hbWVzcGFjZVJlc3BvbnNlElIKDUdldFN0YXRpc3RpY3MSHy5raXNla2kudjEuR2V0U3RhdGlzdGljc1JlcXVlc3QaIC5raXNla2kudjEuR2V0U3RhdGlzdGljc1Jlc3BvbnNlEjoKBUFwcGx5Ehcua2lzZWtpLnYxLkFwcGx5UmVxdWVzdBoYLmtpc2VraS52MS5BcHBseVJlc3BvbnNlEj0KBkxvb2t1cBIYLmtpc2VraS52MS5Mb29rdXBSZXF1ZXN0Ghkua2lzZWtpLnYxLkxvb2t1cFJlc3BvbnNlElIKDUdldEF0dHJpYnV0ZXMSHy5raXNla2kudjEuR2V0QXR0cmlidXRlc1JlcXVlc3QaIC5raXNla2kudjEuR2V0QXR0cmlidXRlc1Jlc3BvbnNlElIKDUxpc3REaXJlY3RvcnkSHy5raXNla2kudjEuTGlzdERpcmVjdG9yeVJlcXVlc3QaIC5raXNla2kudjEuTGlzdERpcmVjdG9yeVJlc3BvbnNlEkMKCFJlYWRMaW5rEhoua2lzZWtpLnYxLlJlYWRMaW5rUmVxdWVzdBobLmtpc2VraS52MS5SZWFkTGlua1Jlc3BvbnNlEkMKCEdldFhhdHRyEhoua2lzZWtpLnYxLkdldFhhdHRyUmVxdWVzdBobLmtpc2VraS52MS5HZXRYYXR0clJlc3BvbnNlEkkKCkxpc3RYYXR0cnMSHC5raXNla2kudjEuTGlzdFhhdHRyc1JlcXVlc3QaHS5raXNla2kudjEuTGlzdFhhdHRyc1Jlc3BvbnNlEkMKCFRlc3RMb2NrEhoua2lzZWtpLnYxLlRlc3RMb2NrUmVxdWVzdBobLmtpc2VraS52MS5UZXN0TG9ja1Jlc3BvbnNlEkMKCFBsYW5SZWFkEhoua2lzZWtpLnYxLlBsYW5SZWFkUmVxdWVzdBobLmtpc2VraS52MS5QbGFuUmVhZFJlc3BvbnNlEkYKCVBsYW5GaWxlcxIbLmtpc2VraS52MS5QbGFuRmlsZXNSZXF1ZXN0Ghwua2lzZWtpLnYxLlBsYW5GaWxlc1Jlc3BvbnNlEjcKBFNlZWsSFi5raXNla2kudjEuU2Vla1JlcXVlc3QaFy5raXNla2kudjEuU2Vla1Jlc3BvbnNlElEKDFdhdGNoQ2hhbmdlcxIeLmtpc2VraS52MS5XYXRjaENoYW5nZXNSZXF1ZXN0Gh8ua2lzZWtpLnYxLldhdGNoQ2hhbmdlc1Jlc3BvbnNlMAFiBnByb3RvMw", [file_kiseki_v1_cache, file_kiseki_v1_file_operation, file_kiseki_v1_file_types]);
 
 /**
  * @generated from message kiseki.v1.OpenSessionRequest
@@ -195,6 +197,86 @@ export const CloseSessionResponseSchema: GenMessage<CloseSessionResponse> = /*@_
   messageDesc(file_kiseki_v1_file, 5);
 
 /**
+ * @generated from message kiseki.v1.GetCachePolicyRequest
+ */
+export type GetCachePolicyRequest = Message<"kiseki.v1.GetCachePolicyRequest"> & {
+  /**
+   * @generated from field: bytes session = 1;
+   */
+  session: Uint8Array;
+};
+
+/**
+ * Describes the message kiseki.v1.GetCachePolicyRequest.
+ * Use `create(GetCachePolicyRequestSchema)` to create a new message.
+ */
+export const GetCachePolicyRequestSchema: GenMessage<GetCachePolicyRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_file, 6);
+
+/**
+ * @generated from message kiseki.v1.GetCachePolicyResponse
+ */
+export type GetCachePolicyResponse = Message<"kiseki.v1.GetCachePolicyResponse"> & {
+  /**
+   * @generated from field: kiseki.v1.Failure failure = 1;
+   */
+  failure?: Failure | undefined;
+
+  /**
+   * @generated from field: kiseki.v1.CacheRules policy = 2;
+   */
+  policy?: CacheRules | undefined;
+};
+
+/**
+ * Describes the message kiseki.v1.GetCachePolicyResponse.
+ * Use `create(GetCachePolicyResponseSchema)` to create a new message.
+ */
+export const GetCachePolicyResponseSchema: GenMessage<GetCachePolicyResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_file, 7);
+
+/**
+ * @generated from message kiseki.v1.GetKeyHealthRequest
+ */
+export type GetKeyHealthRequest = Message<"kiseki.v1.GetKeyHealthRequest"> & {
+  /**
+   * @generated from field: bytes session = 1;
+   */
+  session: Uint8Array;
+};
+
+/**
+ * Describes the message kiseki.v1.GetKeyHealthRequest.
+ * Use `create(GetKeyHealthRequestSchema)` to create a new message.
+ */
+export const GetKeyHealthRequestSchema: GenMessage<GetKeyHealthRequest> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_file, 8);
+
+/**
+ * @generated from message kiseki.v1.GetKeyHealthResponse
+ */
+export type GetKeyHealthResponse = Message<"kiseki.v1.GetKeyHealthResponse"> & {
+  /**
+   * @generated from field: kiseki.v1.Failure failure = 1;
+   */
+  failure?: Failure | undefined;
+
+  /**
+   * healthy; destroyed: nothing that it sealed may be served any more; unreachable: its key manager does not answer
+   *
+   * @generated from field: string health = 2;
+   */
+  health: string;
+};
+
+/**
+ * Describes the message kiseki.v1.GetKeyHealthResponse.
+ * Use `create(GetKeyHealthResponseSchema)` to create a new message.
+ */
+export const GetKeyHealthResponseSchema: GenMessage<GetKeyHealthResponse> = /*@__PURE__*/
+  messageDesc(file_kiseki_v1_file, 9);
+
+/**
  * @generated from message kiseki.v1.GetNamespaceRequest
  */
 export type GetNamespaceRequest = Message<"kiseki.v1.GetNamespaceRequest"> & {
@@ -214,7 +296,7 @@ export type GetNamespaceRequest = Message<"kiseki.v1.GetNamespaceRequest"> & {
  * Use `create(GetNamespaceRequestSchema)` to create a new message.
  */
 export const GetNamespaceRequestSchema: GenMessage<GetNamespaceRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 6);
+  messageDesc(file_kiseki_v1_file, 10);
 
 /**
  * @generated from message kiseki.v1.GetNamespaceResponse
@@ -260,7 +342,7 @@ export type GetNamespaceResponse = Message<"kiseki.v1.GetNamespaceResponse"> & {
  * Use `create(GetNamespaceResponseSchema)` to create a new message.
  */
 export const GetNamespaceResponseSchema: GenMessage<GetNamespaceResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 7);
+  messageDesc(file_kiseki_v1_file, 11);
 
 /**
  * @generated from message kiseki.v1.GetStatisticsRequest
@@ -282,7 +364,7 @@ export type GetStatisticsRequest = Message<"kiseki.v1.GetStatisticsRequest"> & {
  * Use `create(GetStatisticsRequestSchema)` to create a new message.
  */
 export const GetStatisticsRequestSchema: GenMessage<GetStatisticsRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 8);
+  messageDesc(file_kiseki_v1_file, 12);
 
 /**
  * @generated from message kiseki.v1.GetStatisticsResponse
@@ -324,7 +406,7 @@ export type GetStatisticsResponse = Message<"kiseki.v1.GetStatisticsResponse"> &
  * Use `create(GetStatisticsResponseSchema)` to create a new message.
  */
 export const GetStatisticsResponseSchema: GenMessage<GetStatisticsResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 9);
+  messageDesc(file_kiseki_v1_file, 13);
 
 /**
  * @generated from message kiseki.v1.ApplyRequest
@@ -353,7 +435,7 @@ export type ApplyRequest = Message<"kiseki.v1.ApplyRequest"> & {
  * Use `create(ApplyRequestSchema)` to create a new message.
  */
 export const ApplyRequestSchema: GenMessage<ApplyRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 10);
+  messageDesc(file_kiseki_v1_file, 14);
 
 /**
  * @generated from message kiseki.v1.ApplyResponse
@@ -379,7 +461,7 @@ export type ApplyResponse = Message<"kiseki.v1.ApplyResponse"> & {
  * Use `create(ApplyResponseSchema)` to create a new message.
  */
 export const ApplyResponseSchema: GenMessage<ApplyResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 11);
+  messageDesc(file_kiseki_v1_file, 15);
 
 /**
  * @generated from message kiseki.v1.LookupRequest
@@ -411,7 +493,7 @@ export type LookupRequest = Message<"kiseki.v1.LookupRequest"> & {
  * Use `create(LookupRequestSchema)` to create a new message.
  */
 export const LookupRequestSchema: GenMessage<LookupRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 12);
+  messageDesc(file_kiseki_v1_file, 16);
 
 /**
  * @generated from message kiseki.v1.LookupResponse
@@ -433,7 +515,7 @@ export type LookupResponse = Message<"kiseki.v1.LookupResponse"> & {
  * Use `create(LookupResponseSchema)` to create a new message.
  */
 export const LookupResponseSchema: GenMessage<LookupResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 13);
+  messageDesc(file_kiseki_v1_file, 17);
 
 /**
  * @generated from message kiseki.v1.GetAttributesRequest
@@ -460,7 +542,7 @@ export type GetAttributesRequest = Message<"kiseki.v1.GetAttributesRequest"> & {
  * Use `create(GetAttributesRequestSchema)` to create a new message.
  */
 export const GetAttributesRequestSchema: GenMessage<GetAttributesRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 14);
+  messageDesc(file_kiseki_v1_file, 18);
 
 /**
  * @generated from message kiseki.v1.GetAttributesResponse
@@ -482,7 +564,7 @@ export type GetAttributesResponse = Message<"kiseki.v1.GetAttributesResponse"> &
  * Use `create(GetAttributesResponseSchema)` to create a new message.
  */
 export const GetAttributesResponseSchema: GenMessage<GetAttributesResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 15);
+  messageDesc(file_kiseki_v1_file, 19);
 
 /**
  * @generated from message kiseki.v1.ListDirectoryRequest
@@ -528,7 +610,7 @@ export type ListDirectoryRequest = Message<"kiseki.v1.ListDirectoryRequest"> & {
  * Use `create(ListDirectoryRequestSchema)` to create a new message.
  */
 export const ListDirectoryRequestSchema: GenMessage<ListDirectoryRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 16);
+  messageDesc(file_kiseki_v1_file, 20);
 
 /**
  * @generated from message kiseki.v1.ListDirectoryResponse
@@ -562,7 +644,7 @@ export type ListDirectoryResponse = Message<"kiseki.v1.ListDirectoryResponse"> &
  * Use `create(ListDirectoryResponseSchema)` to create a new message.
  */
 export const ListDirectoryResponseSchema: GenMessage<ListDirectoryResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 17);
+  messageDesc(file_kiseki_v1_file, 21);
 
 /**
  * @generated from message kiseki.v1.DirectoryEntry
@@ -605,7 +687,7 @@ export type DirectoryEntry = Message<"kiseki.v1.DirectoryEntry"> & {
  * Use `create(DirectoryEntrySchema)` to create a new message.
  */
 export const DirectoryEntrySchema: GenMessage<DirectoryEntry> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 18);
+  messageDesc(file_kiseki_v1_file, 22);
 
 /**
  * @generated from message kiseki.v1.ReadLinkRequest
@@ -632,7 +714,7 @@ export type ReadLinkRequest = Message<"kiseki.v1.ReadLinkRequest"> & {
  * Use `create(ReadLinkRequestSchema)` to create a new message.
  */
 export const ReadLinkRequestSchema: GenMessage<ReadLinkRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 19);
+  messageDesc(file_kiseki_v1_file, 23);
 
 /**
  * @generated from message kiseki.v1.ReadLinkResponse
@@ -654,7 +736,7 @@ export type ReadLinkResponse = Message<"kiseki.v1.ReadLinkResponse"> & {
  * Use `create(ReadLinkResponseSchema)` to create a new message.
  */
 export const ReadLinkResponseSchema: GenMessage<ReadLinkResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 20);
+  messageDesc(file_kiseki_v1_file, 24);
 
 /**
  * @generated from message kiseki.v1.GetXattrRequest
@@ -686,7 +768,7 @@ export type GetXattrRequest = Message<"kiseki.v1.GetXattrRequest"> & {
  * Use `create(GetXattrRequestSchema)` to create a new message.
  */
 export const GetXattrRequestSchema: GenMessage<GetXattrRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 21);
+  messageDesc(file_kiseki_v1_file, 25);
 
 /**
  * @generated from message kiseki.v1.GetXattrResponse
@@ -708,7 +790,7 @@ export type GetXattrResponse = Message<"kiseki.v1.GetXattrResponse"> & {
  * Use `create(GetXattrResponseSchema)` to create a new message.
  */
 export const GetXattrResponseSchema: GenMessage<GetXattrResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 22);
+  messageDesc(file_kiseki_v1_file, 26);
 
 /**
  * @generated from message kiseki.v1.ListXattrsRequest
@@ -735,7 +817,7 @@ export type ListXattrsRequest = Message<"kiseki.v1.ListXattrsRequest"> & {
  * Use `create(ListXattrsRequestSchema)` to create a new message.
  */
 export const ListXattrsRequestSchema: GenMessage<ListXattrsRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 23);
+  messageDesc(file_kiseki_v1_file, 27);
 
 /**
  * @generated from message kiseki.v1.ListXattrsResponse
@@ -757,7 +839,7 @@ export type ListXattrsResponse = Message<"kiseki.v1.ListXattrsResponse"> & {
  * Use `create(ListXattrsResponseSchema)` to create a new message.
  */
 export const ListXattrsResponseSchema: GenMessage<ListXattrsResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 24);
+  messageDesc(file_kiseki_v1_file, 28);
 
 /**
  * @generated from message kiseki.v1.TestLockRequest
@@ -789,7 +871,7 @@ export type TestLockRequest = Message<"kiseki.v1.TestLockRequest"> & {
  * Use `create(TestLockRequestSchema)` to create a new message.
  */
 export const TestLockRequestSchema: GenMessage<TestLockRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 25);
+  messageDesc(file_kiseki_v1_file, 29);
 
 /**
  * @generated from message kiseki.v1.TestLockResponse
@@ -813,7 +895,7 @@ export type TestLockResponse = Message<"kiseki.v1.TestLockResponse"> & {
  * Use `create(TestLockResponseSchema)` to create a new message.
  */
 export const TestLockResponseSchema: GenMessage<TestLockResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 26);
+  messageDesc(file_kiseki_v1_file, 30);
 
 /**
  * @generated from message kiseki.v1.PlanReadRequest
@@ -859,7 +941,7 @@ export type PlanReadRequest = Message<"kiseki.v1.PlanReadRequest"> & {
  * Use `create(PlanReadRequestSchema)` to create a new message.
  */
 export const PlanReadRequestSchema: GenMessage<PlanReadRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 27);
+  messageDesc(file_kiseki_v1_file, 31);
 
 /**
  * @generated from message kiseki.v1.PlanReadResponse
@@ -918,7 +1000,7 @@ export type PlanReadResponse = Message<"kiseki.v1.PlanReadResponse"> & {
  * Use `create(PlanReadResponseSchema)` to create a new message.
  */
 export const PlanReadResponseSchema: GenMessage<PlanReadResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 28);
+  messageDesc(file_kiseki_v1_file, 32);
 
 /**
  * @generated from message kiseki.v1.PlanFilesRequest
@@ -947,7 +1029,7 @@ export type PlanFilesRequest = Message<"kiseki.v1.PlanFilesRequest"> & {
  * Use `create(PlanFilesRequestSchema)` to create a new message.
  */
 export const PlanFilesRequestSchema: GenMessage<PlanFilesRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 29);
+  messageDesc(file_kiseki_v1_file, 33);
 
 /**
  * @generated from message kiseki.v1.PlanFilesResponse
@@ -972,7 +1054,7 @@ export type PlanFilesResponse = Message<"kiseki.v1.PlanFilesResponse"> & {
  * Use `create(PlanFilesResponseSchema)` to create a new message.
  */
 export const PlanFilesResponseSchema: GenMessage<PlanFilesResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 30);
+  messageDesc(file_kiseki_v1_file, 34);
 
 /**
  * @generated from message kiseki.v1.Piece
@@ -1008,7 +1090,7 @@ export type Piece = Message<"kiseki.v1.Piece"> & {
  * Use `create(PieceSchema)` to create a new message.
  */
 export const PieceSchema: GenMessage<Piece> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 31);
+  messageDesc(file_kiseki_v1_file, 35);
 
 /**
  * @generated from message kiseki.v1.ReadableChunk
@@ -1055,7 +1137,7 @@ export type ReadableChunk = Message<"kiseki.v1.ReadableChunk"> & {
  * Use `create(ReadableChunkSchema)` to create a new message.
  */
 export const ReadableChunkSchema: GenMessage<ReadableChunk> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 32);
+  messageDesc(file_kiseki_v1_file, 36);
 
 /**
  * @generated from message kiseki.v1.SeekRequest
@@ -1092,7 +1174,7 @@ export type SeekRequest = Message<"kiseki.v1.SeekRequest"> & {
  * Use `create(SeekRequestSchema)` to create a new message.
  */
 export const SeekRequestSchema: GenMessage<SeekRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 33);
+  messageDesc(file_kiseki_v1_file, 37);
 
 /**
  * @generated from message kiseki.v1.SeekResponse
@@ -1116,7 +1198,7 @@ export type SeekResponse = Message<"kiseki.v1.SeekResponse"> & {
  * Use `create(SeekResponseSchema)` to create a new message.
  */
 export const SeekResponseSchema: GenMessage<SeekResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 34);
+  messageDesc(file_kiseki_v1_file, 38);
 
 /**
  * @generated from message kiseki.v1.WatchChangesRequest
@@ -1145,7 +1227,7 @@ export type WatchChangesRequest = Message<"kiseki.v1.WatchChangesRequest"> & {
  * Use `create(WatchChangesRequestSchema)` to create a new message.
  */
 export const WatchChangesRequestSchema: GenMessage<WatchChangesRequest> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 35);
+  messageDesc(file_kiseki_v1_file, 39);
 
 /**
  * @generated from message kiseki.v1.WatchChangesResponse
@@ -1175,7 +1257,7 @@ export type WatchChangesResponse = Message<"kiseki.v1.WatchChangesResponse"> & {
  * Use `create(WatchChangesResponseSchema)` to create a new message.
  */
 export const WatchChangesResponseSchema: GenMessage<WatchChangesResponse> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 36);
+  messageDesc(file_kiseki_v1_file, 40);
 
 /**
  * @generated from message kiseki.v1.Changed
@@ -1206,7 +1288,7 @@ export type Changed = Message<"kiseki.v1.Changed"> & {
  * Use `create(ChangedSchema)` to create a new message.
  */
 export const ChangedSchema: GenMessage<Changed> = /*@__PURE__*/
-  messageDesc(file_kiseki_v1_file, 37);
+  messageDesc(file_kiseki_v1_file, 41);
 
 /**
  * Names, attributes and extents of a tenant's namespaces, for native clients; their content goes in bulk frames.
@@ -1244,6 +1326,26 @@ export const FileService: GenService<{
     methodKind: "unary";
     input: typeof CloseSessionRequestSchema;
     output: typeof CloseSessionResponseSchema;
+  },
+  /**
+   * What the tenant's clients may keep on their disks.
+   *
+   * @generated from rpc kiseki.v1.FileService.GetCachePolicy
+   */
+  getCachePolicy: {
+    methodKind: "unary";
+    input: typeof GetCachePolicyRequestSchema;
+    output: typeof GetCachePolicyResponseSchema;
+  },
+  /**
+   * Whether the tenant's key is still there: what it sealed is erased from caches when it is not.
+   *
+   * @generated from rpc kiseki.v1.FileService.GetKeyHealth
+   */
+  getKeyHealth: {
+    methodKind: "unary";
+    input: typeof GetKeyHealthRequestSchema;
+    output: typeof GetKeyHealthResponseSchema;
   },
   /**
    * @generated from rpc kiseki.v1.FileService.GetNamespace
