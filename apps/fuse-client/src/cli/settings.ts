@@ -3,12 +3,10 @@
  * hold (spec §7.8).
  */
 import { GiB, MiB } from "@kiseki/base";
-
-export type CacheMode = "pinned" | "organic" | "bypass";
-const cacheModes: readonly CacheMode[] = ["pinned", "organic", "bypass"];
+import { type CacheChoice, cacheChoices } from "@kiseki/cache";
 
 export interface MountSettings {
-  readonly cacheMode: CacheMode;
+  readonly cacheMode: CacheChoice;
   readonly cacheDirectory: string;
   readonly cacheL1Max: number;
   readonly cacheL2Max: number;
@@ -17,7 +15,7 @@ export interface MountSettings {
 
 /** What operators allow, narrowed from the cluster down to the workload. */
 export interface CachePolicy extends MountSettings {
-  readonly modesAllowed: readonly CacheMode[];
+  readonly modesAllowed: readonly CacheChoice[];
   readonly cacheSizeCeiling: number;
   readonly metaTtlMsCeiling: number;
 }
@@ -28,7 +26,7 @@ export const policyUsual: CachePolicy = {
   cacheL1Max: 256 * MiB,
   cacheL2Max: 50 * GiB,
   metaTtlMs: 5000,
-  modesAllowed: cacheModes,
+  modesAllowed: cacheChoices,
   cacheSizeCeiling: Number.MAX_SAFE_INTEGER,
   metaTtlMsCeiling: 3_600_000,
 };
@@ -59,8 +57,8 @@ const rows: { readonly [Name in keyof MountSettings]: Row<MountSettings[Name]> }
   cacheMode: {
     option: "cache_mode",
     variable: "KISEKI_CACHE_MODE",
-    range: cacheModes.join(", "),
-    parse: (text) => cacheModes.find((mode) => mode === text),
+    range: cacheChoices.join(", "),
+    parse: (text) => cacheChoices.find((mode) => mode === text),
   },
   cacheDirectory: {
     option: "cache_dir",
