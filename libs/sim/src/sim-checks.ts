@@ -199,19 +199,9 @@ export async function checkContents(node: SimNode): Promise<void> {
   }
 }
 
-/**
- * Kills in the middle of compactions can leave a device without a free zone while every zone of it holds something, and no
- * other device may take that: it waits for deletes, and what it lacks waits with it.
- */
-export const isAnyDeviceFull = ({ ports }: SimNode): boolean =>
-  ports.chunkStore
-    .status()
-    .devices.some(({ state, zonesFree }) => state === "healthy" && zonesFree === 0);
-
-/** Counts of rows, and that what the map names is on the devices. `isHealed`: with every fragment for which there is room. */
-export function checkReferences(node: SimNode, isHealed: boolean): ReadonlySet<string> {
+/** Counts of rows, and that what the map names is on the devices. `isWhole`: with every fragment. */
+export function checkReferences(node: SimNode, isWhole: boolean): ReadonlySet<string> {
   const { tenant, ports, dirKeys, world } = node;
-  const isWhole = isHealed && !isAnyDeviceFull(node);
   const named = tenant.store.view((map) => checkMap(map, dirKeys));
   let after: Uint8Array | undefined;
   do {

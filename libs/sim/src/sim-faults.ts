@@ -1,9 +1,9 @@
 import { type Prng, toHex } from "@kiseki/base";
 import { ChunkStoreError, type SealRef } from "@kiseki/chunk-store";
-import { noteRepairs } from "@kiseki/node/sim";
+import { matchOrphans, noteRepairs } from "@kiseki/node/sim";
 import type { DiskFaultRates, SimDisk } from "./sim-disk.ts";
 import { describeSeal } from "./sim-reads.ts";
-import { checkBelieved, checkLost, isAnyDeviceFull, namedOf } from "./sim-checks.ts";
+import { checkBelieved, checkLost, namedOf } from "./sim-checks.ts";
 import { repairAll, widen } from "./sim-housekeeping.ts";
 import { must, type SimNode } from "./sim-node.ts";
 import type { SimShardState } from "./sim-shard-store-state.ts";
@@ -254,7 +254,7 @@ export async function heal(node: SimNode): Promise<void> {
   // What was widened on a full device may lack a fragment.
   if (chunkStore.status().repairQueued > 0) await repairWhole(node);
 }
-/** Until nothing is found and nothing that is named waits; the shards are told. */
+/** Until nothing is found and nothing that is named waits, as a node's housekeeping goes on; the shards are told. */
 async function repairWhole(node: SimNode): Promise<void> {
   const { world, ports } = node;
   const { chunkStore } = ports;
@@ -267,11 +267,9 @@ async function repairWhole(node: SimNode): Promise<void> {
     world.count("seals repaired", repaired);
     checkLost(node, lost);
     if (faults === 0 && waiting.length === 0) break;
-    if (round === 3) await chunkStore.compact({ deadShareMin: 0 });
-    if (round >= 4 && faults === 0 && isAnyDeviceFull(node)) {
-      world.count("repairs that wait for room", waiting.length);
-      break;
-    }
+    // What a lost index found again of the dead takes room until a shard has said so.
+    const { removed } = await matchOrphans(ports, [node.tenant], { signal: node.signal });
+    world.count("orphans removed", removed);
     const words = waiting.map((ref) => describeSeal(node, ref)).join("; ");
     must(round < 4, `repair ends (${faults} faults, seals wait: ${words})`);
   }
