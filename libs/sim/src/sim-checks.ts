@@ -15,7 +15,9 @@ import {
   listParts,
   listReferences,
   listUploads,
+  lookupHolds,
   lookupObject,
+  lookupSetting,
 } from "@kiseki/composition";
 import { checkMap, memoryMap, type MemoryMap } from "@kiseki/composition/contract";
 import { checkEntry, emptyChain, type LogChain, openDelta } from "@kiseki/log";
@@ -42,7 +44,11 @@ function storeState(node: SimNode): StateLine[] {
   const { namespaces } = node.tenant.store.view((map) => listNamespaces(map, undefined, 1000));
   for (const { id, name, versioning, isLockEnabled } of namespaces) {
     const bucket = toHex(id);
-    const text = `bucket ${bucket} ${name} ${versioning} ${isLockEnabled}`;
+    const { holds, isTold } = node.tenant.store.view((map) => ({
+      holds: lookupHolds(map, id).map((hold) => hold.id),
+      isTold: lookupSetting(map, id, "notification") !== undefined,
+    }));
+    const text = `bucket ${bucket} ${name} ${versioning} ${isLockEnabled} ${holds.join()} ${isTold}`;
     lines.push({ text, number: undefined });
     for (const one of allVersions(node, bucket, pageSize)) {
       const extras = extrasText(storedExtras(node, id, one));
@@ -102,8 +108,9 @@ function modelState(model: PlainModel): StateLine[] {
   const lines: StateLine[] = [];
   const buckets = [...model.buckets.values()].toSorted((a, b) => compareText(a.name, b.name));
   for (const bucket of buckets) {
-    const { id, name, versioning, isLockEnabled } = bucket;
-    const text = `bucket ${id} ${name} ${versioning} ${isLockEnabled}`;
+    const { id, name, versioning, isLockEnabled, told } = bucket;
+    const holds = [...bucket.holds].toSorted().join();
+    const text = `bucket ${id} ${name} ${versioning} ${isLockEnabled} ${holds} ${told !== undefined}`;
     lines.push({ text, number: undefined });
     for (const key of [...bucket.keys.keys()].toSorted(compareText))
       for (const one of bucket.keys.get(key)!)
@@ -148,17 +155,35 @@ export function settleAfterCrash(
   const stored = storeState(node);
   const model = before.model.clone();
   const first = difference(stored, modelState(model));
-  if (first === undefined) return adoptNumbers(node, model);
-  for (const pending of before.pending) {
+  if (first === undefined) {
+    doubt(stored, model, before.pending);
+    return adoptNumbers(node, model);
+  }
+  for (const [i, pending] of before.pending.entries()) {
     model.apply(pending);
     if (difference(stored, modelState(model)) !== undefined) continue;
     node.world.count("applied without an answer");
+    doubt(stored, model, before.pending.slice(i + 1));
     return adoptNumbers(node, model);
   }
   throw new SimFinding(
     `Must hold: after a crash the store holds what was acknowledged and a prefix of what was submitted ` +
       `(${before.pending.length} submitted): ${first}`,
   );
+}
+/** Notes what `rest` would tell, as far as the store would look the same if it had been applied. */
+function doubt(stored: readonly StateLine[], model: PlainModel, rest: SimNode["pending"]): void {
+  const further = model.clone();
+  for (const pending of rest) {
+    further.apply(pending);
+    if (difference(stored, modelState(further)) !== undefined) continue;
+    model.perhapsTold.length = 0;
+    model.perhapsTold.push(...further.perhapsTold);
+    for (const [bucket, { notices }] of further.buckets) {
+      const known = model.buckets.get(bucket)?.notices.length ?? 0;
+      for (const notice of notices.slice(known)) model.perhapsTold.push({ ...notice, bucket });
+    }
+  }
 }
 /** Version numbers that no answer told. */
 function adoptNumbers(node: SimNode, model: PlainModel): PlainModel {

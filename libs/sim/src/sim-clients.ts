@@ -30,6 +30,7 @@ import {
 import { applyRules } from "./sim-lifecycle.ts";
 import { currentOf, type ModelBucket } from "./sim-model.ts";
 import { must, SimNodeDied, type SimNode } from "./sim-node.ts";
+import { subscription } from "./sim-receiver.ts";
 import { listPage, readObject } from "./sim-reads.ts";
 import { checkThickness, SimSource } from "./sim-source.ts";
 import type { SimTrace } from "./sim-trace.ts";
@@ -69,6 +70,9 @@ const acts: readonly (readonly [weight: number, name: string, act: Act])[] = [
   [1, "delete bucket", (c) => c.deleteBucket()],
   [1, "set versioning", (c) => c.setVersioning()],
   [1, "set lock", (c) => c.setLock()],
+  [1, "set hold", (c) => c.setHold()],
+  [2, "release hold", (c) => c.releaseHold()],
+  [2, "subscribe", (c) => c.subscribe()],
   [4, "set extras", (c) => c.setExtras()],
   [2, "apply rules", (c) => c.applyRules()],
   [5, "collect", (_, node) => collect(node)],
@@ -321,6 +325,7 @@ export class SimClients {
   async delete(): Promise<string> {
     const found = this.#choices.object();
     if (found === undefined) return "skipped";
+    if (this.#choices.isFull && found.bucket.holds.size > 0) return this.releaseHold(found.bucket);
     // Versions would pile up: a versioned name that is long goes for good.
     const versions = found.bucket.keys.get(found.key) ?? [];
     if (versions.length > 3 || (this.#choices.isFull && versions.length > 1))
@@ -493,6 +498,31 @@ export class SimClients {
     if (bucket === undefined) return "skipped";
     const namespace = namespaceId(fromHex(bucket.id));
     const outcome = await this.#node.submit({ kind: "set_object_lock", namespace });
+    return `${bucket.name} ${textOfOutcome(outcome)}`;
+  }
+  async setHold(): Promise<string> {
+    const bucket = this.#choices.bucket();
+    if (bucket === undefined || this.#choices.isFull) return "skipped";
+    const hold = { id: this.#choices.pick(["one", "two"])! };
+    const namespace = namespaceId(fromHex(bucket.id));
+    const outcome = await this.#node.submit({ kind: "set_hold", namespace, hold });
+    return `${bucket.name} ${hold.id} ${textOfOutcome(outcome)}`;
+  }
+  async releaseHold(bucket = this.#choices.bucket()): Promise<string> {
+    const id = this.#choices.pick([...(bucket?.holds ?? []), "one"]);
+    if (bucket === undefined || id === undefined) return "skipped";
+    const namespace = namespaceId(fromHex(bucket.id));
+    const outcome = await this.#node.submit({ kind: "release_hold", namespace, id });
+    return `${bucket.name} ${id} ${textOfOutcome(outcome)}`;
+  }
+  /** To what is made and removed in a bucket, or under a prefix of it; the rule is named after the bucket. */
+  async subscribe(): Promise<string> {
+    const bucket = this.#choices.bucket();
+    if (bucket === undefined || bucket.told !== undefined) return "skipped";
+    const namespace = namespaceId(fromHex(bucket.id));
+    const value = subscription(bucket.id, this.#choices.pick(["", "", "a"])!);
+    const setting = { kind: "put_setting", setting: "notification" } as const;
+    const outcome = await this.#node.submit({ ...setting, namespace, value });
     return `${bucket.name} ${textOfOutcome(outcome)}`;
   }
   /** Tags and holds that come and go, and attempts to loosen retention. */

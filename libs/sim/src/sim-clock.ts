@@ -4,6 +4,7 @@ import type { Clock } from "@kiseki/ports";
 interface Sleeper {
   readonly at: number;
   readonly order: number;
+  readonly isBackground: boolean;
   readonly wake: () => void;
 }
 
@@ -12,6 +13,9 @@ export class SimStuckError extends Error {
   override readonly name = "SimStuckError";
 }
 
+/** Wakes in a row of background work alone that show that nothing else goes on. */
+const backgroundWakesMax = 20_000;
+
 /** Time that passes only when everybody waits: then the next sleeper wakes. The wall clock may be set. */
 export class SimClock implements Clock {
   readonly #start = 1_800_000_000_000;
@@ -19,6 +23,13 @@ export class SimClock implements Clock {
   #offset = 0;
   #order = 0;
   #sleepers: Sleeper[] = [];
+  #backgroundWakes = 0;
+  /** For who sleeps again and again without end: that alone keeps nobody from being stuck. */
+  readonly background: Clock = {
+    monotonic: () => this.monotonic(),
+    realtime: () => this.realtime(),
+    sleep: (duration, signal) => this.#sleep(duration, signal, true),
+  };
 
   monotonic(): Millis {
     return millis(this.#now);
@@ -31,9 +42,12 @@ export class SimClock implements Clock {
     this.#offset = offset;
   }
   sleep(duration: Millis, signal: AbortSignal): Promise<void> {
+    return this.#sleep(duration, signal, false);
+  }
+  #sleep(duration: Millis, signal: AbortSignal, isBackground: boolean): Promise<void> {
     if (signal.aborted) return Promise.reject(signal.reason);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const sleeper = { at: this.#now + duration, order: this.#order++, wake: resolve };
+    const sleeper = { at: this.#now + duration, order: this.#order++, isBackground, wake: resolve };
     this.#sleepers.push(sleeper);
     const abort = (): void => {
       this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
@@ -53,6 +67,8 @@ export class SimClock implements Clock {
       if (isSooner) next = sleeper;
     }
     if (next === undefined) return false;
+    this.#backgroundWakes = next.isBackground ? this.#backgroundWakes + 1 : 0;
+    if (this.#backgroundWakes > backgroundWakesMax) return false;
     assert(next.at >= this.#now, "time does not go back");
     this.#now = next.at;
     this.#sleepers = this.#sleepers.filter((other) => other !== next);

@@ -1,6 +1,7 @@
 import { assert, fromHex, fromUtf8, toHex } from "@kiseki/base";
 import type { Answer, Conditions, Operation, RefusalCode, VersionRef } from "@kiseki/composition";
 import type { ObjectAttributes } from "@kiseki/format";
+import { notificationSetting } from "@kiseki/node/sim";
 import { type Body, cutBody, etagOf, md5Of, sizeOf } from "./sim-body.ts";
 
 /** One version of a name; `number` is not known while its answer was lost with a crash. */
@@ -26,6 +27,13 @@ export interface ModelUpload {
   id: Uint8Array | undefined;
   readonly parts: Map<number, { readonly md5: string; readonly body: Body }>;
 }
+/** A change that somebody who subscribed must be told of. */
+export interface ModelNotice {
+  readonly event: string;
+  readonly key: string;
+  /** Of what was made; else empty. */
+  readonly etag: string;
+}
 export interface ModelBucket {
   readonly id: string;
   readonly name: string;
@@ -35,6 +43,12 @@ export interface ModelBucket {
   readonly keys: Map<string, ModelVersion[]>;
   /** By the last 10 bytes of the id, which are random. */
   readonly uploads: Map<string, ModelUpload>;
+  /** Ids of holds; none runs out. */
+  readonly holds: Set<string>;
+  /** Beginning of the keys whose changes are told; never changed once there is one. */
+  told: string | undefined;
+  /** In the order of the log, since the receiver was compared last. */
+  readonly notices: ModelNotice[];
 }
 /** An operation with what its content is. */
 export interface ModelOperation {
@@ -70,6 +84,8 @@ type Of<Kind extends Operation["kind"]> = Extract<Operation, { kind: Kind }>;
 export class PlainModel {
   readonly buckets = new Map<string, ModelBucket>();
   readonly completed = new Map<string, Completed>();
+  /** Notices of what was submitted before a crash, where what is stored does not show whether it was applied. */
+  readonly perhapsTold: (ModelNotice & { readonly bucket: string })[] = [];
 
   clone(): PlainModel {
     const copy = new PlainModel();
@@ -80,9 +96,12 @@ export class PlainModel {
       const uploads = new Map(
         [...bucket.uploads].map(([name, one]) => [name, { ...one, parts: new Map(one.parts) }]),
       );
-      copy.buckets.set(id, { ...bucket, keys, uploads });
+      const holds = new Set(bucket.holds);
+      const notices = [...bucket.notices];
+      copy.buckets.set(id, { ...bucket, keys, uploads, holds, notices });
     }
     for (const [name, one] of this.completed) copy.completed.set(name, one);
+    copy.perhapsTold.push(...this.perhapsTold);
     return copy;
   }
   bucketNamed(name: string): ModelBucket | undefined {
@@ -108,6 +127,12 @@ export class PlainModel {
         return this.#setVersioning(operation);
       case "set_object_lock":
         return this.#setLock(operation);
+      case "set_hold":
+        return this.#setHold(operation);
+      case "release_hold":
+        return this.#releaseHold(operation);
+      case "put_setting":
+        return this.#subscribe(operation);
       case "set_object_extras":
         return this.#setExtras(operation);
       case "put_object":
@@ -140,12 +165,16 @@ export class PlainModel {
       isLockEnabled,
       keys: new Map(),
       uploads: new Map(),
+      holds: new Set(),
+      told: undefined,
+      notices: [],
     });
     return done;
   }
   #deleteBucket({ namespace }: Of<"delete_namespace">): Expected {
     const bucket = this.buckets.get(toHex(namespace));
     if (bucket === undefined) return refused("no_such_namespace");
+    if (bucket.holds.size > 0) return refused("object_locked");
     if (bucket.keys.size > 0) return refused("namespace_not_empty");
     this.buckets.delete(bucket.id);
     return done;
@@ -163,6 +192,23 @@ export class PlainModel {
     if (bucket === undefined) return refused("no_such_namespace");
     if (bucket.versioning !== "enabled") return refused("lock_needs_versioning");
     bucket.isLockEnabled = true;
+    return done;
+  }
+  #setHold({ namespace, hold }: Of<"set_hold">): Expected {
+    const bucket = this.buckets.get(toHex(namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    bucket.holds.add(hold.id);
+    return done;
+  }
+  #releaseHold({ namespace, id }: Of<"release_hold">): Expected {
+    const bucket = this.buckets.get(toHex(namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    return bucket.holds.delete(id) ? done : refused("no_such_hold");
+  }
+  #subscribe({ namespace, value }: Of<"put_setting">): Expected {
+    const bucket = this.buckets.get(toHex(namespace));
+    if (bucket === undefined) return refused("no_such_namespace");
+    bucket.told = notificationSetting.decode(value).rules[0]!.prefix;
     return done;
   }
   #setExtras(operation: Of<"set_object_extras">): Expected {
@@ -196,7 +242,7 @@ export class PlainModel {
     const etag = etagOf(operation.etag.md5, operation.etag.parts);
     const isSmall =
       operation.content.kind === "small" || operation.attributes.encryption !== undefined;
-    return place(bucket, key, { etag, body, isSmall, extras }, answer);
+    return place(bucket, key, { etag, body, isSmall, extras }, answer, "Put");
   }
   #delete(operation: Of<"delete_object">, answer: Answer | undefined): Expected {
     const bucket = this.buckets.get(toHex(operation.namespace));
@@ -214,17 +260,20 @@ export class PlainModel {
       if (one !== undefined && isLocked(one.extras, operation.isBypassing ?? false)) {
         return refused("object_locked");
       }
+      if (one?.isMarker === false && bucket.holds.size > 0) return refused("object_locked");
       setVersions(
         bucket,
         key,
         versions.filter((other) => !named(other)),
       );
+      if (one !== undefined) tell(bucket, key, "ObjectRemoved:Delete");
       return done;
     }
     const unmet = unmetBy(currentOf(versions), operation.conditions);
     if (unmet !== undefined) return refused(unmet);
+    if (isHolding(bucket, versions)) return refused("object_locked");
     if (bucket.versioning === "off") {
-      bucket.keys.delete(key);
+      if (bucket.keys.delete(key)) tell(bucket, key, "ObjectRemoved:Delete");
       return done;
     }
     const isNull = bucket.versioning === "suspended";
@@ -238,6 +287,7 @@ export class PlainModel {
       extras: {},
     };
     setVersions(bucket, key, [marker, ...versions.filter((one) => !isNull || !one.isNull)]);
+    tell(bucket, key, "ObjectRemoved:DeleteMarkerCreated");
     return { kind: "done", version: marker };
   }
   /** The version that a copy or a move reads. */
@@ -262,7 +312,7 @@ export class PlainModel {
     if (source.isSmall) return refused("source_is_small");
     const { tags } = source.extras;
     const extras = tags === undefined ? {} : { tags };
-    return place(bucket, key, { ...source, extras }, answer);
+    return place(bucket, key, { ...source, extras }, answer, "Copy");
   }
   #upload(operation: {
     readonly namespace: Uint8Array;
@@ -321,9 +371,12 @@ export class PlainModel {
     if (unmet !== undefined) return refused(unmet);
     const etag = etagOf(md5Of(...chosen.map(({ md5 }) => fromHex(md5))), chosen.length);
     const body = chosen.flatMap((one) => [...one.body]);
+    const object = { etag, body, isSmall: false, extras: {} };
+    const placed = place(bucket, upload.key, object, answer, "CompleteMultipartUpload");
+    if (placed.kind === "refused") return placed;
     bucket.uploads.delete(name);
     this.completed.set(name, { bucket: bucket.id, key: upload.key, etag });
-    return place(bucket, upload.key, { etag, body, isSmall: false, extras: {} }, answer);
+    return placed;
   }
   #abort(operation: Of<"abort_upload">): Expected {
     const found = this.#upload(operation);
@@ -373,12 +426,27 @@ function changedExtras(
   return { ...next, ...extrasOf(attributes) };
 }
 
+/** Whether a new newest version would take one away that a hold keeps. */
+const isHolding = (
+  { holds, versioning }: ModelBucket,
+  versions: readonly ModelVersion[],
+): boolean =>
+  holds.size > 0 &&
+  versioning !== "enabled" &&
+  versions.some(({ isNull, isMarker }) => isNull && !isMarker);
+function tell({ told, notices }: ModelBucket, key: string, event: string, etag = ""): void {
+  if (told !== undefined && key.startsWith(told)) notices.push({ event, key, etag });
+}
+
 function place(
   bucket: ModelBucket,
   key: string,
   object: Pick<ModelVersion, "etag" | "body" | "isSmall" | "extras">,
   answer: Answer | undefined,
+  how: string,
 ): Expected {
+  const before = bucket.keys.get(key) ?? [];
+  if (isHolding(bucket, before)) return refused("object_locked");
   const isNull = bucket.versioning !== "enabled";
   const version: ModelVersion = {
     number: answer?.kind === "object" ? answer.version : undefined,
@@ -389,7 +457,7 @@ function place(
     isSmall: object.isSmall,
     extras: object.extras,
   };
-  const before = bucket.keys.get(key) ?? [];
+  tell(bucket, key, `ObjectCreated:${how}`, object.etag);
   setVersions(bucket, key, [version, ...before.filter((one) => !isNull || !one.isNull)]);
   return { kind: "done", etag: object.etag, version };
 }

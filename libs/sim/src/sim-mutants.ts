@@ -11,6 +11,8 @@ import {
   entryKey,
   headKey,
   isChunkKey,
+  isLoggedNoticeKey,
+  settingKey,
   table,
 } from "@kiseki/format";
 import type { NodeSafeties } from "@kiseki/node/sim";
@@ -27,6 +29,8 @@ export interface SimMutant {
   readonly chunkStore: Safeties;
   readonly node: NodeSafeties;
   readonly members: ReadonlySet<SimShardMutant>;
+  /** A start goes on telling where the last process was. */
+  readonly resumesNotices: boolean;
   /** Instead of the machine; `honest` is the right one. */
   readonly machine: ((honest: Decide) => Decide) | undefined;
 }
@@ -39,6 +43,9 @@ export const simMutants = {
   count_off_by_one: { machine: () => withRows(miscount) },
   second_seal_kept: { machine: () => withRows(keepSecondSeal) },
   directory_removed_with_old_versions: { machine: () => withRows(removeDeadDirectory) },
+  hold_ignored: { machine: () => endHolds },
+  notice_not_logged: { machine: () => withRows(keepQuiet) },
+  notices_not_resumed: { resumesNotices: false },
   lock_ended_early: { machine: () => endLocks },
   newest_not_compared: { machine: () => forgetNewest },
   pin_ignored: { node: { honourPins: false } },
@@ -57,6 +64,7 @@ interface MutantParts {
   readonly chunkStore?: Partial<Safeties>;
   readonly node?: Partial<NodeSafeties>;
   readonly members?: readonly SimShardMutant[];
+  readonly resumesNotices?: boolean;
   readonly machine?: () => (honest: Decide) => Decide;
 }
 
@@ -67,6 +75,7 @@ export function rulesOf(name: SimMutantName | undefined): SimMutant {
     chunkStore: { ...allSafeties, ...parts.chunkStore },
     node: { ...allNodeSafeties, ...parts.node },
     members: new Set(parts.members),
+    resumesNotices: parts.resumesNotices ?? true,
     machine: parts.machine?.(),
   };
 }
@@ -96,6 +105,19 @@ function endLocks(honest: Decide): Decide {
       ? honest(map, operation, { ...context, now: wallTime(260_000_000_000_000) })
       : honest(map, operation, context);
 }
+/** A delete sees no hold. */
+function endHolds(honest: Decide): Decide {
+  return (map, operation, context) => {
+    if (operation.kind !== "delete_object") return honest(map, operation, context);
+    const hidden = settingKey(operation.namespace, "holds");
+    const get = (key: Uint8Array): Uint8Array | undefined =>
+      Buffer.compare(key, hidden) === 0 ? undefined : map.get(key);
+    return honest({ get, scan: (range, visit) => map.scan(range, visit) }, operation, context);
+  };
+}
+/** Nobody is told of deletes. */
+const keepQuiet = ({ operation, rows }: Decided): Rows =>
+  operation.kind === "delete_object" ? rows.filter(({ key }) => !isLoggedNoticeKey(key)) : rows;
 /** A lifecycle rule removes what it saw, whatever was written or uncovered since. */
 function forgetNewest(honest: Decide): Decide {
   return (map, operation, context) => {

@@ -13,8 +13,10 @@ import { decide, defaultLimits, type DirKeys, type Operation } from "@kiseki/com
 import { deriveChainKey, deriveRoot, KeysetKeyring, TenantKeyring } from "@kiseki/keys";
 import {
   Budget,
+  consumerName,
   type DataPorts,
   mapClasses,
+  type Notifier,
   type OpenTenant,
   type Outcome,
   Tenants,
@@ -24,6 +26,7 @@ import type { Body } from "./sim-body.ts";
 import { drain } from "./sim-clock.ts";
 import type { SimDatapath } from "./sim-datapath.ts";
 import { type Expected, type ModelOperation, type PlainModel } from "./sim-model.ts";
+import { openNotifier, receiverId } from "./sim-receiver.ts";
 import type { SimWorld } from "./sim-world.ts";
 
 const noMetrics: Metrics = { add() {}, set() {}, observe() {} };
@@ -57,6 +60,7 @@ export class SimNode {
   ports!: DataPorts;
   tenant!: OpenTenant;
   tenants!: Tenants;
+  notifier!: Notifier;
   keyring!: TenantKeyring;
   dirKeys!: DirKeys;
   isDead = false;
@@ -120,6 +124,7 @@ export class SimNode {
       safeties: rules.node,
     };
     this.keyring = openKeyring(world);
+    this.notifier = openNotifier(this);
     this.tenants = new Tenants({
       ports: this.ports,
       keys: {
@@ -135,11 +140,25 @@ export class SimNode {
       limits: { ...defaultLimits, partSizeMin: 0 },
       ...(rules.machine && { decide: rules.machine(decide) }),
       onFatal: (reason) => this.die(reason),
+      subscriber: this.#subscriber(),
     });
     this.tenant = await this.tenants.open(world.tenant, "write", this.signal);
     this.dirKeys = this.tenant.dirKeys(this.keyring);
   }
 
+  #subscriber(): { opened(tenant: OpenTenant): void } & Pick<Notifier, "noticed"> {
+    const { resumesNotices } = this.world.rules;
+    return {
+      opened: (tenant) => {
+        const { store } = tenant;
+        const name = consumerName(receiverId);
+        const isLeft = !resumesNotices && store.consumers().has(name);
+        if (isLeft) store.advanceConsumer(name, store.head().index);
+        this.notifier.opened(tenant);
+      },
+      noticed: (id, index) => this.notifier.noticed(id, index),
+    };
+  }
   /** Something that a crash may strike before or after. */
   effect(name: string): void {
     const { world } = this;
@@ -155,6 +174,7 @@ export class SimNode {
     if (reason instanceof AssertionError) this.fatal = reason;
     for (const [activity, count] of this.activities)
       if (count > 0) this.world.count(`crash during ${activity}`);
+    void this.notifier?.[Symbol.asyncDispose](); // nobody goes on
     this.#datapath.crash();
     this.world.members.crash();
     this.#died.reject(new SimNodeDied("The process died"));

@@ -12,6 +12,7 @@ import { runUntil } from "./sim-clock.ts";
 import { heal, SimFaults } from "./sim-faults.ts";
 import { PlainModel } from "./sim-model.ts";
 import type { SimMutantName } from "./sim-mutants.ts";
+import { checkNotices } from "./sim-receiver.ts";
 import { SimFinding, SimNode, SimNodeDied } from "./sim-node.ts";
 import { SimCrash } from "./sim-shard-store-state.ts";
 import { SimTrace } from "./sim-trace.ts";
@@ -118,6 +119,7 @@ class SimRun {
     checkFailed(this.#living);
     await checkContents(this.#living);
     checkReferences(this.#living, false);
+    await checkNotices(this.#living);
     this.#replay.check(this.#living);
   }
   async #checkWhole(): Promise<void> {

@@ -15,6 +15,7 @@ import { SimClock, runUntil } from "./sim-clock.ts";
 import { SimDatapath } from "./sim-datapath.ts";
 import { SimDisk } from "./sim-disk.ts";
 import { rulesOf, type SimMutant, type SimMutantName } from "./sim-mutants.ts";
+import { SimReceiver } from "./sim-receiver.ts";
 import { SimShardMembers } from "./sim-shard-store-members.ts";
 import type { SimShardState } from "./sim-shard-store-state.ts";
 
@@ -64,6 +65,8 @@ export class SimWorld {
   /** Of the second pool. They lose what was not synced, like all disks, and have no other fault. */
   readonly archive = new Map<string, SimDisk>();
   readonly members: SimShardMembers;
+  /** Of notifications. */
+  readonly receiver = new SimReceiver();
   /** Of the data directory: a crash leaves another one. */
   index = new MemoryIndex();
   /** Of the second pool. */

@@ -18,7 +18,7 @@ import { DeliveryError, type NotificationTarget } from "./target.ts";
 
 export interface NotifierParts {
   readonly ports: Pick<DataPorts, "clock" | "metrics" | "crypto" | "prng">;
-  readonly log: Logger;
+  readonly log: Pick<Logger, "warn">;
   readonly targets: readonly NotificationTarget[];
   readonly pace: RetryPace;
   readonly scopeOf: (tenant: OpenTenant) => EventScope;
