@@ -35,6 +35,8 @@ export interface ConnectionContext extends ResponseContext {
   readonly options: FrontOptions;
   /** No further request is taken once this is true. */
   readonly isStopping: boolean;
+  /** Calls `answerNow`, at the latest when what has arrived at other connections was looked at too. */
+  answerSoon(connection: Connection, response: FrontResponse): void;
   /** The connection is gone. May be told twice. */
   forget(connection: Connection): void;
 }
@@ -124,6 +126,11 @@ export class Connection implements BodyPort {
   }
 
   // What the front asks.
+
+  /** Sends what the handler answered; if the connection has gone meanwhile, closes it. */
+  answerNow(response: FrontResponse): void {
+    this.#guard(() => this.#answer(response));
+  }
 
   /** Acts on what is overdue. */
   sweep(now: Millis): void {
@@ -255,7 +262,7 @@ export class Connection implements BodyPort {
       return this.#fail(id, reason);
     }
     // A bug while an answer is sent cuts the connection: who knows how much of it has left.
-    if (!(answer instanceof Promise)) return this.#guard(() => this.#answer(answer));
+    if (!(answer instanceof Promise)) return this.#context.answerSoon(this, answer);
     answer.then(
       (response) => this.#guard(() => this.#answer(response)),
       (reason: unknown) => this.#guard(() => this.#fail(id, reason)),

@@ -262,6 +262,47 @@ test("serveFront() answers pipelined requests in order, one at a time", async ()
   ]);
 });
 
+test("serveFront() sends the answers of many clients together, each its own and in order", async () => {
+  const events: string[] = [];
+  const { front } = serve(({ head }) => {
+    events.push("asked");
+    const text = bytesOf(head.target);
+    const pieces = [text];
+    const nextNow = (): Uint8Array | undefined => {
+      events.push("sent");
+      return pieces.shift();
+    };
+    const body = { size: text.byteLength, nextNow, next: async () => nextNow(), close() {} };
+    return { status: 200, headers: [], body };
+  });
+  const clients = await Promise.all(Array.from({ length: 40 }, () => RawClient.open(front.port)));
+  await until(() => front.connectionCount === 40, "all");
+  for (const client of clients.slice(0, 3)) client.send(get("/a"));
+  for (const client of clients.slice(0, 3)) await client.gets("/a");
+  expect(events).toEqual(["asked", "asked", "asked", "sent", "sent", "sent"]);
+  for (const [i, client] of clients.entries()) client.send(get(`/${i}-1`) + get(`/${i}-2`));
+  for (const [i, client] of clients.entries()) {
+    await client.gets(`/${i}-2`);
+    expect(client.received).toContain(`/${i}-1HTTP/1.1 200 OK`);
+  }
+});
+
+test("serveFront() closes an answer whose client was cut before it was sent", async () => {
+  const closed: string[] = [];
+  const { front } = serve(({ head: { target } }) => {
+    if (target === "/last") void front.stop(AbortSignal.abort());
+    const body = { size: 1, next: async () => bytesOf("x"), close: () => void closed.push(target) };
+    return { status: 200, headers: [], body };
+  });
+  const [one, last] = [await RawClient.open(front.port), await RawClient.open(front.port)];
+  await until(() => front.connectionCount === 2, "both");
+  one.send(get("/one"));
+  last.send(get("/last"));
+  await until(() => one.isClosed && last.isClosed && closed.length >= 2, "the end");
+  expect(closed.toSorted()).toEqual(["/last", "/one"]);
+  expect(one.received + last.received).toBe("");
+});
+
 test("serveFront() gives the handler what is sent a byte at a time", async () => {
   const { front } = serve(echo);
   const client = await RawClient.open(front.port);

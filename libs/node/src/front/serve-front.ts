@@ -1,11 +1,13 @@
 import { millis, newBytes } from "@kiseki/base";
 import type { Clock, Metrics } from "@kiseki/ports";
 import { Connection, type ConnectionContext, type ConnectionSocket } from "./connection.ts";
-import type { Front, FrontOptions } from "./types.ts";
+import type { Front, FrontOptions, FrontResponse } from "./types.ts";
 
 /** A response's head must fit; the first bytes of its body ride along. */
 /** A head and a body of 64 KiB, which then leave in one send. */
 const scratchSize = 160 * 1024;
+/** Answers that wait for each other: they hold room, and clients wait for them. */
+const answersMax = 16;
 const sweepIntervalMax = 1000;
 const sweepIntervalMin = 5;
 
@@ -33,6 +35,7 @@ class Connections implements ConnectionContext {
   readonly date: () => string;
   isStopping = false;
   readonly #open = new Set<Connection>();
+  #answers: { readonly connection: Connection; readonly response: FrontResponse }[] = [];
   #settleStop: (() => void) | undefined;
 
   constructor(clock: Clock, metrics: Metrics, options: FrontOptions) {
@@ -57,6 +60,23 @@ class Connections implements ConnectionContext {
       connection.cut();
     }
   }
+
+  /**
+   * Answers leave together, after every request that the kernel has handed over was looked at. One by one each would wake
+   * a client on the other processor, which costs both sides more than the sending.
+   */
+  answerSoon(connection: Connection, response: FrontResponse): void {
+    if (this.#open.size === 1) return connection.answerNow(response);
+    const count = this.#answers.push({ connection, response });
+    if (count === answersMax) this.#sendAnswers();
+    else if (count === 1) setImmediate(this.#sendAnswers);
+  }
+
+  readonly #sendAnswers = (): void => {
+    const answers = this.#answers;
+    this.#answers = []; // one that is sent may let the next request of its connection be answered
+    for (const { connection, response } of answers) connection.answerNow(response);
+  };
 
   forEach(act: (it: Connection) => void): void {
     for (const connection of this.#open) this.guard(connection, act);

@@ -31,6 +31,7 @@ function openSink(bed: Bed): { send(head: Uint8Array): void; readonly taken: num
     serverName: "Kiseki",
     date: () => "Fri, 20 Nov 2026 00:00:00 GMT",
     isStopping: false,
+    answerSoon: (it, response) => it.answerNow(response),
     forget() {},
   };
   const connection = new Connection(context, {
