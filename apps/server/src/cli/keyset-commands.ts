@@ -1,14 +1,13 @@
 import { exitCode } from "@kiseki/cli";
 import { formatTable } from "./format.ts";
-import { type Session, textOption, type Work } from "./session.ts";
+import type { Session, Work } from "./session.ts";
 
 const call = ({ signal }: Session) => ({ signal });
-const tenantOf = (session: Session) => ({ tenant: textOption(session, "tenant") ?? "" });
 
 /** A new keyset for new writes. */
 export const rekey: Work = async (session) => {
   const client = await session.client();
-  const { keyset } = await client.rekey(tenantOf(session), call(session));
+  const { keyset } = await client.rekey({}, call(session));
   session.console.emit({ keyset });
   session.console.say(`New writes go under keyset ${keyset}.`);
   session.console.note(
@@ -21,7 +20,7 @@ export const rekey: Work = async (session) => {
 export const listKeysets: Work = async (session) => {
   const { console } = session;
   const client = await session.client();
-  const { keysets, unreadableCount } = await client.listKeysets(tenantOf(session), call(session));
+  const { keysets, unreadableCount } = await client.listKeysets({}, call(session));
   for (const keyset of keysets) console.emit(keyset);
   const rows = keysets.map((each) => [
     String(each.keyset),
@@ -48,7 +47,7 @@ export const listKeysets: Work = async (session) => {
 /** What `aws:kms` takes for the key. */
 export const showKmsKey: Work = async (session) => {
   const client = await session.client();
-  const { arn, keyId } = await client.showKmsKey(tenantOf(session), call(session));
+  const { arn, keyId } = await client.showKmsKey({}, call(session));
   session.console.emit({ arn, keyId });
   session.console.say(arn);
   return exitCode.ok;
@@ -66,7 +65,7 @@ export const rotateMaster: Work = async (session) => {
 
 export const rotateKek: Work = async (session) => {
   const client = await session.client();
-  const { version } = await client.rotateKek(tenantOf(session), call(session));
+  const { version } = await client.rotateKek({}, call(session));
   session.console.emit({ version });
   session.console.say(`The tenant's shares are wrapped by version ${version} of its KEK.`);
   return exitCode.ok;

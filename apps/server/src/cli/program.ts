@@ -18,6 +18,7 @@ import { clearQuota, setQuota, showQuota } from "./quota-commands.ts";
 import * as role from "./role-commands.ts";
 import { act, type Work } from "./session.ts";
 import * as show from "./show-commands.ts";
+import { createTenant, listTenants } from "./tenant-commands.ts";
 import * as user from "./user-commands.ts";
 
 const afterHelp = `
@@ -40,20 +41,22 @@ export function buildProgram(
     program.command(name).description(description);
 
   add(program, "status", "the node at a glance", show.showStatus);
-  addBuckets(group("bucket", "buckets"), add);
-  addLifecycle(group("lifecycle", "rules by which objects expire"), add);
-  addHolds(group("hold", "what keeps all that a bucket has"), add);
-  addQuotas(group("quota", "limits of a bucket, or of the tenant when none is named"), add);
+  addTenants(group("tenant", "tenants, each with buckets, users and keys of its own"), add);
+  const ofTenant: Add = (...command) => add(...command).option(...tenantOption);
+  addBuckets(group("bucket", "buckets"), ofTenant);
+  addLifecycle(group("lifecycle", "rules by which objects expire"), ofTenant);
+  addHolds(group("hold", "what keeps all that a bucket has"), ofTenant);
+  addQuotas(group("quota", "limits of a bucket, or of the tenant when none is named"), ofTenant);
   addCachePolicy(group("cache-policy", "what clients may keep on their disks"), add);
   addNotifications(
     group("notification", "events of buckets on their way to webhooks and NATS"),
-    add,
+    ofTenant,
   );
-  addUsers(group("user", "users of S3, and what they may do"), add);
-  addPolicies(group("policy", "policies that users and roles can be given"), add);
-  addAccessKeys(group("access-key", "access keys of S3 clients"), add);
-  addRoles(group("role", "rights that somebody takes on for a while"), add);
-  addProviders(group("oidc", "identity providers whose tokens are taken"), add);
+  addUsers(group("user", "users of S3, and what they may do"), ofTenant);
+  addPolicies(group("policy", "policies that users and roles can be given"), ofTenant);
+  addAccessKeys(group("access-key", "access keys of S3 clients"), ofTenant);
+  addRoles(group("role", "rights that somebody takes on for a while"), ofTenant);
+  addProviders(group("oidc", "identity providers whose tokens are taken"), ofTenant);
   addDevices(group("device", "devices that hold content"), add);
   add(program, "scrub", "read and check every record, repair what is bad", runScrub);
   add(
@@ -139,6 +142,16 @@ function addDevices(parent: Command, add: Add): void {
   )
     .option("--size <size>", "of a device file that has to be made; as the old one when left out")
     .option("--force", "take a device that carries a Kiseki superblock");
+}
+
+const tenantOption = [
+  "--tenant <name>",
+  "name or id of the tenant; the default one when left out",
+] as const;
+
+function addTenants(parent: Command, add: Add): void {
+  add(parent, "list", "list tenants with their accounts", listTenants);
+  add(parent, "create <name>", "make a tenant; its root's secret is shown once", createTenant);
 }
 
 function addBuckets(parent: Command, add: Add): void {
@@ -277,31 +290,27 @@ function addEncryption(parent: Command, add: Add): void {
 }
 
 function addKeysets(parent: Command, add: Add): void {
-  const tenant = [
-    "--tenant <name>",
-    "name or id of the tenant; the default one when left out",
-  ] as const;
   add(
     parent,
     "rekey",
     "make a new keyset for new writes; what is stored follows in the background",
     rekey,
-  ).option(...tenant);
+  ).option(...tenantOption);
   add(
     parent,
     "keysets",
     "list keysets that live and what is left under the older ones",
     listKeysets,
-  ).option(...tenant);
+  ).option(...tenantOption);
   const named = "show how S3 names the tenant's key, for aws:kms";
-  add(parent, "key", named, showKmsKey).option(...tenant);
+  add(parent, "key", named, showKmsKey).option(...tenantOption);
   add(parent, "rotate-master", "make a new master key; touches no data", rotateMaster);
   add(
     parent,
     "rotate-kek",
     "make a new version of the tenant's key in its key manager; touches no data",
     rotateKek,
-  ).option(...tenant);
+  ).option(...tenantOption);
 }
 
 /** Runs the command that `words` name. Never throws for bad words or refusals. */

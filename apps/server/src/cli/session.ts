@@ -43,6 +43,17 @@ export function countOption(session: Session, name: string): bigint | undefined 
   throw new CommandError(exitCode.arguments, `Cannot use ${JSON.stringify(text)} as a number`);
 }
 
+/** The client with every request about `tenant`. */
+const ofTenant = (client: NodeAdminClient, tenant: string): NodeAdminClient =>
+  new Proxy(client, {
+    get(calls, name) {
+      const call: unknown = Reflect.get(calls, name);
+      if (typeof call !== "function") return call;
+      return (request: object, options: unknown): unknown =>
+        Reflect.apply(call, calls, [{ ...request, tenant }, options]);
+    },
+  });
+
 export type Work = (session: Session, ...words: string[]) => Promise<ExitCode>;
 
 /** Gives `command` its work; `onEnd` gets the exit code, of failures too. */
@@ -58,8 +69,12 @@ export function act(command: Command, onEnd: (code: ExitCode) => void, work: Wor
       console,
       signal: stopping.signal,
       options,
-      client: async () =>
-        openNodeAdminClient(await findTarget(options as ConnectionOptions, process.env)),
+      client: async () => {
+        const target = await findTarget(options as ConnectionOptions, process.env);
+        const { tenant } = options;
+        const client = openNodeAdminClient(target);
+        return typeof tenant === "string" ? ofTenant(client, tenant) : client;
+      },
     };
     try {
       onEnd(await work(session, ...(words as string[])));

@@ -1,5 +1,5 @@
 import type { AccessKeyInfo, AccessKeyLimits } from "@kiseki/catalog";
-import { wallTime } from "@kiseki/base";
+import { type TenantId, wallTime } from "@kiseki/base";
 import { RpcError } from "@kiseki/rpc";
 import type { AdminParts } from "./types.ts";
 
@@ -26,11 +26,11 @@ const toLimits = ({ bytesPerSecond, ...rest }: AccessKeyLimits): KeyLimitsView =
   ...(bytesPerSecond === undefined ? {} : { bytesPerSecond: BigInt(bytesPerSecond) }),
 });
 
-/** All access keys of the default tenant, oldest first, without secrets. */
-export function listAccessKeys({ node }: AdminParts): readonly AccessKeyView[] {
+/** All access keys of a tenant, oldest first, without secrets. */
+export function listAccessKeys({ node }: AdminParts, tenant: TenantId): readonly AccessKeyView[] {
   const { catalog } = node.storage;
-  const names = new Map(catalog.users(node.defaultTenant).map(({ id, name }) => [id, name]));
-  return catalog.accessKeys(node.defaultTenant).map((key: AccessKeyInfo) => ({
+  const names = new Map(catalog.users(tenant).map(({ id, name }) => [id, name]));
+  return catalog.accessKeys(tenant).map((key: AccessKeyInfo) => ({
     accessKeyId: key.id,
     user: names.get(key.user) ?? key.user,
     createdUnixMs: BigInt(key.created),
@@ -42,8 +42,8 @@ export function listAccessKeys({ node }: AdminParts): readonly AccessKeyView[] {
   }));
 }
 
-function findKey(parts: AdminParts, id: string): AccessKeyView {
-  const key = listAccessKeys(parts).find(({ accessKeyId }) => accessKeyId === id);
+function findKey(parts: AdminParts, tenant: TenantId, id: string): AccessKeyView {
+  const key = listAccessKeys(parts, tenant).find(({ accessKeyId }) => accessKeyId === id);
   if (key === undefined) {
     throw new RpcError(
       "not_found",
@@ -59,6 +59,7 @@ const timeMax = 8_640_000_000_000_000n;
 /** The secret is in this answer and nowhere else. @throws {RpcError} `not_found`: no such user. */
 export function createAccessKey(
   parts: AdminParts,
+  tenant: TenantId,
   given: {
     readonly user: string;
     readonly policy: string;
@@ -68,7 +69,7 @@ export function createAccessKey(
 ): { readonly accessKey: AccessKeyView; readonly secretAccessKey: string } {
   const { catalog } = parts.node.storage;
   const { user: userName, policy, expiresUnixMs, description } = given;
-  const users = catalog.users(parts.node.defaultTenant);
+  const users = catalog.users(tenant);
   const user = users.find(({ name, isRoot }) => (userName === "" ? isRoot : name === userName));
   if (user === undefined) {
     throw new RpcError("not_found", `There is no user ${JSON.stringify(userName.slice(0, 64))}`);
@@ -79,18 +80,19 @@ export function createAccessKey(
     ...(expiresUnixMs === 0n ? {} : { expires: wallTime(Number(expiresUnixMs)) }),
     description,
   });
-  return { accessKey: findKey(parts, id), secretAccessKey: secret };
+  return { accessKey: findKey(parts, tenant, id), secretAccessKey: secret };
 }
 
 /** @throws {RpcError} `not_found`. */
 export function setAccessKeyState(
   parts: AdminParts,
+  tenant: TenantId,
   id: string,
   isEnabled: boolean,
 ): AccessKeyView {
-  findKey(parts, id); // of this tenant
+  findKey(parts, tenant, id); // of this tenant
   parts.node.storage.catalog.setAccessKeyDisabled(id, !isEnabled);
-  return findKey(parts, id);
+  return findKey(parts, tenant, id);
 }
 
 const countMax = 2 ** 31;
@@ -99,6 +101,7 @@ const bytesMax = 2n ** 50n;
 /** In the place of the key's limits. @throws {RpcError} `not_found`, `invalid`. */
 export function setAccessKeyLimits(
   parts: AdminParts,
+  tenant: TenantId,
   id: string,
   given: {
     readonly requestsPerSecond?: number | undefined;
@@ -107,7 +110,7 @@ export function setAccessKeyLimits(
     readonly requestsAtOnce?: number | undefined;
   },
 ): AccessKeyView {
-  findKey(parts, id); // of this tenant
+  findKey(parts, tenant, id); // of this tenant
   const { requestsPerSecond, burst, bytesPerSecond, requestsAtOnce } = given;
   const counts = [requestsPerSecond, burst, requestsAtOnce];
   if (counts.some((each) => (each ?? 0) > countMax) || (bytesPerSecond ?? 0n) > bytesMax) {
@@ -122,11 +125,11 @@ export function setAccessKeyLimits(
     ...(bytesPerSecond === undefined ? {} : { bytesPerSecond: Number(bytesPerSecond) }),
     ...(requestsAtOnce === undefined ? {} : { requestsAtOnce }),
   });
-  return findKey(parts, id);
+  return findKey(parts, tenant, id);
 }
 
 /** @throws {RpcError} `not_found`. */
-export function deleteAccessKey(parts: AdminParts, id: string): void {
-  findKey(parts, id);
+export function deleteAccessKey(parts: AdminParts, tenant: TenantId, id: string): void {
+  findKey(parts, tenant, id);
   parts.node.storage.catalog.deleteAccessKey(id);
 }

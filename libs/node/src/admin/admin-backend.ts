@@ -21,6 +21,7 @@ import { replaceDevice } from "./replace-device.ts";
 import { RoleAdmin } from "./roles.ts";
 import { scrub } from "./scrub.ts";
 import { listDevices, readStatus } from "./status.ts";
+import { createTenant, findTenant, listTenants } from "./tenants.ts";
 import type { AdminParts } from "./types.ts";
 import { UserAdmin } from "./users.ts";
 import { verify } from "./verify.ts";
@@ -32,6 +33,9 @@ async function told<T>(work: () => T | Promise<T>): Promise<T> {
     throw toAdminError(reason);
   }
 }
+
+const openTenant = (parts: AdminParts, word: string, signal: AbortSignal) =>
+  parts.node.tenants.open(findTenant(parts, word), "write", signal);
 
 /** Long work of which one at a time is enough: two would only be in each other's way. */
 class Turn {
@@ -76,49 +80,56 @@ type UserCall =
   | "deletePolicy";
 
 function userCalls(parts: AdminParts): Pick<NodeAdminBackend, UserCall> {
-  const users = new UserAdmin(parts);
+  const of = (word: string) => new UserAdmin(parts, findTenant(parts, word));
   return {
-    listUsers: () => told(() => ({ users: users.users() })),
-    createUser: ({ name, policies }) => told(() => ({ user: users.create(name, policies) })),
-    setUserState: ({ name, isEnabled }) => told(() => ({ user: users.setState(name, isEnabled) })),
-    attachUserPolicy: ({ name, policy }) => told(() => ({ user: users.attach(name, policy) })),
-    detachUserPolicy: ({ name, policy }) => told(() => ({ user: users.detach(name, policy) })),
-    deleteUser: ({ name }) =>
+    listUsers: ({ tenant }) => told(() => ({ users: of(tenant).users() })),
+    createUser: ({ name, policies, tenant }) =>
+      told(() => ({ user: of(tenant).create(name, policies) })),
+    setUserState: ({ name, isEnabled, tenant }) =>
+      told(() => ({ user: of(tenant).setState(name, isEnabled) })),
+    attachUserPolicy: ({ name, policy, tenant }) =>
+      told(() => ({ user: of(tenant).attach(name, policy) })),
+    detachUserPolicy: ({ name, policy, tenant }) =>
+      told(() => ({ user: of(tenant).detach(name, policy) })),
+    deleteUser: ({ name, tenant }) =>
       told(() => {
-        users.delete(name);
+        of(tenant).delete(name);
         return {};
       }),
-    listPolicies: () => told(() => ({ policies: users.policies() })),
-    putPolicy: ({ name, document, isUpdate }) =>
-      told(() => ({ policy: users.putPolicy(name, document, isUpdate) })),
-    deletePolicy: ({ name }) =>
+    listPolicies: ({ tenant }) => told(() => ({ policies: of(tenant).policies() })),
+    putPolicy: ({ name, document, isUpdate, tenant }) =>
+      told(() => ({ policy: of(tenant).putPolicy(name, document, isUpdate) })),
+    deletePolicy: ({ name, tenant }) =>
       told(() => {
-        users.deletePolicy(name);
+        of(tenant).deletePolicy(name);
         return {};
       }),
   };
 }
 
 function roleCalls(parts: AdminParts): Pick<NodeAdminBackend, RoleCall> {
-  const roles = new RoleAdmin(parts);
+  const of = (word: string) => new RoleAdmin(parts, findTenant(parts, word));
   return {
-    listRoles: () => told(() => ({ roles: roles.roles() })),
-    createRole: ({ name, trust, secondsMax }) =>
-      told(() => ({ role: roles.create(name, trust, secondsMax) })),
-    setRoleTrust: ({ name, trust }) => told(() => ({ role: roles.setTrust(name, trust) })),
-    attachRolePolicy: ({ name, policy }) => told(() => ({ role: roles.attach(name, policy) })),
-    detachRolePolicy: ({ name, policy }) => told(() => ({ role: roles.detach(name, policy) })),
-    deleteRole: ({ name }) =>
+    listRoles: ({ tenant }) => told(() => ({ roles: of(tenant).roles() })),
+    createRole: ({ name, trust, secondsMax, tenant }) =>
+      told(() => ({ role: of(tenant).create(name, trust, secondsMax) })),
+    setRoleTrust: ({ name, trust, tenant }) =>
+      told(() => ({ role: of(tenant).setTrust(name, trust) })),
+    attachRolePolicy: ({ name, policy, tenant }) =>
+      told(() => ({ role: of(tenant).attach(name, policy) })),
+    detachRolePolicy: ({ name, policy, tenant }) =>
+      told(() => ({ role: of(tenant).detach(name, policy) })),
+    deleteRole: ({ name, tenant }) =>
       told(() => {
-        roles.delete(name);
+        of(tenant).delete(name);
         return {};
       }),
-    listProviders: () => told(() => ({ providers: roles.providers() })),
-    addProvider: ({ name, issuer, clientIds, policyClaim }) =>
-      told(() => ({ provider: roles.addProvider(name, issuer, clientIds, policyClaim) })),
-    removeProvider: ({ name }) =>
+    listProviders: ({ tenant }) => told(() => ({ providers: of(tenant).providers() })),
+    addProvider: ({ name, issuer, clientIds, policyClaim, tenant }) =>
+      told(() => ({ provider: of(tenant).addProvider(name, issuer, clientIds, policyClaim) })),
+    removeProvider: ({ name, tenant }) =>
       told(() => {
-        roles.removeProvider(name);
+        of(tenant).removeProvider(name);
         return {};
       }),
   };
@@ -145,38 +156,78 @@ type BucketCall =
   | "getCacheRules"
   | "setCacheRules";
 function bucketCalls(parts: AdminParts): Pick<NodeAdminBackend, BucketCall> {
-  const { node } = parts;
   return {
-    listBuckets: ({ after, countMax }, signal) =>
+    listBuckets: ({ after, countMax, tenant }, signal) =>
       told(async () => {
-        const page = listBuckets(await node.openDefaultTenant(signal), after, countMax);
+        const page = listBuckets(await openTenant(parts, tenant, signal), after, countMax);
         return { buckets: [...page.buckets], next: page.next };
       }),
-    createBucket: ({ name }, signal) =>
+    createBucket: ({ name, tenant }, signal) =>
       told(async () => ({
-        bucket: await createBucket(parts, await node.openDefaultTenant(signal), name),
+        bucket: await createBucket(parts, await openTenant(parts, tenant, signal), name),
       })),
-    deleteBucket: ({ name }, signal) =>
+    deleteBucket: ({ name, tenant }, signal) =>
       told(async () => {
-        await deleteBucket(parts, await node.openDefaultTenant(signal), name);
+        await deleteBucket(parts, await openTenant(parts, tenant, signal), name);
         return {};
       }),
-    listHolds: ({ bucket }, signal) =>
-      told(async () => listHolds(await node.openDefaultTenant(signal), bucket)),
+    listHolds: ({ bucket, tenant }, signal) =>
+      told(async () => listHolds(await openTenant(parts, tenant, signal), bucket)),
     setHold: (request, signal) =>
-      told(async () => setHold(parts, await node.openDefaultTenant(signal), request)),
+      told(async () => setHold(parts, await openTenant(parts, request.tenant, signal), request)),
     releaseHold: (request, signal) =>
-      told(async () => releaseHold(parts, await node.openDefaultTenant(signal), request)),
-    getQuota: ({ bucket }, signal) =>
-      told(async () => getQuota(await node.openDefaultTenant(signal), bucket)),
+      told(async () =>
+        releaseHold(parts, await openTenant(parts, request.tenant, signal), request),
+      ),
+    getQuota: ({ bucket, tenant }, signal) =>
+      told(async () => getQuota(await openTenant(parts, tenant, signal), bucket)),
     setQuota: (request, signal) =>
-      told(async () => setQuota(parts, await node.openDefaultTenant(signal), request)),
+      told(async () => setQuota(parts, await openTenant(parts, request.tenant, signal), request)),
     getCacheRules: ({ tenant }) => told(() => getCacheRules(parts, tenant)),
     setCacheRules: (request) => told(() => setCacheRules(parts, request)),
   };
 }
 
-/** Administration of a node at work. Scrub, verify and replacement run one at a time each; buckets and keys are the default tenant's. */
+type NotificationCall = "listNotificationTargets" | "listDeadLetters" | "retryDeadLetters";
+function notificationCalls(parts: AdminParts): Pick<NodeAdminBackend, NotificationCall> {
+  const open = (tenant: string, signal: AbortSignal) => openTenant(parts, tenant, signal);
+  return {
+    listNotificationTargets: ({ tenant }, signal) =>
+      told(async () => ({ targets: listTargets(parts, await open(tenant, signal)) })),
+    listDeadLetters: (request, signal) =>
+      told(async () => listDeadLetters(parts, await open(request.tenant, signal), request)),
+    retryDeadLetters: ({ target, tenant }, signal) =>
+      told(async () => retryDeadLetters(parts, await open(tenant, signal), target)),
+  };
+}
+
+type AccessKeyCall =
+  | "listAccessKeys"
+  | "createAccessKey"
+  | "setAccessKeyState"
+  | "setAccessKeyLimits"
+  | "deleteAccessKey";
+function accessKeyCalls(parts: AdminParts): Pick<NodeAdminBackend, AccessKeyCall> {
+  const of = (tenant: string) => findTenant(parts, tenant);
+  return {
+    listAccessKeys: ({ tenant }) =>
+      told(() => ({ accessKeys: [...listAccessKeys(parts, of(tenant))] })),
+    createAccessKey: (request) => told(() => createAccessKey(parts, of(request.tenant), request)),
+    setAccessKeyState: ({ accessKeyId, isEnabled, tenant }) =>
+      told(() => ({ accessKey: setAccessKeyState(parts, of(tenant), accessKeyId, isEnabled) })),
+    setAccessKeyLimits: ({ accessKeyId, limits, tenant }) =>
+      told(() => ({
+        accessKey: setAccessKeyLimits(parts, of(tenant), accessKeyId, limits ?? {}),
+      })),
+    deleteAccessKey: ({ accessKeyId, tenant }) =>
+      told(() => {
+        deleteAccessKey(parts, of(tenant), accessKeyId);
+        return {};
+      }),
+  };
+}
+
+/** Administration of a node at work. Scrub, verify and replacement run one at a time each. */
 export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
   const { node } = parts;
   const replacing = new Turn("replacement");
@@ -192,27 +243,14 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
     getStatus: (_, signal) => told(() => readStatus(parts, signal)),
     diagnose: (_, signal) => told(async () => ({ findings: await diagnose(parts, signal) })),
     ...bucketCalls(parts),
-    getLifecycleStatus: (_, signal) =>
+    listTenants: () => told(() => listTenants(parts)),
+    createTenant: ({ name }, signal) => told(() => createTenant(parts, name, signal)),
+    getLifecycleStatus: ({ tenant }, signal) =>
       told(async () =>
-        lifecycleStatus(node.lifecycle, await node.openDefaultTenant(signal), signal),
+        lifecycleStatus(node.lifecycle, await openTenant(parts, tenant, signal), signal),
       ),
-    listNotificationTargets: (_, signal) =>
-      told(async () => ({ targets: listTargets(parts, await node.openDefaultTenant(signal)) })),
-    listDeadLetters: (request, signal) =>
-      told(async () => listDeadLetters(parts, await node.openDefaultTenant(signal), request)),
-    retryDeadLetters: ({ target }, signal) =>
-      told(async () => retryDeadLetters(parts, await node.openDefaultTenant(signal), target)),
-    listAccessKeys: () => told(() => ({ accessKeys: [...listAccessKeys(parts)] })),
-    createAccessKey: (request) => told(() => createAccessKey(parts, request)),
-    setAccessKeyState: ({ accessKeyId, isEnabled }) =>
-      told(() => ({ accessKey: setAccessKeyState(parts, accessKeyId, isEnabled) })),
-    setAccessKeyLimits: ({ accessKeyId, limits }) =>
-      told(() => ({ accessKey: setAccessKeyLimits(parts, accessKeyId, limits ?? {}) })),
-    deleteAccessKey: ({ accessKeyId }) =>
-      told(() => {
-        deleteAccessKey(parts, accessKeyId);
-        return {};
-      }),
+    ...notificationCalls(parts),
+    ...accessKeyCalls(parts),
     ...userCalls(parts),
     ...roleCalls(parts),
     ...importCalls(parts),

@@ -1,19 +1,9 @@
-import { type TenantId, toHex, toUuid } from "@kiseki/base";
-import { RpcError } from "@kiseki/rpc";
+import { toUuid } from "@kiseki/base";
 import { defaultRegion } from "../gateway/handler.ts";
 import { kmsKeyArn } from "../keys/key-name.ts";
 import { rekeyTenant } from "../keys/rekey.ts";
+import { findTenant } from "./tenants.ts";
 import type { AdminParts } from "./types.ts";
-
-/** The tenant by name or id; the default one for an empty word. @throws {RpcError} `not_found`. */
-function findTenant({ node }: AdminParts, word: string): TenantId {
-  if (word === "") return node.defaultTenant;
-  const found = node.storage.catalog
-    .tenants()
-    .find(({ id, name }) => name === word || toUuid(id) === word || toHex(id) === word);
-  if (found === undefined) throw new RpcError("not_found", "There is no tenant of this name or id");
-  return found.id;
-}
 
 /** @throws {RpcError} and what the tenant's keys throw. */
 export async function rekey(parts: AdminParts, tenant: string, signal: AbortSignal) {

@@ -1,3 +1,4 @@
+import type { TenantId } from "@kiseki/base";
 import type { Catalog } from "@kiseki/catalog";
 import { providerArn, roleArn } from "@kiseki/policy";
 import type { AdminParts } from "./types.ts";
@@ -22,20 +23,15 @@ interface ProviderView {
   readonly createdUnixMs: bigint;
 }
 
-/** Roles and identity providers of the default tenant. What throws is a `CatalogError`. */
+/** Roles and identity providers of a tenant. What throws is a `CatalogError`. */
 export class RoleAdmin {
-  readonly #parts: AdminParts;
+  readonly #catalog: Catalog;
+  readonly #tenant: TenantId;
 
-  constructor(parts: AdminParts) {
-    this.#parts = parts;
+  constructor({ node }: AdminParts, tenant: TenantId) {
+    this.#catalog = node.storage.catalog;
+    this.#tenant = tenant;
   }
-  get #catalog(): Catalog {
-    return this.#parts.node.storage.catalog;
-  }
-  get #tenant() {
-    return this.#parts.node.defaultTenant;
-  }
-
   roles(): RoleView[] {
     return this.#catalog.roles.list(this.#tenant).map((role) => this.#viewOf(role));
   }

@@ -1,5 +1,6 @@
-/** Users and managed policies of the default tenant. */
-import type { ManagedPolicy, User } from "@kiseki/catalog";
+/** Users and managed policies of a tenant. */
+import type { TenantId } from "@kiseki/base";
+import type { Catalog, ManagedPolicy, User } from "@kiseki/catalog";
 import { userArn } from "@kiseki/policy";
 import { RpcError } from "@kiseki/rpc";
 import type { AdminParts } from "./types.ts";
@@ -23,16 +24,12 @@ interface PolicyView {
 const quoted = (name: string): string => JSON.stringify(name.slice(0, 128));
 
 export class UserAdmin {
-  readonly #parts: AdminParts;
-  constructor(parts: AdminParts) {
-    this.#parts = parts;
-  }
+  readonly #catalog: Catalog;
+  readonly #tenant: TenantId;
 
-  get #catalog() {
-    return this.#parts.node.storage.catalog;
-  }
-  get #tenant() {
-    return this.#parts.node.defaultTenant;
+  constructor({ node }: AdminParts, tenant: TenantId) {
+    this.#catalog = node.storage.catalog;
+    this.#tenant = tenant;
   }
 
   users(): UserView[] {
