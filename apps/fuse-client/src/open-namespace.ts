@@ -5,6 +5,7 @@ import { type FileSystem, isFailure, type KernelCache, RamBlockCache } from "@ki
 import { CommandError, exitCode } from "@kiseki/cli";
 import type { MountPlan } from "./cli/mount-plan.ts";
 import { connect } from "./connect.ts";
+import { CacheCounters, type CacheStats } from "./cache-counters.ts";
 
 /** Written and not stored yet. */
 const dirtySizeMax = 64 * MiB;
@@ -16,6 +17,10 @@ export type Log = (event: string, detail: Readonly<Record<string, unknown>>) => 
 export interface OpenNamespace extends AsyncDisposable {
   readonly fileSystem: FileSystem;
   readonly isReadOnly: boolean;
+  readonly counters: CacheCounters;
+  stats(): CacheStats;
+  /** Nothing that was read is kept any more. */
+  wipe(): Promise<void>;
 }
 
 /** Connects and looks at the root. @throws {CommandError} in words for whoever mounts. */
@@ -30,7 +35,10 @@ export async function openNamespace(
   const isReadOnly = plan.isReadOnly || client.isReadOnly;
   const { cacheMode, cacheDirectory, cacheL1Max, cacheL2Max, metaTtlMs } = plan.settings;
   const cacheSizeMax = cacheMode === "bypass" ? 0 : cacheL1Max;
-  let { content } = client;
+  const counters = new CacheCounters(cacheMode === "bypass");
+  const memory = new RamBlockCache(cacheSizeMax);
+  let eraseDisk = async (): Promise<void> => {};
+  let content = counters.fetches(client.content);
   if (cacheMode !== "bypass" && cacheL1Max > 0 && cacheL2Max > 0) {
     const cache = await openDiskCache(
       { crypto, prng: systemPrng, content },
@@ -40,19 +48,22 @@ export async function openNamespace(
         mode: cacheMode,
         sizeMax: cacheL2Max,
         onFault: (code) => {
+          counters.errors += 1;
           log("cache_fault", { code });
         },
       },
     );
-    building.defer(() => cache.close());
+    let erased: Promise<void> | undefined;
+    eraseDisk = () => (erased ??= cache.close());
+    building.defer(() => eraseDisk());
     content = cache.content;
   }
   const fileSystem = await openFileSystem(
     {
       service: client.files,
-      content,
+      content: counters.reads(content),
       clock: systemClock,
-      cache: new RamBlockCache(cacheSizeMax),
+      cache: counters.memory(memory),
       kernel,
     },
     { metaTtlMs, cacheSizeMax, dirtySizeMax, readAheadMax, isReadOnly },
@@ -62,5 +73,16 @@ export async function openNamespace(
     throw new CommandError(exitCode.general, message);
   }
   const parts = building.move();
-  return { fileSystem, isReadOnly, [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  return {
+    fileSystem,
+    isReadOnly,
+    counters,
+    stats: () => counters.stats(memory.byteCount, 0),
+    wipe: async () => {
+      counters.wipes += 1;
+      memory.wipe();
+      await eraseDisk();
+    },
+    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  };
 }

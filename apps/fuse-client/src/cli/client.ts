@@ -2,6 +2,7 @@
 import { buildProgram, type Environment, runCommand } from "./command.ts";
 import type { ExitCode } from "@kiseki/cli";
 import { addMount } from "./mount-command.ts";
+import { addServe } from "./serve-command.ts";
 
 const description = "Stages and mounts namespaces of Kiseki";
 
@@ -10,7 +11,7 @@ export function runClient(
   words: readonly string[],
   environment: Environment,
 ): Promise<ExitCode> {
-  return runCommand((run) => buildProgram(run, description, [addMount]), {
+  return runCommand((run) => buildProgram(run, description, [addMount, addServe]), {
     name: "kiseki-client",
     version,
     words,

@@ -16,6 +16,12 @@ export interface Run {
   readonly onEnd: (code: ExitCode) => void;
 }
 
+/** The value of an option that may be said more than once. */
+export const collect = (
+  value: string,
+  before: readonly string[] | undefined,
+): readonly string[] => [...(before ?? []), value];
+
 const afterHelp = `
 Exit codes: 0 done, 1 not done, 2 wrong words, 3 no node reached, 4 not let in.`;
 

@@ -1,6 +1,6 @@
 import type { Command } from "commander";
 import { type Started, startInBackground } from "./background.ts";
-import type { Environment, Run } from "./command.ts";
+import { collect, type Environment, type Run } from "./command.ts";
 import { addConnectionOptions, type ConnectionFlags } from "./connection.ts";
 import { Console } from "./console.ts";
 import { type ExitCode, exitCode } from "@kiseki/cli";
@@ -55,11 +55,6 @@ function tell(plan: MountPlan, started: Started, console: Console): ExitCode {
   const known = Object.values(exitCode).find((code) => code === started.code);
   return known === undefined || known === exitCode.ok ? exitCode.general : known;
 }
-
-const collect = (value: string, before: readonly string[] | undefined): readonly string[] => [
-  ...(before ?? []),
-  value,
-];
 
 /** `mount`, the same in both programs. */
 export function addMount(program: Command, run: Run): void {
