@@ -26,7 +26,7 @@ beforeAll(async () => {
     ...["--advertise-data-addr", seedAddress],
     ...["--advertise-bulk-addr", `127.0.0.1:${bulk.port}`],
   ];
-  node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "512MiB" }, { words });
+  node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "256MiB" }, { words });
   rpc.target = { host: "127.0.0.1", port: node.rpcPort };
   bulk.target = { host: "127.0.0.1", port: node.bulkPort };
   using s3 = await S3Client.of(node);

@@ -67,7 +67,11 @@ export interface Ending {
   readonly signal: string | null;
 }
 
-const startMs = 15_000;
+/** Whether this is the long run. */
+export const isFull: boolean = process.env["KISEKI_TEST_FULL"] === "1";
+
+/** A long run's devices are larger, and beside other work. */
+const startMs = isFull ? 120_000 : 15_000;
 
 /**
  * A node in a fresh temporary folder, started and ended by pid as often as a test likes. Everything it ever
@@ -283,6 +287,3 @@ export async function until(what: string, look: () => boolean | Promise<boolean>
     await Bun.sleep(20);
   }
 }
-
-/** Whether this is the long run. */
-export const isFull: boolean = process.env["KISEKI_TEST_FULL"] === "1";
