@@ -27,13 +27,14 @@ afterAll(() => node?.[Symbol.asyncDispose]());
 
 /** Lines that a child says, one after another. */
 function linesOf(stream: ReadableStream<Uint8Array>): () => Promise<string> {
-  const reader = stream.pipeThrough(new TextDecoderStream()).getReader();
+  const reader = stream.getReader();
+  const decoder = new TextDecoder();
   let text = "";
   return async () => {
     while (!text.includes("\n")) {
       const { done, value } = await reader.read();
       if (done) return text;
-      text += value;
+      text += decoder.decode(value, { stream: true });
     }
     const [line = "", ...rest] = text.split("\n");
     text = rest.join("\n");
