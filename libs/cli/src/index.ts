@@ -4,5 +4,6 @@
  */
 export { boundMemory } from "./bound-memory.ts";
 export { completionScript, shells } from "./completion.ts";
+export { formatSize } from "./format-size.ts";
 export { CommandError, type ExitCode, exitCode } from "./exit-codes.ts";
 export { findIdentityFile, identityNames, readIdentityFile } from "./identity-files.ts";

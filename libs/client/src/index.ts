@@ -10,6 +10,11 @@
 export type { Client, ClientFault, ClientOptions, ClientPorts } from "./open-client.ts";
 export { openClient } from "./open-client.ts";
 export { openDiskCache } from "./cache/disk-cache.ts";
+export { readManifests } from "./cache/image-store.ts";
+export { listPools, PoolError, type PoolUse, poolUse, scavenge, wipePool } from "./cache/pool.ts";
+export { openStagingPool, type StagingPool } from "./cache/staging-pool.ts";
 export type { Identity } from "./discovery/node-link.ts";
 export type { FileSystemOptions } from "./files/mount.ts";
 export { openFileSystem } from "./files/open-file-system.ts";
+export { stageDataset, type StagingFault, type StagingProgress } from "./staging/stage.ts";
+export { datasetNames } from "./staging/walk.ts";

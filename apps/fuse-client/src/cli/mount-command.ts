@@ -1,5 +1,5 @@
 import type { Command } from "commander";
-import { type Started, startInBackground } from "./background.ts";
+import { exitOfFailure, type Started, startInBackground } from "./background.ts";
 import { collect, type Environment, type Run } from "./command.ts";
 import { addConnectionOptions, type ConnectionFlags } from "./connection.ts";
 import { Console } from "./console.ts";
@@ -47,13 +47,11 @@ async function mount(
   }
 }
 function tell(plan: MountPlan, started: Started, console: Console): ExitCode {
-  if (started.kind === "ready") {
-    const { pid, target } = started;
-    console.say(`${plan.source} is mounted on ${target}`, { mounted: target, pid });
-    return exitCode.ok;
-  }
-  const known = Object.values(exitCode).find((code) => code === started.code);
-  return known === undefined || known === exitCode.ok ? exitCode.general : known;
+  if (started.kind === "failed") return exitOfFailure(started);
+  const { pid, said } = started;
+  const { target } = said;
+  console.say(`${plan.source} is mounted on ${String(target)}`, { mounted: target, pid });
+  return exitCode.ok;
 }
 
 /** `mount`, the same in both programs. */

@@ -7,16 +7,9 @@ import { RpcError } from "@kiseki/rpc";
 import { completionScript, shells } from "@kiseki/cli";
 import { adminSocketName, findTarget } from "./connection.ts";
 import { explain } from "./console.ts";
-import { CommandError, exitCode } from "@kiseki/cli";
+import { CommandError, exitCode, formatSize } from "@kiseki/cli";
 import { rpcFate } from "./fates.ts";
-import {
-  formatDuration,
-  formatKey,
-  formatSize,
-  formatTable,
-  formatTime,
-  toPlain,
-} from "./format.ts";
+import { formatDuration, formatKey, formatTable, formatTime, toPlain } from "./format.ts";
 import { buildProgram, runProgram } from "./program.ts";
 
 test("formatSize() uses binary units, bytes below 1 KiB", () => {

@@ -1,17 +1,5 @@
 import { fromUtf8 } from "@kiseki/base";
-
-const units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"] as const;
-
-/** `1.5 GiB`; whole bytes below 1 KiB. */
-export function formatSize(size: bigint): string {
-  let value = Number(size);
-  let unit = 0;
-  while (value >= 1024 && unit < units.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  return `${unit === 0 ? value : value.toFixed(1)} ${units[unit]}`;
-}
+import { formatSize } from "@kiseki/cli";
 
 /** `1.0 MiB of 10.0 GiB, 3 objects`: a limit only where there is one. */
 export function formatQuota(quota: {

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { fromUtf8 } from "@kiseki/base";
-import { CommandError, exitCode } from "@kiseki/cli";
-import { formatKey, formatSize, formatTable } from "./format.ts";
+import { CommandError, exitCode, formatSize } from "@kiseki/cli";
+import { formatKey, formatTable } from "./format.ts";
 import { type Session, sizeOption, type Work } from "./session.ts";
 
 const phases: Readonly<Record<string, string>> = {

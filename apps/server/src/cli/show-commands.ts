@@ -1,5 +1,5 @@
-import { CommandError, exitCode } from "@kiseki/cli";
-import { formatDuration, formatQuota, formatSize, formatTable, formatTime } from "./format.ts";
+import { CommandError, exitCode, formatSize } from "@kiseki/cli";
+import { formatDuration, formatQuota, formatTable, formatTime } from "./format.ts";
 import { countOption, type Session, sizeOption, textOption, type Work } from "./session.ts";
 import { readPolicy } from "./user-commands.ts";
 

@@ -207,12 +207,31 @@ function doesYield(path: string): boolean {
   } catch {
     return true;
   }
-  const mark = newBytes(yieldingMark.length);
-  const size = readSync(file, mark, 0, mark.byteLength, 0);
+  const isYielding = doesYieldNow(file);
   // Who waits for the waiting place, and who asks while a scavenger looks, finds the lock free again soon.
   const isFree = tryLock(file);
   closeSync(file);
-  return size === mark.byteLength || isFree;
+  return isYielding || isFree;
+}
+
+/** `waiting`: held by staging for who adopts it; `orphaned`: by nobody. */
+export type PoolUse = "in_use" | "waiting" | "orphaned";
+export function poolUse(path: string): PoolUse {
+  let file: number;
+  try {
+    file = openSync(join(path, lockName), O_RDWR | O_NOFOLLOW | O_NONBLOCK);
+  } catch {
+    return "orphaned";
+  }
+  const isFree = tryLock(file);
+  const isYielding = doesYieldNow(file);
+  closeSync(file);
+  if (isFree) return "orphaned";
+  return isYielding ? "waiting" : "in_use";
+}
+function doesYieldNow(file: number): boolean {
+  const mark = newBytes(yieldingMark.length);
+  return readSync(file, mark, 0, mark.byteLength, 0) === mark.byteLength;
 }
 
 async function erasePool(path: string, lock: number): Promise<void> {

@@ -1,7 +1,7 @@
 /** `kiseki import minio`: users, policies and settings from MinIO's export files, objects over S3. */
 import { readFile } from "node:fs/promises";
-import { CommandError, type ExitCode, exitCode } from "@kiseki/cli";
-import { formatSize, formatTable } from "../format.ts";
+import { CommandError, type ExitCode, exitCode, formatSize } from "@kiseki/cli";
+import { formatTable } from "../format.ts";
 import { countOption, type Session, textOption, type Work } from "../session.ts";
 import { type BucketCopy, copyBucket, countBucket, type Totals } from "./copy-bucket.ts";
 import { messageOf, parseObject, readExport, textOf } from "./export-files.ts";

@@ -1,0 +1,161 @@
+import { newBytes, toHex } from "@kiseki/base";
+import type { CacheCapacityExceeded, StagedFile } from "@kiseki/cache";
+import {
+  type ContentStore,
+  type FileRef,
+  type FileRefusal,
+  type FileService,
+  pieceSizeMax,
+  type PlanPiece,
+  type ReadPlan,
+} from "@kiseki/vfs";
+import type { ImageStore, ImageWriter } from "../cache/image-store.ts";
+import { ByteGate } from "../content/byte-gate.ts";
+
+/** Plaintext on its way from nodes to images. */
+const sizeUnderWayMax = 64 * 1024 * 1024;
+/** Pieces of one file that are fetched at once. */
+const piecesAheadMax = 4;
+/** Where memory is short for so long something is broken. */
+const roomWaitMs = 600_000;
+const zeros = newBytes(1024 * 1024);
+
+type Chunk = PlanPiece & { readonly kind: "chunk" };
+type Image = Pick<StagedFile, "image" | "size" | "checksum" | "chunks">;
+/** `changed`: somebody wrote the file meanwhile, so its pieces are not of one moment. */
+export type Fetched =
+  | { readonly kind: "fetched"; readonly image: Image }
+  | { readonly kind: "changed" }
+  | CacheCapacityExceeded
+  | FileRefusal;
+
+interface Ports {
+  readonly service: Pick<FileService, "plan">;
+  readonly content: Pick<ContentStore, "read">;
+  readonly images: Pick<ImageStore, "begin">;
+  /** Bytes of an image that were written. */
+  readonly onWritten: (size: number) => void;
+}
+interface Ahead {
+  readonly piece: Chunk;
+  readonly bytes: Uint8Array;
+  readonly share: Disposable;
+  readonly read: ReturnType<ContentStore["read"]>;
+}
+
+/** Makes images of files: pieces are fetched side by side and written in order. */
+export class ImageFetch {
+  readonly #ports: Ports;
+  readonly #gate = new ByteGate(sizeUnderWayMax);
+  readonly #slabs: Uint8Array[] = [];
+
+  constructor(ports: Ports) {
+    this.#ports = ports;
+  }
+
+  /** All bytes of the file that `plan` begins to tell. @throws where the disk fails. */
+  async fetch(file: FileRef, plan: ReadPlan): Promise<Fetched> {
+    const writer = await this.#ports.images.begin(plan.size);
+    if ("kind" in writer) return writer;
+    let isWhole = false;
+    try {
+      const chunks = new Set<string>();
+      const fault = await this.#copy(file, plan, writer, chunks);
+      if (fault !== undefined) return fault;
+      isWhole = true;
+      const written = await writer.commit();
+      return { kind: "fetched", image: { ...written, chunks: [...chunks] } };
+    } finally {
+      if (!isWhole) await writer.abandon();
+    }
+  }
+
+  async #copy(
+    file: FileRef,
+    first: ReadPlan,
+    writer: ImageWriter,
+    chunks: Set<string>,
+  ): Promise<FileRefusal | { readonly kind: "changed" } | undefined> {
+    for (let plan = first; ;) {
+      const fault = await this.#copyPieces(plan.pieces, writer, chunks);
+      if (fault !== undefined) return fault;
+      const last = plan.pieces.at(-1);
+      const end = last === undefined ? 0 : last.offset + last.length;
+      if (end >= first.size) return undefined;
+      const next = await this.#ports.service.plan(file, end, first.size);
+      if (next.kind === "refused") return next;
+      if (next.contentVersion !== first.contentVersion || next.pieces.length === 0)
+        return { kind: "changed" };
+      plan = next;
+    }
+  }
+
+  async #copyPieces(
+    pieces: readonly PlanPiece[],
+    writer: ImageWriter,
+    chunks: Set<string>,
+  ): Promise<FileRefusal | undefined> {
+    const ahead: Ahead[] = [];
+    let next = 0;
+    try {
+      for (const piece of pieces) {
+        if (piece.kind === "hole") {
+          next = Math.max(next, pieces.indexOf(piece) + 1);
+          await this.#copyHole(piece.length, writer);
+          continue;
+        }
+        while (next < pieces.length && ahead.length < piecesAheadMax) {
+          const wanted = pieces[next]!;
+          if (wanted.kind === "chunk") ahead.push(await this.#start(wanted));
+          next += 1;
+        }
+        const fault = await this.#finish(ahead.shift()!, writer);
+        if (fault !== undefined) return fault;
+        chunks.add(toHex(piece.chunkId));
+      }
+      return undefined;
+    } finally {
+      // Their memory is borrowed until they have ended.
+      for (const left of ahead) {
+        await left.read;
+        this.#giveBack(left);
+      }
+    }
+  }
+  async #copyHole(length: number, writer: ImageWriter): Promise<void> {
+    for (let left = length; left > 0; left -= zeros.byteLength) {
+      const size = Math.min(left, zeros.byteLength);
+      await writer.append(zeros.subarray(0, size));
+      this.#ports.onWritten(size);
+    }
+  }
+
+  async #start(piece: Chunk): Promise<Ahead> {
+    const share = await this.#gate.take(piece.length, roomWaitMs);
+    if (share === undefined) throw new Error("No memory has come free to stage with");
+    const bytes = this.#borrow(piece.length);
+    return { piece, bytes, share, read: this.#ports.content.read(piece, 0, bytes) };
+  }
+  async #finish(ahead: Ahead, writer: ImageWriter): Promise<FileRefusal | undefined> {
+    try {
+      const read = await ahead.read;
+      if (read.kind === "refused") return read;
+      await writer.append(ahead.bytes);
+      this.#ports.onWritten(ahead.bytes.byteLength);
+      return undefined;
+    } finally {
+      this.#giveBack(ahead);
+    }
+  }
+
+  /** Large pieces share memory: what is new costs page faults. */
+  #borrow(size: number): Uint8Array {
+    if (size <= pieceSizeMax / 16) return newBytes(size);
+    return (this.#slabs.pop() ?? newBytes(pieceSizeMax)).subarray(0, size);
+  }
+  #giveBack({ bytes, share }: Ahead): void {
+    bytes.fill(0);
+    if (bytes.buffer.byteLength === pieceSizeMax) this.#slabs.push(new Uint8Array(bytes.buffer));
+    share[Symbol.dispose]();
+  }
+}
