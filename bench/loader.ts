@@ -16,6 +16,10 @@ export interface Case {
   readonly seed: number;
   /** Levels of directories that the objects lie under, and how many each level has; none unless told. */
   readonly tree?: { readonly depth: number; readonly fan: number };
+  /** Number of the first object; 0 unless told. */
+  readonly first?: number;
+  /** Objects that follow each other in a directory of their own; all in one unless told. */
+  readonly leaf?: number;
 }
 
 export interface Figures {
@@ -117,6 +121,8 @@ export async function runCase(server: Server, one: Case, seconds: number): Promi
     "--seed": one.seed,
     "--depth": one.tree?.depth ?? 0,
     "--fan": one.tree?.fan ?? 1,
+    "--first": one.first ?? 0,
+    "--leaf": one.leaf ?? 0,
   };
   const words = Object.entries(options).flatMap(([name, value]) => [name, String(value)]);
   const child = Bun.spawn([await buildLoader(), ...words], {

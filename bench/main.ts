@@ -1,12 +1,14 @@
 /**
  * `bun run bench s3 [--peer minio|versitygw|none] [--layout one|six] [--cases a,b] [--seconds N] [--rounds N] [--syncs] [--guarded] [--keep] [--plot]`
  * `bun run bench memory`, `bun run bench scale [--objects N] [--buckets N] [--rounds N] [--seconds N]`, `bun run bench fuse [--rounds N]`,
+ * `bun run bench keys [--objects N] [--folder DIR] [--minutes N] [--fill]` (ten million objects by default; kept in DIR and gone on with by the next call),
  * `bun run bench report`: what the
  * parts measure is said in docs/benchmarks.md.
  */
 import { parseArgs } from "node:util";
 import { benchFuse } from "./fuse/fuse.ts";
 import { benchMemory } from "./memory.ts";
+import { benchKeys } from "./keys.ts";
 import { plot, writeReport } from "./report.ts";
 import { benchS3, caseNames } from "./s3.ts";
 import { benchScale } from "./scale.ts";
@@ -19,8 +21,11 @@ const { values, positionals } = parseArgs({
     cases: { type: "string", default: "" },
     seconds: { type: "string", default: "6" },
     rounds: { type: "string", default: "3" },
-    objects: { type: "string", default: "1000000" },
+    objects: { type: "string" },
+    folder: { type: "string" },
+    minutes: { type: "string", default: "600" },
     buckets: { type: "string", default: "10000" },
+    fill: { type: "boolean", default: false },
     syncs: { type: "boolean", default: false },
     guarded: { type: "boolean", default: false },
     keep: { type: "boolean", default: false },
@@ -60,10 +65,19 @@ switch (positionals[0]) {
     break;
   case "scale":
     await benchScale({
-      objects: Number(values.objects),
+      objects: Number(values.objects ?? 1_000_000),
       buckets: Number(values.buckets),
       rounds: Number(values.rounds),
       seconds: Number(values.seconds),
+      keepsResult: values.keep,
+    });
+    break;
+  case "keys":
+    await benchKeys({
+      objects: Number(values.objects ?? 10_000_000),
+      folder: values.folder,
+      minutes: Number(values.minutes),
+      fills: values.fill,
       keepsResult: values.keep,
     });
     break;
@@ -73,7 +87,7 @@ switch (positionals[0]) {
   case "report":
     break;
   default:
-    console.error("bench: s3, memory, scale, fuse or report");
+    console.error("bench: s3, memory, scale, keys, fuse or report");
     process.exit(2);
 }
 if (values.keep || positionals[0] === "report") await writeReport();

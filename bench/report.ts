@@ -1,12 +1,13 @@
 /** Writes docs/benchmarks.md and the SVG beside it out of bench/results; nothing in them is written by hand. */
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { KeysResult } from "./keys.ts";
 import type { MemoryResult } from "./memory.ts";
 import type { CaseResult, Run, S3Result } from "./s3.ts";
 import type { ScaleResult } from "./scale.ts";
 import { root } from "./servers.ts";
 
-type Result = S3Result | MemoryResult | ScaleResult;
+type Result = S3Result | MemoryResult | ScaleResult | KeysResult;
 
 /** Least ratio to MinIO with the same layout; a case without one has no floor. */
 const floors: Readonly<Record<S3Result["layout"], Readonly<Record<string, number>>>> = {
@@ -145,6 +146,49 @@ function renderScale(result: ScaleResult): readonly string[] {
   ];
 }
 
+/** Of CPU, over the same page among a hundredth of the keys. */
+const pageRatioMax = 2;
+
+function renderKeys(result: KeysResult): readonly string[] {
+  const count = (n: number): string => n.toLocaleString("en");
+  const short = result.objects < result.wanted ? ` of ${count(result.wanted)} that were meant` : "";
+  const filled =
+    result.filled === 0
+      ? ""
+      : ` (${count(result.filled)} of them, without bodies, by the shard's own operations and not over S3)`;
+  const cost = (page: KeysResult["pages"][number]["full"]): readonly string[] => [
+    `${fixed(page.p50_ms, 1)} / ${fixed(page.p99_ms, 0)}`,
+    fixed(page.cpu_ms, 1),
+    fixed(page.cold_kilobytes, 0),
+  ];
+  return [
+    `## Pages among ${count(result.objects)} keys`,
+    "",
+    `${conditions(result)}. One device; bodies of 100 bytes put over S3: ${count(result.objects)} objects${short}${filled}, ${count(result.directories)} directories of ten and ${count(result.in_one_directory)} keys in one directory under one prefix, and a hundredth of what was meant of each under another. The map's file has ${fixed(result.map_megabytes, 0)} MB; the node started in ${fixed(result.start_seconds, 2)} s (CPU ${fixed(result.start_cpu_seconds, 2)} s) and had at most ${fixed(result.memory_megabytes, 0)} MB of memory. Read: what the server read from its files when a place was asked for the first time, the median.`,
+    "",
+    row([
+      "page of",
+      "items",
+      "p50 / p99 ms",
+      "CPU ms",
+      "read kB",
+      "among 1/100: p50 / p99 ms",
+      "CPU ms",
+      "read kB",
+      "CPU, over 1/100",
+      "",
+    ]),
+    row(Array.from({ length: 10 }, () => "---")),
+    ...result.pages.map(({ what, full, few, ratio }) =>
+      row([
+        ...[what, String(full.items), ...cost(full), ...cost(few), fixed(ratio, 2)],
+        `≤ ${pageRatioMax} ${ratio <= pageRatioMax ? "met" : "**missed**"}`,
+      ]),
+    ),
+    "",
+  ];
+}
+
 function render(result: Result): readonly string[] {
   switch (result.kind) {
     case "s3":
@@ -153,6 +197,8 @@ function render(result: Result): readonly string[] {
       return renderMemory(result);
     case "scale":
       return renderScale(result);
+    case "keys":
+      return renderKeys(result);
     default:
       return result satisfies never;
   }

@@ -1,7 +1,7 @@
 // The loader of `bun run bench s3`: one blocking thread with one keep-alive connection per client, the same for every server.
 //
 //   loader --port N --access-key K --secret-key S --bucket B --op put|get|head|delete|list --prefix P
-//          --size BYTES --connections C --seconds S --objects N [--seed N] [--depth LEVELS --fan DIRECTORIES]
+//          --size BYTES --connections C --seconds S --objects N [--seed N] [--depth LEVELS --fan DIRECTORIES] [--first N] [--leaf OBJECTS]
 //
 // Signature V4 by header. All payload hashes and signatures are made before the run; `ready` is printed, a line on
 // standard input starts the clock, one JSON object with the figures ends it. Bodies are random and differ per object and

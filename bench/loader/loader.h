@@ -18,6 +18,8 @@ struct options {
   const char *access_key, *secret_key, *bucket, *prefix;
   int depth;    // directories above each object
   uint64_t fan; // directories of each level: object `index` lies where the digits of `index` in this base say
+  uint64_t first; // number of object 0
+  uint64_t leaf;  // 0, or how many objects with numbers behind each other lie in a directory of their own
   char date[17], day[9]; // of the signatures: that of the start
 };
 

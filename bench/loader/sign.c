@@ -51,10 +51,12 @@ static void target_of(const struct options *options, uint64_t index, char *path,
     return;
   }
   int used = snprintf(path, path_size, "/%s/%s", options->bucket, options->prefix);
-  uint64_t rest = index;
+  uint64_t number = options->first + index, rest = number;
+  if (options->leaf > 0)
+    used += snprintf(path + used, path_size - (size_t)used, "%07llu/", (unsigned long long)(number / options->leaf));
   for (int level = 0; level < options->depth && (size_t)used < path_size; level++, rest /= options->fan)
     used += snprintf(path + used, path_size - (size_t)used, "%04llu/", (unsigned long long)(rest % options->fan));
-  if ((size_t)used < path_size) snprintf(path + used, path_size - (size_t)used, "%08llu", (unsigned long long)index);
+  if ((size_t)used < path_size) snprintf(path + used, path_size - (size_t)used, "%08llu", (unsigned long long)number);
 }
 
 void sign_op(const struct options *options, const char *method, uint64_t index, const uint8_t *body, struct signed_op *op) {
@@ -114,6 +116,8 @@ int parse_options(struct options *options, int count, char **words) {
     else if (strcmp(name, "--seed") == 0) options->seed = strtoull(value, NULL, 10);
     else if (strcmp(name, "--depth") == 0) options->depth = atoi(value);
     else if (strcmp(name, "--fan") == 0) options->fan = strtoull(value, NULL, 10);
+    else if (strcmp(name, "--first") == 0) options->first = strtoull(value, NULL, 10);
+    else if (strcmp(name, "--leaf") == 0) options->leaf = strtoull(value, NULL, 10);
     else if (strcmp(name, "--op") == 0 && parse_operation(options, value) == 0) continue;
     else {
       fprintf(stderr, "loader: no such option or value: %s %s\n", name, value);
