@@ -229,7 +229,7 @@ export class NodeProcess implements AsyncDisposable {
         ...mirrors,
         ...["--s3-addr", `127.0.0.1:${s3Port}`, "--metrics-addr", "127.0.0.1:0"],
         ...["--data-addr", "127.0.0.1:0"],
-        ...["--bulk-addr", "127.0.0.1:0"],
+        ...["--bulk-addr", "127.0.0.1:0", "--advisory-addr", "127.0.0.1:0"],
         ...words,
       ],
       {

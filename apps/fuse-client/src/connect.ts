@@ -24,10 +24,10 @@ export interface Connected extends AsyncDisposable {
  * @throws {CommandError} in words for whoever started it.
  */
 export async function connect(
-  connection: Connection & { readonly timeoutMs?: number },
+  connection: Connection & { readonly timeoutMs?: number; readonly workflow?: string },
   nativeDirectory: string,
 ): Promise<Connected> {
-  const { seeds, tenant, namespace, timeoutMs } = connection;
+  const { seeds, tenant, namespace, timeoutMs, workflow } = connection;
   const identity = await readIdentity(connection.identity);
   await using building = new AsyncDisposableStack();
   const crypto = openCrypto(nativeDirectory);
@@ -37,7 +37,7 @@ export async function connect(
   const deadline = timeoutMs === undefined ? {} : { deadlineMs: timeoutMs };
   const client = await openClient(
     { clock: systemClock, prng: systemPrng, crypto, datapath },
-    { seeds, tenant, namespace, identity, hostName: hostname(), ...deadline },
+    { seeds, tenant, namespace, identity, hostName: hostname(), workflow, ...deadline },
   );
   if (client.kind === "refused") throw new CommandError(exitOf(client.code), client.message);
   building.defer(() => client.close());

@@ -1,5 +1,5 @@
 import { MiB } from "@kiseki/base";
-import { openDiskCache, openFileSystem } from "@kiseki/client";
+import { type ClientWorkflows, openDiskCache, openFileSystem } from "@kiseki/client";
 import { systemClock, systemPrng } from "@kiseki/host";
 import { type FileSystem, isFailure, type KernelCache, RamBlockCache } from "@kiseki/vfs";
 import { CommandError, exitCode } from "@kiseki/cli";
@@ -18,6 +18,7 @@ export interface OpenNamespace extends AsyncDisposable {
   readonly fileSystem: FileSystem;
   readonly isReadOnly: boolean;
   readonly counters: CacheCounters;
+  readonly workflows: ClientWorkflows;
   stats(): CacheStats;
   /** Nothing that was read is kept any more. */
   wipe(): Promise<void>;
@@ -77,6 +78,7 @@ export async function openNamespace(
     fileSystem,
     isReadOnly,
     counters,
+    workflows: client.workflows,
     stats: () => counters.stats(memory.byteCount, 0),
     wipe: async () => {
       counters.wipes += 1;

@@ -16,8 +16,9 @@ import {
 } from "@kiseki/node";
 import { openLogger, openMetrics } from "@kiseki/telemetry";
 import { listenMetrics } from "./listen-metrics.ts";
-import { listenNative } from "./listen-native.ts";
-import { listenRpc } from "./listen-rpc.ts";
+import { listenAdvisory } from "./listen-advisory.ts";
+import { listenNative, type NativePorts } from "./listen-native.ts";
+import { listenRpc, planTls } from "./listen-rpc.ts";
 import { listenS3 } from "./listen-s3.ts";
 import { nativeDirectory } from "./native-directory.ts";
 import { tellRecoveryCode } from "./tell-recovery-code.ts";
@@ -109,15 +110,26 @@ async function run(settings: ServerSettings): Promise<void> {
     front.stop(drain()),
   );
   const status = building.use(await listenMetrics(node, settings, metrics));
-  const open = { s3: s3.port, rpc: settings.dataAddress.port, bulk: settings.bulkAddress.port };
+  const open: NativePorts = {
+    s3: s3.port,
+    rpc: settings.dataAddress.port,
+    bulk: settings.bulkAddress.port,
+    advisory: undefined,
+  };
   const native = building.use(await listenNative(node, settings, open, log));
-  const rpc = building.use(await listenRpc(node, crypto, settings, s3.port, log, native.backend));
+  const tls = await planTls(node, settings);
+  const rpc = building.use(
+    await listenRpc(node, crypto, settings, s3.port, log, native.backend, tls),
+  );
   open.rpc = rpc.port ?? open.rpc;
+  const advisory = building.use(await listenAdvisory(node, settings, tls, log));
+  open.advisory = advisory?.port;
   const ports = {
     s3_port: s3.port,
     metrics_port: status.port,
     rpc_port: rpc.port,
     bulk_port: open.bulk,
+    advisory_port: open.advisory,
   };
   const stopping = stopAsked(); // whoever is told that it is ready may stop it at once
   console.log(JSON.stringify({ ready: true, ...ports }));

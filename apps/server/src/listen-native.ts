@@ -13,6 +13,8 @@ export interface NativePorts {
   rpc: number;
   s3: number;
   bulk: number;
+  /** `undefined`: there is no advisory service. */
+  advisory: number | undefined;
 }
 export interface NativeListener extends AsyncDisposable {
   readonly backend: NativeService["backend"];
@@ -53,6 +55,10 @@ export async function listenNative(
       discovery: (host) => ({
         endpoint: `https://${hostPort(settings.advertiseData, settings.dataAddress, ports.rpc, host)}`,
         s3Endpoint: `${s3Scheme}://${hostPort(settings.advertiseS3, settings.s3Address, ports.s3, host)}`,
+        advisoryEndpoint:
+          ports.advisory === undefined
+            ? ""
+            : `https://${hostPort("", settings.advisoryAddress, ports.advisory, host)}`,
         needsCertificate,
       }),
     }),

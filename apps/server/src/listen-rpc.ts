@@ -7,6 +7,7 @@ import {
   type RpcListener,
   type RpcServer,
   serveNodeAdmin,
+  type TlsListener,
 } from "@kiseki/rpc";
 import type { Logger } from "@kiseki/telemetry";
 import { adminSocketName } from "./cli/connection.ts";
@@ -14,10 +15,8 @@ import { openListener, rpcListener } from "./open-listener.ts";
 import { ensureCertificate } from "./rpc-certificate.ts";
 import { version } from "./version.ts";
 
-type TlsListener = Extract<RpcListener, { kind: "tls" }>;
-
 /** The TLS listener: on loopback a token opens it, beyond it a certificate of `--ca-path`. */
-async function planTls(node: StorageNode, settings: ServerSettings): Promise<TlsListener> {
+export async function planTls(node: StorageNode, settings: ServerSettings): Promise<TlsListener> {
   const { host, port } = settings.dataAddress;
   const { certificate, certificateKey, clientAuthority } = settings;
   const { config } = node.storage;
@@ -45,8 +44,8 @@ export async function listenRpc(
   s3Port: number,
   log: Logger,
   native: NativeBackend,
+  tls: TlsListener,
 ): Promise<RpcServer> {
-  const tls = await planTls(node, settings);
   const s3Certificate =
     settings.certificate === "" ? undefined : await readPem(settings.certificate);
   const { host } = settings.s3Address;
@@ -73,9 +72,10 @@ export async function listenRpc(
     const name = isAdmin ? "kiseki_storage_admin_calls_total" : "kiseki_native_calls_total";
     node.ports.metrics.add(name, 1, { rpc, outcome });
   };
+  const onWorkflow = node.workflows.noteCall.bind(node.workflows);
   const serve = (listeners: readonly RpcListener[]): Promise<RpcServer> =>
     openListener(rpcListener, settings.dataAddress, () =>
-      serveNodeAdmin(backend, { listeners, onInternal, onCall, native }),
+      serveNodeAdmin(backend, { listeners, onInternal, onCall, native, onWorkflow }),
     );
   const local: RpcListener = { kind: "local", path: node.storage.config.file(adminSocketName) };
   try {

@@ -28,6 +28,12 @@ export const bulkListener: ListenerName = {
   variable: "KISEKI_BULK_ADDR",
 };
 
+export const advisoryListener: ListenerName = {
+  what: "the advisory service",
+  flag: "advisory-addr",
+  variable: "KISEKI_ADVISORY_ADDR",
+};
+
 /** What may be wrong with an address, and what to do; `undefined` for a fault of another kind. */
 function advise(reason: unknown, port: number): string | undefined {
   if (!(reason instanceof Error)) return undefined;

@@ -13,6 +13,7 @@ export { openDiskCache } from "./cache/disk-cache.ts";
 export { readManifests } from "./cache/image-store.ts";
 export { listPools, PoolError, type PoolUse, poolUse, scavenge, wipePool } from "./cache/pool.ts";
 export { openStagingPool, type StagingPool } from "./cache/staging-pool.ts";
+export type { ClientWorkflows, WorkflowRefusal } from "./service/workflows.ts";
 export type { Identity } from "./discovery/node-link.ts";
 export type { FileSystemOptions } from "./files/mount.ts";
 export { openFileSystem } from "./files/open-file-system.ts";

@@ -11,6 +11,7 @@ import { type HostPort, parseSeeds } from "./discovery/seeds.ts";
 import { Asking } from "./service/asking.ts";
 import { RpcFileService } from "./service/rpc-file-service.ts";
 import { Sessions } from "./service/sessions.ts";
+import { ClientWorkflows } from "./service/workflows.ts";
 import { watchChanges } from "./service/watcher.ts";
 
 export interface ClientPorts {
@@ -34,6 +35,8 @@ export interface ClientOptions {
   readonly hostName: string;
   /** How long an operation is tried before it fails. */
   readonly deadlineMs?: number;
+  /** To which workflow calls belong, in hex. */
+  readonly workflow?: string | undefined;
 }
 
 /** One namespace as a client reads and writes it. */
@@ -46,6 +49,7 @@ export interface Client {
   readonly tenant: string;
   readonly namespace: string;
   readonly isReadOnly: boolean;
+  readonly workflows: ClientWorkflows;
   /** Gives session and keys back. Nothing else is called after it. */
   close(): Promise<void>;
 }
@@ -71,8 +75,14 @@ export async function openClient(
   const { tenant, hostName, namespace, deadlineMs = deadlineMsUsual } = options;
   const closing = new AbortController();
   const { signal } = closing;
-  const network = { clock, prng, crypto, resolve };
-  const cluster = new Cluster(network, options.identity, parseSeeds(options.seeds));
+  const { identity } = options;
+  const workflow = (): string | undefined => workflows.current;
+  const network = { clock, prng, crypto, resolve, workflow };
+  const cluster = new Cluster(network, identity, parseSeeds(options.seeds));
+  const workflows = new ClientWorkflows(
+    { cluster, prng, identity },
+    { tenant, workflow: options.workflow },
+  );
   const sessions = new Sessions({ clock, prng, cluster }, { tenant, hostName }, signal);
   const asking = new Asking({ clock, prng, cluster, sessions, deadlineMs, signal });
   const leases = new KeyLeases({ clock, crypto, asking });
@@ -115,7 +125,7 @@ export async function openClient(
   const { isReadOnly } = found.value;
   const planFiles: Client["planFiles"] = (wanted) => files.planFiles(wanted);
   const ids = { tenant: tenantId, namespace: toHex(id) };
-  return { kind: "opened", files, content, planFiles, ...ids, isReadOnly, close };
+  return { kind: "opened", files, content, planFiles, ...ids, workflows, isReadOnly, close };
 }
 
 function faultText(code: FileRefusalCode, fault: string | undefined, namespace: string): string {

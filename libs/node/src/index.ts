@@ -9,6 +9,7 @@
  * old copy of a shard file, listeners beyond loopback without TLS unless a flag says so.
  */
 export { openAdminBackend } from "./admin/admin-backend.ts";
+export { advisoryBackend } from "./advisory/advisory-backend.ts";
 export { ConfigError, describeSettings, parseSettings } from "./config/parse-settings.ts";
 export { foreignVariables, ignoredVariables, serverSettings } from "./config/server-settings.ts";
 export { checkServerSettings } from "./config/check-settings.ts";

@@ -186,6 +186,21 @@ export const metricTable = {
     help: "Requests refused by a limit of their access key: requests, bytes, at_once",
     labels: ["limit"],
   },
+  kiseki_workflow_refs_total: {
+    kind: "counter",
+    help: "Requests of the data path that name a workflow: known, unknown (to their tenant) or malformed",
+    labels: ["protocol", "result"],
+  },
+  kiseki_advisory_calls_total: {
+    kind: "counter",
+    help: "Calls of the advisory service, by method and how they ended",
+    labels: ["rpc", "outcome"],
+  },
+  kiseki_advisory_workflows: { kind: "gauge", help: "Workflows declared and not ended" },
+  kiseki_data_path_blocked_on_advisory_total: {
+    kind: "counter",
+    help: "Requests of the data path whose workflow could not be looked up at once; they went on without. Always 0",
+  },
   kiseki_auth_failures_total: { kind: "counter", help: "Requests refused", labels: ["code"] },
 } as const satisfies Record<string, MetricRow>;
 

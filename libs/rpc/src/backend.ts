@@ -6,6 +6,7 @@ import type {
   MessageShape,
 } from "@bufbuild/protobuf";
 import type { ConnectRouter, HandlerContext, ServiceImpl } from "@connectrpc/connect";
+import { WorkflowAdvisoryService } from "./gen/kiseki/v1/advisory_pb.ts";
 import { DataService } from "./gen/kiseki/v1/data_pb.ts";
 import { DiscoveryService } from "./gen/kiseki/v1/discovery_pb.ts";
 import { FileService } from "./gen/kiseki/v1/file_pb.ts";
@@ -42,6 +43,9 @@ export interface NativeBackend {
   readonly files: Handlers<typeof FileService, NativeCall>;
   readonly data: Handlers<typeof DataService, NativeCall>;
 }
+
+/** As `NodeAdminBackend`, behind the advisory service; throws `AdvisoryError` too. */
+export type AdvisoryBackend = Handlers<typeof WorkflowAdvisoryService, NativeCall>;
 
 export interface RouteOptions {
   /** Whether the request may come in; asked before any work, when at most its message was read. */
@@ -123,16 +127,27 @@ export function nodeAdminRoutes(
   };
 }
 
+const callOf = ({ signal, values }: HandlerContext): NativeCall => ({
+  signal,
+  peer: values.get(peerKey),
+  host: values.get(hostKey),
+});
+
+export function advisoryRoutes(
+  backend: AdvisoryBackend,
+  options: RouteOptions,
+): (router: ConnectRouter) => void {
+  const implementation = implement(WorkflowAdvisoryService, backend, options, callOf);
+  return (router) => {
+    router.service(WorkflowAdvisoryService, implementation);
+  };
+}
+
 /** The routes of native clients; discovery has no door but TLS. */
 export function nativeRoutes(
   backend: NativeBackend,
   options: RouteOptions,
 ): (router: ConnectRouter) => void {
-  const callOf = ({ signal, values }: HandlerContext): NativeCall => ({
-    signal,
-    peer: values.get(peerKey),
-    host: values.get(hostKey),
-  });
   const open = { ...options, isAllowed: () => true };
   const limits = { readMaxBytes: nativeRequestSizeMax };
   return (router) => {

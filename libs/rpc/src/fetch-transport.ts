@@ -2,6 +2,7 @@ import { checkServerIdentity, type PeerCertificate } from "node:tls";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { Code, ConnectError, type Transport } from "@connectrpc/connect";
 import { errorFromJsonBytes } from "@connectrpc/connect/protocol-connect";
+import { workflowHeader } from "@kiseki/advisory";
 import { RpcError } from "./rpc-error.ts";
 import { answerSizeMax, type TlsTarget } from "./tls-transport.ts";
 
@@ -93,14 +94,18 @@ export function fetchTransport(target: TlsTarget, streams: Transport): Transport
   };
   return {
     stream: (...words) => streams.stream(...words),
-    async unary(method, signal, timeoutMs, _header, input) {
+    async unary(method, signal, timeoutMs, header, input) {
       const ending = timeoutMs === undefined ? undefined : AbortSignal.timeout(timeoutMs);
       const timeout = timeoutMs === undefined ? {} : { "connect-timeout-ms": String(timeoutMs) };
+      const workflow = target.workflow?.();
+      const said =
+        header === undefined ? {} : Object.fromEntries(new Headers(header as Headers).entries());
+      const belonging = workflow === undefined ? {} : { [workflowHeader]: workflow };
       const given = [signal, ending].filter((one) => one !== undefined);
       const limit = given.length > 0 ? AbortSignal.any(given) : undefined;
       const options: FetchOptions = {
         method: "POST",
-        headers: { ...common, ...timeout },
+        headers: { ...common, ...timeout, ...belonging, ...said },
         body: toBinary(method.input, create(method.input, input)),
         tls,
         proxy: false,

@@ -9,10 +9,20 @@
  * messages over 64 KiB (of files: 4 MiB), TCP without TLS, sockets on which a living node listens, a tenant's
  * certificate that would administer.
  */
-export type { NativeBackend, NativeCall, NodeAdminBackend } from "./backend.ts";
+export { advisoryCodeOf, AdvisoryError } from "./advisory-error.ts";
+export type { AdvisoryBackend, NativeBackend, NativeCall, NodeAdminBackend } from "./backend.ts";
 export { fromRulesMessage, toRulesMessage } from "./cache-rules.ts";
-export type { NativeClient, NodeAdminClient, NodeAdminTarget } from "./open-node-admin-client.ts";
-export { openNativeClient, openNodeAdminClient } from "./open-node-admin-client.ts";
+export type {
+  AdvisoryClient,
+  NativeClient,
+  NodeAdminClient,
+  NodeAdminTarget,
+} from "./open-node-admin-client.ts";
+export {
+  openAdvisoryClient,
+  openNativeClient,
+  openNodeAdminClient,
+} from "./open-node-admin-client.ts";
 export type { DiscoverResponse } from "./gen/kiseki/v1/discovery_pb.ts";
 export type { FileResult } from "./gen/kiseki/v1/file_operation_pb.ts";
 export type { OpenSessionResponse, PlanReadResponse } from "./gen/kiseki/v1/file_pb.ts";
@@ -26,5 +36,6 @@ export type { Peer } from "./peer.ts";
 export { peerOfCertificate } from "./peer.ts";
 export type { RpcErrorCode } from "./rpc-error.ts";
 export { RpcError, toRpcError } from "./rpc-error.ts";
-export type { RpcListener, RpcServer } from "./serve-node-admin.ts";
+export type { RpcListener, RpcServer, TlsListener } from "./serve-node-admin.ts";
+export { serveAdvisory } from "./serve-advisory.ts";
 export { answers, serveNodeAdmin } from "./serve-node-admin.ts";

@@ -1,5 +1,6 @@
 import { type Client, createClient, type Transport } from "@connectrpc/connect";
 import { createConnectTransport } from "@connectrpc/connect-node";
+import { WorkflowAdvisoryService } from "./gen/kiseki/v1/advisory_pb.ts";
 import { DataService } from "./gen/kiseki/v1/data_pb.ts";
 import { DiscoveryService } from "./gen/kiseki/v1/discovery_pb.ts";
 import { FileService } from "./gen/kiseki/v1/file_pb.ts";
@@ -37,6 +38,15 @@ export function openNativeClient(target: TlsTarget): NativeClient {
     data: createClient(DataService, transport),
     reset: () => connection.abort(),
   };
+}
+
+/** Calls of the advisory service; what they throw goes through `advisoryCodeOf`. */
+export type AdvisoryClient = Client<typeof WorkflowAdvisoryService> & Disposable;
+/** Disposing closes its connection. */
+export function openAdvisoryClient(target: TlsTarget): AdvisoryClient {
+  const { transport, connection } = tlsTransport(target, true);
+  const client = createClient(WorkflowAdvisoryService, transport);
+  return { ...client, [Symbol.dispose]: () => connection.abort() };
 }
 
 function transportTo(target: NodeAdminTarget): Transport {

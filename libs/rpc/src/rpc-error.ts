@@ -1,4 +1,5 @@
 import { Code, ConnectError } from "@connectrpc/connect";
+import { advisoryConnectError, AdvisoryError } from "./advisory-error.ts";
 
 /** Why a call did not end well. A closed set: each has a Connect code and a fate for the command line. */
 export type RpcErrorCode =
@@ -56,6 +57,7 @@ export class RpcError extends Error {
 /** What the caller is told. Anything but an `RpcError` is a bug or a fault whose text may hold secrets: "Internal error". */
 export function toConnectError(reason: unknown): ConnectError {
   if (reason instanceof ConnectError) return reason;
+  if (reason instanceof AdvisoryError) return advisoryConnectError(reason);
   if (reason instanceof RpcError) {
     return new ConnectError(reason.message, connectCode[reason.code], undefined, undefined, reason);
   }

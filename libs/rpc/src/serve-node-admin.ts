@@ -12,8 +12,9 @@ import {
   nodeAdminRoutes,
 } from "./backend.ts";
 import { type CallOutcome, countCalls } from "./count-calls.ts";
-import { peerValues } from "./peer.ts";
+import { type Peer, peerValues } from "./peer.ts";
 import { RpcError } from "./rpc-error.ts";
+import { noteWorkflows } from "./note-workflows.ts";
 
 /** A request message of administration may have so many bytes; nothing of it needs more. */
 const requestSizeMax = 64 * 1024;
@@ -63,6 +64,8 @@ export interface ServeOptions {
   readonly onCall: (method: string, outcome: CallOutcome, service: string) => void;
   /** Serves native clients too. */
   readonly native?: NativeBackend | undefined;
+  /** Told which workflow a call says that it belongs to, as it stands in the header. */
+  readonly onWorkflow?: (ref: string, isBinary: boolean, peer: Peer) => void;
 }
 
 /**
@@ -87,7 +90,10 @@ export async function serveNodeAdmin(
         files?.(router);
       },
       contextValues: peerValues(listener.kind === "local" ? "local" : listener.door.kind),
-      interceptors: [countCalls(options.onCall)],
+      interceptors: [
+        countCalls(options.onCall),
+        ...(options.onWorkflow ? [noteWorkflows(options.onWorkflow)] : []),
+      ],
       connect: true,
       grpc: true,
       grpcWeb: false,
@@ -116,7 +122,8 @@ export async function serveNodeAdmin(
   };
 }
 
-function doorOf(listener: RpcListener): (header: Headers) => boolean {
+/** Whether who calls holds what opens the listener's door. */
+export function doorOf(listener: RpcListener): (header: Headers) => boolean {
   // A local caller passed the file's mode; a certificate was checked by the handshake.
   if (listener.kind === "local" || listener.door.kind === "certificate") return () => true;
   const wanted = Buffer.from(`Bearer ${listener.door.token}`);
@@ -126,7 +133,7 @@ function doorOf(listener: RpcListener): (header: Headers) => boolean {
   };
 }
 
-function tlsOptions({ certificate, certificateKey, door }: TlsListener) {
+export function tlsOptions({ certificate, certificateKey, door }: TlsListener) {
   return {
     cert: certificate,
     key: certificateKey,
@@ -171,7 +178,7 @@ function listening(server: Server | Http2SecureServer, begin: () => void): Promi
   return promise;
 }
 
-async function listenTls(
+export async function listenTls(
   server: Http2SecureServer,
   { host, port }: TlsListener,
   connectionsMax: number,

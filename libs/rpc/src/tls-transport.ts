@@ -17,6 +17,8 @@ export interface TlsTarget {
   /** PEM, for a listener that asks for a certificate. */
   readonly certificate?: string | undefined;
   readonly certificateKey?: string | undefined;
+  /** To which workflow unary calls belong, in hex. */
+  readonly workflow?: (() => string | undefined) | undefined;
 }
 
 /**

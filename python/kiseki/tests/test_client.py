@@ -88,6 +88,19 @@ def test_a_client_is_read_only_when_asked(cache_dir: str) -> None:
         assert "tests" in client.listdir("/") or client.listdir("/") is not None
 
 
+def test_a_workflow_is_declared_goes_on_and_ends(client: kiseki.Client) -> None:
+    workflow = client.declare_workflow()
+    assert 0 < workflow < 2**128
+    client.advance_phase(workflow, 3, "epoch 3")
+    with pytest.raises(kiseki.KisekiError, match="phase_not_monotonic"):
+        client.advance_phase(workflow, 3)
+    client.end_workflow(workflow)
+    with pytest.raises(kiseki.KisekiError, match="scope_not_found"):
+        client.end_workflow(workflow)
+    with pytest.raises(kiseki.KisekiError, match="profile_not_allowed"):
+        client.declare_workflow(profile="mining")
+
+
 def _read(client: kiseki.Client, path: str, queue: Any) -> None:
     queue.put(client.read_bytes(path))
 

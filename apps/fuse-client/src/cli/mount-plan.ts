@@ -1,6 +1,7 @@
 /** What the words of a command line, of fstab and of the environment ask for, checked before anything is done. */
 import { mountFlags } from "@kiseki/fuse-device";
 import { CommandError, exitCode } from "@kiseki/cli";
+import { readWorkflowRef } from "@kiseki/advisory";
 import type { Environment } from "./command.ts";
 import {
   type Connection,
@@ -28,6 +29,8 @@ export interface MountPlan extends Connection {
   readonly readerCount: number;
   /** How long an operation waits for nodes before it fails with EIO. */
   readonly timeoutMs: number;
+  /** To which calls belong, in hex. */
+  readonly workflow?: string;
   /** Where a mount in the background writes its log. */
   readonly logFile: string | undefined;
   /** What has no effect, for whoever mounts. */
@@ -65,7 +68,7 @@ const foreignWord =
 const ownOptions: ReadonlySet<string> = new Set([
   ...connectionOptionNames,
   ...settingOptions,
-  ...["log_file", "readers", "timeout_s"],
+  ...["log_file", "readers", "timeout_s", "workflow_ref"],
 ]);
 
 interface OptionWords {
@@ -131,6 +134,11 @@ export function planMount(
   const timeout = Number(values.get("timeout_s") ?? timeoutUsual);
   if (!(Number.isSafeInteger(timeout) && timeout >= 1 && timeout <= timeoutMax))
     faults.push(`-o timeout_s is an integer from 1 to ${timeoutMax}`);
+  const workflowText =
+    values.get("workflow_ref") ?? (environment["KISEKI_WORKFLOW_REF"] || undefined);
+  const workflow = workflowText === undefined ? undefined : readWorkflowRef(workflowText, false);
+  if (workflowText !== undefined && workflow === undefined)
+    faults.push("-o workflow_ref (KISEKI_WORKFLOW_REF) is a UUID or 32 hex digits");
   if (faults.length > 0) {
     const lines = faults.map((fault) => `  ${fault}`).join("\n");
     throw new CommandError(exitCode.arguments, `Cannot mount with these words:\n${lines}`);
@@ -147,6 +155,7 @@ export function planMount(
     settings: found.settings,
     readerCount,
     timeoutMs: timeout * 1000,
+    ...(workflow === undefined ? {} : { workflow }),
     logFile: values.get("log_file"),
     notes: found.notes,
   };

@@ -9,6 +9,7 @@ import { type Call, CallError, tokenSize } from "./connection.ts";
 import { FileCalls } from "./file-calls.ts";
 import { type VerbName, verbs } from "./frame.ts";
 import { listenUnix } from "./listen.ts";
+import { workflowCalls } from "./workflow-calls.ts";
 import { cacheCalls } from "./cache-calls.ts";
 
 const tokenWaitMs = 10_000;
@@ -92,6 +93,7 @@ export async function serveProcess(
       ]),
     ),
     ...cacheCalls(namespace, plan.settings),
+    ...workflowCalls(namespace.workflows, log),
   };
   const table = new Map<number, Call>([[verbs.close, close]]);
   for (const [name, call] of Object.entries(named)) table.set(verbs[name as VerbName], open(call));

@@ -43,6 +43,12 @@ export class Cluster implements Disposable {
     return well ?? links[0];
   }
 
+  /** Where the advisory service is, as discovery says; empty: nowhere. */
+  async advisoryEndpoint(): Promise<string> {
+    await this.owner();
+    return this.#routes?.advisoryEndpoint ?? "";
+  }
+
   /** What is known is not so any more: the next question goes to a seed. */
   moved(): void {
     this.#routes = undefined;

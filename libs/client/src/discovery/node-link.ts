@@ -23,6 +23,8 @@ export interface NetworkPorts {
   readonly crypto: Crypto;
   /** Where something that listens at `at` is reached: each address of the name. Rejects when it has none. */
   readonly resolve: (at: HostPort) => Promise<readonly HostPort[]>;
+  /** To which workflow calls belong, in hex. */
+  readonly workflow: () => string | undefined;
 }
 
 /** A node that says nothing for so long is asked over another connection. */
@@ -58,6 +60,7 @@ export class NodeLink implements Disposable {
     this.#client ??= openNativeClient({
       ...this.#identity,
       endpoint: `https://${hostPortText(address)}`,
+      workflow: this.#ports.workflow,
       // An address is no name that TLS would carry: the certificate has to show the address itself.
       ...(isIP(this.at.host) === 0 ? { serverName: this.at.host } : {}),
     });

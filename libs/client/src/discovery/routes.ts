@@ -11,6 +11,8 @@ export interface Routes {
   readonly owners: readonly HostPort[];
   readonly ttlMs: number;
   readonly clusterId: Uint8Array;
+  /** Empty: there is none. */
+  readonly advisoryEndpoint: string;
 }
 
 function hostPortOf(endpoint: string): HostPort | undefined {
@@ -31,5 +33,6 @@ export function readRoutes(answer: DiscoverResponse, asked: HostPort): Routes | 
     owners.push(owner);
   }
   const ttlMs = Math.min(ttlMaxMs, Math.max(ttlMinMs, answer.ttlMs));
-  return { owners: owners.length === 0 ? [asked] : owners, ttlMs, clusterId: answer.clusterId };
+  const { clusterId, advisoryEndpoint } = answer;
+  return { owners: owners.length === 0 ? [asked] : owners, ttlMs, clusterId, advisoryEndpoint };
 }

@@ -71,7 +71,8 @@ function* checkListeners(given: Given): Generator<string> {
     yield `${nameOf("trustedProxies")} ${given.trustedProxies?.join(",")} is no list of addresses and networks such as 10.0.0.0/8,fd00::/8`;
   }
   const { certificate, certificateKey, clientAuthority, metricsToken } = given;
-  type Listener = "s3Address" | "dataAddress" | "bulkAddress" | "metricsAddress";
+  type Listener =
+    "s3Address" | "dataAddress" | "advisoryAddress" | "bulkAddress" | "metricsAddress";
   const beyond = (name: Listener): string | undefined => {
     const address = given[name];
     if (address === undefined || isLoopback(address.host)) return undefined;
@@ -90,8 +91,9 @@ function* checkListeners(given: Given): Generator<string> {
   if (bulk !== undefined && isOpen && given.allowPlaintext === false) {
     yield `${bulk}: give ${nameOf("clientAuthority")}, ${nameOf("certificate")} and ${nameOf("certificateKey")}, or ${nameOf("allowPlaintext")}`;
   }
-  const rpc = beyond("dataAddress");
-  if (rpc !== undefined && isOpen) {
+  for (const name of ["dataAddress", "advisoryAddress"] as const) {
+    const rpc = beyond(name);
+    if (rpc === undefined || !isOpen) continue;
     yield `${rpc}: give ${nameOf("clientAuthority")}, ${nameOf("certificate")} and ${nameOf("certificateKey")}, so that clients show certificates`;
   }
 }

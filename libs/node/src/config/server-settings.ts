@@ -47,6 +47,9 @@ export const serverSettings = {
   bulkAddress: addressSetting("bulk-addr", "127.0.0.1:9102", {
     help: "listener for sealed content of native clients",
   }),
+  advisoryAddress: addressSetting("advisory-addr", "127.0.0.1:9101", {
+    help: "listener of the advisory service; where it cannot be, the node serves without",
+  }),
   advertiseData: optionalAddressSetting("advertise-data-addr", {
     help: "where native clients reach the RPC listener, behind NAT or a proxy; as they asked when empty",
   }),

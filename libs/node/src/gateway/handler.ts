@@ -5,7 +5,8 @@ import {
   type TokenRefusal,
 } from "@kiseki/auth";
 import type { Origin } from "@kiseki/composition";
-import type { ResponseHeader } from "@kiseki/http";
+import { workflowHeader } from "@kiseki/advisory";
+import { headerValue, type ResponseHeader } from "@kiseki/http";
 import { anonymousPrincipal, type Principal } from "@kiseki/policy";
 import type { AliasQueue } from "@kiseki/catalog";
 import {
@@ -31,6 +32,7 @@ import type { BodyStream, FrontFault, FrontRequest, FrontResponse } from "../fro
 import type { Notifier } from "../notify/notifier.ts";
 import type { ContentReader } from "../object/read-content.ts";
 import type { DataPorts } from "../object/types.ts";
+import type { Workflows } from "../advisory/workflows.ts";
 import { Access, type Account } from "./access/access.ts";
 import { bucketSide } from "./access/bucket-side.ts";
 import type { RequestFacts } from "./access/conditions.ts";
@@ -76,6 +78,7 @@ export interface GatewayOptions extends PlacesOptions {
   readonly aliases: AliasQueue;
   readonly notifier: Notifier;
   readonly accessLog: Pick<AccessLog, "follow">;
+  readonly workflows: Pick<Workflows, "note">;
   /** Name of the tenant with that canonical id. */
   readonly nameOfAccount: (canonicalId: string) => string | undefined;
   /** Of new buckets that ask for none. */
@@ -137,6 +140,9 @@ export class Gateway {
   /** Whoever counts or logs the request is told when its answer is sent. */
   #ended(trace: RequestTrace, response: FrontResponse): FrontResponse {
     const { admitted, request } = trace;
+    const workflow = headerValue(request.head.headers, workflowHeader);
+    if (workflow !== undefined)
+      this.#options.workflows.note("s3", workflow, false, trace.key?.principal.tenant);
     const logged = this.#options.accessLog.follow(trace);
     if (admitted === undefined && logged === undefined) return response;
     // What was refused was, mostly, not read.

@@ -115,6 +115,7 @@ export class NativeBed implements AsyncDisposable {
         discovery: () => ({
           endpoint: this.endpoint,
           s3Endpoint: "http://127.0.0.1:9000",
+          advisoryEndpoint: "",
           needsCertificate: isAsking,
         }),
       }),
@@ -134,6 +135,7 @@ export class NativeBed implements AsyncDisposable {
         },
         onCall: () => undefined,
         native: this.service.backend,
+        onWorkflow: this.node.workflows.noteCall.bind(this.node.workflows),
       }),
     );
     const tls = { certificate: pair.certificate, key: pair.certificateKey, authority };
@@ -172,6 +174,12 @@ export class NativeBed implements AsyncDisposable {
   ): Promise<Mount> {
     await ensureNamespace(this.node, tenant === "other" ? this.other : this.node.defaultTenant);
     return mountOver(await this.connect(), tenant, clientId);
+  }
+  /** The same with a certificate, `default` or `other`. */
+  async mountAs(certificate: string): Promise<Mount> {
+    const isOther = certificate === "other";
+    await ensureNamespace(this.node, isOther ? this.other : this.node.defaultTenant);
+    return mountOver(await this.connect(certificate));
   }
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#owned.disposeAsync();

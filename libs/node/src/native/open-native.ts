@@ -12,6 +12,8 @@ export interface DiscoverySettings {
   /** `https://host:port` of this node's RPC, as clients reach it. */
   readonly endpoint: string;
   readonly s3Endpoint: string;
+  /** Empty: there is none. */
+  readonly advisoryEndpoint: string;
   readonly needsCertificate: boolean;
 }
 export interface OpenNativeOptions extends NativeOptions {
@@ -32,7 +34,7 @@ export function openNative(options: OpenNativeOptions): NativeService {
     backend: {
       discovery: {
         discover: async (_request, { host }) => {
-          const { endpoint, s3Endpoint, needsCertificate } = discovery(host);
+          const { endpoint, s3Endpoint, advisoryEndpoint, needsCertificate } = discovery(host);
           const { bulk, isBulkTls } = endpoints(host);
           return {
             shards: [{ endpoint, bulkEndpoint: bulk, isBulkTls }],
@@ -48,6 +50,7 @@ export function openNative(options: OpenNativeOptions): NativeService {
             ttlMs: discoveryTtlMs,
             clusterId: node.storage.clusterId,
             protocol: nativeProtocol,
+            advisoryEndpoint,
           };
         },
       },

@@ -15,6 +15,7 @@ import type { DataPorts, OpenTenant } from "../object/types.ts";
 import { readPools, readStorageClasses } from "../config/pools.ts";
 import { type ShredParts, shredTenant, unsweptTenants } from "../keys/shred-tenant.ts";
 import type { ShredReport } from "@kiseki/kms";
+import { Workflows } from "../advisory/workflows.ts";
 import { KeysetFollower } from "../keys/follow-keysets.ts";
 import type { Credentials } from "./config-directory.ts";
 import { allNodeSafeties } from "../safeties.ts";
@@ -37,6 +38,7 @@ export interface StorageNode extends AsyncDisposable {
   readonly notifier: Notifier;
   readonly accessLog: AccessLog;
   readonly ports: DataPorts;
+  readonly workflows: Workflows;
   readonly keysets: KeysetFollower;
   readonly lifecycle: LifecycleWorker;
   readonly epoch: Epoch;
@@ -137,7 +139,8 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
   );
   const aliases = new AliasQueue(storage.catalog);
   const accessLog = building.use(openAccessLog(parts, ports, tenants));
-  const shown = { ports, tenants, aliases, notifier, accessLog, defaultTenant: tenant };
+  const workflows = new Workflows(clock, metrics, storage.catalog);
+  const shown = { ports, tenants, aliases, notifier, accessLog, workflows, defaultTenant: tenant };
   const gateway = new Gateway(gatewayOptions(parts, storage, shown));
   const owned = building.move();
   return {
@@ -259,10 +262,10 @@ function gatewayOptions(
   { catalog, sessionTokens: tokens }: Storage,
   parts: Pick<
     StorageNode,
-    "ports" | "tenants" | "aliases" | "notifier" | "accessLog" | "defaultTenant"
+    "ports" | "tenants" | "aliases" | "notifier" | "accessLog" | "workflows" | "defaultTenant"
   >,
 ): GatewayOptions {
-  const { ports, tenants, aliases, notifier, accessLog, defaultTenant } = parts;
+  const { ports, tenants, aliases, notifier, accessLog, workflows, defaultTenant } = parts;
   const now = () => clock.realtime();
   const identities = new Identities(crypto, (tenant) => ({
     account: catalog.account(tenant),
@@ -300,6 +303,7 @@ function gatewayOptions(
     sts,
     notifier,
     accessLog,
+    workflows,
     openTenant: (tenant, need, request) =>
       tenants.openNow(tenant, need) ?? tenants.open(tenant, need, request.signal),
     accountOf: (tenant) => identities.account(tenant),

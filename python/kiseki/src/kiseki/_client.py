@@ -189,14 +189,31 @@ class Client:
         """``pinned``, ``organic`` or ``bypass``: as it is after policy had its say."""
         return self._call(Verb.CACHE_MODE).text()
 
-    def declare_workflow(self) -> int:
-        """Tells the advisory service of a new workflow; its id has 128 bits."""
-        body = self._call(Verb.DECLARE_WORKFLOW)
+    def declare_workflow(
+        self, *, profile: str = "", phase: int = 0, tag: str = "", ttl: Optional[int] = None
+    ) -> int:
+        """Tells the advisory service of a new workflow; its id has 128 bits.
+
+        Until it is ended, what this client asks of nodes says that it belongs to it. Where no advisory service answers the id
+        is known to this client alone: no job fails for want of advice.
+
+        :param profile: ``ai-training``, ``ai-inference``, ``hpc-checkpoint``, ``batch-etl`` or ``interactive``
+        :param phase: number of the first phase
+        :param tag: what the phase is called
+        :param ttl: seconds after which it is over, an hour when left out
+        """
+        words = pack_text(profile), struct.pack("<Q", phase), pack_text(tag), struct.pack("<I", ttl or 0)
+        body = self._call(Verb.DECLARE_WORKFLOW, *words)
         return int.from_bytes(body.take(16), "big")
 
     def end_workflow(self, workflow_id: int) -> None:
         """Ends a workflow that was declared."""
         self._call(Verb.END_WORKFLOW, workflow_id.to_bytes(16, "big"))
+
+    def advance_phase(self, workflow_id: int, phase: int, tag: str = "") -> None:
+        """The workflow goes on to another phase, of a greater number."""
+        words = workflow_id.to_bytes(16, "big") + struct.pack("<Q", phase) + pack_text(tag)
+        self._call(Verb.ADVANCE_PHASE, words)
 
     def wipe(self) -> None:
         """Erases the whole cache now; plaintext is overwritten first."""
