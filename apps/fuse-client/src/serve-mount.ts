@@ -23,6 +23,12 @@ export class KernelRelay implements KernelCache {
   invalidateEntry(parent: NodeNumber, name: Uint8Array): void {
     this.to?.invalidateEntry(parent, name);
   }
+  vouchOpens(node: NodeNumber, milliseconds: number): void {
+    this.to?.vouchOpens(node, milliseconds);
+  }
+  withdrawOpens(node: NodeNumber): void {
+    this.to?.withdrawOpens(node);
+  }
 }
 
 /** One JSON object a line, to `path` or to whoever started the program. Never a name and never content. */

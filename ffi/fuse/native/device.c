@@ -29,6 +29,13 @@ static void signal_locked(struct device *device) {
   device->callback();
 }
 
+void note_opening(struct device *device) {
+  pthread_mutex_lock(&device->mutex);
+  device->control->is_opening = 1;
+  signal_locked(device);
+  pthread_mutex_unlock(&device->mutex);
+}
+
 /* A free slot, waited for; -1 when the device stops. */
 static int64_t take_slot(struct device *device) {
   pthread_mutex_lock(&device->mutex);
@@ -133,6 +140,7 @@ EXPORT struct device *kiseki_fuse_start(int32_t fd, uint32_t slots, uint32_t slo
   device->free_count = slots;
   pthread_mutex_init(&device->mutex, NULL);
   pthread_mutex_init(&device->quiet_mutex, NULL);
+  pthread_mutex_init(&device->quick_mutex, NULL);
   pthread_cond_init(&device->freed, NULL);
   struct sigaction action = {.sa_handler = on_wake};
   sigaction(WAKE_SIGNAL, &action, NULL);

@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define FUSE_ABI 3
+#define FUSE_ABI 4
 #define SLOTS_MAX 256
 #define READERS_MAX 8
 /* Of the protocol: what a read must have room for at least, and the sizes of heads. */
@@ -17,12 +17,26 @@
 #define NOTICES_MAX 65536
 /* Handles with nothing to store, by open addressing: a power of two. */
 #define QUIET_MAX 65536
+/* Nodes that are vouched for, a power of two; handles that were given out for them and not taken over. */
+#define VOUCHED_MAX 32768
+#define QUICK_HANDLES_MAX 16384
 
 /* Seen by JavaScript: at the start of the device's memory, followed by the slots. */
 struct control {
   uint32_t ring[SLOTS_MAX];   /* slots with a request, in the order they came; counted by `tail` */
   uint32_t size[SLOTS_MAX];   /* of the request in a slot */
   uint32_t reader[SLOTS_MAX]; /* who read it: its descriptor takes the answer */
+  uint32_t is_opening;        /* there may be handles that nobody has taken over; cleared by JavaScript */
+};
+
+struct vouched {
+  uint64_t node;
+  int64_t until; /* nanoseconds of CLOCK_MONOTONIC */
+};
+struct quick {
+  uint64_t number; /* 0: free */
+  uint64_t node;
+  uint32_t round, flags;
 };
 
 struct notice {
@@ -51,6 +65,12 @@ struct device {
   pthread_mutex_t quiet_mutex;
   uint64_t quiet[QUIET_MAX]; /* a handle, 0 for none, QUIET_GONE for one that was taken out */
   uint32_t quiet_count; /* places that are not 0 */
+  pthread_mutex_t quick_mutex;
+  struct vouched vouched[VOUCHED_MAX];
+  struct quick quick[QUICK_HANDLES_MAX];
+  uint32_t quick_free[QUICK_HANDLES_MAX], quick_free_count;
+  uint32_t quick_used; /* places that were ever taken */
+  int is_opening; /* JavaScript knows that there are handles */
   pthread_mutex_t notice_mutex;
   pthread_cond_t noticed;
   struct notice *first, *last;
@@ -59,6 +79,9 @@ struct device {
   pthread_t notifier;
 };
 
+int is_quiet(struct device *device, uint64_t handle);
+/* Has JavaScript look at `is_opening`. */
+void note_opening(struct device *device);
 /* Whether the request was answered here, without JavaScript. */
 int answered_at_once(struct device *device, int fd, const uint8_t *request, size_t size);
 int notifier_start(struct device *device);

@@ -2,11 +2,7 @@
  * A set by open addressing; what is taken out leaves a mark, and a set that fills with marks is emptied: then JavaScript answers. */
 #include "fuse.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
-
-#include <linux/fuse.h>
 
 #define QUIET_GONE UINT64_MAX
 
@@ -36,22 +32,10 @@ EXPORT void kiseki_fuse_quiet(struct device *device, uint64_t handle, uint32_t i
   pthread_mutex_unlock(&device->quiet_mutex);
 }
 
-static int is_quiet(struct device *device, uint64_t handle) {
+int is_quiet(struct device *device, uint64_t handle) {
   if (handle == 0 || handle == QUIET_GONE) return 0;
   pthread_mutex_lock(&device->quiet_mutex);
   int found = device->quiet[place_of(device, handle)] == handle;
   pthread_mutex_unlock(&device->quiet_mutex);
   return found;
-}
-
-int answered_at_once(struct device *device, int fd, const uint8_t *request, size_t size) {
-  struct fuse_in_header head;
-  struct fuse_flush_in flush;
-  if (size != sizeof head + sizeof flush) return 0;
-  memcpy(&head, request, sizeof head);
-  memcpy(&flush, request + sizeof head, sizeof flush);
-  if (head.opcode != FUSE_FLUSH || !is_quiet(device, flush.fh)) return 0;
-  struct fuse_out_header answer = {.len = sizeof answer, .unique = head.unique};
-  /* ENOENT: nobody waits any more. Anything else: JavaScript answers, and tells of it. */
-  return write(fd, &answer, sizeof answer) == sizeof answer || errno == ENOENT;
 }

@@ -22,8 +22,20 @@ export interface Slot {
   readonly bytes: Uint8Array;
 }
 
+/** A handle that the device gave out by itself for a node that was vouched for. */
+export interface QuickHandle {
+  readonly number: number;
+  readonly node: number;
+  /** Of its open. */
+  readonly flags: number;
+}
+
 /** As in `native/fuse.h`. */
 const slotsMax = 256;
+/** Handles from here on the device gave out by itself. */
+const quickBase = 2 ** 48;
+/** Of them taken over by one call. */
+const takenMax = 256;
 /** How often memory of a burst is given back, where there was one; the timer keeps Bun's event loop alive, too. */
 const trimMillis = 10_000;
 
@@ -39,6 +51,8 @@ export class FuseDevice {
   readonly #ring: Uint32Array;
   readonly #sizes: Uint32Array;
   readonly #readers: Uint32Array;
+  readonly #isOpening: Uint32Array;
+  readonly #taken = new Float64Array(3 * takenMax);
   readonly #slots: Uint8Array[] = [];
   readonly #keepAlive = setInterval(() => this.#trim(), trimMillis);
   #ringHead = 0;
@@ -47,6 +61,7 @@ export class FuseDevice {
   #hasEnded = false;
   #onRequest: ((slot: Slot) => void) | undefined;
   #onEnd: ((errno: number) => void) | undefined;
+  #onOpening: (() => void) | undefined;
 
   /** Takes `descriptor` over. */
   constructor(descriptor: number, options: DeviceOptions) {
@@ -73,13 +88,22 @@ export class FuseDevice {
     [this.#ring, this.#sizes, this.#readers] = [0, 1, 2].map(
       (index) => new Uint32Array(memory, index * slotsMax * 4, slotsMax),
     ) as [Uint32Array, Uint32Array, Uint32Array];
+    this.#isOpening = new Uint32Array(memory, 3 * slotsMax * 4, 1);
     for (let number = 0; number < slotCount; number++)
       this.#slots.push(new Uint8Array(memory, controlSize + number * slotSize, slotSize));
   }
-  /** Requests that came before are delivered now. */
-  serve(onRequest: (slot: Slot) => void, onEnd: (errno: number) => void): void {
+  /**
+   * Requests that came before are delivered now. `onOpening`: there are handles that the device gave out by itself; again at the
+   * first one after `takeAll`.
+   */
+  serve(
+    onRequest: (slot: Slot) => void,
+    onEnd: (errno: number) => void,
+    onOpening: () => void,
+  ): void {
     this.#onRequest = onRequest;
     this.#onEnd = onEnd;
+    this.#onOpening = onOpening;
     this.#drain();
   }
   #drain(): void {
@@ -92,6 +116,10 @@ export class FuseDevice {
       const bytes = this.#slots[number]!.subarray(0, this.#sizes[number]);
       this.#onRequest({ number, reader: this.#readers[number]!, bytes });
       if (this.#isClosed) return;
+    }
+    if (this.#isOpening[0] !== 0) {
+      this.#isOpening[0] = 0;
+      this.#onOpening?.();
     }
     const errno = this.#native.kiseki_fuse_ended(this.#device);
     if (errno === 0 || this.#hasEnded) return;
@@ -153,6 +181,37 @@ export class FuseDevice {
   /** `isQuiet`: closing the handle stores nothing and ends no locks, so that FLUSH of it is answered without this thread. */
   setQuiet(handle: number, isQuiet: boolean): void {
     if (!this.#isClosed) this.#native.kiseki_fuse_quiet(this.#device, handle, isQuiet ? 1 : 0);
+  }
+  /** For so long opens of the node for reading are answered without this thread, with the kernel's pages kept. */
+  vouch(node: number, milliseconds: number): void {
+    if (!this.#isClosed) this.#native.kiseki_fuse_vouch(this.#device, node, milliseconds);
+  }
+  /** No longer, as soon as this returns. */
+  withdraw(node: number): void {
+    if (!this.#isClosed) this.#native.kiseki_fuse_withdraw(this.#device, node);
+  }
+  isQuick(handle: number): boolean {
+    return handle >= quickBase;
+  }
+  /** Takes over a handle that the device gave out: from now on its requests come here. `undefined`: it was taken before. */
+  take(handle: number): QuickHandle | undefined {
+    if (this.#isClosed) return undefined;
+    const isThere = this.#native.kiseki_fuse_take(this.#device, handle, this.#taken) !== 0;
+    return isThere ? this.#takenAt(0) : undefined;
+  }
+  /** All that are open. */
+  takeAll(): QuickHandle[] {
+    const taken: QuickHandle[] = [];
+    while (!this.#isClosed) {
+      const count = this.#native.kiseki_fuse_take_all(this.#device, this.#taken, takenMax);
+      for (let index = 0; index < count; index++) taken.push(this.#takenAt(index));
+      if (count < takenMax) break;
+    }
+    return taken;
+  }
+  #takenAt(index: number): QuickHandle {
+    const [number, node, flags] = this.#taken.subarray(3 * index);
+    return { number: number!, node: node!, flags: flags! };
   }
   /** Notifications that the kernel refused, ever. */
   get notificationsFailed(): number {

@@ -1,7 +1,7 @@
 import { dlopen, FFIType, suffix } from "bun:ffi";
 import { assert } from "@kiseki/base";
 
-const abiVersion = 3;
+const abiVersion = 4;
 const { ptr, u32, u64, i32, function: callback } = FFIType;
 const nothing = FFIType.void;
 
@@ -23,6 +23,10 @@ const symbols = {
   kiseki_fuse_reply_slot: { args: [ptr, u32, ptr, u32, u32, u32], returns: i32 },
   kiseki_fuse_trim: { args: [ptr], returns: nothing },
   kiseki_fuse_quiet: { args: [ptr, u64, u32], returns: nothing },
+  kiseki_fuse_vouch: { args: [ptr, u64, u32], returns: nothing },
+  kiseki_fuse_withdraw: { args: [ptr, u64], returns: nothing },
+  kiseki_fuse_take: { args: [ptr, u64, ptr], returns: u32 },
+  kiseki_fuse_take_all: { args: [ptr, ptr, u32], returns: u32 },
   kiseki_fuse_notify: { args: [ptr, u32, ptr, u32], returns: i32 },
   kiseki_fuse_notices_failed: { args: [ptr], returns: u32 },
 } as const;

@@ -104,11 +104,19 @@ export interface CopyRange {
   readonly length: number;
 }
 
-/** What the file system has to tell the kernel unasked. Called outside of any request. */
+/** What the file system has to tell the kernel, and who stands before it, unasked. */
 export interface KernelCache {
+  /** Called outside of any request, as the next: the kernel may wait for one under way. */
   /** Attributes and, from `offset` on, pages. */
   invalidateNode(node: NodeNumber, offset: number, length: number): void;
   invalidateEntry(parent: NodeNumber, name: Uint8Array): void;
+  /**
+   * For so long, or until it is withdrawn, opening the node for reading succeeds, and the kernel's pages of it are right: it
+   * need not be asked for, and may be asked for later, when something is done with the handle.
+   */
+  vouchOpens(node: NodeNumber, milliseconds: number): void;
+  /** Nothing is opened unasked any more once this returns. */
+  withdrawOpens(node: NodeNumber): void;
 }
 
 /**

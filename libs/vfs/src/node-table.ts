@@ -24,6 +24,7 @@ export class FileNode {
   changedAt = -Infinity;
   /** Of a directory: the name by which it was seen last. */
   place: { readonly parent: NodeNumber; readonly name: string } | undefined;
+  #withdraw: (() => void) | undefined;
 
   constructor(number: NodeNumber, attributes: FileAttributes) {
     this.number = number;
@@ -51,9 +52,20 @@ export class FileNode {
 
   /** What is known may be wrong from now on. */
   doubt(): void {
+    this.endVouch();
     this.#until = 0;
     this.#doubts += 1;
     this.xattrs = undefined;
+  }
+
+  /** Somebody answers for the node without asking here, until `withdraw`, which comes before anything else is known of it. */
+  vouch(withdraw: () => void): void {
+    this.#withdraw = withdraw;
+  }
+  endVouch(): void {
+    const withdraw = this.#withdraw;
+    this.#withdraw = undefined;
+    withdraw?.();
   }
 
   /**
@@ -125,7 +137,8 @@ export class NodeTable {
   }
   /** Lets a node go that nobody needs any more. */
   release(node: FileNode): void {
-    if (node.lookups === 0 && node.uses === 0 && node.number !== rootNode)
-      this.#nodes.delete(node.number);
+    if (node.lookups > 0 || node.uses > 0 || node.number === rootNode) return;
+    node.endVouch();
+    this.#nodes.delete(node.number);
   }
 }

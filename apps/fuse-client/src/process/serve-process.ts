@@ -59,7 +59,12 @@ export async function serveProcess(
       `${JSON.stringify({ time: new Date().toISOString(), event, ...detail })}\n`,
     );
   };
-  const kernel = { invalidateNode() {}, invalidateEntry() {} };
+  const kernel = {
+    invalidateNode() {},
+    invalidateEntry() {},
+    vouchOpens() {},
+    withdrawOpens() {},
+  };
   await using namespace = await openNamespace(plan, kernel, nativeDirectory, log);
   const files = new FileCalls(namespace.fileSystem, namespace.isReadOnly, namespace.counters);
   const ending = Promise.withResolvers<void>();

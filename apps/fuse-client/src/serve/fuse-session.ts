@@ -15,9 +15,17 @@ import {
   Writer,
 } from "@kiseki/fuse";
 import type { FuseDevice, Slot } from "@kiseki/fuse-device";
-import { errno, type FileSystem, type KernelCache, type NodeNumber } from "@kiseki/vfs";
+import {
+  errno,
+  type Eventually,
+  Failure,
+  type FileSystem,
+  type KernelCache,
+  type NodeNumber,
+} from "@kiseki/vfs";
+import { QuickOpens } from "./quick-opens.ts";
 import { QuietHandles } from "./quiet-handles.ts";
-import { answer, type Answer, type AnsweredKind, isChanging } from "./answer.ts";
+import { answer, type Answer, type AnsweredKind, type Asking, isChanging } from "./answer.ts";
 
 export interface SessionOptions {
   readonly isReadOnly: boolean;
@@ -63,16 +71,24 @@ export class FuseSession implements KernelCache {
   #negotiated: Negotiated | undefined;
   #form = { hasLongSetxattr: false };
   readonly #quiet: QuietHandles;
+  readonly #quick: QuickOpens;
 
   constructor(device: FuseDevice, fileSystem: FileSystem, options: SessionOptions) {
     this.#device = device;
     this.#options = options;
     this.#fileSystem = fileSystem;
     this.#quiet = new QuietHandles((handle, isQuiet) => device.setQuiet(handle, isQuiet));
+    this.#quick = new QuickOpens(
+      device,
+      fileSystem,
+      ({ node, number, flags }) => this.#quiet.opened(node, number, flags),
+      (reason) => options.log("operation threw", { kind: "open", reason: String(reason) }),
+    );
     this.#agreed.promise.catch(() => undefined); // whoever asks gets it
     device.serve(
       (slot) => this.#receive(slot),
       (reason) => this.#end(reason),
+      () => this.#quick.opening(),
     );
   }
   /** The errno that the device ended with: 19 (ENODEV) after an unmount. */
@@ -84,6 +100,7 @@ export class FuseSession implements KernelCache {
     return this.#agreed.promise;
   }
   #end(reason: number): void {
+    this.#quick.stop();
     for (const pending of this.#pending.values()) {
       clearTimeout(pending.grace);
       pending.interruption.abort();
@@ -181,7 +198,6 @@ export class FuseSession implements KernelCache {
     // Names are copied, so that only content needs the memory: a lock may be waited for without it.
     const owned = own(request);
     if (!needsMemory.has(request.kind)) this.#device.release(slot);
-    this.#quiet.asked(request);
     const interruption = new AbortController();
     const asking = {
       fileSystem: this.#fileSystem,
@@ -189,7 +205,12 @@ export class FuseSession implements KernelCache {
       signal: interruption.signal,
     };
     try {
-      const answered = answer(owned, asking);
+      const prepared = this.#quick.prepare(owned);
+      this.#asked(request);
+      const answered =
+        prepared instanceof Promise
+          ? prepared.then((known) => answerPrepared(known, asking))
+          : answerPrepared(prepared, asking);
       if (!(answered instanceof Promise)) return this.#finish(request, slot, answered);
       const pending: Pending = {
         request,
@@ -206,6 +227,11 @@ export class FuseSession implements KernelCache {
     } catch (reason) {
       this.#finish(request, slot, this.#thrown(request, reason));
     }
+  }
+  /** Before it is acted on, and after the handles that the device gave out were taken over, where it has to be. */
+  #asked(request: Asked): void {
+    this.#quiet.asked(request);
+    if (request.kind === "setlk" || request.kind === "setlkw") this.withdrawOpens(request.node);
   }
   #thrown(request: FuseRequest, reason: unknown): FuseReply {
     const detail = reason instanceof Error ? (reason.stack ?? reason.message) : String(reason);
@@ -277,6 +303,13 @@ export class FuseSession implements KernelCache {
     return false;
   }
 
+  vouchOpens(node: NodeNumber, milliseconds: number): void {
+    // Each close of a file with locks has to come here.
+    if (!this.#quiet.isLocked(node)) this.#device.vouch(node, milliseconds);
+  }
+  withdrawOpens(node: NodeNumber): void {
+    this.#device.withdraw(node);
+  }
   invalidateNode(node: NodeNumber, offset: number, length: number): void {
     this.#notify({ kind: "inode", node, offset, size: length });
   }
@@ -311,6 +344,11 @@ function isGranted(request: FuseRequest, reply: Answer): boolean {
 const needsMemory: ReadonlySet<RequestKind> = new Set<RequestKind>([
   ...(["read", "readdir", "readdirplus", "write"] as const),
 ]);
+
+function answerPrepared(known: Asked | Failure | undefined, asking: Asking): Eventually<Answer> {
+  if (known === undefined) return { kind: "done" };
+  return known instanceof Failure ? { kind: "error", errno: known.errno } : answer(known, asking);
+}
 
 type Asked = Extract<FuseRequest, { readonly kind: AnsweredKind }>;
 

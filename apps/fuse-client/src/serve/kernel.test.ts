@@ -145,6 +145,53 @@ test.skipIf(!hasFuse)("FuseSession is asked at a close only for who wrote or loc
   expect((await flushes()) - before).toBe(1);
 });
 
+test.skipIf(!hasFuse)("FuseSession is not asked for opens that were vouched for", async () => {
+  await using mount = await MemoryMount.start({ ttlMs: 60_000 });
+  const path = join(mount.folder, "f");
+  writeFileSync(path, "content");
+  const held = async () => {
+    await mount.ask("held");
+    return (await mount.line()) as { flushes: number; opens: number; handles: number };
+  };
+  const python = (script: string) =>
+    shell("python3", "-c", `import fcntl,os,sys,time; p=sys.argv[1]\n${script}`, path);
+  readFileSync(path);
+  let before = await held();
+  const many = "for _ in range(400): os.close(os.open(p, os.O_RDONLY))";
+  expect(python(many)).toMatchObject({ code: 0, output: "" });
+  // Those that a timer found open may have been taken over.
+  expect((await held()).opens - before.opens).toBeLessThan(20);
+  expect(await held()).toMatchObject({ handles: 0, flushes: before.flushes });
+
+  const direct = "fd=os.open(p, os.O_RDONLY|os.O_DIRECT)\n";
+  expect(python(`${direct}print(os.pread(fd, 7, 0), os.fstat(fd).st_size)`).output).toBe(
+    "b'content' 7\n",
+  );
+  before = await held();
+  expect(python(`fd=os.open(p, os.O_RDONLY)\ntime.sleep(0.6)`).code).toBe(0);
+  expect((await held()).opens - before.opens).toBe(1);
+
+  before = await held();
+  const locking = `a=os.open(p, os.O_RDONLY)\nb=os.open(p, os.O_RDONLY)\nfcntl.lockf(a, fcntl.LOCK_SH)\nos.close(b)
+c=os.open(p, os.O_RDWR)
+pid=os.fork()
+if pid == 0:
+    fcntl.lockf(c, fcntl.LOCK_EX|fcntl.LOCK_NB); os._exit(0)
+print(os.waitpid(pid, 0)[1])`;
+  expect(python(locking).output).toBe("0\n");
+  expect((await held()).flushes).toBeGreaterThan(before.flushes);
+
+  readFileSync(path);
+  await mount.ask(`withdraw ${statSync(path).ino}`);
+  before = await held();
+  readFileSync(path);
+  expect((await held()).opens - before.opens).toBe(1);
+
+  const removing = `${direct}os.unlink(p)\nprint(os.pread(fd, 7, 0))`;
+  expect(python(removing).output).toBe("b'content'\n");
+  expect(await held()).toMatchObject({ handles: 0 });
+});
+
 test.skipIf(!hasFuse)(
   "FuseSession answers EIO when the file system throws or rejects",
   async () => {

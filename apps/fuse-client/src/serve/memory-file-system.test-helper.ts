@@ -13,6 +13,7 @@ import {
   type FileLock,
   type FileSystem,
   type FileSystemStatistics,
+  type KernelCache,
   type Opened,
   type OpenFlags,
   type Outcome,
@@ -76,6 +77,9 @@ export class MemoryFileSystem implements FileSystem {
   readonly #handles = new Map<number, Handle>();
   readonly #options: MemoryOptions;
   flushes = 0;
+  opens = 0;
+  /** Told that files may be opened unasked, where answers are good for a time. */
+  kernel: KernelCache | undefined;
   #next = 1;
   #nextCookie = 3;
 
@@ -347,6 +351,8 @@ export class MemoryFileSystem implements FileSystem {
   }
   open(number: number, flags: OpenFlags): Outcome<Opened> {
     const node = this.#node(number);
+    this.opens += 1;
+    if (this.#options.ttlMs > 0) this.kernel?.vouchOpens(number, this.#options.ttlMs);
     if (flags.isTruncating) {
       node.content.truncate(0);
       this.#touch(node);

@@ -49,12 +49,14 @@ const mount = await openMount(
   },
   fileSystem,
 );
+fileSystem.kernel = mount.session;
 process.on("SIGTERM", () => mount.unmount());
 // Changes that another client makes, and what the kernel is told of them, on standard input.
 void (async () => {
   for await (const line of console) {
     const [word, node = "", ...rest] = line.split(" ");
     if (word === "invalidate") mount.session.invalidateNode(Number(node), 0, 0);
+    if (word === "withdraw") mount.session.withdrawOpens(Number(node));
     if (word === "forget") mount.session.invalidateEntry(Number(node), Buffer.from(rest[0]!));
     if (word === "write") {
       fileSystem.put(Number(node), Buffer.from(rest[0]!));
@@ -65,8 +67,8 @@ void (async () => {
       console.log(JSON.stringify({ unlinked: true }));
     }
     if (word === "held") {
-      const { nodesHeld: nodes, handlesHeld: handles, flushes } = fileSystem;
-      console.log(JSON.stringify({ nodes, handles, flushes }));
+      const { nodesHeld: nodes, handlesHeld: handles, flushes, opens } = fileSystem;
+      console.log(JSON.stringify({ nodes, handles, flushes, opens }));
     }
   }
 })();

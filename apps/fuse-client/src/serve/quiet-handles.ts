@@ -26,15 +26,20 @@ export class QuietHandles {
   /** Before the answer goes out. */
   answered(request: FuseRequest, reply: Answer): void {
     if (request.kind === "create" && reply.kind === "created")
-      this.#opened(reply.entry.node, reply.handle, request.flags);
+      this.opened(reply.entry.node, reply.handle, request.flags);
     if (request.kind === "open" && reply.kind === "opened")
-      this.#opened(request.node, reply.handle, request.flags);
+      this.opened(request.node, reply.handle, request.flags);
   }
-  #opened(node: number, handle: number, flags: number): void {
+  /** Requests of the handle come here from now on. */
+  opened(node: number, handle: number, flags: number): void {
     const isReading = (flags & openModes.accessMask) === openModes.readOnly;
     const handles = this.#byNode.get(node) ?? new Map<number, boolean>();
     this.#byNode.set(node, handles.set(handle, isReading));
     if (isReading && !this.#locked.has(node)) this.#set(handle, true);
+  }
+  /** Somebody has, or had, range locks on it. */
+  isLocked(node: number): boolean {
+    return this.#locked.has(node);
   }
   /** The handle is closed for good. */
   gone(node: number, handle: number): void {

@@ -2,8 +2,11 @@ import { type Eventually, type Failure, failureOf } from "@kiseki/vfs";
 import { isRefused, type Mount } from "./mount.ts";
 import type { OpenFile } from "./open-file.ts";
 
-/** A file that is open for so long is kept for this client even if others remove its last name. */
-const holdAfterMs = 1000;
+/**
+ * A file that is open for so long is kept for this client even if others remove its last name: within a second, with the time
+ * that may pass before the open is heard of.
+ */
+const holdAfterMs = 750;
 
 /**
  * Files that outlive their last name because this session has them open. A hold costs an operation of the log, so short

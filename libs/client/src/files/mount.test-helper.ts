@@ -79,6 +79,8 @@ export interface Mounted {
   readonly clock: TestClock;
   /** What the kernel was told, in words. */
   readonly told: string[];
+  /** Nodes whose opens are vouched for, and until when. */
+  readonly vouched: ReadonlyMap<number, number>;
 }
 export async function mountOn(
   ports: FileService & ContentStore,
@@ -86,6 +88,7 @@ export async function mountOn(
 ): Promise<Mounted> {
   const clock = new TestClock();
   const told: string[] = [];
+  const vouched = new Map<number, number>();
   const all = { ...defaults, ...options };
   const fs = await openFileSystem(
     {
@@ -97,12 +100,14 @@ export async function mountOn(
         invalidateNode: (node, offset) => void told.push(`node ${node} ${offset}`),
         invalidateEntry: (parent, name) =>
           void told.push(`entry ${parent} ${Buffer.from(name).toString()}`),
+        vouchOpens: (node, ms) => void vouched.set(node, clock.monotonic() + ms),
+        withdrawOpens: (node) => void vouched.delete(node),
       },
     },
     all,
   );
   if (isFailure(fs)) throw new Error(`no mount: ${fs.name}`);
-  return { fs, clock, told };
+  return { fs, clock, told, vouched };
 }
 
 /** The answer, or the test fails with the error's name. */

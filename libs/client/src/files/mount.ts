@@ -46,6 +46,7 @@ export interface FileSystemPorts {
 const namesMax = 500_000;
 /** So long after its answer the word of a change of this client's may still be on its way. */
 const echoMs = 2000;
+const vouchMax = 3_600_000;
 
 /** `next` of a value that may have to be waited for; at once where it has not. */
 export function after<T, U>(
@@ -156,10 +157,19 @@ export class Mount {
     const file = this.files.get(node.number);
     if (file !== undefined && file.plan.version !== contentVersion) file.forgetPlan();
     if (node.pagesVersion === undefined || node.pagesVersion === contentVersion) return;
+    node.endVouch();
     node.pagesVersion = contentVersion;
     this.tellKernel((kernel) => {
       kernel.invalidateNode(node.number, 0, 0);
     });
+  }
+  /** While the node's attributes are good, and the kernel's pages are of its content, opens for reading need not come here. */
+  vouch(node: FileNode): void {
+    const { kernel } = this;
+    const left = Math.min(vouchMax, Math.floor(node.until - this.now()));
+    if (kernel === undefined || left <= 0) return;
+    node.vouch(() => kernel.withdrawOpens(node.number));
+    kernel.vouchOpens(node.number, left);
   }
   /** Tells the kernel something outside of the request that is being answered. */
   tellKernel(tell: (kernel: KernelCache) => void): void {

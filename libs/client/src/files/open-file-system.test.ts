@@ -8,6 +8,7 @@ import {
   create,
   good,
   lookup,
+  type Mounted,
   mountOn,
   open,
   readAt,
@@ -455,6 +456,48 @@ test("what comes back of one's own changes is known already, what was not settle
   node.tell(BigInt(other.node), "inode", 0);
   await good(fs.getattr(other.node));
   expect(asked()).toBe(before + 1);
+});
+
+test("opens are vouched for while attributes and pages are known to be right", async () => {
+  const node = new FakeNode();
+  const a = await mountOn(node.open());
+  const b = await mountOn(node.open());
+  const { node: number, handle } = await create(a.fs, "f");
+  expect(a.vouched.get(number)).toBeGreaterThan(a.clock.monotonic());
+  await good(a.fs.write(handle, 0, utf8("one")));
+  await close(a.fs, handle);
+  expect(a.vouched.has(number)).toBe(false); // its attributes are others now
+  const openAndClose = async (of: Mounted) =>
+    close(of.fs, (await good(of.fs.open(number, readOnly))).handle);
+  await openAndClose(a);
+  expect(a.vouched.has(number)).toBe(true);
+  await lookup(b.fs, "f");
+  expect(b.vouched.has(number)).toBe(false);
+  await openAndClose(b);
+  expect(b.vouched.has(number)).toBe(true);
+
+  await good(a.fs.setattr(number, { size: 1 }));
+  expect(a.vouched.has(number)).toBe(false);
+  node.tell(BigInt(number), "inode", 0);
+  expect(b.vouched.has(number)).toBe(false);
+  await good(b.fs.getattr(number)); // notes the new content, of which the kernel is told
+  await openAndClose(b);
+  expect(b.vouched.has(number)).toBe(true);
+  await good(b.fs.unlink(1, utf8("f")));
+  expect(b.vouched.has(number)).toBe(false);
+
+  const asking = await mountOn(node.open(), { metaTtlMs: 0 });
+  await create(asking.fs, "g");
+  expect(asking.vouched.size).toBe(0);
+});
+
+test("nobody vouches for a node that the kernel has forgotten", async () => {
+  const { fs, vouched } = await mountOn(new FakeNode().open());
+  const made = await create(fs, "f");
+  await close(fs, made.handle);
+  expect(vouched.has(made.node)).toBe(true);
+  fs.forget(made.node, 1);
+  expect(vouched.has(made.node)).toBe(false);
 });
 
 test("lookup() of dots finds a directory and the one above it", async () => {

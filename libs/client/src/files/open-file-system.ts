@@ -244,7 +244,10 @@ class MountedFileSystem implements FileSystem {
     file.handles += 1;
     const version = node.attributes.contentVersion;
     const isCacheValid = node.pagesVersion === version;
+    // Where this open makes the kernel drop its pages, others may not keep them meanwhile.
+    const hasOldPages = node.pagesVersion !== undefined && !isCacheValid;
     node.pagesVersion = version;
+    if (!hasOldPages) this.#mount.vouch(node);
     const handle = this.#keep(new FileHandle(file, flags));
     return { handle, isCacheValid, isImmutable: false };
   }

@@ -1,0 +1,32 @@
+// Goal: the threads that answer opens by themselves never say what was withdrawn, and lose no handle between them and JavaScript.
+// Method: native-test/quick.c, with ASan and UBSan, and again with TSan. KISEKI_TEST_FULL makes it longer.
+import { expect, test } from "bun:test";
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+const root = join(import.meta.dir, "../../..");
+const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 2 ** 30));
+const events = process.env["KISEKI_TEST_FULL"] === "1" ? 400_000 : 10_000;
+const flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-O1", "-g"];
+
+function run(...command: string[]): string {
+  const { exitCode, stdout, stderr } = Bun.spawnSync(command, { cwd: root });
+  return exitCode === 0 ? "" : `${command[0]}: ${exitCode}\n${stdout}${stderr}`;
+}
+
+test.each(["address,undefined", "thread"])(
+  `opens that are answered without JavaScript, under -fsanitize=%s (KISEKI_SIM_SEED=${seed})`,
+  async (sanitizer) => {
+    const folder = await mkdtemp(join(tmpdir(), "kiseki-quick-"));
+    await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
+    const program = join(folder, "quick");
+    const native = ["device", "notify", "quick", "quiet"].map(
+      (each) => `ffi/fuse/native/${each}.c`,
+    );
+    const sources = ["-Iffi/fuse/native", "ffi/fuse/native-test/quick.c", ...native, "-lpthread"];
+    expect(run("gcc", ...flags, `-fsanitize=${sanitizer}`, "-o", program, ...sources)).toBe("");
+    expect(run(program, String(seed), String(events))).toBe("");
+  },
+  20_000,
+);
