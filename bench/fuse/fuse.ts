@@ -1,8 +1,10 @@
 /**
  * `bun run bench fuse`: a mount of a node against a C daemon of libfuse3 that hands on to tmpfs, in the same run, case by case
- * and round by round. Both have the same timeouts and caches.
+ * and round by round; and against the same daemon on the node's disk, with the mount's promise: names durable when they are
+ * answered, content when it is closed. All have the same timeouts and caches.
  */
 import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { KisekiMount } from "../../tests/mount/kiseki-mount.ts";
 import { NodeProcess } from "../../tests/support/node-process.ts";
@@ -47,10 +49,11 @@ async function build(folder: string): Promise<{ readonly load: string; readonly 
 async function startPeer(
   program: string,
   folder: string,
+  ...words: readonly string[]
 ): Promise<AsyncDisposable & { at: string }> {
   const [backing, at] = [join(folder, "backing"), join(folder, "peer")];
   for (const each of [backing, at]) mkdirSync(each);
-  const child = Bun.spawn([program, backing, at, "5"], { stdout: "pipe" });
+  const child = Bun.spawn([program, backing, at, "5", ...words], { stdout: "pipe" });
   const { done } = await child.stdout.getReader().read();
   if (done) throw new Error("The peer did not mount");
   const end = async (): Promise<void> => {
@@ -69,36 +72,47 @@ function measure(load: string, name: string, folder: string, count: number): num
 const median = (rates: readonly number[]): number =>
   rates.toSorted((a, b) => a - b)[Math.floor(rates.length / 2)]!;
 
-/** Prints a row a case: both medians, the median of the rounds' ratios, and what is wanted. */
+/** Prints a row a case: the medians, those of the rounds' ratios to each peer, and what is wanted of the first. */
 export async function benchFuse(rounds: number): Promise<void> {
   const folder = mkdtempSync("/dev/shm/kiseki-bench-");
+  const onDisk = mkdtempSync(join(tmpdir(), "kiseki-bench-"));
   try {
     const programs = await build(folder);
     await using peer = await startPeer(programs.peer, folder);
+    await using durable = await startPeer(programs.peer, onDisk, "durable");
     await using node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "2GiB" });
     using s3 = await S3Client.of(node);
     await s3.createBucket("bench");
     await using mount = await KisekiMount.start(node, { namespace: "bench" });
-    const rates = new Map(cases.map(([name]) => [name, [] as [number, number][]]));
+    const places = [peer.at, durable.at, mount.folder];
+    const rates = new Map(cases.map(([name]) => [name, [] as [number, number, number][]]));
     for (let round = 0; round < rounds; round++) {
-      for (const at of [peer.at, mount.folder]) mkdirSync(join(at, `round-${round}`));
+      for (const at of places) mkdirSync(join(at, `round-${round}`));
       for (const [name, count] of cases) {
-        const [theirs, ours] = [peer.at, mount.folder].map((at) =>
+        const row = places.map((at) =>
           measure(programs.load, name, join(at, `round-${round}`), count),
-        ) as [number, number];
-        rates.get(name)!.push([theirs, ours]);
+        ) as [number, number, number];
+        rates.get(name)!.push(row);
       }
     }
     for (const [name, , wanted] of cases) {
       const rows = rates.get(name)!;
-      const [theirs, ours] = [0, 1].map((side) => median(rows.map((row) => row[side]!)));
-      const ratio = median(rows.map(([one, two]) => two / one));
+      const [theirs, synced, ours] = [0, 1, 2].map((side) =>
+        median(rows.map((row) => row[side]!))
+          .toFixed(0)
+          .padStart(12),
+      );
+      const ratios = [0, 1].map((side) =>
+        median(rows.map((row) => row[2] / row[side]!))
+          .toFixed(2)
+          .padStart(6),
+      );
       const goal = wanted === undefined ? "" : ` (wanted ${wanted})`;
       console.log(
-        `${name.padEnd(8)} C ${theirs!.toFixed(0).padStart(12)}  mount ${ours!.toFixed(0).padStart(12)}  ${ratio.toFixed(2)}${goal}`,
+        `${name.padEnd(8)} C ${theirs}  durable ${synced}  mount ${ours}  ${ratios[0]}${goal}  durable ${ratios[1]}`,
       );
     }
   } finally {
-    rmSync(folder, { recursive: true, force: true });
+    for (const each of [folder, onDisk]) rmSync(each, { recursive: true, force: true });
   }
 }

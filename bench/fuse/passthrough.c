@@ -1,6 +1,7 @@
 /* The peer of bench/fuse: a file system by libfuse3's low-level interface that hands everything on to a folder, one thread. As fast
  * as a daemon in C is, with the same timeouts and caches as the mount that it is compared with.
- *   passthrough FOLDER MOUNTPOINT SECONDS   foreground; SECONDS are the timeouts of names and attributes */
+ *   passthrough FOLDER MOUNTPOINT SECONDS [durable]   foreground; SECONDS are the timeouts of names and attributes
+ * `durable`: it promises what the mount does, names synced when they are answered and content when it is closed. */
 #define FUSE_USE_VERSION 34
 #include <dirent.h>
 #include <errno.h>
@@ -23,6 +24,7 @@ struct node {
 static struct node *buckets[BUCKETS];
 static struct node root;
 static double timeout;
+static int is_durable;
 
 static struct node *node_of(fuse_ino_t number) { return number == FUSE_ROOT_ID ? &root : (struct node *)(uintptr_t)number; }
 
@@ -96,21 +98,33 @@ static void on_setattr(fuse_req_t request, fuse_ino_t number, struct stat *chang
   else on_getattr(request, number, file);
 }
 
+/* Names of a folder, where that is promised. */
+static int sync_names(fuse_ino_t number) {
+  if (!is_durable) return 0;
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/fd/%d", node_of(number)->fd);
+  int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  int error = fd < 0 || fsync(fd) != 0 ? errno : 0;
+  if (fd >= 0) close(fd);
+  return error;
+}
+
 static void on_mkdir(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode) {
-  if (mkdirat(node_of(parent)->fd, name, mode) != 0) fuse_reply_err(request, errno);
+  if (mkdirat(node_of(parent)->fd, name, mode) != 0 || sync_names(parent) != 0) fuse_reply_err(request, errno);
   else on_lookup(request, parent, name);
 }
 static void on_unlink(fuse_req_t request, fuse_ino_t parent, const char *name) {
-  fuse_reply_err(request, unlinkat(node_of(parent)->fd, name, 0) == 0 ? 0 : errno);
+  fuse_reply_err(request, unlinkat(node_of(parent)->fd, name, 0) == 0 ? sync_names(parent) : errno);
 }
 static void on_rmdir(fuse_req_t request, fuse_ino_t parent, const char *name) {
-  fuse_reply_err(request, unlinkat(node_of(parent)->fd, name, AT_REMOVEDIR) == 0 ? 0 : errno);
+  fuse_reply_err(request, unlinkat(node_of(parent)->fd, name, AT_REMOVEDIR) == 0 ? sync_names(parent) : errno);
 }
 
 static void on_create(fuse_req_t request, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *file) {
   struct fuse_entry_param entry;
   int fd = openat(node_of(parent)->fd, name, (file->flags | O_CREAT | O_CLOEXEC) & ~O_NOFOLLOW, mode);
   int error = fd < 0 ? errno : find(parent, name, &entry);
+  if (!error && is_durable) error = fsync(fd) != 0 ? errno : sync_names(parent);
   file->fh = (uint64_t)fd;
   file->keep_cache = 1;
   if (error) fuse_reply_err(request, error);
@@ -131,8 +145,9 @@ static void on_release(fuse_req_t request, fuse_ino_t number, struct fuse_file_i
   fuse_reply_err(request, 0);
 }
 static void on_flush(fuse_req_t request, fuse_ino_t number, struct fuse_file_info *file) {
-  (void)number, (void)file;
-  fuse_reply_err(request, 0);
+  (void)number;
+  int has_written = is_durable && (file->flags & O_ACCMODE) != O_RDONLY;
+  fuse_reply_err(request, has_written && fsync((int)file->fh) != 0 ? errno : 0);
 }
 static void on_fsync(fuse_req_t request, fuse_ino_t number, int is_data_only, struct fuse_file_info *file) {
   (void)number;
@@ -160,7 +175,8 @@ static const struct fuse_lowlevel_ops operations = {
     .flush = on_flush, .fsync = on_fsync, .read = on_read, .write = on_write};
 
 int main(int count, char **words) {
-  if (count != 4) return 2;
+  if (count < 4 || count > 5) return 2;
+  is_durable = count == 5 && strcmp(words[4], "durable") == 0;
   root.fd = open(words[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
   timeout = atof(words[3]);
   umask(0);
