@@ -11,6 +11,9 @@ export const nameKey = (name: Uint8Array): string => decoder.decode(name);
 export const nameOfKey = (key: string): Uint8Array =>
   Uint8Array.from(key, (char) => byteOfChar.get(char)!);
 
+/** Directories that are known as a whole. */
+const wholeMax = 10_000;
+
 interface NameEntry {
   /** 0: the name is known not to be there. */
   readonly node: NodeNumber;
@@ -23,6 +26,8 @@ interface NameEntry {
  */
 export class NameCache {
   readonly #directories = new Map<NodeNumber, Map<string, NameEntry>>();
+  /** Directories of which every name is known, and until when that is believed. */
+  readonly #whole = new Map<NodeNumber, number>();
   readonly #countMax: number;
   #count = 0;
 
@@ -38,6 +43,15 @@ export class NameCache {
   get(parent: NodeNumber, name: string, now: number): NodeNumber | undefined {
     const entry = this.#directories.get(parent)?.get(name);
     return entry === undefined || entry.until <= now ? undefined : entry.node;
+  }
+  /** Every name that the directory has is known from now on. */
+  setWhole(parent: NodeNumber, until: number): void {
+    if (this.#whole.size >= wholeMax) this.#whole.clear();
+    this.#whole.set(parent, until);
+  }
+  /** Until when a name that was never heard of is known not to be there; 0: it may be. */
+  absentUntil(parent: NodeNumber, name: string): number {
+    return this.#directories.get(parent)?.has(name) === true ? 0 : (this.#whole.get(parent) ?? 0);
   }
   /** Until when `get` answers; 0 for what it does not know. */
   until(parent: NodeNumber, name: string): number {
@@ -73,14 +87,17 @@ export class NameCache {
     }
   }
   forget(parent: NodeNumber, name: string): void {
+    this.#whole.delete(parent);
     if (this.#directories.get(parent)?.delete(name) === true) this.#count -= 1;
   }
   forgetDirectory(parent: NodeNumber): void {
+    this.#whole.delete(parent);
     this.#count -= this.#directories.get(parent)?.size ?? 0;
     this.#directories.delete(parent);
   }
   clear(): void {
     this.#directories.clear();
+    this.#whole.clear();
     this.#count = 0;
   }
 }

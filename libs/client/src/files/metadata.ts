@@ -52,7 +52,11 @@ export class Metadata {
     const node = number === undefined ? undefined : mount.nodes.get(number);
     if (node !== undefined && node.isFresh(now))
       return mount.enter(node, mount.names.until(parent, key));
-    return this.#lookup(parent, name, key);
+    const absentUntil = mount.names.absentUntil(parent, key);
+    if (absentUntil <= now) return this.#lookup(parent, name, key);
+    // Remembered by its name, so that the kernel is told when somebody makes it.
+    mount.names.set(parent, key, 0, absentUntil);
+    return { node: 0, entryTtlMs: absentUntil - now };
   }
 
   /** Asked by who has a handle of a directory and no path to it. */
@@ -180,6 +184,7 @@ export class Metadata {
     const mount = this.#mount;
     const directory = mount.node(at.parent);
     if (isFailure(directory)) return directory;
+    const asked = mount.now();
     const applied = await mount.apply({
       kind: "create",
       parent: directory.ref.inode,
@@ -195,7 +200,10 @@ export class Metadata {
       this.#mount.names.forget(at.parent, nameKey(at.name));
       return applied;
     }
-    return this.#placed(applied, at);
+    const made = this.#placed(applied, at);
+    if (made.kind === "directory" && options.isExclusive)
+      mount.names.setWhole(made.number, mount.until(asked));
+    return made;
   }
   #placed(applied: Applied, at: Name): FileNode {
     const mount = this.#mount;

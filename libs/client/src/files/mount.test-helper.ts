@@ -132,9 +132,10 @@ export async function create(
   fs: FileSystem,
   name: string,
   flags: OpenFlags = readWrite,
+  parent = 1,
 ): Promise<{ node: number; handle: number }> {
   const options = { mode: 0o644, isExclusive: true, flags };
-  return good(fs.create(1, toUtf8(name), options, caller));
+  return good(fs.create(parent, toUtf8(name), options, caller));
 }
 export async function open(fs: FileSystem, name: string, flags = readWrite): Promise<number> {
   const { node } = await lookup(fs, name);

@@ -500,6 +500,43 @@ test("nobody vouches for a node that the kernel has forgotten", async () => {
   expect(vouched.has(made.node)).toBe(false);
 });
 
+test("names of a directory that was just made are known without asking", async () => {
+  const node = new FakeNode();
+  const a = await mountOn(node.open());
+  const b = await mountOn(node.open());
+  const make = async (name: string) => (await good(a.fs.mkdir(1, utf8(name), 0o755, caller))).node;
+  const isAbsent = async (parent: number, name: string) =>
+    (await good(a.fs.lookup(parent, utf8(name)))).node === 0;
+  const asked = () => node.count("lookup");
+
+  const d = await make("d");
+  expect(a.fs.lookup(d, utf8("f"))).toEqual({ node: 0, entryTtlMs: 5000 });
+  const made = await create(a.fs, "f", readWrite, d);
+  expect((await lookup(a.fs, "f", d)).node).toBe(made.node);
+  await good(a.fs.unlink(d, utf8("f")));
+  expect([await isAbsent(d, "f"), await isAbsent(d, "g"), asked()]).toEqual([true, true, 0]);
+
+  await lookup(b.fs, "d");
+  await create(b.fs, "g", readWrite, d);
+  node.tell(BigInt(d), "directory", 1);
+  await settled();
+  expect(a.told).toContain(`entry ${d} g`);
+  expect([await isAbsent(d, "g"), await isAbsent(d, "h")]).toEqual([false, true]);
+  expect(asked()).toBe(3);
+
+  const e = await make("e");
+  await lookup(b.fs, "e");
+  await create(b.fs, "taken", readWrite, e);
+  expect(await bad(a.fs.mkdir(e, utf8("taken"), 0o755, caller))).toBe("EEXIST");
+  expect(await isAbsent(e, "taken")).toBe(false);
+
+  const old = await make("old");
+  await a.clock.pass(5000);
+  const before = asked();
+  expect(await isAbsent(old, "f")).toBe(true);
+  expect(asked()).toBe(before + 1);
+});
+
 test("lookup() of dots finds a directory and the one above it", async () => {
   const { fs } = await mountOn(new FakeNode().open());
   const d = await good(fs.mkdir(1, utf8("d"), 0o755, caller));
