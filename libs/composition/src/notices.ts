@@ -5,12 +5,11 @@ import { loggedNoticeKey } from "@kiseki/format";
 import { lookupObject } from "./lookup.ts";
 import { getNamespace } from "./namespaces.ts";
 import type { Answer, Operation, Origin } from "./operation.ts";
-import type { Step } from "./step.ts";
+import type { About, Step, Told } from "./step.ts";
 
 const textSizeMax = 64;
 const noEtag = { md5: new Uint8Array(16), parts: 0 };
 
-type About = Pick<NoticeRow, "version" | "isNull" | "size" | "etag">;
 interface Happened {
   readonly event: NoticeEvent;
   readonly about: About;
@@ -95,28 +94,39 @@ function whatHappened(step: Step, operation: Operation, answer: Answer): Happene
   }
 }
 
-/** Rows for the log alone: what those who subscribed to the namespace are to be told. */
-export function noticeRows(step: Step, operation: Operation, answer: Answer): readonly RowWrite[] {
-  if (!("key" in operation)) return [];
-  if (step.map.get(settingKey(operation.namespace, "notification")) === undefined) return [];
-  const happened = whatHappened(step, operation, answer);
-  const namespace = getNamespace(step.map, operation.namespace);
-  if (happened === undefined || namespace === undefined) return [];
-  const { now, origin } = step.context;
-  const { version, isNull, size, etag } = happened.about;
+function rowOf({ map, context }: Step, { event, namespace: id, key, about }: Told): NoticeRow[] {
+  const namespace = getNamespace(map, id);
+  if (namespace === undefined) return [];
+  const { now, origin } = context;
   const row: NoticeRow = {
-    event: happened.event,
-    namespace: namespace.id,
+    event,
+    namespace: id,
     bucket: namespace.name,
-    key: operation.key,
-    ...{ version, isNull, size, etag },
+    key,
+    ...about,
     isVersioned: namespace.versioning !== "off",
     time: now,
     principal: short(origin?.principal ?? ""),
     address: short(origin?.address ?? ""),
     requestId: short(origin?.requestId ?? ""),
   };
-  return [{ key: loggedNoticeKey(0), value: encodeNotice(row) }];
+  return [row];
+}
+
+function toldByS3(step: Step, operation: Operation, answer: Answer): readonly Told[] {
+  if (!("key" in operation)) return [];
+  const { namespace, key } = operation;
+  if (step.map.get(settingKey(namespace, "notification")) === undefined) return [];
+  const happened = whatHappened(step, operation, answer);
+  return happened === undefined ? [] : [{ ...happened, namespace, key }];
+}
+
+/** Rows for the log alone: what those who subscribed to the namespace are to be told. */
+export function noticeRows(step: Step, operation: Operation, answer: Answer): readonly RowWrite[] {
+  const told = step.told.length > 0 ? step.told : toldByS3(step, operation, answer);
+  return told
+    .flatMap((each) => rowOf(step, each))
+    .map((row, index) => ({ key: loggedNoticeKey(index), value: encodeNotice(row) }));
 }
 
 /** A notice's place on a shelf of a target. */

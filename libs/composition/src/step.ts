@@ -1,6 +1,13 @@
-import type { InodeId } from "@kiseki/base";
+import type { InodeId, NamespaceId } from "@kiseki/base";
 import { assert, inodeId, newBytes } from "@kiseki/base";
-import type { ChunkRef, CountersRow, NamespaceRow, UsageRow } from "@kiseki/format";
+import type {
+  ChunkRef,
+  CountersRow,
+  NamespaceRow,
+  NoticeEvent,
+  NoticeRow,
+  UsageRow,
+} from "@kiseki/format";
 import {
   countersKey,
   decodeCounters,
@@ -14,11 +21,22 @@ import type { DecideContext } from "./operation.ts";
 import type { Overlay } from "./overlay.ts";
 import { overlayOf } from "./overlay.ts";
 
+/** Something that those who subscribed to a namespace are told. */
+export type About = Pick<NoticeRow, "version" | "isNull" | "size" | "etag">;
+export interface Told {
+  readonly event: NoticeEvent;
+  readonly namespace: NamespaceId;
+  readonly key: Uint8Array;
+  readonly about: About;
+}
+
 /** One operation being decided: what it has written so far and what its delta will say in the clear. */
 export interface Step {
   readonly map: Overlay;
   readonly context: DecideContext;
   readonly chunkRefs: ChunkRef[];
+  /** By file protocols. */
+  readonly told: Told[];
   dirKey: Uint8Array;
   name: Uint8Array;
 }
@@ -29,6 +47,7 @@ export function startStep(map: MapReader, context: DecideContext): Step {
     map: overlayOf(map),
     context,
     chunkRefs: [],
+    told: [],
     dirKey: noDirKey,
     name: newBytes(0),
   };

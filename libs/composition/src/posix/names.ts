@@ -55,6 +55,9 @@ function parseHiddenName(name: Uint8Array): Uint8Array | undefined {
   return hash === undefined ? undefined : fromHex(hash);
 }
 
+/** Whether POSIX shows something else under the name than S3 does. */
+export const isHiddenName = (name: Uint8Array): boolean => parseHiddenName(name) !== undefined;
+
 /** Whether something may be made or found under the name. */
 export function refuseName(name: Uint8Array): Refusal | undefined {
   if (name.byteLength > componentSizeMax) return refuse("name_too_long");

@@ -10,6 +10,7 @@ import { fileAttributes, findFile } from "./file.ts";
 import { holderKey, isHeldOpen, leaseKind, leaseTarget } from "./holders.ts";
 import { dropLocks } from "./locks.ts";
 import type { ClientId, PosixOperation } from "./operation.ts";
+import { tellClosed } from "./told.ts";
 
 type Of<Kind extends PosixOperation["kind"]> = Extract<PosixOperation, { kind: Kind }>;
 const held = encodeLease({ epoch: 0n, expires: wallTime(0), payload: new Uint8Array(0) });
@@ -17,7 +18,8 @@ const held = encodeLease({ epoch: 0n, expires: wallTime(0), payload: new Uint8Ar
 /** The session holds the file open: a row by session, to end with it, and one by file, to ask when it loses its name. */
 export function holdOpen(step: Step, { home, entry }: PosixFile, client: ClientId): void {
   step.map.put(leaseKey(client, leaseKind.open, leaseTarget(home, entry.inode)), held);
-  step.map.put(holderKey(leaseKind.open, home, entry.inode, client), held);
+  const holder = holderKey(leaseKind.open, home, entry.inode, client);
+  if (step.map.get(holder) === undefined) step.map.put(holder, held);
 }
 
 export function openFile(step: Step, operation: Of<"open_file">): Answer | Refusal {
@@ -40,7 +42,10 @@ export function releaseOpen(step: Step, home: bigint, inode: InodeId, client: Cl
   const key = leaseKey(client, leaseKind.open, leaseTarget(home, inode));
   if (map.get(key) === undefined) return;
   map.delete(key);
-  map.delete(holderKey(leaseKind.open, home, inode, client));
+  const holder = holderKey(leaseKind.open, home, inode, client);
+  const kept = map.get(holder);
+  map.delete(holder);
+  if (kept !== undefined) tellClosed(step, kept, home, inode);
   const directory = home as InodeId;
   const value = map.get(inodeKey(context.dirKeys.dirKey(directory), inode));
   if (value === undefined || isHeldOpen(map, home, inode)) return;

@@ -16,19 +16,25 @@ import { keepOutcome, onceOf, recallOutcome } from "./outcome.ts";
 import { rmdir, unlink } from "./remove.ts";
 import { rename } from "./rename.ts";
 import { closeSession, openSession } from "./sessions.ts";
+import { tellChange } from "./told.ts";
 import { changeXattr } from "./xattrs.ts";
 
 export function performPosix(step: Step, operation: PosixOperation): Answer | Refusal {
   if (!hasFitFields(operation)) return refuse("invalid_argument");
   const once = onceOf(operation);
   if (once === undefined || !("once" in operation)) {
-    return withDirectories(step, operation, perform(step, operation));
+    return withDirectories(step, operation, performAndTell(step, operation));
   }
   const recalled = recallOutcome(step, operation, once);
   if (recalled !== undefined) return withDirectories(step, operation, recalled);
-  const answer = perform(step, operation);
+  const answer = performAndTell(step, operation);
   if (answer.kind !== "refused") keepOutcome(step, operation, once, answer);
   return withDirectories(step, operation, answer);
+}
+function performAndTell(step: Step, operation: PosixOperation): Answer | Refusal {
+  const answer = perform(step, operation);
+  if (answer.kind !== "refused") tellChange(step, operation, answer);
+  return answer;
 }
 function withDirectories(
   step: Step,

@@ -87,7 +87,10 @@ function openNotices(
 }
 
 /** Operations that write notices: the clear header says which a delta is of. */
-const noticing: ReadonlySet<number> = new Set([16, 17, 18, 19, 35]);
+const noticing: ReadonlySet<number> = new Set([
+  ...[16, 17, 18, 19, 20, 35],
+  ...[64, 65, 67, 68, 73, 77, 80, 81, 82, 83, 84],
+]);
 
 /** One step behind `after`: what it holds, in order, and up to where it went. `undefined`: there is no more. */
 export function readNotices(
