@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { chmod, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 const unitPath = join(import.meta.dir, "kiseki-server.service");
 const hasSystemd = Bun.which("systemd-analyze") !== null;
@@ -75,3 +75,21 @@ test.skipIf(!hasSystemd)("mnt-kiseki.mount is what systemd understands", async (
   expect(output).not.toContain("mnt-kiseki.mount:");
   expect(code).toBe(0);
 });
+
+test.skipIf(!hasSystemd)(
+  "kiseki-cache-scrub.timer and its service are what systemd understands",
+  async () => {
+    const folder = await mkdtemp(join(tmpdir(), "kiseki-unit-"));
+    const paths = ["kiseki-cache-scrub.service", "kiseki-cache-scrub.timer"].map((name) =>
+      join(folder, name),
+    );
+    for (const path of paths) {
+      const text = await Bun.file(join(import.meta.dir, basename(path))).text();
+      await Bun.write(path, text.replace(/^ExecStart=.*/m, "ExecStart=/bin/true"));
+    }
+    const { code, output } = analyze("verify", ...paths);
+    await rm(folder, { recursive: true });
+    expect(output).not.toContain("kiseki-cache-scrub");
+    expect(code).toBe(0);
+  },
+);
