@@ -30,6 +30,7 @@ export interface MountWords {
   readonly options?: string;
   /** Where it looks for nodes; the node's own port when left out. */
   readonly seed?: string;
+  readonly environment?: Readonly<Record<string, string>>;
 }
 
 /** The words that mount a namespace of `node` on `target`. */
@@ -73,7 +74,11 @@ export class KisekiMount implements AsyncDisposable {
     const child = Bun.spawn(
       [...clientCommand(), ...mountWords(node, this.folder, words), "--foreground", "--json"],
       {
-        env: { ...plainEnvironment(), KISEKI_CACHE_DIR: this.cacheDirectory },
+        env: {
+          ...plainEnvironment(),
+          KISEKI_CACHE_DIR: this.cacheDirectory,
+          ...words.environment,
+        },
         stdin: "ignore",
         stdout: "pipe",
         stderr: "pipe",
@@ -100,6 +105,9 @@ export class KisekiMount implements AsyncDisposable {
     return join(this.folder, name);
   }
   /** By SIGTERM or SIGKILL; its exit code, `null` after a signal that it does not catch. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child!.kill(signal);
+  }
   async end(signal: "SIGTERM" | "SIGKILL"): Promise<number | null> {
     this.#child!.kill(signal);
     await this.#child!.exited;

@@ -1,4 +1,4 @@
-import type { BlockCache, ContentStore } from "@kiseki/vfs";
+import type { BlockCache, ContentStore, StagedFiles } from "@kiseki/vfs";
 
 /** What a client's caches did since it started; sizes are those of now (spec §7.10). */
 export interface CacheStats {
@@ -19,6 +19,7 @@ export class CacheCounters {
   #l1Hits = 0;
   /** Reads of those who had nothing in memory. */
   #reads = 0;
+  #imageHits = 0;
   /** Reads of nodes. */
   #fetches = 0;
   errors = 0;
@@ -42,6 +43,25 @@ export class CacheCounters {
       has: (key) => cache.has(key),
       put: (key, block) => cache.put(key, block),
       wipe: () => cache.wipe(),
+    };
+  }
+  /** Files that are on disk as a whole; what the kernel reads of them by itself is not seen here. */
+  images(staged: StagedFiles): StagedFiles {
+    return {
+      view: (inode) => staged.view(inode),
+      open: (inode) => {
+        const image = staged.open(inode);
+        return (
+          image && {
+            ...image,
+            read: (offset, target) => {
+              const isRead = image.read(offset, target);
+              if (isRead) this.#imageHits += 1;
+              return isRead;
+            },
+          }
+        );
+      },
     };
   }
   /** Around the cache on disk. */
@@ -68,7 +88,7 @@ export class CacheCounters {
   stats(l1Bytes: number, l2Bytes: number): CacheStats {
     return {
       l1Hits: this.#l1Hits,
-      l2Hits: Math.max(0, this.#reads - this.#fetches),
+      l2Hits: this.#imageHits + Math.max(0, this.#reads - this.#fetches),
       misses: this.isBypass ? 0 : this.#fetches,
       bypasses: this.isBypass ? this.#fetches : 0,
       errors: this.errors,

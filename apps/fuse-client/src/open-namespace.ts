@@ -1,11 +1,22 @@
 import { MiB } from "@kiseki/base";
-import { type ClientWorkflows, openDiskCache, openFileSystem } from "@kiseki/client";
+import type { CachePolicy } from "@kiseki/cache";
+import {
+  type Client,
+  type ClientWorkflows,
+  type DiskCache,
+  guardCache,
+  type MountedFiles,
+  openDiskCache,
+  openFileSystem,
+  resolvePolicy,
+} from "@kiseki/client";
 import { systemClock, systemPrng } from "@kiseki/host";
-import { type FileSystem, isFailure, type KernelCache, RamBlockCache } from "@kiseki/vfs";
+import { type ContentStore, isFailure, type KernelCache, RamBlockCache } from "@kiseki/vfs";
 import { CommandError, exitCode } from "@kiseki/cli";
 import type { MountPlan } from "./cli/mount-plan.ts";
-import { connect } from "./connect.ts";
+import { clampSettings, type MountSettings } from "./cli/settings.ts";
 import { CacheCounters, type CacheStats } from "./cache-counters.ts";
+import { connect, type Connected } from "./connect.ts";
 
 /** Written and not stored yet. */
 const dirtySizeMax = 64 * MiB;
@@ -15,12 +26,16 @@ export type Log = (event: string, detail: Readonly<Record<string, unknown>>) => 
 
 /** A namespace as files, with all that it stands on. */
 export interface OpenNamespace extends AsyncDisposable {
-  readonly fileSystem: FileSystem;
+  readonly fileSystem: MountedFiles;
   readonly isReadOnly: boolean;
+  /** What policy left of what was asked for. */
+  readonly settings: MountSettings;
+  /** The kernel may read staged files by itself. */
+  readonly isPassing: boolean;
   readonly counters: CacheCounters;
   readonly workflows: ClientWorkflows;
   stats(): CacheStats;
-  /** Nothing that was read is kept any more. */
+  /** Nothing that was read before is served any more; what is kept on disk is erased when it settles. */
   wipe(): Promise<void>;
 }
 
@@ -34,57 +49,96 @@ export async function openNamespace(
   await using building = new AsyncDisposableStack();
   const { client, crypto } = building.use(await connect(plan, nativeDirectory));
   const isReadOnly = plan.isReadOnly || client.isReadOnly;
-  const { cacheMode, cacheDirectory, cacheL1Max, cacheL2Max, metaTtlMs } = plan.settings;
+  const { policy, settings } = await underPolicy(plan, client, log);
+  const { cacheMode, cacheL1Max, metaTtlMs } = settings;
   const cacheSizeMax = cacheMode === "bypass" ? 0 : cacheL1Max;
   const counters = new CacheCounters(cacheMode === "bypass");
   const memory = new RamBlockCache(cacheSizeMax);
-  let eraseDisk = async (): Promise<void> => {};
-  let content = counters.fetches(client.content);
-  if (cacheMode !== "bypass" && cacheL1Max > 0 && cacheL2Max > 0) {
-    const cache = await openDiskCache(
-      { crypto, prng: systemPrng, content },
-      {
-        directory: cacheDirectory,
-        tenant: client.tenant,
-        mode: cacheMode,
-        sizeMax: cacheL2Max,
-        onFault: (code) => {
-          counters.errors += 1;
-          log("cache_fault", { code });
-        },
-      },
-    );
-    let erased: Promise<void> | undefined;
-    eraseDisk = () => (erased ??= cache.close());
-    building.defer(() => eraseDisk());
-    content = cache.content;
-  }
+  const nodes = counters.fetches(client.content);
+  const cache = await openCache(client, crypto, nodes, settings, policy, (code) => {
+    counters.errors += 1;
+    log("cache_fault", { code });
+  });
+  if (cache !== undefined) building.defer(() => cache.close());
+  const isPassing = isReadOnly && cache?.staged !== undefined && process.geteuid?.() === 0;
   const fileSystem = await openFileSystem(
     {
       service: client.files,
-      content: counters.reads(content),
+      content: counters.reads(cacheL1Max > 0 && cache !== undefined ? cache.content : nodes),
       clock: systemClock,
       cache: counters.memory(memory),
       kernel,
+      staged: cache?.staged && counters.images(cache.staged),
     },
-    { metaTtlMs, cacheSizeMax, dirtySizeMax, readAheadMax, isReadOnly },
+    { metaTtlMs, cacheSizeMax, dirtySizeMax, readAheadMax, isReadOnly, isPassing },
   );
   if (isFailure(fileSystem)) {
     const message = `Cannot read the root of ${plan.namespace}: ${fileSystem.name}`;
     throw new CommandError(exitCode.general, message);
   }
-  const parts = building.move();
-  return {
-    fileSystem,
-    isReadOnly,
-    counters,
-    workflows: client.workflows,
-    stats: () => counters.stats(memory.byteCount, 0),
-    wipe: async () => {
-      counters.wipes += 1;
-      memory.wipe();
-      await eraseDisk();
-    },
-    [Symbol.asyncDispose]: () => parts.disposeAsync(),
+  const wipe = async (): Promise<void> => {
+    counters.wipes += 1;
+    const erased = cache?.wipe();
+    fileSystem.wipe();
+    await erased;
   };
+  const guarding = new AbortController();
+  const guard = {
+    policy,
+    ask: (timeoutMs: number) => client.keyHealth(timeoutMs),
+    trust: (isTrusting: boolean) => cache?.accept(isTrusting),
+    wipe: (why: string) => {
+      log("cache_wiped", { why });
+      return wipe();
+    },
+  };
+  const guarded =
+    cacheMode === "bypass" ? undefined : guardCache(systemClock, guard, guarding.signal);
+  building.defer(async () => {
+    guarding.abort();
+    await guarded;
+  });
+  const parts = building.move();
+  const done = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  const stats = (): CacheStats => counters.stats(memory.byteCount, cache?.sizeOnDisk ?? 0);
+  const { workflows } = client;
+  const known = { isReadOnly, settings, isPassing, counters, workflows };
+  return { fileSystem, ...known, stats, wipe, ...done };
+}
+
+async function underPolicy(
+  { settings: wanted }: MountPlan,
+  client: Client,
+  log: Log,
+): Promise<{ readonly policy: CachePolicy; readonly settings: MountSettings }> {
+  const asked = client.cachePolicy();
+  const found = await resolvePolicy(asked, wanted.cacheDirectory, client.tenant);
+  const { settings, notes } = clampSettings(wanted, found.policy);
+  log("cache_policy", { source: found.source, mode: settings.cacheMode, notes });
+  return { policy: found.policy, settings };
+}
+
+async function openCache(
+  client: Client,
+  crypto: Connected["crypto"],
+  content: ContentStore,
+  { cacheMode, cacheDirectory, cacheL1Max, cacheL2Max, poolId }: MountSettings,
+  policy: CachePolicy,
+  onFault: (code: string) => void,
+): Promise<DiskCache | undefined> {
+  const isUsed = cacheL2Max > 0 && (cacheL1Max > 0 || poolId !== undefined);
+  if (cacheMode === "bypass" || !isUsed) return undefined;
+  return openDiskCache(
+    { clock: systemClock, crypto, prng: systemPrng, content },
+    {
+      directory: cacheDirectory,
+      tenant: client.tenant,
+      namespace: client.namespace,
+      mode: cacheMode,
+      sizeMax: cacheL2Max,
+      nodeSizeMax: policy.nodeSizeMax,
+      adopted: policy.isStagingEnabled ? poolId : undefined,
+      onFault,
+    },
+  );
 }

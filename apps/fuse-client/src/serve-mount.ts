@@ -62,7 +62,8 @@ export async function serveMount(
       session: {
         isReadOnly,
         hasLocks: true,
-        isAsking: plan.settings.metaTtlMs === 0,
+        isPassing: namespace.isPassing,
+        isAsking: namespace.settings.metaTtlMs === 0,
         readaheadMax: readaheadSize,
         backgroundMax,
         interruptGraceMs,
@@ -74,6 +75,10 @@ export async function serveMount(
   relay.to = mount.session;
   for (const signal of ["SIGTERM", "SIGINT", "SIGHUP"] as const)
     process.on(signal, () => mount.unmount());
+  process.on("SIGUSR1", () => {
+    log("cache_wiped", { why: "asked" });
+    void namespace.wipe();
+  });
   const ready = { ready: true, target: mount.target };
   if (isDetached) console.emit(ready);
   else console.say(`${plan.source} is mounted on ${mount.target}`, ready);

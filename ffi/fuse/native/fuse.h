@@ -7,7 +7,7 @@
 #include <stdint.h>
 
 #define EXPORT __attribute__((visibility("default")))
-#define FUSE_ABI 4
+#define FUSE_ABI 5
 #define SLOTS_MAX 256
 #define READERS_MAX 8
 /* Of the protocol: what a read must have room for at least, and the sizes of heads. */

@@ -213,6 +213,13 @@ export class FuseDevice {
     const [number, node, flags] = this.#taken.subarray(3 * index);
     return { number: number!, node: node!, flags: flags! };
   }
+  /** A number by which the kernel knows the file behind `descriptor`, to read it by itself; or a negative errno. */
+  openBacking(descriptor: number): number {
+    return this.#isClosed ? -1 : this.#native.kiseki_fuse_backing_open(this.#device, descriptor);
+  }
+  closeBacking(id: number): void {
+    if (!this.#isClosed) this.#native.kiseki_fuse_backing_close(this.#device, id);
+  }
   /** Notifications that the kernel refused, ever. */
   get notificationsFailed(): number {
     return this.#isClosed ? 0 : this.#native.kiseki_fuse_notices_failed(this.#device);

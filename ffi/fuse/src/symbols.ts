@@ -1,7 +1,7 @@
 import { dlopen, FFIType, suffix } from "bun:ffi";
 import { assert } from "@kiseki/base";
 
-const abiVersion = 4;
+const abiVersion = 5;
 const { ptr, u32, u64, i32, function: callback } = FFIType;
 const nothing = FFIType.void;
 
@@ -22,6 +22,8 @@ const symbols = {
   kiseki_fuse_reply: { args: [ptr, u32, ptr, u32, ptr, u32], returns: i32 },
   kiseki_fuse_reply_slot: { args: [ptr, u32, ptr, u32, u32, u32], returns: i32 },
   kiseki_fuse_trim: { args: [ptr], returns: nothing },
+  kiseki_fuse_backing_open: { args: [ptr, i32], returns: i32 },
+  kiseki_fuse_backing_close: { args: [ptr, u32], returns: i32 },
   kiseki_fuse_quiet: { args: [ptr, u64, u32], returns: nothing },
   kiseki_fuse_vouch: { args: [ptr, u64, u32], returns: nothing },
   kiseki_fuse_withdraw: { args: [ptr, u64], returns: nothing },

@@ -146,10 +146,18 @@ export class BlockTable {
     this.#entries.delete(entry.key);
   }
 
-  /** Least recently used first, but each use buys an entry one more round. Nothing is evicted where that is no help. */
+  /** Where others need the room: keys to erase with `size` bytes in all, or none where there are not so many. */
+  evict(size: number): string[] {
+    return this.#evict(size) ?? [];
+  }
+
   #makeRoom(size: number): string[] | undefined {
-    let missing = this.#sizeKept + size - this.#sizeMax;
-    if (missing <= 0) return [];
+    const missing = this.#sizeKept + size - this.#sizeMax;
+    return missing <= 0 ? [] : this.#evict(missing);
+  }
+  /** Least recently used first, but each use buys an entry one more round. Nothing is evicted where that is no help. */
+  #evict(size: number): string[] | undefined {
+    let missing = size;
     const movable = (entry: Entry): boolean => entry.state === "stored" && entry.readers === 0;
     let sizeMovable = 0;
     for (const entry of this.#ring.values()) {

@@ -26,3 +26,4 @@ export {
   policyConservative,
   policyUsual,
 } from "./policy.ts";
+export { CacheWatchdog, type KeyAnswer } from "./watchdog.ts";

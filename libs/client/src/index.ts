@@ -9,13 +9,15 @@
  */
 export type { Client, ClientFault, ClientOptions, ClientPorts } from "./open-client.ts";
 export { openClient } from "./open-client.ts";
-export { openDiskCache } from "./cache/disk-cache.ts";
+export { type DiskCache, openDiskCache } from "./cache/disk-cache.ts";
+export { guardCache } from "./cache/guard-cache.ts";
 export { readManifests } from "./cache/image-store.ts";
+export { resolvePolicy } from "./cache/persisted-policy.ts";
 export { listPools, PoolError, type PoolUse, poolUse, scavenge, wipePool } from "./cache/pool.ts";
 export { openStagingPool, type StagingPool } from "./cache/staging-pool.ts";
 export type { ClientWorkflows, WorkflowRefusal } from "./service/workflows.ts";
 export type { Identity } from "./discovery/node-link.ts";
 export type { FileSystemOptions } from "./files/mount.ts";
-export { openFileSystem } from "./files/open-file-system.ts";
+export { type MountedFiles, openFileSystem } from "./files/open-file-system.ts";
 export { stageDataset, type StagingFault, type StagingProgress } from "./staging/stage.ts";
 export { datasetNames } from "./staging/walk.ts";

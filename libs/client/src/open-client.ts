@@ -1,6 +1,8 @@
 import { type Prng, toHex } from "@kiseki/base";
+import type { CachePolicy, KeyAnswer } from "@kiseki/cache";
 import type { Clock, Crypto, Datapath } from "@kiseki/ports";
 import type { ContentStore, FileRef, FileRefusalCode, FileService } from "@kiseki/vfs";
+import { askCachePolicy, askKeyHealth } from "./cache/ask-policy.ts";
 import { ByteGate } from "./content/byte-gate.ts";
 import { KeyLeases } from "./content/key-leases.ts";
 import { NativeContentStore } from "./content/native-content-store.ts";
@@ -50,6 +52,10 @@ export interface Client {
   readonly namespace: string;
   readonly isReadOnly: boolean;
   readonly workflows: ClientWorkflows;
+  /** What may be kept of the content on this machine; `undefined`: the node does not say. */
+  cachePolicy(): Promise<CachePolicy | undefined>;
+  /** Asks once after the tenant's key. */
+  keyHealth(timeoutMs: number): Promise<KeyAnswer>;
   /** Gives session and keys back. Nothing else is called after it. */
   close(): Promise<void>;
 }
@@ -123,9 +129,19 @@ export async function openClient(
     gate,
   });
   const { isReadOnly } = found.value;
-  const planFiles: Client["planFiles"] = (wanted) => files.planFiles(wanted);
   const ids = { tenant: tenantId, namespace: toHex(id) };
-  return { kind: "opened", files, content, planFiles, ...ids, workflows, isReadOnly, close };
+  return {
+    kind: "opened",
+    files,
+    content,
+    planFiles: (wanted) => files.planFiles(wanted),
+    ...ids,
+    workflows,
+    isReadOnly,
+    cachePolicy: () => askCachePolicy(asking),
+    keyHealth: (timeoutMs) => askKeyHealth(asking, timeoutMs),
+    close,
+  };
 }
 
 function faultText(code: FileRefusalCode, fault: string | undefined, namespace: string): string {

@@ -1,6 +1,6 @@
 import { assert, unreachable } from "@kiseki/base";
 import { errnoMax } from "./errno.ts";
-import { type Negotiated, minorMax } from "./init.ts";
+import { hasFlag, type Negotiated, minorMax } from "./init.ts";
 import { nameSizeMax, pageSize } from "./limits.ts";
 import type { FileSystemUsage, FuseReply, NodeAttributes, NodeEntry } from "./reply.ts";
 import type { LockRange } from "./request.ts";
@@ -42,7 +42,9 @@ function init(writer: Writer, of: Negotiated | "again"): void {
   writer.u32(7).u32(of.minor).u32(of.readaheadMax).u32(flags[0]);
   writer.u16(of.backgroundMax).u16(Math.floor((of.backgroundMax * 3) / 4));
   writer.u32(of.writeSizeMax).u32(1); // times in nanoseconds
-  writer.u16(of.pagesMax).u16(0).u32(flags[1]).zeros(28);
+  writer.u16(of.pagesMax).u16(0).u32(flags[1]);
+  // Files that are passed through lie on file systems that pass nothing on themselves.
+  writer.u32(hasFlag(of.flags, "PASSTHROUGH") ? 1 : 0).zeros(24);
 }
 
 function usage(writer: Writer, of: FileSystemUsage): void {
@@ -71,7 +73,10 @@ function body(writer: Writer, reply: FuseReply): void {
       writer.u32(0);
       return attributes(writer, reply.attributes);
     case "opened":
-      return void writer.number(reply.handle).u32(reply.flags).u32(0);
+      return void writer
+        .number(reply.handle)
+        .u32(reply.flags)
+        .u32(reply.backing ?? 0);
     case "created":
       writeEntry(writer, reply.entry);
       return void writer.number(reply.handle).u32(reply.flags).u32(0);

@@ -76,6 +76,13 @@ const replies: readonly (readonly [reply: FuseReply, body: Uint8Array])[] = [
       ...([[2, 256], [2, 0], u(0x8), u(0), u(0), u(0), u(0), u(0), u(0), u(0)] as const),
     ),
   ],
+  [
+    { kind: "init", negotiated: { ...negotiated, flags: negotiated.flags | (1n << 37n) } },
+    fields(
+      ...([u(7), u(45), u(131_072), u(0x70e4_e47b), [2, 64], [2, 48], u(1_048_576), u(1)] as const),
+      ...([[2, 256], [2, 0], u(0x28), u(1), u(0), u(0), u(0), u(0), u(0), u(0)] as const),
+    ),
+  ],
   [{ kind: "init", negotiated: "again" }, fields(u(7), u(45), new Uint8Array(56))],
   [{ kind: "entry", entry }, entryBytes],
   [
@@ -83,6 +90,7 @@ const replies: readonly (readonly [reply: FuseReply, body: Uint8Array])[] = [
     fields(w(61), u(1_000_000), u(0), attributes),
   ],
   [{ kind: "opened", handle: 9, flags: 3 }, fields(w(9), u(3), u(0))],
+  [{ kind: "opened", handle: 9, flags: 128, backing: 5 }, fields(w(9), u(128), u(5))],
   [{ kind: "created", entry, handle: 9, flags: 1 }, fields(entryBytes, w(9), u(1), u(0))],
   [{ kind: "written", size: 4096 }, fields(u(4096), u(0))],
   [{ kind: "copied", size: 4096, isWide: false }, fields(u(4096), u(0))],

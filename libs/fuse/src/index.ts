@@ -15,7 +15,7 @@ export { decodeRequest } from "./decode-request.ts";
 export type { Negotiated } from "./init.ts";
 export { hasFlag, negotiate } from "./init.ts";
 export { payloadSizeMax, requestSizeMax } from "./limits.ts";
-export { directoryReplyFlags, openModes, openReplyFlags } from "./open-policy.ts";
+export { directoryReplyFlags, openModes, openReplyFlags, passThrough } from "./open-policy.ts";
 export type { FileSystemUsage, FuseReply, NodeAttributes, NodeEntry } from "./reply.ts";
 export type {
   AttributeChange,

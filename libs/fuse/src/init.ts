@@ -4,7 +4,7 @@
  */
 import { pagesMax, payloadSizeMax } from "./limits.ts";
 
-type Decision = "always" | "locks" | "asking" | "never";
+type Decision = "always" | "locks" | "asking" | "passing" | "never";
 interface FlagRow {
   /** Of the 64 bits that `flags` and `flags2` make. */
   readonly bit: number;
@@ -77,7 +77,7 @@ export const initFlags = {
     decision: "never",
     reason: "writable shared maps would work, and their changes reach nobody",
   },
-  PASSTHROUGH: { bit: 37, decision: "never", reason: "nothing is staged as a whole file yet" },
+  PASSTHROUGH: { bit: 37, decision: "passing", reason: "staged files that nobody can change" },
   NO_EXPORT_SUPPORT: { bit: 38, decision: "never", reason: "handles of files are served" },
   HAS_RESEND: { bit: 39, decision: "never", reason: "a request is answered by who read it" },
   ALLOW_IDMAP: { bit: 40, decision: "never", reason: "owners are stored as the kernel says them" },
@@ -104,6 +104,8 @@ export interface InitRequest {
 export interface InitOptions {
   /** Locks are asked of the file system; else the kernel keeps them for itself. */
   readonly hasLocks: boolean;
+  /** Files may be opened that the kernel reads elsewhere by itself. */
+  readonly isPassing?: boolean;
   /** No answer is good for any time: cached pages too are only read after asking. */
   readonly isAsking?: boolean;
   readonly readaheadMax: number;
@@ -135,6 +137,7 @@ export function negotiate(
     const isWanted =
       decision === "always" ||
       (decision === "locks" && options.hasLocks) ||
+      (decision === "passing" && options.isPassing === true) ||
       (decision === "asking" && options.isAsking === true);
     if (isWanted) flags |= init.flags & (1n << BigInt(bit));
   }

@@ -31,6 +31,9 @@ export function openReplyFlags(flags: number, isFresh: boolean): number {
   return isFresh ? keepCache : 0;
 }
 
+/** The kernel reads another file in place of this one, by itself. */
+export const passThrough: number = 1 << 7;
+
 /** Entries of a directory stay in the kernel while `isFresh`; whoever lists anew fills the cache. */
 export function directoryReplyFlags(isCached: boolean, isFresh: boolean): number {
   if (!isCached) return 0;

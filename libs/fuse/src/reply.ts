@@ -52,7 +52,13 @@ export type FuseReply =
   | { readonly kind: "init"; readonly negotiated: Negotiated | "again" }
   | { readonly kind: "entry"; readonly entry: NodeEntry }
   | { readonly kind: "attributes"; readonly attributes: NodeAttributes; readonly validity: number }
-  | { readonly kind: "opened"; readonly handle: number; readonly flags: number }
+  | {
+      readonly kind: "opened";
+      readonly handle: number;
+      readonly flags: number;
+      /** With the flag of `passThrough`: the number by which the kernel knows the file that it reads. */
+      readonly backing?: number;
+    }
   | {
       readonly kind: "created";
       readonly entry: NodeEntry;

@@ -71,8 +71,8 @@ export interface Opened {
   readonly handle: HandleNumber;
   /** The kernel's pages of the file are still right: FOPEN_KEEP_CACHE. */
   readonly isCacheValid: boolean;
-  /** The file cannot change, so that passthrough may serve it once it is staged as a whole. */
-  readonly isImmutable: boolean;
+  /** Of a file on this machine that has all the bytes: the kernel may read it by itself. */
+  readonly descriptor?: number | undefined;
 }
 
 export interface Change {

@@ -63,3 +63,4 @@ export { packPieces } from "./pack-pieces.ts";
 export { type KnownPiece, type KnownPlan, knownPlan, PlanWindow } from "./plan-window.ts";
 export { ReadAhead, readAheadMax, readAheadMin } from "./read-ahead.ts";
 export { withoutSetId } from "./set-id.ts";
+export type { StagedFiles, StagedImage, StagedView } from "./staged-files.ts";

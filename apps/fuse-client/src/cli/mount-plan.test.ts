@@ -1,8 +1,9 @@
 import { expect, test } from "bun:test";
+import { policyUsual } from "@kiseki/cache";
 import { mountFlags } from "@kiseki/fuse-device";
 import { CommandError } from "@kiseki/cli";
 import { type MountWords, parseSource, planMount } from "./mount-plan.ts";
-import { policyUsual } from "./settings.ts";
+import { clampSettings } from "./settings.ts";
 
 const words: MountWords = {
   target: "/mnt/data",
@@ -41,31 +42,26 @@ test("planMount() has the seed's defaults", () => {
   });
 });
 
-test("planMount() takes -o before the environment, and that before policy; then policy's ceilings hold", () => {
-  const environment = { KISEKI_CACHE_META_TTL_MS: "100", KISEKI_CACHE_L1_MAX: "64M" };
-  const policy = { ...policyUsual, metaTtlMs: 50, cacheL1Max: 1, cacheL2Max: 7 };
-  const plan = planMount(withOptions("meta_ttl_ms=0"), environment, policy);
-  expect(plan.settings).toMatchObject({ metaTtlMs: 0, cacheL1Max: 64 << 20, cacheL2Max: 7 });
-  const narrow = {
-    ...policy,
-    modesAllowed: ["bypass"] as const,
-    cacheMode: "bypass" as const,
-    cacheSizeCeiling: 1 << 20,
-    metaTtlMsCeiling: 60,
+test("planMount() takes -o before the environment; policy's ceilings hold for both", () => {
+  const poolId = "0a".repeat(16);
+  const environment = {
+    KISEKI_CACHE_META_TTL_MS: "100",
+    KISEKI_CACHE_L1_MAX: "64M",
+    KISEKI_CACHE_POOL_ID: poolId,
   };
-  const clamped = planMount(
-    withOptions("cache_mode=organic,meta_ttl_ms=5000"),
-    environment,
-    narrow,
-  );
+  const { settings } = planMount(withOptions("meta_ttl_ms=200"), environment);
+  expect(settings).toMatchObject({ metaTtlMs: 200, cacheL1Max: 64 << 20, poolId });
+  expect(clampSettings(settings, policyUsual)).toEqual({ settings, notes: [] });
+  const narrow = { ...policyUsual, sizeMax: 1 << 20, metadataTtlMs: 60 };
+  const clamped = clampSettings(settings, { ...narrow, modesAllowed: ["bypass"] });
   expect(clamped.settings).toMatchObject({
-    cacheMode: "bypass",
-    cacheL1Max: 1 << 20,
-    metaTtlMs: 60,
+    ...{ cacheMode: "bypass", cacheL1Max: 1 << 20, cacheL2Max: 1 << 20, metaTtlMs: 60 },
   });
   expect(clamped.notes.join("\n")).toMatch(
     /cache_mode is bypass[\s\S]*cache_l1_max[\s\S]*meta_ttl_ms is 60/,
   );
+  const disabled = clampSettings(settings, { ...policyUsual, isEnabled: false });
+  expect(disabled.settings.cacheMode).toBe("bypass");
 });
 
 test("planMount() reads words of mount(8) and leaves those for others alone", () => {
@@ -112,11 +108,13 @@ test("planMount() tells every fault at once", () => {
 });
 
 test("planMount() says what has no effect", () => {
-  const plan = planMount(withOptions("cache_mode=pinned,cache_l1_max=0,cache_l2_max=100G"), {
-    KISEKI_CACHE_POOL_ID: "1",
-  });
+  const environment = { KISEKI_CACHE_POOL_ID: "0a".repeat(16) };
+  const plan = planMount(withOptions("cache_l1_max=0,cache_l2_max=100G"), environment);
   expect(plan.settings.cacheL2Max).toBe(100 * 1024 ** 3);
-  expect(plan.notes).toHaveLength(3);
+  expect(plan.notes).toHaveLength(1);
+  expect(planMount(withOptions("cache_mode=bypass"), environment).notes).toHaveLength(1);
+  const bad = { KISEKI_CACHE_POOL_ID: "../etc" };
+  expect(faultsOf(() => planMount(words, bad))).toContain("KISEKI_CACHE_POOL_ID");
 });
 
 test("parseSource() takes host:port/tenant/namespace and nothing else", () => {

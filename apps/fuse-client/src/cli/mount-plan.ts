@@ -9,13 +9,7 @@ import {
   connectionOptionNames,
   readConnection,
 } from "./connection.ts";
-import {
-  type CachePolicy,
-  type MountSettings,
-  policyUsual,
-  resolveSettings,
-  settingOptions,
-} from "./settings.ts";
+import { type MountSettings, resolveSettings, settingOptions } from "./settings.ts";
 
 export interface MountPlan extends Connection {
   readonly target: string;
@@ -118,15 +112,11 @@ export function parseSource(source: string): {
  *
  * @throws {CommandError} naming every fault, not the first.
  */
-export function planMount(
-  words: MountWords,
-  environment: Environment,
-  policy: CachePolicy = policyUsual,
-): MountPlan {
+export function planMount(words: MountWords, environment: Environment): MountPlan {
   const faults: string[] = [];
   const { values, kernelOptions, flags } = readOptions(words.options, faults);
   const connection = readConnection(words.connection, values, environment, faults);
-  const found = resolveSettings(values, environment, policy);
+  const found = resolveSettings(values, environment);
   faults.push(...found.faults);
   const readerCount = Number(values.get("readers") ?? 1);
   if (!(Number.isSafeInteger(readerCount) && readerCount >= 1 && readerCount <= readersMax))

@@ -3,7 +3,7 @@
  * hold (spec §7.8).
  */
 import { GiB, MiB } from "@kiseki/base";
-import { type CacheChoice, cacheChoices } from "@kiseki/cache";
+import { type CacheChoice, cacheChoices, type CachePolicy, choiceUnder } from "@kiseki/cache";
 
 export interface MountSettings {
   readonly cacheMode: CacheChoice;
@@ -11,24 +11,16 @@ export interface MountSettings {
   readonly cacheL1Max: number;
   readonly cacheL2Max: number;
   readonly metaTtlMs: number;
+  /** A pool to adopt. */
+  readonly poolId?: string;
 }
-
-/** What operators allow, narrowed from the cluster down to the workload. */
-export interface CachePolicy extends MountSettings {
-  readonly modesAllowed: readonly CacheChoice[];
-  readonly cacheSizeCeiling: number;
-  readonly metaTtlMsCeiling: number;
-}
-/** Where no policy is known. */
-export const policyUsual: CachePolicy = {
+/** Where nobody says anything. */
+export const policyUsual: MountSettings = {
   cacheMode: "organic",
   cacheDirectory: "/tmp/kiseki-cache",
   cacheL1Max: 256 * MiB,
   cacheL2Max: 50 * GiB,
   metaTtlMs: 5000,
-  modesAllowed: cacheChoices,
-  cacheSizeCeiling: Number.MAX_SAFE_INTEGER,
-  metaTtlMsCeiling: 3_600_000,
 };
 
 const powers = "KMGT";
@@ -53,7 +45,8 @@ interface Row<T> {
   readonly range: string;
   readonly parse: (text: string) => T | undefined;
 }
-const rows: { readonly [Name in keyof MountSettings]: Row<MountSettings[Name]> } = {
+type Settled = Omit<MountSettings, "poolId">;
+const rows: { readonly [Name in keyof Settled]: Row<Settled[Name]> } = {
   cacheMode: {
     option: "cache_mode",
     variable: "KISEKI_CACHE_MODE",
@@ -85,7 +78,7 @@ const rows: { readonly [Name in keyof MountSettings]: Row<MountSettings[Name]> }
     parse: parseMillis,
   },
 };
-/** Adopted by staging, which is not there yet. */
+/** Said by whoever staged: an environment is how a job gets it. */
 const poolVariable = "KISEKI_CACHE_POOL_ID";
 
 export const settingOptions: ReadonlySet<string> = new Set(
@@ -93,54 +86,62 @@ export const settingOptions: ReadonlySet<string> = new Set(
 );
 type Environment = Readonly<Record<string, string | undefined>>;
 
-/** The settings, with every fault and whatever has no effect. */
+/** What is wanted, with every fault and whatever has no effect. `usual`: what is not said. */
 export function resolveSettings(
   options: ReadonlyMap<string, string>,
   environment: Environment,
-  policy: CachePolicy,
+  usual: MountSettings = policyUsual,
 ): { readonly settings: MountSettings; readonly faults: string[]; readonly notes: string[] } {
   const faults: string[] = [];
   const notes: string[] = [];
-  const value = <T>({ option, variable, range, parse }: Row<T>, usual: T): T => {
+  const value = <T>({ option, variable, range, parse }: Row<T>, otherwise: T): T => {
     const given = options.get(option);
     const text = given ?? (environment[variable] || undefined);
-    if (text === undefined) return usual;
+    if (text === undefined) return otherwise;
     const parsed = parse(text);
     if (parsed !== undefined) return parsed;
     const where = given === undefined ? variable : `-o ${option}`;
     faults.push(`${where} cannot be ${JSON.stringify(text)}: it takes ${range}`);
-    return usual;
+    return otherwise;
   };
-  const wanted: MountSettings = {
-    cacheMode: value(rows.cacheMode, policy.cacheMode),
-    cacheDirectory: value(rows.cacheDirectory, policy.cacheDirectory),
-    cacheL1Max: value(rows.cacheL1Max, policy.cacheL1Max),
-    cacheL2Max: value(rows.cacheL2Max, policy.cacheL2Max),
-    metaTtlMs: value(rows.metaTtlMs, policy.metaTtlMs),
+  const poolId = environment[poolVariable] || undefined;
+  if (poolId !== undefined && !/^[0-9a-f]{32}$/.test(poolId))
+    faults.push(`${poolVariable} cannot be ${JSON.stringify(poolId)}: it takes a pool's id`);
+  const settings: MountSettings = {
+    cacheMode: value(rows.cacheMode, usual.cacheMode),
+    cacheDirectory: value(rows.cacheDirectory, usual.cacheDirectory),
+    cacheL1Max: value(rows.cacheL1Max, usual.cacheL1Max),
+    cacheL2Max: value(rows.cacheL2Max, usual.cacheL2Max),
+    metaTtlMs: value(rows.metaTtlMs, usual.metaTtlMs),
+    ...(poolId !== undefined && { poolId }),
   };
-  const settings = clamp(wanted, policy, notes);
-  if (settings.cacheMode === "pinned")
-    notes.push("cache_mode=pinned keeps what was read first: nothing can be staged yet");
   if (settings.cacheMode !== "bypass" && settings.cacheL1Max === 0 && settings.cacheL2Max > 0)
-    notes.push("cache_l2_max has no effect: with cache_l1_max=0 nothing is kept");
-  if (environment[poolVariable])
-    notes.push(`${poolVariable} has no effect: no pool can be adopted yet`);
+    notes.push("with cache_l1_max=0 cache_l2_max holds for staged files alone: no other is kept");
+  if (settings.cacheMode === "bypass" && poolId !== undefined)
+    notes.push(`${poolVariable} has no effect with cache_mode=bypass`);
   return { settings, faults, notes };
 }
 
-function clamp(wanted: MountSettings, policy: CachePolicy, notes: string[]): MountSettings {
+/** What policy leaves of what is wanted (spec §7.8), and what it took. */
+export function clampSettings(
+  wanted: MountSettings,
+  policy: CachePolicy,
+): { readonly settings: MountSettings; readonly notes: readonly string[] } {
+  const notes: string[] = [];
   const lower = (option: string, size: number, ceiling: number): number => {
     if (size <= ceiling) return size;
     notes.push(`${option} is ${ceiling}: policy allows no more`);
     return ceiling;
   };
-  const isAllowed = policy.modesAllowed.includes(wanted.cacheMode);
-  if (!isAllowed) notes.push(`cache_mode is ${policy.cacheMode}: policy does not allow another`);
-  return {
+  const cacheMode = choiceUnder(policy, wanted.cacheMode);
+  if (cacheMode !== wanted.cacheMode)
+    notes.push(`cache_mode is ${cacheMode}: policy does not allow ${wanted.cacheMode}`);
+  const settings = {
     ...wanted,
-    cacheMode: isAllowed ? wanted.cacheMode : policy.cacheMode,
-    cacheL1Max: lower("cache_l1_max", wanted.cacheL1Max, policy.cacheSizeCeiling),
-    cacheL2Max: lower("cache_l2_max", wanted.cacheL2Max, policy.cacheSizeCeiling),
-    metaTtlMs: lower("meta_ttl_ms", wanted.metaTtlMs, policy.metaTtlMsCeiling),
+    cacheMode,
+    cacheL1Max: lower("cache_l1_max", wanted.cacheL1Max, policy.sizeMax),
+    cacheL2Max: lower("cache_l2_max", wanted.cacheL2Max, policy.sizeMax),
+    metaTtlMs: lower("meta_ttl_ms", wanted.metaTtlMs, policy.metadataTtlMs),
   };
+  return { settings, notes };
 }

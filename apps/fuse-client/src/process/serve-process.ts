@@ -97,7 +97,7 @@ export async function serveProcess(
         (fields, context) => call(fields, context.handles),
       ]),
     ),
-    ...cacheCalls(namespace, plan.settings),
+    ...cacheCalls(namespace, namespace.settings),
     ...workflowCalls(namespace.workflows, log),
   };
   const table = new Map<number, Call>([[verbs.close, close]]);

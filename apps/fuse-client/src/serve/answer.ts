@@ -50,7 +50,13 @@ export interface Asking {
 }
 
 /** The first `size` bytes of the memory are the answer; else it is said whole. */
-export type Answer = FuseReply | { readonly kind: "memory"; readonly size: number };
+export type Answer =
+  | Exclude<FuseReply, { readonly kind: "opened" }>
+  | (Extract<FuseReply, { readonly kind: "opened" }> & {
+      /** Of a file that the kernel may read in place of this one. */
+      readonly descriptor?: number;
+    })
+  | { readonly kind: "memory"; readonly size: number };
 type Answerer<Kind extends RequestKind> = (
   request: RequestOf<Kind>,
   asking: Asking,
@@ -78,10 +84,11 @@ const settleEntry = (outcome: Outcome<Entry | Absent>): Eventually<Answer> =>
 function open(request: RequestOf<"open">, { fileSystem }: Asking): Eventually<Answer> {
   const { node, flags, endsPrivileges } = request;
   const act = () =>
-    settle(fileSystem.open(node, toOpenFlags(flags)), ({ handle, isCacheValid }) => ({
+    settle(fileSystem.open(node, toOpenFlags(flags)), ({ handle, isCacheValid, descriptor }) => ({
       kind: "opened",
       handle,
       flags: openReplyFlags(flags, isCacheValid),
+      ...(descriptor !== undefined && { descriptor }),
     }));
   if (!endsPrivileges) return act();
   const ended = fileSystem.setattr(node, { isKillingPrivileges: true });

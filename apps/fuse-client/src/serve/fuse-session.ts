@@ -7,6 +7,7 @@ import {
   hasFlag,
   type Negotiated,
   negotiate,
+  passThrough,
   type Notification,
   type RequestFault,
   type RequestKind,
@@ -23,6 +24,7 @@ import {
   type KernelCache,
   type NodeNumber,
 } from "@kiseki/vfs";
+import { Backings } from "./backings.ts";
 import { QuickOpens } from "./quick-opens.ts";
 import { QuietHandles } from "./quiet-handles.ts";
 import { answer, type Answer, type AnsweredKind, type Asking, isChanging } from "./answer.ts";
@@ -33,6 +35,8 @@ export interface SessionOptions {
   readonly hasLocks: boolean;
   /** The file system's answers are good for no time. */
   readonly isAsking?: boolean;
+  /** Staged files may be read by the kernel itself. */
+  readonly isPassing?: boolean;
   readonly readaheadMax: number;
   readonly backgroundMax: number;
   /** After an interrupt an operation goes on for so long; then its process gets EINTR. */
@@ -72,6 +76,7 @@ export class FuseSession implements KernelCache {
   #form = { hasLongSetxattr: false };
   readonly #quiet: QuietHandles;
   readonly #quick: QuickOpens;
+  readonly #backings: Backings;
 
   constructor(device: FuseDevice, fileSystem: FileSystem, options: SessionOptions) {
     this.#device = device;
@@ -83,6 +88,10 @@ export class FuseSession implements KernelCache {
       fileSystem,
       ({ node, number, flags }) => this.#quiet.opened(node, number, flags),
       (reason) => options.log("operation threw", { kind: "open", reason: String(reason) }),
+    );
+    this.#backings = new Backings(
+      (descriptor) => device.openBacking(descriptor),
+      (id) => device.closeBacking(id),
     );
     this.#agreed.promise.catch(() => undefined); // whoever asks gets it
     device.serve(
@@ -231,6 +240,7 @@ export class FuseSession implements KernelCache {
   /** Before it is acted on, and after the handles that the device gave out were taken over, where it has to be. */
   #asked(request: Asked): void {
     this.#quiet.asked(request);
+    if (request.kind === "release") this.#backings.released(request.node, request.handle);
     if (request.kind === "setlk" || request.kind === "setlkw") this.withdrawOpens(request.node);
   }
   #thrown(request: FuseRequest, reason: unknown): FuseReply {
@@ -246,11 +256,25 @@ export class FuseSession implements KernelCache {
     this.#dropUnseen(request, reply);
     this.#releaseHeld(request, slot);
   }
+  /** Lets the kernel read by itself what it may. */
+  #backed(request: FuseRequest, reply: Answer): Answer {
+    if (request.kind !== "open" || reply.kind !== "opened" || !this.#isPassing) return reply;
+    const { handle, descriptor } = reply;
+    const backing = this.#backings.opened(request.node, handle, descriptor);
+    if (backing !== undefined)
+      return backing === 0 ? reply : { kind: "opened", handle, flags: passThrough, backing };
+    this.#dropUnseen(request, reply);
+    return { kind: "error", errno: errno.EIO };
+  }
+  get #isPassing(): boolean {
+    return this.#negotiated !== undefined && hasFlag(this.#negotiated.flags, "PASSTHROUGH");
+  }
   #releaseHeld(request: FuseRequest, slot: Slot): void {
     if (needsMemory.has(request.kind)) this.#device.release(slot);
   }
-  #finish(request: FuseRequest, slot: Slot, reply: Answer): void {
-    if (isGranted(request, reply)) return this.#grant(request, slot);
+  #finish(request: FuseRequest, slot: Slot, answered: Answer): void {
+    if (isGranted(request, answered)) return this.#grant(request, slot);
+    const reply = this.#backed(request, answered);
     this.#quiet.answered(request, reply);
     const isSent = this.#send(slot, request.unique, reply);
     if (!isSent) this.#dropUnseen(request, reply);
@@ -267,7 +291,9 @@ export class FuseSession implements KernelCache {
     if (reply.kind === "entry" && reply.entry.node !== 0) this.#forget(reply.entry.node, 1n);
     if (reply.kind === "created") this.#forget(reply.entry.node, 1n);
     if (reply.kind !== "created" && reply.kind !== "opened") return;
-    this.#quiet.gone(reply.kind === "created" ? reply.entry.node : request.node, reply.handle);
+    const node = reply.kind === "created" ? reply.entry.node : request.node;
+    this.#quiet.gone(node, reply.handle);
+    this.#backings.released(node, reply.handle);
     try {
       if (request.kind === "opendir") this.#fileSystem.releasedir(reply.handle);
       else void this.#fileSystem.release(reply.handle);

@@ -1,6 +1,16 @@
 // The real kernel asks; a file system in memory, in a process of its own, answers through the session.
 import { afterAll, beforeAll, describe, expect, test } from "bun:test";
-import { chmodSync, existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -318,3 +328,50 @@ test.skipIf(!hasFuse)("Mount serves open files after it was taken off", async ()
   // The kernel need not say any more that it was closed.
   expect(await mount.line()).toMatchObject({ ended: 19 });
 });
+
+test.skipIf(!hasFuse)(
+  "the kernel reads a staged file by itself, maps it, and takes no mixture of handles",
+  async () => {
+    await using folder = await makeFolder();
+    const image = join(folder.path, "image");
+    writeFileSync(image, "staged");
+    await using mount = await MemoryMount.start({ isReadOnly: true, staged: image });
+    const path = join(mount.folder, "staged");
+    // Whoever reads the request's way gets what is in memory.
+    const first = openSync(path, "r");
+    const target = Buffer.alloc(6);
+    readSync(first, target, 0, 6, 0);
+    expect(target.toString()).toBe("staged");
+    writeFileSync(image, "STAGED");
+    readSync(first, target, 0, 6, 0);
+    expect(target.toString()).toBe("STAGED");
+    expect(readFileSync(path, "utf8")).toBe("STAGED");
+    const map =
+      "import mmap,sys;f=open(sys.argv[1],'rb');m=mmap.mmap(f.fileno(),0,prot=1);print(m[:])";
+    expect(shell("python3", "-c", map, path).output).toBe("b'STAGED'\n");
+    expect(() => writeFileSync(path, "x")).toThrow("EROFS");
+    // Once there is no image, no other handle is opened beside the old ones; after them requests serve.
+    await mount.ask("lose");
+    expect(await mount.line()).toEqual({ lost: true });
+    expect(() => readFileSync(path)).toThrow("EIO");
+    closeSync(first);
+    mount.kill("SIGTERM");
+  },
+);
+
+test.skipIf(!hasFuse)("after the last handle of a lost image requests serve again", async () => {
+  await using folder = await makeFolder();
+  const image = join(folder.path, "image");
+  writeFileSync(image, "staged");
+  await using mount = await MemoryMount.start({ isReadOnly: true, staged: image });
+  const path = join(mount.folder, "staged");
+  for (let round = 0; round < 3; round += 1) expect(readFileSync(path, "utf8")).toBe("staged");
+  await mount.ask("lose");
+  expect(await mount.line()).toEqual({ lost: true });
+  expect(readFileSync(path, "utf8")).toBe("memory");
+  mount.kill("SIGTERM");
+});
+async function makeFolder(): Promise<{ readonly path: string } & AsyncDisposable> {
+  const path = await mkdtemp(join(tmpdir(), "kiseki-image-"));
+  return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };
+}

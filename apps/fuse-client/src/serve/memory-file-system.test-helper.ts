@@ -347,7 +347,7 @@ export class MemoryFileSystem implements FileSystem {
         : [];
     this.#handles.set(number, { node, isAppending, entries });
     node.handles += 1;
-    return { handle: number, isCacheValid: true, isImmutable: false };
+    return { handle: number, isCacheValid: true };
   }
   open(number: number, flags: OpenFlags): Outcome<Opened> {
     const node = this.#node(number);

@@ -1,6 +1,8 @@
 /** Mounts the file system in memory: `bun memory-mount.test-helper.ts TARGET {options}`; ends with the mount. */
+import { openSync } from "node:fs";
 import { nativeDirectory } from "@kiseki/host";
 import { mountFlags } from "@kiseki/fuse-device";
+import type { Entry, Opened, OpenFlags, Outcome } from "@kiseki/vfs";
 import { openMount } from "../mount/open-mount.ts";
 import { MemoryFileSystem } from "./memory-file-system.test-helper.ts";
 
@@ -12,6 +14,8 @@ export interface MemoryMountOptions {
   readonly interruptGraceMs: number;
   /** Names at which `open` throws, rejects or never answers. */
   readonly hasFaults: boolean;
+  /** A file that the kernel may read in place of `staged`, which has the text "memory". */
+  readonly staged?: string;
 }
 
 /** Breaks every promise of a file system, at reads of files named so. */
@@ -26,9 +30,31 @@ class FaultyFileSystem extends MemoryFileSystem {
   }
 }
 
+/** Opens `staged` out of another file until it is told that there is none. */
+class StagedFileSystem extends MemoryFileSystem {
+  #descriptor: number | undefined;
+  async stage(path: string): Promise<void> {
+    this.#descriptor = openSync(path, "r");
+    const owner = { uid: 0, gid: 0, pid: 0 };
+    const made = await this.mknod(1, Buffer.from("staged"), { mode: 0o100644, device: 0 }, owner);
+    this.put((made as Entry).node, Buffer.from("memory"));
+    this.forget((made as Entry).node, 1);
+  }
+  lose(): void {
+    this.#descriptor = undefined;
+  }
+  override open(number: number, flags: OpenFlags): Outcome<Opened> {
+    const { handle, isCacheValid } = super.open(number, flags) as Opened;
+    return { handle, isCacheValid, descriptor: this.#descriptor };
+  }
+}
+
 const [target = "", given = "{}"] = process.argv.slice(2);
 const options = JSON.parse(given) as MemoryMountOptions;
-const fileSystem = new (options.hasFaults ? FaultyFileSystem : MemoryFileSystem)(options);
+const staged = new StagedFileSystem(options);
+const plain = new (options.hasFaults ? FaultyFileSystem : MemoryFileSystem)(options);
+const fileSystem = options.staged === undefined ? plain : staged;
+if (options.staged !== undefined) await staged.stage(options.staged);
 const mount = await openMount(
   {
     nativeDirectory,
@@ -40,6 +66,7 @@ const mount = await openMount(
     readaheadSize: 1 << 20,
     session: {
       isReadOnly: options.isReadOnly,
+      isPassing: options.staged !== undefined,
       hasLocks: true,
       readaheadMax: 16 << 20,
       backgroundMax: 64,
@@ -65,6 +92,10 @@ void (async () => {
     if (word === "unlink") {
       await fileSystem.unlink(1, Buffer.from(node));
       console.log(JSON.stringify({ unlinked: true }));
+    }
+    if (word === "lose") {
+      staged.lose();
+      console.log(JSON.stringify({ lost: true }));
     }
     if (word === "held") {
       const { nodesHeld: nodes, handlesHeld: handles, flushes, opens } = fileSystem;

@@ -1,9 +1,11 @@
 import { chunkId, fromHex, newBytes, type Prng } from "@kiseki/base";
+import { systemClock } from "@kiseki/host";
 import type { Crypto } from "@kiseki/ports";
 import type { ContentStore } from "@kiseki/vfs";
 import { type DiskCache, type DiskCacheOptions, openDiskCache } from "./disk-cache.ts";
 
 export const tenant = "ab".repeat(16);
+export const namespace = "cd".repeat(16);
 export type Chunk = Parameters<ContentStore["read"]>[0];
 
 /** The node: each chunk has bytes that its id tells, and nothing is there twice. */
@@ -16,12 +18,14 @@ export function rightBytes(piece: Chunk, start: number, size: number): Uint8Arra
 export class Origin implements ContentStore {
   reads = 0;
   isGone = false;
+  /** Answers wait for it. */
+  gate: Promise<void> = Promise.resolve();
   write(): never {
     throw new Error("Nothing is written here");
   }
   async read(piece: Chunk, start: number, target: Uint8Array): ReturnType<ContentStore["read"]> {
-    await Promise.resolve();
     this.reads += 1;
+    await this.gate;
     if (this.isGone) return { kind: "refused", code: "unreachable" };
     target.set(rightBytes(piece, piece.chunkOffset + start, target.byteLength));
     return { kind: "read" };
@@ -38,9 +42,9 @@ export function openAtDirectory(
   ports: { readonly crypto: Crypto; readonly prng: Prng; readonly content?: ContentStore },
   change: Partial<DiskCacheOptions> = {},
 ): Promise<DiskCache> {
-  const options = { directory, tenant, mode: "organic", sizeMax: 1 << 22 } as const;
+  const options = { directory, tenant, namespace, mode: "organic", sizeMax: 1 << 22 } as const;
   return openDiskCache(
-    { content: new Origin(), ...ports },
+    { clock: systemClock, content: new Origin(), ...ports },
     { ...options, onFault: () => undefined, ...change },
   );
 }

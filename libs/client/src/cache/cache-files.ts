@@ -25,6 +25,7 @@ export class CacheFiles {
   readonly #table: BlockTable;
   readonly #room: Room;
   readonly #tasks = new Set<Promise<void>>();
+  #generation = 0;
 
   constructor(pool: Pool, { mode, sizeMax, room, tell }: CacheFilesOptions) {
     this.pool = pool;
@@ -43,6 +44,13 @@ export class CacheFiles {
     return join(this.pool.path, "chunks", key.slice(0, 2), key);
   }
 
+  /** False: what is not here already is not kept. */
+  isAccepting = true;
+  /** Grows with each wipe: what was read before one is not kept after it. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   read(key: string): Ticket | undefined {
     return this.#table.read(key);
   }
@@ -54,22 +62,28 @@ export class CacheFiles {
   }
 
   admit(key: string, size: number, isPinned?: boolean): Ticket | CacheCapacityExceeded | undefined {
-    return this.#table.admit(key, size, isPinned);
+    return this.isAccepting ? this.#table.admit(key, size, isPinned) : undefined;
   }
   /** Makes room, then says whether the file may be written now. */
   async begin(ticket: Ticket): Promise<boolean> {
     await Promise.all(ticket.evicted.map((key) => this.#erase(key)));
     if (!this.#table.begin(ticket)) return false;
-    let code: string | undefined;
     try {
-      if (!(await this.#room.has(ticket.size))) code = "ENOSPC";
+      if (await this.#hasRoom(ticket)) return true;
+      this.tell("ENOSPC");
     } catch (reason) {
-      code = codeOf(reason);
+      this.tell(codeOf(reason));
     }
-    if (code === undefined) return true;
-    this.tell(code);
     await this.endStore(ticket, false);
     return false;
+  }
+  /** Where others have the room, what is used least makes room again. */
+  async #hasRoom({ size }: Ticket): Promise<boolean> {
+    if (await this.#room.has(size, this.#table.sizeOnDisk)) return true;
+    const keys = this.#table.evict(size);
+    if (keys.length === 0) return false;
+    await Promise.all(keys.map((key) => this.#erase(key)));
+    return this.#room.has(size, this.#table.sizeOnDisk);
   }
   /** What was not stored is erased, and what was wiped meanwhile. */
   async endStore(ticket: Ticket, isStored: boolean): Promise<void> {
@@ -91,6 +105,7 @@ export class CacheFiles {
   }
   /** Erases all that is there; what is read or stored goes when that has ended. */
   async wipe(): Promise<void> {
+    this.#generation += 1;
     const keys = this.#table.wipe();
     const eraseSome = async (): Promise<void> => {
       for (let key = keys.pop(); key !== undefined; key = keys.pop()) await this.#erase(key);

@@ -44,7 +44,7 @@ async function expectRight({ cache }: Bed, number: number): Promise<void> {
 async function filesIn(path: string): Promise<string[]> {
   const found = await fs.readdir(path, { recursive: true, withFileTypes: true });
   return found
-    .filter((entry) => !entry.isDirectory() && entry.name !== "pool.lock")
+    .filter((entry) => !entry.isDirectory() && !["pool.lock", "pool.size"].includes(entry.name))
     .map((entry) => join(entry.parentPath, entry.name))
     .sort();
 }
@@ -147,6 +147,54 @@ test("a cache whose folder went, or is another's, is not there; reads go on", as
     expect(bed.faults).toEqual(["EPERM"]);
     await bed.cache.close();
   }
+});
+
+test("wipe() leaves nothing to be served, also of what was under way, and keeps what is read later", async () => {
+  await using at = await folder();
+  const bed = await bedAt(at.path);
+  await expectRight(bed, 1);
+  const target = newBytes(size);
+  const { promise, resolve } = Promise.withResolvers<void>();
+  bed.origin.gate = promise;
+  const asked = bed.cache.content.read(chunkOf(2), 0, target);
+  while (bed.origin.reads < 2) await Bun.sleep(1);
+  const wiped = bed.cache.wipe();
+  resolve();
+  await asked;
+  await wiped;
+  await bed.cache.idle();
+  expect(await filesIn(at.path)).toEqual([]);
+  bed.cache.accept(false);
+  await expectRight(bed, 1);
+  expect(await filesIn(at.path)).toEqual([]);
+  bed.cache.accept(true);
+  for (const number of [1, 2, 1, 2]) await expectRight(bed, number);
+  expect(bed.origin.reads).toBe(5);
+  await bed.cache.close();
+  expect(bed.faults).toEqual([]);
+});
+
+test("pools of one machine stay in what they may have together", async () => {
+  await using at = await folder();
+  const change = { nodeSizeMax: 4 * (size + 4096) };
+  const first = await bedAt(at.path, change);
+  for (const number of [1, 2, 3]) await expectRight(first, number);
+  const next = await bedAt(at.path, { ...change, mode: "pinned" });
+  // What the first has it says once a second.
+  await Bun.sleep(1000);
+  await expectRight(first, 1);
+  await expectRight(first, 4);
+  for (const number of [1, 2, 3]) await expectRight(next, number);
+  const blocks = (await filesIn(at.path)).filter((path) => path.includes("/chunks/"));
+  expect(blocks.length).toBeLessThanOrEqual(4);
+  expect(next.faults).toEqual(["ENOSPC"]);
+  // Organic entries make room for others of their own.
+  await expectRight(first, 9);
+  const { reads } = first.origin;
+  await expectRight(first, 9);
+  expect(first.origin.reads).toBe(reads);
+  await first.cache.close();
+  await next.cache.close();
 });
 
 test("a refusal of the node is passed on, and nothing of it kept", async () => {

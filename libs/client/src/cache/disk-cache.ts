@@ -1,9 +1,9 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { type Prng, toHex } from "@kiseki/base";
-import type { CacheMode, Ticket } from "@kiseki/cache";
-import type { Crypto } from "@kiseki/ports";
-import type { ContentStore } from "@kiseki/vfs";
+import type { CacheMode, Manifest, Ticket } from "@kiseki/cache";
+import type { Clock, Crypto } from "@kiseki/ports";
+import type { ContentStore, StagedFiles } from "@kiseki/vfs";
 import {
   blockFileContent,
   blockFileSize,
@@ -12,16 +12,24 @@ import {
   writeBlockFile,
 } from "./block-file.ts";
 import { CacheFiles } from "./cache-files.ts";
-import { openPool, type Pool, scavenge } from "./pool.ts";
+import { ImageStore } from "./image-store.ts";
+import { adoptPool, adoptWaitMs, eraseInside, openPool, type Pool, scavenge } from "./pool.ts";
 import { Room } from "./room.ts";
+import { StagedReader } from "./staged-reader.ts";
 
 export interface DiskCacheOptions {
   readonly directory: string;
   /** Of the tenant, in hex. */
   readonly tenant: string;
+  /** Id in hex: staged files of others are not shown. */
+  readonly namespace: string;
   readonly mode: CacheMode;
   /** Bytes on the disk of this process. */
   readonly sizeMax: number;
+  /** Bytes of all pools of this machine; absent: 80 % of the file system. */
+  readonly nodeSizeMax?: number | undefined;
+  /** A pool that somebody has filled; one that cannot be had is told, and another takes its place. */
+  readonly adopted?: string | undefined;
   /** Told once for each code: whatever goes wrong here, reads go to the nodes. */
   readonly onFault: (code: string) => void;
 }
@@ -29,8 +37,18 @@ export interface DiskCacheOptions {
 /** Content that is kept on the disk of this machine, in front of the nodes that have it. */
 export interface DiskCache {
   readonly content: ContentStore;
+  /** Absent where nothing was adopted. */
+  readonly staged: StagedFiles | undefined;
+  /** Bytes that may be on the disk, images with them. */
+  readonly sizeOnDisk: number;
+  /** What is staged. */
+  readonly manifests: readonly Manifest[];
   /** Settles when what earlier processes left has been erased. */
   readonly scavenged: Promise<void>;
+  /** False: content that is not here yet is not kept. */
+  accept(isAccepting: boolean): void;
+  /** Erases everything, staged files too: from the call on nothing of before is served. What is read later is kept. */
+  wipe(): Promise<void>;
   /** Settles when nothing is being stored or erased. */
   idle(): Promise<void>;
   /** Erases everything; the content is then the nodes' alone. */
@@ -42,44 +60,112 @@ const storingSizeMax = 32 * 1024 * 1024;
 
 type Chunk = Parameters<ContentStore["read"]>[0];
 
+type Ports = {
+  readonly clock: Clock;
+  readonly crypto: Crypto;
+  readonly prng: Prng;
+  readonly content: ContentStore;
+};
+
 /** Faults of the disk are told by `onFault`; the content works without it. */
-export async function openDiskCache(
-  ports: { readonly crypto: Crypto; readonly prng: Prng; readonly content: ContentStore },
-  options: DiskCacheOptions,
-): Promise<DiskCache> {
+export async function openDiskCache(ports: Ports, options: DiskCacheOptions): Promise<DiskCache> {
   const told = new Set<string>();
   const tell = (code: string): void => {
     if (!told.has(code)) options.onFault(code);
     told.add(code);
   };
-  const closing = new AbortController();
-  let pool: Pool;
+  let opened: Opened;
   try {
-    pool = await openPool(options, ports.prng);
-    await mkdir(join(pool.path, "chunks"), { mode: 0o700 });
+    opened = await openOnDisk(ports, options, tell);
   } catch (reason) {
     tell(codeOf(reason));
-    const nothing = async (): Promise<void> => {};
-    return { content: ports.content, scavenged: nothing(), idle: nothing, close: nothing };
+    return withoutDisk(ports.content);
   }
+  const { pool, files, images, staged } = opened;
+  const closing = new AbortController();
   const scavenged = scavenge(options.directory, closing.signal, tell);
-  const { mode, sizeMax } = options;
-  const files = new CacheFiles(pool, { mode, sizeMax, room: new Room(pool.path), tell });
   const content = new CachedContent(ports, files);
+  const quietly = (work: Promise<void>): Promise<void> =>
+    work.catch((reason: unknown) => {
+      tell(codeOf(reason));
+    });
   return {
     content,
+    staged,
+    get sizeOnDisk() {
+      return files.sizeOnDisk;
+    },
+    get manifests() {
+      return images.manifests;
+    },
     scavenged: scavenged.then(() => undefined),
+    accept: (isAccepting) => {
+      if (!closing.signal.aborted) files.isAccepting = isAccepting;
+    },
+    wipe: async () => {
+      await Promise.all([files.wipe(), quietly(images.forget())]);
+    },
     idle: () => files.idle(),
     close: async () => {
       closing.abort();
+      files.isAccepting = false;
       await scavenged;
-      content.end();
       await files.wipe();
       await files.idle();
-      await pool.close().catch((reason: unknown) => {
-        tell(codeOf(reason));
-      });
+      await quietly(pool.close());
     },
+  };
+}
+
+interface Opened {
+  readonly pool: Pool;
+  readonly files: CacheFiles;
+  readonly images: ImageStore;
+  readonly staged: StagedFiles | undefined;
+}
+async function openOnDisk(
+  ports: Ports,
+  options: DiskCacheOptions,
+  tell: (code: string) => void,
+): Promise<Opened> {
+  const { adopted, mode, sizeMax, directory, nodeSizeMax, namespace } = options;
+  let pool: Pool | undefined;
+  if (adopted !== undefined) {
+    pool = await adoptPool(options, adopted, ports.clock, adoptWaitMs).catch((reason: unknown) => {
+      tell(codeOf(reason));
+      return undefined;
+    });
+  }
+  const isAdopted = pool !== undefined;
+  pool ??= await openPool(options, ports.prng);
+  try {
+    const room = new Room(ports.clock, pool, { directory, nodeSizeMax });
+    const files = new CacheFiles(pool, { mode, sizeMax, room, tell });
+    const images = await ImageStore.open(ports, files);
+    const chunks = join(pool.path, "chunks");
+    // Blocks that another process kept: what they are is in no table.
+    if (isAdopted) await eraseInside(chunks);
+    await mkdir(chunks, { recursive: true, mode: 0o700 });
+    const staged = isAdopted ? await StagedReader.open(files, images, namespace) : undefined;
+    return { pool, files, images, staged };
+  } catch (reason) {
+    await pool.close().catch(() => undefined);
+    throw reason;
+  }
+}
+
+function withoutDisk(content: ContentStore): DiskCache {
+  const nothing = async (): Promise<void> => {};
+  return {
+    content,
+    staged: undefined,
+    sizeOnDisk: 0,
+    manifests: [],
+    scavenged: nothing(),
+    accept: () => undefined,
+    wipe: nothing,
+    idle: nothing,
+    close: nothing,
   };
 }
 
@@ -89,7 +175,6 @@ class CachedContent implements ContentStore {
   readonly #content: ContentStore;
   readonly #files: CacheFiles;
   #sizeStoring = 0;
-  #isClosed = false;
 
   constructor(
     ports: { readonly crypto: Crypto; readonly content: ContentStore },
@@ -108,14 +193,11 @@ class CachedContent implements ContentStore {
     const from = piece.chunkOffset + start;
     const key = `${toHex(piece.chunkId)}.${from}-${from + target.byteLength}`;
     if (await this.#readHere(key, target)) return { kind: "read" };
+    const { generation } = this.#files;
     const read = await this.#content.read(piece, start, target);
-    if (read.kind === "read") this.#keep(key, target);
+    // What was asked for before a wipe is not kept after it.
+    if (read.kind === "read" && generation === this.#files.generation) this.#keep(key, target);
     return read;
-  }
-
-  /** Keeps nothing from now on. */
-  end(): void {
-    this.#isClosed = true;
   }
 
   async #readHere(key: string, target: Uint8Array): Promise<boolean> {
@@ -134,7 +216,7 @@ class CachedContent implements ContentStore {
   /** Stores a copy, after the answer. */
   #keep(key: string, plaintext: Uint8Array): void {
     const size = plaintext.byteLength;
-    if (this.#isClosed || size === 0 || this.#sizeStoring + size > storingSizeMax) return;
+    if (size === 0 || this.#sizeStoring + size > storingSizeMax) return;
     const ticket = this.#files.admit(key, blockFileSize(size));
     if (ticket === undefined) return;
     if ("kind" in ticket) {

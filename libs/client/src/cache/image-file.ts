@@ -1,4 +1,4 @@
-import { constants } from "node:fs";
+import { constants, type Stats } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { MiB, newBytes } from "@kiseki/base";
 import type { StagedFile } from "@kiseki/cache";
@@ -54,26 +54,24 @@ export class ImageFile {
   }
 }
 
-/** An image that has the bytes of its file, open to be read. The caller closes it; `undefined`: it has not. */
-export async function openImage(
+/** What tells that nobody has written to an image since. */
+export type Mark = Pick<Stats, "ino" | "dev" | "size" | "ctimeMs">;
+
+/** Its mark, if the image has the bytes of its file, and nobody else can change it. @throws where it cannot be read. */
+export async function verifyImage(
   crypto: Crypto,
   path: string,
   { size, checksum }: Pick<StagedFile, "size" | "checksum">,
-): Promise<FileHandle | undefined> {
+): Promise<Mark | undefined> {
   const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
-  let isRight = false;
   try {
     const status = await file.stat();
     const isPrivate = (status.mode & 0o077) === 0 && status.uid === process.getuid?.();
-    isRight =
-      status.isFile() &&
-      isPrivate &&
-      status.size === size &&
-      (await checksumOf(crypto, file, size)) === checksum;
+    if (!status.isFile() || !isPrivate || status.size !== size) return undefined;
+    return (await checksumOf(crypto, file, size)) === checksum ? status : undefined;
   } finally {
-    if (!isRight) await file.close();
+    await file.close();
   }
-  return isRight ? file : undefined;
 }
 
 async function checksumOf(

@@ -12,7 +12,7 @@ import {
 import type { Crypto } from "@kiseki/ports";
 import { codeOf, eraseFile } from "./block-file.ts";
 import { type CacheFiles, imageKey } from "./cache-files.ts";
-import { ImageFile, openImage } from "./image-file.ts";
+import { ImageFile, type Mark, verifyImage } from "./image-file.ts";
 
 const manifestSuffix = ".manifest";
 const manifestSizeMax = 256 * MiB;
@@ -76,7 +76,7 @@ export class ImageStore {
   async begin(size: number): Promise<ImageWriter | CacheCapacityExceeded> {
     const image = toHex(this.#prng.fill(newBytes(16)));
     const ticket = this.#files.admit(imageKey(image), imageFileSize(size), true);
-    if (ticket === undefined) throw new Error("Two images have one name");
+    if (ticket === undefined) return { kind: "cache_capacity_exceeded" }; // nothing is kept now
     if ("kind" in ticket) return ticket;
     if (!(await this.#files.begin(ticket))) return { kind: "cache_capacity_exceeded" };
     try {
@@ -110,21 +110,19 @@ export class ImageStore {
     };
   }
 
-  /** The image of a file that is staged, if it has the bytes that were staged. The caller closes the descriptor. */
-  async verify(file: StagedFile): Promise<boolean> {
+  /** The mark of a file's image, if that has the bytes that were staged. */
+  async verify(file: StagedFile): Promise<Mark | undefined> {
     const key = imageKey(file.image);
     const ticket = this.#files.read(key);
-    if (ticket === undefined) return false;
-    let isRight = false;
+    if (ticket === undefined) return undefined;
+    let mark: Mark | undefined;
     try {
-      const opened = await openImage(this.#crypto, this.#files.path(key), file);
-      isRight = opened !== undefined;
-      await opened?.close();
-      if (!isRight) this.#files.tell("EBADMSG");
+      mark = await verifyImage(this.#crypto, this.#files.path(key), file);
+      if (mark === undefined) this.#files.tell("EBADMSG");
     } catch (reason) {
       this.#files.tell(codeOf(reason));
     }
-    return this.#files.endRead(ticket, isRight);
+    return this.#files.endRead(ticket, mark !== undefined) ? mark : undefined;
   }
 
   /** Keeps what is staged of a dataset in place of what was; images that it names no more are erased. */
@@ -146,6 +144,12 @@ export class ImageStore {
     await eraseFile(this.#manifestPath(dataset));
     await this.#releaseImages(manifest.files);
     return true;
+  }
+  /** Forgets everything, after a wipe has taken the images. */
+  async forget(): Promise<void> {
+    const paths = this.manifests.map(({ dataset }) => this.#manifestPath(dataset));
+    this.#manifests.clear();
+    await Promise.all(paths.map((path) => eraseFile(path)));
   }
   async #releaseImages(files: readonly StagedFile[]): Promise<void> {
     const left = [...files];

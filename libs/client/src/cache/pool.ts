@@ -24,6 +24,8 @@ const pollMs = 50;
 /** Looks that find the pool in use by somebody who keeps it: others hold the lock for a moment to look, too. */
 const refusalsMax = 4;
 const erasingCountMax = 16;
+/** How long the holder of a pool may take to give it up. */
+export const adoptWaitMs = 10_000;
 /** What the lock's file says of a holder that gives the pool to the first who asks. */
 const yieldingMark = "yields\n";
 const { O_CREAT, O_NOFOLLOW, O_NONBLOCK, O_RDWR } = constants;
@@ -247,7 +249,7 @@ async function erasePool(path: string, lock: number): Promise<void> {
   }
 }
 /** Erases what is in a folder, as much of it as can be. @throws the first fault. */
-async function eraseInside(path: string, kept?: string): Promise<void> {
+export async function eraseInside(path: string, kept?: string): Promise<void> {
   const found = await readdir(path, { withFileTypes: true }).catch((reason: unknown) => {
     if (codeOf(reason) !== "ENOENT") throw reason;
     return [];

@@ -1,17 +1,61 @@
-import { statfs } from "node:fs/promises";
+import { readFile, statfs, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { Clock } from "@kiseki/ports";
+import { listPools, type Pool } from "./pool.ts";
 
 /** Share of the file system from which on nothing is stored, whoever filled it (spec §7.9). */
 const usedShareMax = 0.9;
+/** Share of it that all pools together may have, where policy does not say. */
+const poolsShareUsual = 0.8;
+/** What other processes have is looked at so often, and told to them. */
+const ageMax = 1000;
+const sizeName = "pool.size";
 
-/** Whether there is room on the disk beyond what this process may take. */
+/** Whether there is room on the disk beyond what this process may take: of the node's pools, and of the disk. */
 export class Room {
+  readonly #clock: Clock;
   readonly #directory: string;
-  constructor(directory: string) {
-    this.#directory = directory;
+  readonly #pool: Pool;
+  readonly #nodeSizeMax: number | undefined;
+  #others = 0;
+  #lookedAt = -Infinity;
+  #looking: Promise<void> | undefined;
+
+  constructor(
+    clock: Clock,
+    pool: Pool,
+    options: { readonly directory: string; readonly nodeSizeMax?: number | undefined },
+  ) {
+    this.#clock = clock;
+    this.#pool = pool;
+    this.#directory = options.directory;
+    this.#nodeSizeMax = options.nodeSizeMax;
   }
-  /** @throws when the disk does not say. */
-  async has(size: number): Promise<boolean> {
-    const { blocks, bavail, bsize } = await statfs(this.#directory);
-    return bavail * bsize - size >= blocks * bsize * (1 - usedShareMax);
+
+  /** Room for `size` bytes of the `sizeAll` that the pool will have with them. @throws when the disk does not say. */
+  async has(size: number, sizeAll: number): Promise<boolean> {
+    if (this.#clock.monotonic() - this.#lookedAt >= ageMax)
+      await (this.#looking ??= this.#look(sizeAll).finally(() => (this.#looking = undefined)));
+    const { blocks, bavail, bsize } = await statfs(this.#pool.path);
+    const nodeSizeMax = this.#nodeSizeMax ?? blocks * bsize * poolsShareUsual;
+    const isOnDisk = bavail * bsize - size >= blocks * bsize * (1 - usedShareMax);
+    return isOnDisk && this.#others + sizeAll <= nodeSizeMax;
   }
+
+  async #look(sizeAll: number): Promise<void> {
+    await writeFile(join(this.#pool.path, sizeName), String(sizeAll), { mode: 0o600 });
+    let others = 0;
+    for (const path of await listPools(this.#directory)) {
+      if (path !== this.#pool.path) others += await poolSize(path);
+    }
+    this.#others = others;
+    this.#lookedAt = this.#clock.monotonic();
+  }
+}
+
+/** Bytes of a pool, as its process told them last; 0 where it is not known. */
+async function poolSize(path: string): Promise<number> {
+  const text = await readFile(join(path, sizeName), "utf8").catch(() => "");
+  const size = Number(text.slice(0, 20));
+  return Number.isSafeInteger(size) && size > 0 ? size : 0;
 }

@@ -1,7 +1,6 @@
 import type { StagedFile } from "@kiseki/cache";
+import { namespace } from "./cache-bed.test-helper.ts";
 import type { ImageStore } from "./image-store.ts";
-
-export const namespace = "cd".repeat(16);
 
 /** Writes an image of `content` without a manifest. */
 export async function writeImage(

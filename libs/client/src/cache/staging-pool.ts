@@ -2,7 +2,7 @@ import type { Prng } from "@kiseki/base";
 import type { Clock, Crypto } from "@kiseki/ports";
 import { CacheFiles } from "./cache-files.ts";
 import { ImageStore } from "./image-store.ts";
-import { adoptPool, openPool, type Pool, type PoolPlace } from "./pool.ts";
+import { adoptPool, adoptWaitMs, openPool, type Pool, type PoolPlace } from "./pool.ts";
 import { Room } from "./room.ts";
 
 export interface StagingPoolOptions {
@@ -13,6 +13,8 @@ export interface StagingPoolOptions {
   readonly adopted?: string;
   /** Bytes on the disk of this process. */
   readonly sizeMax: number;
+  /** Bytes of all pools of this machine; absent: 80 % of the file system. */
+  readonly nodeSizeMax?: number | undefined;
   /** Told once for each code. */
   readonly onFault: (code: string) => void;
 }
@@ -28,9 +30,6 @@ export interface StagingPool {
   /** Erases all that is in it. */
   close(): Promise<void>;
 }
-
-/** How long the holder of a pool may take to give it up. */
-export const adoptWaitMs = 10_000;
 
 /** @throws {PoolError} when the pool cannot be had; other errors when the disk fails. */
 export async function openStagingPool(
@@ -49,7 +48,8 @@ export async function openStagingPool(
       ? await openPool(place, ports.prng)
       : await adoptPool(place, adopted, ports.clock, adoptWaitMs);
   try {
-    const room = new Room(pool.path);
+    const { nodeSizeMax } = options;
+    const room = new Room(ports.clock, pool, { directory, nodeSizeMax });
     const files = new CacheFiles(pool, { mode: "pinned", sizeMax, room, tell });
     const images = await ImageStore.open(ports, files);
     return {

@@ -49,6 +49,10 @@ export class Content {
   }
 
   async seek(handle: FileHandle, offset: number, what: "data" | "hole"): Promise<number | Failure> {
+    const { image } = handle.file;
+    // All of an image is data.
+    if (image !== undefined && offset >= image.size) return fail("ENXIO");
+    if (image !== undefined) return what === "data" ? offset : image.size;
     const failure = await handle.file.exclusively(() => this.#ready(handle));
     if (failure !== undefined) return failure;
     const answer = await this.#mount.service.seek(handle.file.ref, offset, what);

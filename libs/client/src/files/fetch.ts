@@ -48,11 +48,18 @@ export class Fetcher {
     { readonly takers: Take[]; readonly ended: Promise<Failure | undefined> }
   >();
   #aheadSize = 0;
+  #wipes = 0;
 
   constructor(content: ContentStore, cache: BlockCache, isKeeping: boolean) {
     this.#content = content;
     this.#cache = cache;
     this.#isKeeping = isKeeping;
+  }
+
+  /** Forgets all blocks; those that are fetched now are not kept. */
+  wipe(): void {
+    this.#wipes += 1;
+    this.#cache.wipe();
   }
 
   /** Fills `target` with the piece's bytes from `position` in its chunk on, if all of them are here. */
@@ -133,6 +140,7 @@ export class Fetcher {
     }
     const takers = take === undefined ? [] : [take];
     const bytes = this.#cache.memory(block.end - block.start);
+    const wipes = this.#wipes;
     const ended = this.#read(piece, block.start, bytes).then((failure) => {
       this.#underWay.delete(block.key);
       if (failure !== undefined) {
@@ -140,7 +148,8 @@ export class Fetcher {
         return failure;
       }
       for (const each of takers) each(bytes);
-      this.#cache.put(block.key, bytes);
+      if (wipes === this.#wipes) this.#cache.put(block.key, bytes);
+      else bytes.fill(0);
       return undefined;
     });
     this.#underWay.set(block.key, { takers, ended });

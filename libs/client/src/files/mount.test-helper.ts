@@ -12,8 +12,9 @@ import {
   type OpenFlags,
   type Outcome,
   RamBlockCache,
+  type StagedFiles,
 } from "@kiseki/vfs";
-import { type FileSystemOptions, openFileSystem } from "../index.ts";
+import { type FileSystemOptions, type MountedFiles, openFileSystem } from "../index.ts";
 
 /** Time stands still until it is told to go on; sleepers wake in order. */
 export class TestClock implements Clock {
@@ -75,7 +76,7 @@ const defaults: FileSystemOptions = {
 };
 
 export interface Mounted {
-  readonly fs: FileSystem;
+  readonly fs: MountedFiles;
   readonly clock: TestClock;
   /** What the kernel was told, in words. */
   readonly told: string[];
@@ -85,6 +86,7 @@ export interface Mounted {
 export async function mountOn(
   ports: FileService & ContentStore,
   options: Partial<FileSystemOptions> = {},
+  staged?: StagedFiles,
 ): Promise<Mounted> {
   const clock = new TestClock();
   const told: string[] = [];
@@ -96,6 +98,7 @@ export async function mountOn(
       content: ports,
       clock,
       cache: new RamBlockCache(all.cacheSizeMax),
+      staged,
       kernel: {
         invalidateNode: (node, offset) => void told.push(`node ${node} ${offset}`),
         invalidateEntry: (parent, name) =>

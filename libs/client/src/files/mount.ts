@@ -19,6 +19,8 @@ import {
   NameCache,
   type NodeNumber,
   NodeTable,
+  type StagedFiles,
+  type StagedView,
 } from "@kiseki/vfs";
 import { OpenFile } from "./open-file.ts";
 
@@ -31,6 +33,8 @@ export interface FileSystemOptions {
   readonly dirtySizeMax: number;
   readonly readAheadMax: number;
   readonly isReadOnly: boolean;
+  /** The kernel may read images of a read-only mount by itself, for as long as a handle is open. */
+  readonly isPassing?: boolean;
 }
 
 /** What a file system stands on. `kernel`: absent where nobody caches above it. */
@@ -40,6 +44,8 @@ export interface FileSystemPorts {
   readonly clock: Clock;
   readonly cache: BlockCache;
   readonly kernel?: KernelCache;
+  /** Files that are shown as they were when they were staged, until this mount changes them. */
+  readonly staged?: StagedFiles | undefined;
 }
 
 /** Names of one mount that are remembered. */
@@ -72,6 +78,9 @@ export class Mount {
   readonly names = new NameCache(namesMax);
   /** Files with a handle, or with data on its way. */
   readonly files = new Map<NodeNumber, OpenFile>();
+  readonly #staged: StagedFiles | undefined;
+  /** Staged files that are not shown as such any more. */
+  readonly #unstaged = new Set<NodeNumber>();
   /** Ended when the file system closes. */
   readonly closing = new AbortController();
 
@@ -81,6 +90,7 @@ export class Mount {
     this.clock = ports.clock;
     this.cache = ports.cache;
     this.kernel = ports.kernel;
+    this.#staged = ports.staged;
     this.options = options;
     this.nodes = new NodeTable(ports.service.root);
   }
@@ -111,9 +121,57 @@ export class Mount {
   release(file: OpenFile): void {
     if (file.handles > 0 || file.isBusy || file.buffer.isDirty || file.buffer.isFlushing) return;
     if (this.files.get(file.node.number) !== file) return;
+    this.#closeImage(file, true);
     this.files.delete(file.node.number);
     file.node.uses -= 1;
     this.nodes.release(file.node);
+  }
+
+  /** What the node was when it was staged, if that is what it is shown as. */
+  staged(node: FileNode): StagedView | undefined {
+    if (this.#staged === undefined || node.kind !== "file") return undefined;
+    return this.#unstaged.has(node.number) ? undefined : this.#staged.view(node.ref.inode);
+  }
+  /** Gives an open file its image, if it has one. */
+  openImage(file: OpenFile): void {
+    if (file.image !== undefined || this.staged(file.node) === undefined) return;
+    file.image = this.#staged!.open(file.ref.inode);
+    if (file.image === undefined) this.unstage(file.node);
+  }
+  /** From now on the file is what the nodes say, or what this mount makes of it. */
+  unstage(node: FileNode): void {
+    if (this.#staged === undefined || this.#unstaged.has(node.number)) return;
+    const file = this.files.get(node.number);
+    if (this.#staged.view(node.ref.inode) === undefined && file?.image === undefined) return;
+    this.#unstaged.add(node.number);
+    if (file !== undefined) this.#closeImage(file);
+    node.doubt();
+    node.pagesVersion = undefined;
+    this.tellKernel((kernel) => {
+      kernel.invalidateNode(node.number, 0, 0);
+    });
+  }
+  /** What the kernel reads by itself stays what it is until the last handle is closed. */
+  #closeImage(file: OpenFile, isLast = false): void {
+    if (this.options.isPassing === true && !isLast) {
+      file.imageLost ??= file.image;
+    } else {
+      file.image?.close();
+      file.imageLost?.close();
+      file.imageLost = undefined;
+    }
+    file.image = undefined;
+  }
+  /** Nothing of before is served any more, by the kernel either. */
+  wipe(): void {
+    for (const file of this.files.values()) file.forgetPlan();
+    for (const node of this.nodes.values()) {
+      if (node.pagesVersion === undefined) continue;
+      node.endVouch();
+      if (this.files.get(node.number)?.image !== undefined) this.unstage(node);
+      node.pagesVersion = undefined;
+      this.kernel?.invalidateNode(node.number, 0, 0);
+    }
   }
 
   async apply(operation: FileOperation): Promise<Applied | Failure> {
@@ -133,6 +191,7 @@ export class Mount {
 
   /** Takes over what an own operation left of a node. */
   settle(node: FileNode, attributes: FileAttributes): void {
+    if (attributes.contentVersion !== node.attributes.contentVersion) this.unstage(node);
     const isSeen = node.pagesVersion === node.attributes.contentVersion;
     const now = this.now();
     node.settle(attributes, this.until(now), now);
@@ -207,7 +266,9 @@ export class Mount {
     const writtenAt = end > 0 ? file?.writtenAt : undefined;
     // What is in memory changed the file later than the node knows; a time that somebody set says nothing of that.
     const written = writtenAt === undefined ? undefined : BigInt(writtenAt) * 1_000_000n;
-    const size = Math.max(known.size, end);
+    const staged = this.staged(node);
+    const size = staged?.size ?? Math.max(known.size, end);
+    const allocated = staged?.size ?? known.allocated + (file?.buffer.byteCount ?? 0);
     return {
       attributes: {
         inode: Number(known.ref.inode),
@@ -217,10 +278,10 @@ export class Mount {
         gid: known.gid,
         links: known.links,
         size,
-        blocks: Math.ceil((known.allocated + (file?.buffer.byteCount ?? 0)) / 512),
+        blocks: Math.ceil(allocated / 512),
         device: known.device,
         accessed: known.accessed,
-        modified: written ?? known.modified,
+        modified: written ?? staged?.modified ?? known.modified,
         changed: written !== undefined && written > known.changed ? written : known.changed,
       },
       // Provisional times are not for the kernel to keep: the node stamps the write when it comes.

@@ -58,10 +58,17 @@ function newNode(mode: number, device: number): NewNode | undefined {
 /** Names of a directory that the kernel is told of one by one. */
 const toldNamesMax = 1000;
 
-class MountedFileSystem implements FileSystem {
+/** The file system, and what its owner may do with it beside the kernel. */
+export interface MountedFiles extends FileSystem {
+  /** Nothing that was read before is served any more, by the kernel either. */
+  wipe(): void;
+}
+
+class MountedFileSystem implements MountedFiles {
   readonly #mount: Mount;
   readonly #writer: Writer;
   readonly #reader: Reader;
+  readonly #fetcher: Fetcher;
   readonly #holds: Holds;
   readonly #metadata: Metadata;
   readonly #directories: Directories;
@@ -75,6 +82,7 @@ class MountedFileSystem implements FileSystem {
   constructor(mount: Mount) {
     this.#mount = mount;
     const fetcher = new Fetcher(mount.content, mount.cache, mount.options.cacheSizeMax > 0);
+    this.#fetcher = fetcher;
     this.#writer = new Writer(mount);
     this.#reader = new Reader(mount, fetcher);
     this.#holds = new Holds(mount);
@@ -102,6 +110,11 @@ class MountedFileSystem implements FileSystem {
     this.#handleNext += 1;
     this.#handles.set(number, handle);
     return number;
+  }
+
+  wipe(): void {
+    this.#fetcher.wipe();
+    this.#mount.wipe();
   }
 
   #invalidated(change: Invalidation): void {
@@ -242,14 +255,19 @@ class MountedFileSystem implements FileSystem {
     const node = this.#mount.nodes.get(number)!;
     const file = this.#mount.file(node);
     file.handles += 1;
+    this.#mount.openImage(file);
     const version = node.attributes.contentVersion;
     const isCacheValid = node.pagesVersion === version;
     // Where this open makes the kernel drop its pages, others may not keep them meanwhile.
     const hasOldPages = node.pagesVersion !== undefined && !isCacheValid;
     node.pagesVersion = version;
-    if (!hasOldPages) this.#mount.vouch(node);
     const handle = this.#keep(new FileHandle(file, flags));
-    return { handle, isCacheValid, isImmutable: false };
+    // What nobody here can change the kernel may read by itself; then each open is told so.
+    const { isPassing } = this.#mount.options;
+    const descriptor = isPassing === true ? file.image?.descriptor : undefined;
+    const isPassed = descriptor !== undefined || file.imageLost !== undefined;
+    if (!hasOldPages && !isPassed) this.#mount.vouch(node);
+    return { handle, isCacheValid, descriptor };
   }
 
   async create(
@@ -361,7 +379,7 @@ class MountedFileSystem implements FileSystem {
     if (node.kind !== "directory") return fail("ENOTDIR");
     node.uses += 1;
     const handle = this.#keep(new DirectoryHandle(node));
-    return { handle, isCacheValid: false, isImmutable: false };
+    return { handle, isCacheValid: false };
   }
   readdir(
     handle: HandleNumber,
@@ -441,7 +459,7 @@ class MountedFileSystem implements FileSystem {
 export async function openFileSystem(
   ports: FileSystemPorts,
   options: FileSystemOptions,
-): Promise<FileSystem | Failure> {
+): Promise<MountedFiles | Failure> {
   const mount = new Mount(ports, options);
   const asked = mount.now();
   const root = await mount.service.attributes(mount.service.root);

@@ -7,6 +7,7 @@ import {
   type OpenFlags,
   PlanWindow,
   ReadAhead,
+  type StagedImage,
 } from "@kiseki/vfs";
 
 /** What one inode has while it is open: data in memory, how it lies, and what became of writes in the background. */
@@ -25,6 +26,10 @@ export class OpenFile {
   dirtySince: number | undefined;
   /** What `st_mtime` shows while data is in memory. */
   writtenAt: WallTime | undefined;
+  /** All of it on this machine, while it is shown as it was when it was staged. */
+  image: StagedImage | undefined;
+  /** The same, when it is not shown any more and the kernel may read it still. */
+  imageLost: StagedImage | undefined;
   /** The node keeps the inode for this session though it has no name. */
   isHeld = false;
   /** Owners of range locks, for flush. */

@@ -53,7 +53,7 @@ for (const metaTtlMs of [0, 5000]) {
     const mounts = await Promise.all(
       [1, 2].map(() => mountOn(node.open(), { metaTtlMs, cacheSizeMax: 1 << 17 })),
     );
-    const [first, second] = mounts.map(({ fs }) => fs) as [FileSystem, FileSystem];
+    const [first, second] = mounts.map(({ fs }) => fs) as FileSystem[] as [FileSystem, FileSystem];
     await close(first, (await create(first, "shared")).handle);
     node.meddle = node.delay = () => late(prng);
     const all = await Promise.all(

@@ -36,6 +36,11 @@ export class Reader {
   read(handle: FileHandle, offset: number, target: Uint8Array): Outcome<number> {
     const { file } = handle;
     if (handle.isLost) return fail("EIO");
+    if (file.image !== undefined) {
+      const count = Math.max(0, Math.min(target.byteLength, file.image.size - offset));
+      if (file.image.read(offset, target.subarray(0, count))) return count;
+      this.#mount.unstage(file.node);
+    }
     const end = offset + target.byteLength;
     if (file.buffer.covers(offset, end)) {
       file.buffer.overlay(offset, target);

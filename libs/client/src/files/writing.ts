@@ -69,6 +69,7 @@ export class Writer {
     if (this.#mount.options.isReadOnly) return fail("EROFS");
     if (source.byteLength === 0) return 0;
     if (offset + source.byteLength > fileSizeMax) return fail("EFBIG");
+    this.#mount.unstage(file.node);
     if (
       isKillingPrivileges &&
       withoutSetId(file.node.attributes.mode) !== file.node.attributes.mode

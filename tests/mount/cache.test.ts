@@ -1,0 +1,249 @@
+/** What a mount keeps on the compute node's disk: staged files, wipes, a full disk, and what is left on the device. */
+import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
+import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { kiseki } from "../support/cli.ts";
+import {
+  chooseCommand,
+  isFull,
+  NodeProcess,
+  plainEnvironment,
+  until,
+} from "../support/node-process.ts";
+import { S3Client } from "../support/s3-client.ts";
+import { bounded, hasFuse, KisekiMount } from "./kiseki-mount.ts";
+
+setDefaultTimeout(isFull ? 120_000 : 20_000);
+const size = 1_500_000;
+const canary = "cafe-canary-of-kiseki-";
+const fileCount = 8;
+/** Text that is easy to find on a disk. */
+const contentOf = (name: string): Buffer =>
+  Buffer.from(`${canary}${name}/`.repeat(size / 20)).subarray(0, size);
+
+let node: NodeProcess;
+let s3: S3Client;
+beforeAll(async () => {
+  if (!hasFuse) return;
+  node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "256MiB" });
+  s3 = await S3Client.of(node);
+  await s3.createBucket("data");
+  for (let i = 0; i < fileCount; i += 1) await s3.put("data", `set/f${i}`, contentOf(`f${i}`));
+  await setPolicy("--key-health-interval-ms", "300");
+}, 20_000);
+afterAll(async () => {
+  s3?.[Symbol.dispose]();
+  await node?.[Symbol.asyncDispose]();
+});
+async function setPolicy(...rules: readonly string[]): Promise<void> {
+  const words = ["--config-dir", node.configDirectory, "cache-policy", "set", ...rules];
+  expect(await kiseki(words)).toMatchObject({ code: 0 });
+}
+
+/** A folder on a file system of its own, whose device can be looked at. */
+class Disk implements AsyncDisposable {
+  readonly folder: string;
+  readonly directory: string;
+  readonly #image: string;
+  private constructor(folder: string) {
+    this.folder = folder;
+    this.directory = join(folder, "disk");
+    this.#image = join(folder, "device");
+  }
+  static async make(mebibytes: number): Promise<Disk> {
+    const disk = new Disk(await mkdtemp(join(tmpdir(), "kiseki-cache-disk-")));
+    writeFileSync(disk.#image, "");
+    truncateSync(disk.#image, mebibytes << 20);
+    await mkdir(disk.directory);
+    for (const words of [
+      ["mkfs.ext4", "-q", "-F", "-m", "0", disk.#image],
+      ["mount", "-o", "loop", disk.#image, disk.directory],
+    ])
+      expect(bounded(...words)).toMatchObject({ code: 0 });
+    return disk;
+  }
+  /** Where the text lies on the device, once all of it is written there. */
+  find(text: string): number {
+    expect(bounded("sync", "-f", this.directory).code).toBe(0);
+    return readFileSync(this.#image).indexOf(text);
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    bounded("umount", "-l", this.directory);
+    await rm(this.folder, { recursive: true });
+  }
+}
+const readAll = (mount: KisekiMount): void => {
+  for (let i = 0; i < fileCount; i += 1)
+    expect(readFileSync(mount.path(`set/f${i}`)).equals(contentOf(`f${i}`))).toBe(true);
+};
+function filesBelow(directory: string): string[] {
+  if (!existsSync(directory)) return [];
+  const found = readdirSync(directory, { recursive: true, withFileTypes: true });
+  return found
+    .filter((entry) => entry.isFile() && /\/(chunks|images)/.test(entry.parentPath))
+    .map((entry) => join(entry.parentPath, entry.name));
+}
+
+/** Stages `set/` into `directory`; the id of the pool that a daemon has then. */
+async function stage(directory: string): Promise<string> {
+  const words = ["--json", "stage", "--daemon", "--dataset", "set/"];
+  const child = Bun.spawn([...chooseCommand("kiseki-client"), ...words], {
+    env: {
+      ...plainEnvironment(),
+      KISEKI_CACHE_DIR: directory,
+      KISEKI_DATA_ADDR: `127.0.0.1:${node.rpcPort}`,
+      KISEKI_TENANT: "default",
+      KISEKI_NAMESPACE: "data",
+      KISEKI_CONFIG_DIR: node.configDirectory,
+    },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const out = await new Response(child.stdout).text();
+  expect(await child.exited).toBe(0);
+  return String((JSON.parse(out) as Record<string, unknown>)["pool"]);
+}
+const adopting = (directory: string, pool: string, options = "ro") => ({
+  namespace: "data",
+  options,
+  environment: { KISEKI_CACHE_DIR: directory, KISEKI_CACHE_POOL_ID: pool },
+});
+/** What the kernel's own reading shows of images. */
+const imagesOf = (directory: string): string[] =>
+  filesBelow(directory).filter((path) => path.includes("/images/"));
+
+test.skipIf(!hasFuse)(
+  "a mount adopts what was staged, shows it as it was, and leaves no trace of it on the device",
+  async () => {
+    await using disk = await Disk.make(128);
+    const pool = await stage(disk.directory);
+    expect(imagesOf(disk.directory)).toHaveLength(fileCount);
+    expect(disk.find(canary)).toBeGreaterThan(0);
+    await s3.put("data", "set/later", "later");
+    await using mount = await KisekiMount.start(node, adopting(disk.directory, pool));
+    readAll(mount);
+    // Out of images alone: nothing was kept beside them, and the kernel reads even what is changed behind our back.
+    expect(filesBelow(disk.directory)).toHaveLength(fileCount);
+    expect(readFileSync(mount.path("set/later"), "utf8")).toBe("later");
+    await s3.delete("data", "set/later");
+    // Somebody else of this machine sees nothing.
+    const stranger = ["setpriv", "--reuid=65534", "--clear-groups"] as const;
+    const [image] = imagesOf(disk.directory);
+    expect(bounded(...stranger, "cat", image!).output).toEndWith("Permission denied\n");
+    expect(bounded(...stranger, "ls", "-R", disk.directory).output).not.toContain(pool);
+    expect(await mount.end("SIGTERM")).toBe(0);
+    expect(filesBelow(disk.directory)).toEqual([]);
+    expect(disk.find(canary)).toBe(-1);
+  },
+);
+
+test.skipIf(!hasFuse)(
+  "images that are flipped, cut, deleted and swapped before a mount adopts them give no wrong bytes",
+  async () => {
+    await using disk = await Disk.make(128);
+    const pool = await stage(disk.directory);
+    const [flipped, cut, deleted, one, other] = imagesOf(disk.directory);
+    const bytes = readFileSync(flipped!);
+    bytes[777_777]! ^= 4;
+    writeFileSync(flipped!, bytes);
+    truncateSync(cut!, 1000);
+    await rm(deleted!);
+    swap(one!, other!);
+    await using mount = await KisekiMount.start(node, adopting(disk.directory, pool));
+    readAll(mount);
+    expect(await mount.end("SIGTERM")).toBe(0);
+    expect(await mount.errors()).toContain('"code":"EBADMSG"');
+    expect(disk.find(canary)).toBe(-1);
+  },
+);
+function swap(one: string, other: string): void {
+  for (const [from, to] of [
+    [one, `${one}.x`],
+    [other, one],
+    [`${one}.x`, other],
+  ] as const)
+    expect(bounded("mv", from, to).code).toBe(0);
+}
+
+test.skipIf(!hasFuse)(
+  "two mounts that adopt one pool: one has it, the other reads from the nodes",
+  async () => {
+    await using disk = await Disk.make(128);
+    const pool = await stage(disk.directory);
+    await using first = await KisekiMount.start(node, adopting(disk.directory, pool));
+    await using other = await KisekiMount.start(node, adopting(disk.directory, pool));
+    for (const mount of [other, first]) readAll(mount);
+    for (const mount of [first, other]) expect(await mount.end("SIGTERM")).toBe(0);
+    expect(await other.errors()).toContain('"code":"EBUSY"');
+    expect(await first.errors()).not.toContain("cache_fault");
+    expect(disk.find(canary)).toBe(-1);
+  },
+);
+
+test.skipIf(!hasFuse)("SIGUSR1 wipes: the device has nothing, and reads go on", async () => {
+  await using disk = await Disk.make(128);
+  const environment = { KISEKI_CACHE_DIR: disk.directory };
+  await using mount = await KisekiMount.start(node, { namespace: "data", environment });
+  readAll(mount);
+  await until("blocks are kept", () => filesBelow(disk.directory).length > 0);
+  mount.signal("SIGUSR1");
+  await until("they are erased", () => filesBelow(disk.directory).length === 0);
+  expect(disk.find(canary)).toBe(-1);
+  readAll(mount);
+  await until("blocks are kept again", () => filesBelow(disk.directory).length > 0);
+  // A pool whose process was killed is gone after the next start.
+  expect(await mount.end("SIGKILL")).toBeNull();
+  expect(disk.find(canary)).toBeGreaterThan(0);
+  bounded("umount", "-l", mount.folder);
+  await using next = await KisekiMount.start(node, { namespace: "data", environment });
+  await until("the old pool is erased", () => filesBelow(disk.directory).length === 0);
+  expect(disk.find(canary)).toBe(-1);
+  expect(await next.end("SIGTERM")).toBe(0);
+});
+
+test.skipIf(!hasFuse)("a cache on a full disk costs nothing but its hits", async () => {
+  await using disk = await Disk.make(16);
+  const environment = { KISEKI_CACHE_DIR: disk.directory };
+  await using mount = await KisekiMount.start(node, {
+    namespace: "data",
+    options: "cache_l1_max=4M",
+    environment,
+  });
+  writeFileSync(join(disk.directory, "filler"), Buffer.alloc(9 << 20));
+  for (let round = 0; round < 2; round += 1) readAll(mount);
+  expect(await mount.end("SIGTERM")).toBe(0);
+  expect(filesBelow(disk.directory)).toEqual([]);
+});
+
+test.skipIf(!hasFuse)("no node for longer than policy allows: everything is erased", async () => {
+  await using disk = await Disk.make(128);
+  await setPolicy("--max-disconnect-seconds", "2");
+  const environment = { KISEKI_CACHE_DIR: disk.directory };
+  const pool = await stage(disk.directory);
+  await using mount = await KisekiMount.start(
+    node,
+    adopting(disk.directory, pool, "ro,timeout_s=2"),
+  );
+  readAll(mount);
+  // Shorter than that: nothing happens.
+  await Bun.sleep(2500);
+  expect(imagesOf(environment.KISEKI_CACHE_DIR)).toHaveLength(fileCount);
+  process.kill(node.pid, "SIGSTOP");
+  await until("images are erased", () => filesBelow(disk.directory).length === 0);
+  expect(disk.find(canary)).toBe(-1);
+  process.kill(node.pid, "SIGCONT");
+  await setPolicy("--max-disconnect-seconds", "300");
+  await until("the mount reads again", () => {
+    try {
+      return readFileSync(mount.path("set/f1")).equals(contentOf("f1"));
+    } catch {
+      return false;
+    }
+  });
+  readAll(mount);
+  expect(await mount.end("SIGTERM")).toBe(0);
+  expect(await mount.errors()).toContain('"why":"disconnected"');
+});
