@@ -261,6 +261,7 @@ export class FuseSession implements KernelCache {
     if (request.kind !== "open" || reply.kind !== "opened" || !this.#isPassing) return reply;
     const { handle, descriptor } = reply;
     const backing = this.#backings.opened(request.node, handle, descriptor);
+    if (backing !== 0) this.withdrawOpens(request.node); // each open has to be told
     if (backing !== undefined)
       return backing === 0 ? reply : { kind: "opened", handle, flags: passThrough, backing };
     this.#dropUnseen(request, reply);
