@@ -1,6 +1,7 @@
 import type { WallTime } from "@kiseki/base";
-import { fromUtf8, toUtf8, wallTime } from "@kiseki/base";
+import { toUtf8, wallTime } from "@kiseki/base";
 import { RowError } from "./codec.ts";
+import { readJsonSetting } from "./json-setting.ts";
 
 /** Keeps every version of a namespace, until a time or until it is released. */
 export interface Hold {
@@ -18,23 +19,13 @@ export function encodeHolds(holds: readonly Hold[]): Uint8Array {
 
 /** @throws {RowError} for anything that `encodeHolds` did not write. */
 export function decodeHolds(source: Uint8Array): readonly Hold[] {
-  const refuse = (code: RowError["code"]): never => {
-    throw new RowError(code, "a setting of holds");
-  };
-  let json: unknown;
-  try {
-    json = JSON.parse(fromUtf8(source) ?? "");
-  } catch (reason) {
-    if (!(reason instanceof SyntaxError)) throw reason;
-    return refuse("bad_field");
+  const what = "a setting of holds";
+  const { holds, ...rest } = readJsonSetting(source, what);
+  const read = Array.isArray(holds) ? (holds as unknown[]).map(readHold) : [undefined];
+  if (read.length > holdsMax || read.includes(undefined) || Object.keys(rest).length > 0) {
+    throw new RowError("bad_field", what);
   }
-  if (typeof json !== "object" || json === null) return refuse("bad_field");
-  const { version, holds, ...rest } = json as Record<string, unknown>;
-  if (version !== 1) return refuse("unknown_version");
-  if (!Array.isArray(holds) || holds.length > holdsMax || Object.keys(rest).length > 0) {
-    return refuse("bad_field");
-  }
-  return (holds as unknown[]).map((hold) => readHold(hold) ?? refuse("bad_field"));
+  return read as Hold[];
 }
 function readHold(hold: unknown): Hold | undefined {
   if (typeof hold !== "object" || hold === null) return undefined;

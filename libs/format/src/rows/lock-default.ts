@@ -1,5 +1,6 @@
-import { fromUtf8, toUtf8 } from "@kiseki/base";
+import { toUtf8 } from "@kiseki/base";
 import { RowError } from "./codec.ts";
+import { readJsonSetting } from "./json-setting.ts";
 import type { Retention } from "./types.ts";
 
 /** Retention that a new version gets when its writer asks for none. */
@@ -18,24 +19,15 @@ export function encodeLockDefault(value: LockDefault | undefined): Uint8Array {
 
 /** @throws {RowError} for anything that `encodeLockDefault` did not write. */
 export function decodeLockDefault(source: Uint8Array): LockDefault | undefined {
-  const refuse = (code: RowError["code"]): never => {
-    throw new RowError(code, "an object lock setting");
-  };
-  let json: unknown;
-  try {
-    json = JSON.parse(fromUtf8(source) ?? "");
-  } catch (reason) {
-    if (!(reason instanceof SyntaxError)) throw reason;
-    return refuse("bad_field");
+  const what = "an object lock setting";
+  const fields = readJsonSetting(source, what);
+  if (Object.keys(fields).length === 0) return undefined;
+  const { mode, unit, count, ...rest } = fields;
+  const isMode = mode === "governance" || mode === "compliance";
+  const isUnit = unit === "days" || unit === "years";
+  if (!isMode || !isUnit || !isCount(count, unit) || Object.keys(rest).length > 0) {
+    throw new RowError("bad_field", what);
   }
-  if (typeof json !== "object" || json === null) return refuse("bad_field");
-  const { version, mode, unit, count, ...rest } = json as Record<string, unknown>;
-  if (version !== 1) return refuse("unknown_version");
-  if (Object.keys(rest).length > 0) return refuse("bad_field");
-  if (mode === undefined && unit === undefined && count === undefined) return undefined;
-  if (mode !== "governance" && mode !== "compliance") return refuse("bad_field");
-  if (unit !== "days" && unit !== "years") return refuse("bad_field");
-  if (!isCount(count, unit)) return refuse("bad_field");
   return { mode, unit, count };
 }
 
