@@ -1,7 +1,11 @@
-/** A node under the load of twelve clients is killed at random, again and again; everything acknowledged is there. */
+/**
+ * A node under the load of twelve clients, with versions, locks, lifecycle rules and notifications at work, is killed at
+ * random, again and again; everything acknowledged is there.
+ */
 import { expect, test } from "bun:test";
 import { isFull, type Layout, NodeProcess, until } from "../support/node-process.ts";
 import { S3Client } from "../support/s3-client.ts";
+import { SideLoad } from "../support/side-load.ts";
 import { chance, Workload } from "../support/workload.ts";
 
 const one: Layout = { devices: 1, mirrors: 0, deviceSize: "384MiB" };
@@ -23,22 +27,25 @@ for (const [name, layout] of [
       `${name}: ${kills} kills under load lose nothing (KISEKI_SIM_SEED=${seed})`,
       async () => {
         await using node = await NodeProcess.create(layout);
+        await using side = await SideLoad.open(node.directory);
         const workload = new Workload(seed);
         const dice = chance(seed + 7);
         for (let kill = 0; kill < kills; kill += 1) {
-          await node.start({ words: ["--gc-interval-s", "1"] });
+          await node.start({ words: ["--gc-interval-s", "1", ...side.words] });
           using client = await S3Client.of(node);
           if (kill > 0) await workload.check(client);
           await workload.begin(client);
+          await side.begin(node);
           const enough = workload.acknowledged + 30 + Math.floor(dice() * 150);
           await until(`${enough} writes are acknowledged`, () => workload.acknowledged >= enough);
           expect(await node.kill()).toEqual({ code: null, signal: "SIGKILL" });
-          await workload.ended();
+          await Promise.all([workload.ended(), side.ended()]);
         }
-        await node.start();
+        await node.start({ words: side.words });
         using client = await S3Client.of(node);
         await workload.check(client);
         expect([...workload.refusals]).toEqual([]);
+        expect(await side.faults(client)).toEqual([]);
       },
       limitMs,
     );

@@ -6,8 +6,10 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { prngFromSeed } from "../../libs/base/src/index.ts";
 import { isFull, type Layout, NodeProcess } from "../support/node-process.ts";
+import { S3Client } from "../support/s3-client.ts";
 import { hasLoop, imagePlace, LoopDisk, runTool } from "./loop-disk.ts";
 import { note, readManifest } from "./manifest.ts";
+import { SideLoad } from "../support/side-load.ts";
 import { brokenPromises, layouts, loadedBy, writers } from "./power-node.ts";
 
 const seed = Number(process.env["KISEKI_POWER_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
@@ -24,6 +26,11 @@ async function stop(node: NodeProcess): Promise<void> {
   if (node.isRunning) await node.kill();
 }
 
+async function sideFaults(node: NodeProcess, side: SideLoad): Promise<string[]> {
+  using client = await S3Client.of(node);
+  return await side.faults(client);
+}
+
 /** Cuts a node `count` times under load; ends early once something is found missing. */
 async function cutUnderLoad(
   layout: Layout,
@@ -35,25 +42,29 @@ async function cutUnderLoad(
   await using image = await imagePlace();
   await using disk = await LoopDisk.create(image.path, node.storage, layout.devices * 256 + 2048);
   await using _stopped = { [Symbol.asyncDispose]: () => stop(node) }; // before the disk is unmounted
+  await using side = await SideLoad.open(node.directory);
+  const { words } = side;
   const manifest = join(node.directory, "manifest");
   const inFlight: number[] = [];
   for (let round = 0; round < count; round += 1) {
-    await node.start({ environment });
+    await node.start({ environment, words });
+    await side.begin(node);
     await using loader = await loadedBy(node, manifest, seed, round, 40 + prng.below(160));
     // An fdatasync that is under way when ext4 is shut down may say yes and have lost its bytes (see cut); an answer
     // sent because of it does not count. A machine without power sends none.
     note(manifest, { at: "cut" });
+    side.cut();
     disk.cut();
     await node.kill();
-    await loader.ended();
+    await Promise.all([loader.ended(), side.ended()]);
     inFlight.push(readManifest(manifest).inFlight);
     await disk.unmount();
     await disk.mount();
     note(manifest, { at: "up" });
-    const ending = await node.tryStart({ environment });
+    const ending = await node.tryStart({ environment, words });
     const faults = ending
       ? [`no start: ${node.output.split("\n").slice(-6).join("\n")}`]
-      : await brokenPromises(node, manifest);
+      : [...(await brokenPromises(node, manifest)), ...(await sideFaults(node, side))];
     await stop(node);
     if (faults.length > 0) return { acked: readManifest(manifest).acked, inFlight, faults };
   }
