@@ -61,6 +61,24 @@ test("BlockTable serves nothing from before a wipe, and takes new entries after 
   expect(use(table, "a")).toBe(true);
 });
 
+test("BlockTable keeps pins beside what is used, until they are released", () => {
+  const table = new BlockTable("organic", 3);
+  const pin = table.admit("pin", 2, true) as Ticket;
+  table.begin(pin);
+  table.endStore(pin, true);
+  store(table, "a", 1);
+  expect(table.evict(3)).toEqual([]);
+  expect(store(table, "b", 1)).toEqual(["a"]);
+  expect(table.admit("c", 2)).toEqual({ kind: "cache_capacity_exceeded" });
+  expect(use(table, "pin")).toBe(true);
+  table.release("pin");
+  expect([use(table, "pin"), table.takeErasable("pin")]).toEqual([false, true]);
+  table.erased("pin");
+  store(table, "c", 2);
+  expect(table.evict(2)).toEqual(["b", "c"]);
+  expect(use(table, "b")).toBe(false);
+});
+
 /** A disk and its driver, as simple as can be: what the table says against what is there. */
 class Model {
   readonly table: BlockTable;
@@ -70,6 +88,8 @@ class Model {
   readonly disk = new Map<string, number>();
   /** Stored, and neither evicted, wiped nor found wrong: the only keys that may be served. */
   readonly live = new Set<string>();
+  /** Stays until it is released or wiped, found wrong, or never stored. */
+  readonly pinned = new Set<string>();
   readonly doomed = new Set<string>();
   readonly erasing: string[] = [];
   readonly admitted: Ticket[] = [];
@@ -95,7 +115,9 @@ class Model {
     else if (choice < 55) this.#begin();
     else if (choice < 65) this.#endStore();
     else if (choice < 80) this.#endRead();
-    else if (choice < 99) this.#erase();
+    else if (choice < 95) this.#erase();
+    else if (choice < 97) this.#evict();
+    else if (choice < 99) this.#release(key);
     else this.#wipe();
     this.check();
   }
@@ -104,6 +126,11 @@ class Model {
     expect(used).toBe(this.table.sizeOnDisk);
     expect(used).toBeLessThanOrEqual(this.sizeMax);
     for (const key of this.live) expect(this.disk.has(key)).toBe(true);
+    const pinned = [...this.pinned].filter((key) => this.disk.has(key));
+    expect(pinned.every((key) => this.live.has(key) || this.isStoring(key))).toBe(true);
+  }
+  isStoring(key: string): boolean {
+    return this.storing.some(({ ticket }) => ticket.key === key);
   }
 
   #read(key: string): void {
@@ -122,12 +149,33 @@ class Model {
     if (!isRight) this.#doom(key);
   }
   #doom(key: string): void {
+    this.pinned.delete(key);
     if (this.live.delete(key)) this.doomed.add(key);
+  }
+  /** Others need the room: what goes is live, not pinned, and read by nobody. */
+  #evict(): void {
+    for (const key of this.table.evict(1 + this.#prng.below(20))) this.#evicted(key);
+  }
+  #evicted(key: string): void {
+    expect(this.live.has(key)).toBe(true);
+    expect(this.pinned.has(key)).toBe(false);
+    expect(this.reading.some((read) => read.ticket.key === key)).toBe(false);
+    this.#doom(key);
+  }
+  #release(key: string): void {
+    this.table.release(key);
+    for (const each of [...this.storing, ...this.reading])
+      if (each.ticket.key === key) each.isWiped = true;
+    const at = this.admitted.findIndex((ticket) => ticket.key === key);
+    if (at >= 0) expect(this.table.begin(this.admitted.splice(at, 1)[0]!)).toBe(false);
+    this.#doom(key);
   }
   #admit(key: string): void {
     const isHere = [this.live, this.doomed, new Set(this.erasing)].some((keys) => keys.has(key));
     const tickets = [...this.admitted, ...this.storing.map(({ ticket }) => ticket)];
-    const ticket = this.table.admit(key, 1 + this.#prng.below(12));
+    // An image of staging is pinned whatever the mode.
+    const isPinned = this.isPinning || this.#prng.below(6) === 0;
+    const ticket = this.table.admit(key, 1 + this.#prng.below(12), isPinned);
     if (isHere || tickets.some((each) => each.key === key)) {
       expect(ticket).toBeUndefined();
       return;
@@ -135,16 +183,17 @@ class Model {
     if (ticket === undefined) throw new Error(`${key} is not there and was not admitted`);
     if ("kind" in ticket) return;
     if (this.isPinning) expect(ticket.evicted).toEqual([]);
-    for (const evicted of ticket.evicted) {
-      expect(this.live.has(evicted)).toBe(true);
-      expect(this.reading.some((read) => read.ticket.key === evicted)).toBe(false);
-      this.#doom(evicted);
-    }
+    for (const evicted of ticket.evicted) this.#evicted(evicted);
+    if (isPinned) this.pinned.add(key);
     this.admitted.push(ticket);
   }
   #begin(): void {
     const ticket = this.#pick(this.admitted);
-    if (ticket === undefined || !this.table.begin(ticket)) return;
+    if (ticket === undefined) return;
+    if (!this.table.begin(ticket)) {
+      this.pinned.delete(ticket.key);
+      return;
+    }
     this.disk.set(ticket.key, ticket.size);
     this.storing.push({ ticket, isWiped: false });
   }
@@ -153,7 +202,9 @@ class Model {
     if (stored === undefined) return;
     const isStored = this.#prng.below(10) > 0;
     this.table.endStore(stored.ticket, isStored);
-    (isStored && !stored.isWiped ? this.live : this.doomed).add(stored.ticket.key);
+    const isLive = isStored && !stored.isWiped;
+    (isLive ? this.live : this.doomed).add(stored.ticket.key);
+    if (!isLive) this.pinned.delete(stored.ticket.key);
   }
   #erase(): void {
     const done = this.#prng.below(2) === 0 ? this.#pick(this.erasing) : undefined;
@@ -174,6 +225,7 @@ class Model {
     const keys = this.table.wipe();
     for (const key of this.live) expect(keys).toContain(key);
     for (const key of [...this.live]) this.#doom(key);
+    this.pinned.clear();
     for (const each of [...this.storing, ...this.reading]) each.isWiped = true;
     this.admitted.splice(0).forEach((ticket) => {
       expect(this.table.begin(ticket)).toBe(false);
