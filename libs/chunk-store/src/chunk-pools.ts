@@ -6,6 +6,7 @@ import type {
   ChunkInspection,
   ChunkPlacement,
   DevicePath,
+  Evacuation,
   GetOutcome,
   GetRequest,
   GetSealedRequest,
@@ -257,12 +258,28 @@ export class ChunkPools implements AsyncDisposable {
     old: DeviceId,
     replacement: DevicePath & { readonly force?: boolean },
   ): Promise<DeviceId> {
-    const store = this.#stores.find((one) =>
-      one.status().devices.some(({ id }) => sameBytes(id, old)),
-    );
-    if (store === undefined)
-      throw new ChunkStoreError("unknown_device", `Cannot use ${toUuid(old)}: no pool has it`);
-    return store.replaceDevice(old, replacement);
+    return this.#withDevice(old).replaceDevice(old, replacement);
+  }
+  /** See `ChunkStore.addDevice`; to the pool of that number. */
+  addDevice(pool: number, device: DevicePath & { readonly force?: boolean }): Promise<DeviceId> {
+    return this.#of(pool).addDevice(device);
+  }
+  evacuateDevice(id: DeviceId, options?: { readonly mayLoseRedundancy?: boolean }): Promise<void> {
+    return this.#withDevice(id).evacuateDevice(id, options);
+  }
+  keepDevice(id: DeviceId): Promise<void> {
+    return this.#withDevice(id).keepDevice(id);
+  }
+  removeDevice(id: DeviceId): Promise<void> {
+    return this.#withDevice(id).removeDevice(id);
+  }
+  /** See `ChunkStore.moveLeaving`; of the pool that has the device. */
+  moveLeaving(
+    id: DeviceId,
+    progress?: (now: Evacuation) => void,
+    signal?: AbortSignal,
+  ): Promise<Evacuation> {
+    return this.#withDevice(id).moveLeaving(progress, signal);
   }
   resyncDevice(device: DevicePath): Promise<void> {
     const isKnown = (store: ChunkStore): boolean =>
@@ -274,6 +291,14 @@ export class ChunkPools implements AsyncDisposable {
     for (const store of this.#stores.toReversed()) await store[Symbol.asyncDispose]();
   }
 
+  /** @throws {ChunkStoreError} `unknown_device` when no pool has it. */
+  #withDevice(device: DeviceId): ChunkStore {
+    const store = this.#stores.find((one) =>
+      one.status().devices.some(({ id }) => sameBytes(id, device)),
+    );
+    if (store !== undefined) return store;
+    throw new ChunkStoreError("unknown_device", `Cannot use ${toUuid(device)}: no pool has it`);
+  }
   #find(pool: number): ChunkStore | undefined {
     if (pool === 0) return this.#first;
     return this.#pools.find(({ number }) => number === pool)?.store;

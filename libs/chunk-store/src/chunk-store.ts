@@ -4,6 +4,7 @@ import type {
   ChunkPlacement,
   ChunkStorePorts,
   DevicePath,
+  Evacuation,
   GetOutcome,
   GetRequest,
   GetSealedRequest,
@@ -22,7 +23,8 @@ import type { Profile } from "@kiseki/ports";
 import { compactPool } from "./compact.ts";
 import { getChunk, getChunkNow } from "./get.ts";
 import { getSealedChunk } from "./get-sealed.ts";
-import { replaceMember, resyncMember } from "./members.ts";
+import { beginEvacuation, endEvacuation, moveLeaving } from "./evacuate.ts";
+import { addMember, findMember, removeMember, replaceMember, resyncMember } from "./members.ts";
 import { closeAll, openPool } from "./open-pool.ts";
 import { countNarrow, isNarrowSeal, takesWhole } from "./narrow.ts";
 import type { Pool } from "./pool.ts";
@@ -215,6 +217,42 @@ export class ChunkStore implements AsyncDisposable {
   ): Promise<DeviceId> {
     this.#pool.checkOpen();
     return this.#fly(replaceMember(this.#pool, old, replacement));
+  }
+  /** Formats a blank device and makes it one more member. @throws {ChunkStoreError} what `formatDevices` throws. */
+  addDevice(device: DevicePath & { readonly force?: boolean }): Promise<DeviceId> {
+    this.#pool.checkOpen();
+    return this.#fly(addMember(this.#pool, device));
+  }
+  /**
+   * The device takes nothing new from now on, over restarts too, and no profile counts on it; `moveLeaving` empties it.
+   * @throws {ChunkStoreError} `less_redundancy` unless that may be, `no_space`, `unavailable` while others are out.
+   */
+  evacuateDevice(
+    id: DeviceId,
+    options: { readonly mayLoseRedundancy?: boolean } = {},
+  ): Promise<void> {
+    const pool = this.#pool;
+    pool.checkOpen();
+    const device = findMember(pool, id);
+    return this.#fly(beginEvacuation(pool, device, options.mayLoseRedundancy === true));
+  }
+  /** It stays after all. @throws {ChunkStoreError} `unknown_device` */
+  keepDevice(id: DeviceId): Promise<void> {
+    this.#pool.checkOpen();
+    return this.#fly(endEvacuation(this.#pool, findMember(this.#pool, id)));
+  }
+  /** One walk that moves what devices that leave hold to others, each record synced there before it is forgotten here. */
+  moveLeaving(progress?: (now: Evacuation) => void, signal?: AbortSignal): Promise<Evacuation> {
+    this.#pool.checkOpen();
+    return this.#fly(moveLeaving(this.#pool, progress, signal));
+  }
+  /**
+   * Takes a device that was evacuated, or is out, from the pool's members.
+   * @throws {ChunkStoreError} `not_empty` while a chunk needs what it holds.
+   */
+  removeDevice(id: DeviceId): Promise<void> {
+    this.#pool.checkOpen();
+    return this.#fly(removeMember(this.#pool, id));
   }
   /**
    * Takes a member that was missing, or failed to be read, back: what it holds is read and compared before it counts.

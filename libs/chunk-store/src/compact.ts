@@ -1,7 +1,7 @@
 import { assert, failpoint } from "@kiseki/base";
 import { deviceBlockSize, recordHeaderSize, recordSize } from "@kiseki/format";
 import type { RecordHeader } from "@kiseki/format";
-import { acceptsRepair, planRepair } from "@kiseki/placement";
+import { planRepair } from "@kiseki/placement";
 import type { ArenaLease } from "@kiseki/ports";
 import { DatapathError } from "@kiseki/ports";
 import { type Device, takenBy } from "./device.ts";
@@ -37,7 +37,7 @@ export async function compactPool(
   let zones = 0;
   let bytesMoved = 0;
   for (const device of pool.devices) {
-    if (!device.trusted || device.slot === undefined) continue;
+    if (!device.trusted || device.isLeaving || device.slot === undefined) continue;
     try {
       const done = await compactDevice(pool, device, deadShareMin, freeWanted, signal);
       zones += done.zones;
@@ -103,9 +103,11 @@ async function freeZone(pool: Pool, device: Device, zone: number): Promise<Moved
 }
 
 /** Bytes moved; or why not all: nowhere to, or something in it is bad and must stay. */
-type Moved = number | "no_room" | "stays";
+export type Moved = number | "no_room" | "stays";
+/** What a move needs to know of a record. */
+export type Movable = Omit<RecordHeader, "device">;
 /** The device that takes a record. */
-type Destination = (record: RecordHeader) => Device | undefined;
+type Destination = (record: Movable) => Device | undefined;
 
 /**
  * Empties a zone into others of its device. Each kill in the middle of that leaves less room where it went on, until no
@@ -118,14 +120,17 @@ async function makeEmpty(pool: Pool, device: Device, zone: number): Promise<Move
 }
 
 /** One that repair could choose; it holds nothing else of the chunk. */
-function otherDevice(pool: Pool, record: RecordHeader): Device | undefined {
+export function otherDevice(
+  pool: Pool,
+  record: Pick<Movable, "chunkId" | "sealId" | "index">,
+): Device | undefined {
   const fragments = pool.row(rowKey(record.chunkId, record.sealId))?.fragments ?? [];
   const holders = new Set(
     fragments.map(({ device }) => pool.devices.indexOf(pool.byOrdinal[device]!)),
   );
   const candidates = pool.devices.map((device) => ({
     id: device.id,
-    writable: device.trusted && acceptsRepair(device.capacity),
+    writable: device.takesRepair,
   }));
   const [spot] = planRepair(record.chunkId, candidates, [record.index], holders);
   return spot && pool.devices[spot.device];
@@ -166,17 +171,17 @@ async function emptyZone(
   }
   return device.zones.living[zone]! > 0 ? "stays" : moved;
 }
-function livesHere(pool: Pool, device: Device, record: RecordHeader): Fragment | undefined {
+function livesHere(pool: Pool, device: Device, record: Movable): Fragment | undefined {
   const row = pool.row(rowKey(record.chunkId, record.sealId));
   const spot = fragmentOf(device, record);
   return row?.fragments.find((fragment) => sameSpot(fragment, spot));
 }
 
 /** 0 when it died meanwhile. */
-async function moveRecord(
+export async function moveRecord(
   pool: Pool,
   device: Device,
-  record: RecordHeader,
+  record: Movable,
   destination: Destination,
 ): Promise<Moved> {
   const { datapath } = pool.ports;
@@ -233,12 +238,7 @@ async function moveRecord(
   release(pool, [fresh]);
   return whole;
 }
-function payloadHolds(
-  pool: Pool,
-  lease: ArenaLease,
-  offset: number,
-  record: RecordHeader,
-): boolean {
+function payloadHolds(pool: Pool, lease: ArenaLease, offset: number, record: Movable): boolean {
   const payload = lease.bytes.subarray(offset, offset + record.payloadSize);
   return pool.ports.crypto.crc32c(0, payload) >>> 0 === record.payloadCrc;
 }

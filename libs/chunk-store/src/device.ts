@@ -3,7 +3,7 @@ import { toUuid } from "@kiseki/base";
 import type { DeviceClass, Superblock } from "@kiseki/format";
 import { deviceBlockSize, deviceDataOffset, recordHeaderSize, recordSize } from "@kiseki/format";
 import type { CapacityState, PlacementDevice } from "@kiseki/placement";
-import { acceptsFragments, capacityState } from "@kiseki/placement";
+import { acceptsFragments, acceptsRepair, capacityState } from "@kiseki/placement";
 import type { DeviceSlot, FragmentFault } from "@kiseki/ports";
 import type { GroupWriter } from "./group-writer.ts";
 import { zonesKeptBack } from "./group-writer.ts";
@@ -34,6 +34,8 @@ export class Device implements PlacementDevice {
    * on the device, and nothing it shows makes it count again. Over restarts too, until it is replaced.
    */
   mustReplace = false;
+  /** It is being emptied: what it holds counts, it takes nothing new, and no profile counts on it. */
+  isLeaving = false;
   readonly faults: Record<FragmentFault, number> = { io: 0, header: 0, crc: 0, tag: 0 };
   #readErrors = 0;
   #turn: Promise<unknown> = Promise.resolve();
@@ -78,7 +80,11 @@ export class Device implements PlacementDevice {
     return capacityState(this.class, this.zones.livingTotal, this.usable);
   }
   get writable(): boolean {
-    return this.trusted && acceptsFragments(this.capacity);
+    return this.trusted && !this.isLeaving && acceptsFragments(this.capacity);
+  }
+  /** It takes repaired and moved records, up to a later threshold. */
+  get takesRepair(): boolean {
+    return this.trusted && !this.isLeaving && acceptsRepair(this.capacity);
   }
   offsetOf(zone: number, offset: number): number {
     return deviceDataOffset + zone * this.zones.zoneSize + offset;

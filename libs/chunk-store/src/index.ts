@@ -20,6 +20,7 @@ export { poolOfDevice } from "./superblocks.ts";
 export type {
   ChunkStoreErrorCode,
   DeviceStatus,
+  Evacuation,
   GetRequest,
   OpenOptions,
   RepairProgress,

@@ -1,5 +1,5 @@
 import { customerKeyset } from "@kiseki/base";
-import { defaultProfile, fragmentCount, lossesSurvived } from "@kiseki/placement";
+import { countStaying, defaultProfile, fragmentCount, lossesSurvived } from "@kiseki/placement";
 import type { Profile } from "@kiseki/ports";
 import type { Pool } from "./pool.ts";
 import { bestSet, decodeRow, keysetOf, profileOf, rowKey, wholeProfile } from "./row.ts";
@@ -7,12 +7,19 @@ import { scanRows } from "./scan-rows.ts";
 import type { SealRef } from "./types.ts";
 
 /**
- * A complete chunk of `profile` survives fewer losses than one of the pool's own profile, and can be sealed anew: what
- * is under a customer's key cannot, and stays as it was written.
+ * A complete chunk of `profile` survives fewer losses than one of the pool's own profile, or is for more devices than
+ * stay in it, and can be sealed anew: what is under a customer's key cannot, and stays as it was written.
  */
-export const isNarrow = (pool: Pool, profile: Profile, keyset: number): boolean =>
-  keyset !== customerKeyset &&
-  lossesSurvived(profile) < lossesSurvived(defaultProfile(pool.devices.length));
+export function isNarrow(pool: Pool, profile: Profile, keyset: number): boolean {
+  if (keyset === customerKeyset) return false;
+  const own = ownProfile(pool);
+  return lossesSurvived(profile) < lossesSurvived(own) || isTooWide(pool, profile);
+}
+const ownProfile = (pool: Pool): Profile => defaultProfile(Math.max(1, countStaying(pool.devices)));
+/** Its fragments find no devices of their own while one leaves. */
+const isTooWide = (pool: Pool, profile: Profile): boolean =>
+  fragmentCount(profile) > countStaying(pool.devices) &&
+  pool.devices.some(({ isLeaving }) => isLeaving);
 
 /** False for what the index does not know. */
 export function isNarrowSeal(pool: Pool, ref: SealRef): boolean {
@@ -23,7 +30,7 @@ export function isNarrowSeal(pool: Pool, ref: SealRef): boolean {
 /** A put would find a device for every fragment of the pool's own profile. */
 export function takesWhole(pool: Pool): boolean {
   const writable = pool.devices.filter((device) => device.writable).length;
-  return writable >= fragmentCount(defaultProfile(pool.devices.length));
+  return writable >= fragmentCount(ownProfile(pool));
 }
 
 /** Walks all rows and notes the count in `pool.narrow`. */

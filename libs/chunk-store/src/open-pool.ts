@@ -124,6 +124,7 @@ async function addMembers(
       device.reason = [...failed, "it is not among the given devices", ...reasons].join("; ");
     }
     device.mustReplace = device.state === "failed";
+    device.isLeaving = member.state === "leaving" && device.state === "healthy";
     pool.add(device);
   }
   for (const { slot } of left) await pool.ports.datapath.closeDevice(slot); // members of an older list

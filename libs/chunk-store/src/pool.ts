@@ -341,7 +341,7 @@ export class Pool {
 export const writeFault = (reason: unknown): "read" | "write" =>
   reason instanceof DatapathError && reason.code === "no_space" ? "read" : "write";
 export function memberState(device: Device): MemberState {
-  if (device.trusted) return "active";
+  if (device.trusted) return device.isLeaving ? "leaving" : "active";
   return device.mustReplace ? "failed" : "away";
 }
 /** Doubles, little-endian: exact for counts below 2^53. */

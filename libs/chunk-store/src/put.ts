@@ -56,7 +56,7 @@ const noSpace = (): ChunkStoreError =>
 
 /** Full when healthy devices would be enough but for their thresholds; else too few are healthy. */
 function refusal(pool: Pool): ChunkStoreError {
-  const healthy = pool.devices.filter((device) => device.trusted).length;
+  const healthy = pool.devices.filter((device) => device.trusted && !device.isLeaving).length;
   const writable = pool.devices.filter((device) => device.writable).length;
   if (healthy > writable) return noSpace();
   return new ChunkStoreError(
@@ -109,6 +109,7 @@ async function writeChunk(
 ): Promise<Written> {
   const { clock, datapath, metrics } = pool.ports;
   const { profile } = plan;
+  const devices = targets(pool, plan); // before anything is waited for: one may leave
   const size = plainSizeOf(request);
   const stride = fragmentStride(profile, size, recordHeaderSize);
   const room = profile.kind === "copies" ? stride : stride * fragmentCount(profile);
@@ -124,7 +125,7 @@ async function writeChunk(
   const close = (): void => {
     if (--open === 0) resolve();
   };
-  for (const [index, device] of targets(pool, plan)) {
+  for (const [index, device] of devices) {
     if (!device.trusted) continue; // failed while the chunk was sealed
     const piece: SealedFragment = sealed[profile.kind === "copies" ? 0 : index]!;
     open += 1;
@@ -143,11 +144,13 @@ async function writeChunk(
   metrics.observe(phases, (clock.monotonic() - sealedAt) / 1000, phaseWrite);
   return { fragments, noSpace: refused };
 }
-function* targets(pool: Pool, plan: PlacementPlan): Generator<[number, Device]> {
+function targets(pool: Pool, plan: PlacementPlan): [index: number, Device][] {
+  const devices: [number, Device][] = [];
   for (let index = 0; index < plan.targets.length; index++) {
     const target = plan.targets[index];
-    if (target !== undefined) yield [index, pool.devices[target]!];
+    if (target !== undefined) devices.push([index, pool.devices[target]!]);
   }
+  return devices;
 }
 /** The records of these are in the index, or never will be: the marks may pass them. */
 export function release(pool: Pool, fragments: readonly Fragment[]): void {

@@ -270,7 +270,7 @@ function judgeDamage(pool: Pool, findings: readonly ZoneFindings[]): void {
   if (torn) pool.tornTails += 1;
 }
 
-export function fragmentOf(device: Device, record: RecordHeader): Fragment {
+export function fragmentOf(device: Device, record: Omit<RecordHeader, "device">): Fragment {
   return {
     device: device.ordinal,
     index: record.index,

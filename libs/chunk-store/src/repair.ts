@@ -1,8 +1,9 @@
 import { failpoint } from "@kiseki/base";
 import { recordHeaderSize } from "@kiseki/format";
-import { acceptsRepair, fragmentCount, fragmentsNeeded, planRepair } from "@kiseki/placement";
+import { fragmentCount, fragmentsNeeded, planRepair } from "@kiseki/placement";
 import type { ArenaLease, Profile, SealedFragment } from "@kiseki/ports";
 import { fragmentStride } from "@kiseki/ports";
+import type { Device } from "./device.ts";
 import { dropBad } from "./drop-bad.ts";
 import { hasOthers, hold, inOrder, noteFaults, sourcesOf } from "./get.ts";
 import { isNarrow } from "./narrow.ts";
@@ -140,9 +141,13 @@ async function repairRound(
     holders.add(pool.devices.indexOf(pool.byOrdinal[fragment.device]!));
   const candidates = pool.devices.map((device) => ({
     id: device.id,
-    writable: device.trusted && acceptsRepair(device.capacity),
+    writable: device.takesRepair,
   }));
-  const plan = planRepair(ref.chunkId, candidates, missing, holders);
+  // Devices, not their numbers: one may leave meanwhile.
+  const plan = planRepair(ref.chunkId, candidates, missing, holders).map(({ index, device }) => ({
+    index,
+    device: pool.devices[device]!,
+  }));
   const readable = inOrder(pool, fragments);
   if (readable.length < fragmentsNeeded(profile)) return "lost";
   if (plan.length === 0) return "waiting";
@@ -166,15 +171,7 @@ async function repairRound(
   if (outcome.faults.length > 0) noteFaults(pool, ref, readable, outcome.faults);
   if (outcome.kind === "lost") return hasOthers(pool, ref, readable) ? "again" : "lost";
   failpoint("repair-rebuilt");
-  const { written, full } = await writeRebuilt(
-    pool,
-    ref,
-    row,
-    profile,
-    plan,
-    outcome.fragments,
-    target,
-  );
+  const { written, full } = await writeRebuilt(ref, row, profile, plan, outcome.fragments, target);
   failpoint("repair-written");
   const changed = putFragments(pool, key, row, written);
   release(pool, written);
@@ -187,19 +184,17 @@ async function repairRound(
 
 /** Writes rebuilt fragments to their devices; what could not be written is left out. */
 async function writeRebuilt(
-  pool: Pool,
   ref: SealRef,
   row: Row,
   profile: Profile,
-  plan: ReturnType<typeof planRepair>,
+  plan: readonly { readonly index: number; readonly device: Device }[],
   pieces: readonly SealedFragment[],
   target: ArenaLease,
 ): Promise<{ readonly written: readonly Fragment[]; readonly full: boolean }> {
   const written: Fragment[] = [];
   let full = false;
   const chunk = { ...row, chunkId: ref.chunkId, sealId: ref.sealId };
-  const write = async (index: number, number: number): Promise<void> => {
-    const device = pool.devices[number]!;
+  const write = async (index: number, device: Device): Promise<void> => {
     const piece = pieces.find((fragment) => fragment.index === index)!;
     if (!device.trusted) return;
     const { promise, resolve: settle } = Promise.withResolvers<Fragment | "no_space" | "failed">();

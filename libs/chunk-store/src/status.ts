@@ -30,7 +30,7 @@ export function statusOf(pool: Pool): StoreStatus {
   const { allowSingleCopy } = pool;
   let capacity: CapacityState = "healthy";
   for (const device of pool.devices)
-    if (device.trusted) capacity = worstCapacity(capacity, device.capacity);
+    if (device.trusted && !device.isLeaving) capacity = worstCapacity(capacity, device.capacity);
   return {
     devices: pool.devices.map((device) => {
       const { zones } = device;
@@ -41,6 +41,7 @@ export function statusOf(pool: Pool): StoreStatus {
         state: device.state,
         reason: device.reason,
         mustReplace: device.mustReplace,
+        isLeaving: device.isLeaving,
         capacity: device.capacity,
         size: bytes(device.size),
         used: bytes((zones.count - zones.freeCount) * zones.zoneSize),

@@ -121,6 +121,10 @@ export type ChunkStoreErrorCode =
   | "bad_size"
   /** No such device. */
   | "unknown_device"
+  /** The device holds what no other does. */
+  | "not_empty"
+  /** Without the device the pool would survive fewer losses. */
+  | "less_redundancy"
   /** Not enough good fragments are left of a chunk. */
   | "lost"
   /** Sealed bytes did not arrive as they were sent; nothing is stored. */
@@ -246,6 +250,8 @@ export interface DeviceStatus {
   readonly reason: string | undefined;
   /** A write or sync of it failed: it stays out, over restarts too, until it is replaced. */
   readonly mustReplace: boolean;
+  /** It is being emptied, and takes nothing new. */
+  readonly isLeaving: boolean;
   readonly capacity: CapacityState;
   readonly size: Bytes;
   /** Bytes of zones that hold data, living or not, and cannot be written now. */
@@ -279,6 +285,14 @@ export interface StoreStatus {
   readonly tornTails: number;
 }
 
+/** What devices that leave hold, counted by one walk over it. */
+export interface Evacuation {
+  /** Chunks that have nothing there any more. */
+  readonly moved: number;
+  readonly left: number;
+  /** Of these: no device may take them now; they are sealed anew, repaired, or wait for room. */
+  readonly waiting: number;
+}
 export interface RepairProgress {
   readonly done: number;
   /** 0 when not known. */

@@ -145,6 +145,7 @@ test("a member's state is one byte of version 1", () => {
     ["active", 1],
     ["away", 3],
     ["failed", 4],
+    ["leaving", 2],
   ] as const) {
     const block = { ...superblock, members: [{ ...superblock.members[1]!, state }] };
     encodeSuperblock(block, bytes, sha256);

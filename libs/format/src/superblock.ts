@@ -17,13 +17,13 @@ const classes: readonly (DeviceClass | undefined)[] = [undefined, "nvme", "ssd",
 
 /**
  * `active`: it counts. `away`: it was absent, or could not be read, while the rest went on; what it holds is not
- * believed until resynced. `failed`: a write or sync of it failed; it stays out until it is replaced. The number 2
- * is kept for members that are to be emptied.
+ * believed until resynced. `failed`: a write or sync of it failed; it stays out until it is replaced. `leaving`: it
+ * counts, is emptied, and takes nothing new.
  */
-export type MemberState = "active" | "away" | "failed";
-const stateNumbers: Record<MemberState, number> = { active: 1, away: 3, failed: 4 };
+export type MemberState = "active" | "leaving" | "away" | "failed";
+const stateNumbers: Record<MemberState, number> = { active: 1, leaving: 2, away: 3, failed: 4 };
 const states: readonly (MemberState | undefined)[] = [
-  ...([undefined, "active", undefined, "away", "failed"] as const),
+  ...([undefined, "active", "leaving", "away", "failed"] as const),
 ];
 
 export interface PoolMember {

@@ -21,6 +21,11 @@ export function capacityState(kind: DeviceClass, used: number, size: number): Ca
   if (percent >= critical) return "critical";
   return percent >= warning ? "warning" : "healthy";
 }
+/** Bytes that a device of `size` takes beside `used` before new chunks are placed elsewhere. */
+export function roomBelowCritical(kind: DeviceClass, used: number, size: number): number {
+  const [, critical] = thresholds[kind];
+  return Math.max(0, (size * critical) / 100 - used);
+}
 /** True while new chunks may be placed there. */
 export const acceptsFragments = (state: CapacityState): boolean =>
   order.indexOf(state) < order.indexOf("critical");

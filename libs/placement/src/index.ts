@@ -8,9 +8,15 @@
  * it is refused instead.
  */
 export type { CapacityState } from "./capacity.ts";
-export { acceptsFragments, acceptsRepair, capacityState, worstCapacity } from "./capacity.ts";
+export {
+  acceptsFragments,
+  acceptsRepair,
+  capacityState,
+  roomBelowCritical,
+  worstCapacity,
+} from "./capacity.ts";
 export type { PlacementDevice, PlacementPlan } from "./plan.ts";
-export { planProfile, planPut, planRepair, rankDevices } from "./plan.ts";
+export { countStaying, planProfile, planPut, planRepair, rankDevices } from "./plan.ts";
 export {
   defaultProfile,
   fragmentCount,

@@ -2,6 +2,7 @@ import { expect, test } from "bun:test";
 import { chunkId, deviceId, newBytes, prngFromSeed } from "@kiseki/base";
 import type { PlacementDevice } from "./index.ts";
 import {
+  countStaying,
   ackMin,
   acceptsFragments,
   capacityState,
@@ -9,6 +10,7 @@ import {
   fragmentCount,
   planPut,
   planRepair,
+  roomBelowCritical,
   rankDevices,
   smallProfile,
 } from "./index.ts";
@@ -53,6 +55,19 @@ test("planPut() never goes below one loss, never puts two fragments on one devic
   }
 });
 
+test("planPut() counts on no device that leaves", () => {
+  for (let count = 2; count <= 8; count++) {
+    const all = devices(Array.from({ length: count }, (_, i) => i > 0));
+    const pool = all.map((device, i) => ({ ...device, isLeaving: i === 0 }));
+    expect(countStaying(pool)).toBe(count - 1);
+    const plan = planPut(someChunk(), pool, { small: false, allowSingleCopy: false });
+    if (plan.kind === "refused") throw new Error("Cannot be refused");
+    expect(plan.profile).toEqual(defaultProfile(count - 1));
+    expect(plan.missing).toBe(0);
+    expect(plan.targets).not.toContain(0);
+  }
+});
+
 test("rankDevices() spreads evenly, and a device that goes moves only its own share", () => {
   const pool = devices([true, true, true, true, true, true]);
   const counts = [0, 0, 0, 0, 0, 0];
@@ -79,4 +94,6 @@ test("capacityState() follows spec §2.12", () => {
   expect(capacityState("hdd", 86, 100)).toBe("warning");
   expect(capacityState("ssd", 0, 0)).toBe("full");
   expect(acceptsFragments("critical")).toBe(false);
+  expect(roomBelowCritical("ssd", 60, 100)).toBe(25);
+  expect(roomBelowCritical("ssd", 90, 100)).toBe(0);
 });

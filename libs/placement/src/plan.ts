@@ -8,6 +8,14 @@ export interface PlacementDevice {
   readonly id: DeviceId;
   /** Takes new fragments: healthy or degraded, and below its threshold. */
   readonly writable: boolean;
+  /** It is being emptied: no profile counts on it. */
+  readonly isLeaving?: boolean;
+}
+/** Those that profiles count on. */
+export function countStaying(devices: readonly PlacementDevice[]): number {
+  let count = 0;
+  for (const { isLeaving } of devices) if (isLeaving !== true) count += 1;
+  return count;
 }
 export interface PlacementPlan {
   readonly kind: "plan";
@@ -63,8 +71,9 @@ export function planProfile(
   let writable = 0;
   for (const device of devices) if (device.writable) writable += 1;
   if (writable === 0) return undefined;
-  if (writable === 1 && devices.length > 1 && !options.allowSingleCopy) return undefined;
-  const own = defaultProfile(devices.length);
+  const staying = countStaying(devices);
+  if (writable === 1 && staying > 1 && !options.allowSingleCopy) return undefined;
+  const own = defaultProfile(staying);
   const profile = options.small ? smallProfile(own) : own;
   if (writable >= ackMin(profile)) return profile;
   const left = defaultProfile(writable);

@@ -172,7 +172,7 @@ test("completionScript() for bash completes commands and options", async () => {
   };
   expect(await complete("buc")).toEqual(["bucket"]);
   expect(await complete("access-key", "e")).toEqual(["enable"]);
-  expect(await complete("--json", "device", "re")).toEqual(["replace"]);
+  expect(await complete("--json", "device", "re")).toEqual(["replace", "remove"]);
   expect(await complete("encryption", "recover", "--code")).toEqual(["--code-file"]);
   expect(await complete("completion", "f")).toEqual(["fish"]);
 });

@@ -9,7 +9,7 @@ const phases: Readonly<Record<string, string>> = {
   repair: "Repairing",
   sums: "Summing up rows",
 };
-const call = ({ signal }: Session) => ({ signal });
+export const call = ({ signal }: Session) => ({ signal });
 
 /** Exit code 1 when something stays bad: lost, waiting for a device, or rows that are not what was committed. */
 export const runScrub: Work = async (session) => {
@@ -48,7 +48,7 @@ export const runScrub: Work = async (session) => {
   throw endedEarly();
 };
 
-const endedEarly = (): CommandError =>
+export const endedEarly = (): CommandError =>
   new CommandError(
     exitCode.general,
     "The node ended the answer early",

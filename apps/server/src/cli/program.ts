@@ -7,6 +7,7 @@ import { CommandError, type ExitCode, exitCode } from "@kiseki/cli";
 import * as hold from "./hold-commands.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./keyset-commands.ts";
 import { showLifecycle } from "./lifecycle-commands.ts";
+import { addDevice, evacuateDevice, removeDevice } from "./device-commands.ts";
 import { replaceDevice, runScrub, runVerify } from "./long-commands.ts";
 import {
   listDeadLetters,
@@ -142,6 +143,21 @@ function addDevices(parent: Command, add: Add): void {
   )
     .option("--size <size>", "of a device file that has to be made; as the old one when left out")
     .option("--force", "take a device that carries a Kiseki superblock");
+  addDeviceChanges(parent, add);
+}
+
+function addDeviceChanges(parent: Command, add: Add): void {
+  add(parent, "add <path>", "make a new device one more of a pool's", addDevice)
+    .option("--pool <name>", "the default pool when left out")
+    .option(
+      "--size <size>",
+      "of a device file that has to be made; as the pool's smallest when left out",
+    )
+    .option("--force", "take a device that carries a Kiseki superblock");
+  add(parent, "evacuate <device-id>", "move all that a device holds to others", evacuateDevice)
+    .option("--less-redundancy", "even where the pool survives fewer losses without it")
+    .option("--cancel", "keep the device after all");
+  add(parent, "remove <device-id>", "take out a device that is empty, or lost", removeDevice);
 }
 
 const tenantOption = [

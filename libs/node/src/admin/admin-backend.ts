@@ -8,6 +8,7 @@ import {
 } from "./access-keys.ts";
 import { getCacheRules, setCacheRules } from "./cache-rules.ts";
 import { createBucket, deleteBucket, listBuckets } from "./buckets.ts";
+import { addDevice, cancelEvacuation, evacuateDevice, removeDevice } from "./change-devices.ts";
 import { diagnose } from "./diagnose.ts";
 import { exportEncryption } from "./encryption.ts";
 import { toAdminError } from "./failure.ts";
@@ -227,10 +228,12 @@ function accessKeyCalls(parts: AdminParts): Pick<NodeAdminBackend, AccessKeyCall
   };
 }
 
-/** Administration of a node at work. Scrub, verify and replacement run one at a time each. */
+/** Administration of a node at work. Scrub, verification, and changes of devices run one at a time each. */
 export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
   const { node } = parts;
   const replacing = new Turn("replacement");
+  const adding = new Turn("new device");
+  const evacuating = new Turn("evacuation that somebody looks at");
   const scrubbing = new Turn("scrub");
   const verifying = new Turn("verification");
   return {
@@ -256,6 +259,10 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
     ...importCalls(parts),
     listDevices: () => told(() => ({ devices: [...listDevices(parts)] })),
     replaceDevice: (request, signal) => replacing.run(replaceDevice(parts, request, signal)),
+    addDevice: (request, signal) => adding.run(addDevice(parts, request, signal)),
+    evacuateDevice: (request, signal) => evacuating.run(evacuateDevice(parts, request, signal)),
+    cancelEvacuation: (request) => told(() => cancelEvacuation(parts, request)),
+    removeDevice: (request) => told(() => removeDevice(parts, request)),
     scrub: (_, signal) => scrubbing.run(scrub(parts, signal)),
     verify: (request, signal) => verifying.run(verify(parts, request, signal)),
     rekey: ({ tenant }, signal) => told(() => rekey(parts, tenant, signal)),

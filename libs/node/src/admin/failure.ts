@@ -19,6 +19,8 @@ const chunkStoreCode = {
   other_pool: "invalid",
   bad_size: "invalid",
   unknown_device: "not_found",
+  not_empty: "not_empty",
+  less_redundancy: "not_empty",
   lost: "data_loss",
   bad_checksum: "unavailable",
 } as const satisfies Record<ChunkStoreErrorCode, RpcErrorCode>;

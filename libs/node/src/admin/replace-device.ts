@@ -15,7 +15,7 @@ interface ReplaceRequest {
   readonly sizeBytes: bigint;
 }
 
-function parseDevice(text: string): DeviceId {
+export function parseDevice(text: string): DeviceId {
   try {
     return deviceId(fromUuid(text));
   } catch (reason) {
@@ -36,25 +36,33 @@ function planReplacement({ node }: AdminParts, request: ReplaceRequest) {
     throw new RpcError("not_found", `No device ${toUuid(old)}; "kiseki device list" shows all`);
   }
   const { path } = request;
+  checkNewPath({ node }, path);
+  const size = request.sizeBytes === 0n ? known.size : Number(request.sizeBytes);
+  return { old, path, size };
+}
+
+/** A path that no device of this node has. */
+export function checkNewPath({ node }: Pick<AdminParts, "node">, path: string): void {
   if (!isAbsolute(path)) {
     throw new RpcError(
       "invalid",
       `Cannot use ${JSON.stringify(path)}: give the new device's absolute path`,
     );
   }
-  if (
-    devices.some(
+  const isUsed = node.ports.chunkStore
+    .status()
+    .devices.some(
       (device) => device.path === path && device.state !== "missing" && device.state !== "failed",
-    )
-  ) {
+    );
+  if (isUsed)
     throw new RpcError("exists", `Cannot use ${path}: it is a device of this node already`);
-  }
-  const size = request.sizeBytes === 0n ? known.size : Number(request.sizeBytes);
-  return { old, path, size };
 }
 
 /** Notes for the next start where devices lie that the settings do not name: those in use, and `more`. */
-function noteReplacements({ node, settings }: AdminParts, more: readonly string[]): Promise<void> {
+export function noteReplacements(
+  { node, settings }: AdminParts,
+  more: readonly string[],
+): Promise<void> {
   const used = node.ports.chunkStore.status().devices.flatMap(({ path }) => path ?? []);
   const given = new Set(allDevicePaths(settings));
   const paths = new Set([...used, ...more].filter((path) => !given.has(path)));

@@ -21,7 +21,7 @@ const toDevice = (pool: string, device: DeviceStatus): DeviceView => ({
   pool,
   deviceId: toUuid(device.id),
   path: device.path ?? "",
-  state: device.state,
+  state: device.isLeaving && device.state === "healthy" ? "leaving" : device.state,
   reason: device.reason ?? "",
   totalBytes: BigInt(device.size),
   usedBytes: BigInt(device.used),
@@ -41,7 +41,9 @@ function capacityOf(devices: readonly DeviceStatus[], state: string) {
   return { totalBytes: sum("size"), usedBytes: sum("used"), state };
 }
 
-const profileText = (profile: Exclude<PoolStatus["status"], undefined>["profile"]): string => {
+export const profileText = (
+  profile: Exclude<PoolStatus["status"], undefined>["profile"],
+): string => {
   if (profile === undefined) return "";
   if (profile.kind === "ec") return `${profile.data}+${profile.parity}`;
   return profile.copies === 1 ? "1 copy" : `${profile.copies} copies`;
@@ -69,8 +71,12 @@ function* poolAlerts({ name, number, status, reason }: PoolStatus): Generator<st
     return;
   }
   for (const device of status.devices) {
-    if (device.state === "healthy") continue;
     const label = `Device ${toUuid(device.id)}${device.path === undefined ? "" : ` (${device.path})`}`;
+    if (device.isLeaving && device.living > 0)
+      yield `${label} is leaving: what it holds goes to the others by itself. "kiseki device evacuate" shows how far it is.`;
+    else if (device.isLeaving)
+      yield `${label} is empty. Take it out with "kiseki device remove", or keep it with "kiseki device evacuate --cancel".`;
+    if (device.state === "healthy") continue;
     const why = device.reason === undefined ? "" : ` (${device.reason})`;
     yield `${label} is ${device.state}${why}. ${adviceOn(device, status.devices.length)}`;
   }
@@ -102,7 +108,7 @@ export function findAlerts(parts: AdminParts, isOpen: boolean): readonly string[
   }
   if (status.narrow > 0) {
     alerts.push(
-      `${status.narrow} chunks have less protection than the pool's profile: they were written while devices were out. They are written again by themselves once all devices take content.`,
+      `${status.narrow} chunks have not the pool's profile: they were written while devices were out, or before devices came or went. They are written again by themselves once all devices take content.`,
     );
   }
   if (status.damaged > 0) {

@@ -31,6 +31,7 @@ export interface HousekeepingParts {
 const spaceMs = millis(1000);
 const resyncMs = millis(1000);
 const repairMs = millis(2000);
+const evacuationMs = millis(2000);
 const compactMs = millis(10_000);
 const checkpointMs = millis(60_000);
 const orphanMs = millis(15_000);
@@ -64,6 +65,7 @@ export class Housekeeping implements AsyncDisposable {
     this.#repeat("compaction", compactMs, async () => {
       await chunkStore.compact({ signal: this.#abort.signal });
     });
+    this.#repeat("evacuation", evacuationMs, () => this.#evacuate());
     this.#repeat("checkpoint", checkpointMs, async () => chunkStore.checkpoint());
     this.#repeat("orphans", orphanMs, async () => {
       if (chunkStore.status().candidates === 0) return;
@@ -183,6 +185,17 @@ export class Housekeeping implements AsyncDisposable {
       { repaired: outcome.repaired, lost: outcome.lost.length, waiting: outcome.waiting.length },
       "repaired",
     );
+  }
+
+  /** Devices that leave are emptied, whoever asked for it is there or not. */
+  async #evacuate(): Promise<void> {
+    const { ports, log } = this.#parts;
+    const { signal } = this.#abort;
+    for (const { id, isLeaving, path, living, state } of ports.chunkStore.status().devices) {
+      if (!isLeaving || living === 0 || state === "failed" || state === "missing") continue;
+      const { moved, left, waiting } = await ports.chunkStore.moveLeaving(id, undefined, signal);
+      if (moved > 0) log.info({ device: path, moved, left, waiting }, "a device is evacuated");
+    }
   }
 
   /** Devices that were away and were there again at the start are read and compared, once each. */
