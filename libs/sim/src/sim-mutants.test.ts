@@ -16,7 +16,7 @@ const foundBy: Record<SimMutantName, number> = {
   notices_not_resumed: 1,
   lock_ended_early: 1,
   newest_not_compared: 3,
-  pin_ignored: 8,
+  pin_ignored: 13,
   reader_ignored: 16,
   stale_index_believed: 1,
   old_zone_generation_believed: 1,

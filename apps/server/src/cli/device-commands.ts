@@ -1,6 +1,5 @@
 import { resolve } from "node:path";
-import { exitCode } from "@kiseki/cli";
-import { formatSize } from "./format.ts";
+import { exitCode, formatSize } from "@kiseki/cli";
 import { call, endedEarly } from "./long-commands.ts";
 import { sizeOption, type Work } from "./session.ts";
 
