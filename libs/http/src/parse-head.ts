@@ -19,7 +19,7 @@ export function parseHead(source: Uint8Array, limits: HttpLimits): RequestHead |
   let at = 0;
   while ((byteClass[source[at]!]! & isToken) !== 0) at += 1;
   if (source[at] !== space || at === 0 || at > methodSizeMax) return "bad_request_line";
-  const method = text.substring(0, at);
+  const method = methodOf(source, text, at);
   const targetStart = at + 1;
   at = targetStart;
   while ((byteClass[source[at]!]! & isTarget) !== 0) at += 1;
@@ -31,8 +31,9 @@ export function parseHead(source: Uint8Array, limits: HttpLimits): RequestHead |
   if (!target.startsWith("/") && !(target === "*" && method === "OPTIONS")) return "bad_target";
   const versionStart = at + 1;
   at = versionStart + versionSize;
-  const versionText = text.substring(versionStart, at);
-  if (versionText !== "HTTP/1.1" && versionText !== "HTTP/1.0") {
+  const isNew = isAt(source, versionStart, "HTTP/1.1");
+  if (!isNew && !isAt(source, versionStart, "HTTP/1.0")) {
+    const versionText = text.substring(versionStart, at);
     return /^HTTP\/[0-9]\.[0-9]$/.test(versionText) ? "unsupported_version" : "bad_version";
   }
   if (source[at] !== carriageReturn) return "bad_version";
@@ -47,8 +48,25 @@ export function parseHead(source: Uint8Array, limits: HttpLimits): RequestHead |
     headers,
   );
   if (fault !== undefined) return fault;
-  const version = versionText === "HTTP/1.1" ? "1.1" : "1.0";
+  const version = isNew ? "1.1" : "1.0";
   return frameHead({ method, target, version, headers }, limits);
+}
+
+const usualMethods = ["GET", "PUT", "HEAD", "POST", "DELETE"];
+
+/** Those that most requests have are one string each. */
+function methodOf(source: Uint8Array, text: string, size: number): string {
+  for (const method of usualMethods) {
+    if (method.length === size && isAt(source, 0, method)) return method;
+  }
+  return text.substring(0, size);
+}
+
+function isAt(source: Uint8Array, start: number, text: string): boolean {
+  for (let i = 0; i < text.length; i++) {
+    if (source[start + i] !== text.charCodeAt(i)) return false;
+  }
+  return true;
 }
 
 /** Headers that say where the request ends and whom it is for, looked up in one pass. */

@@ -180,3 +180,26 @@ for (const [code, text] of faults) {
     expect(last).toEqual({ kind: "fault", code });
   });
 }
+
+test("RequestDecoder tells names apart that differ little, in every case", () => {
+  const usual = ["host", "authorization", "x-amz-date", "x-amz-content-sha256", "if-none-match"];
+  const near = usual.flatMap((name) => [
+    `${name}x`,
+    name.slice(1),
+    `^${name.slice(1)}`,
+    `~${name.slice(1)}`,
+  ]);
+  const more = ["x-amz_date", "x^amz-date", "x~amz-date", "ho`t", "Hos!", "0ost"];
+  for (const name of [...usual.slice(1), ...near, ...more]) {
+    for (const sent of [name, name.toUpperCase(), `${name[0]!.toUpperCase()}${name.slice(1)}`]) {
+      const head = headOf(`GET / HTTP/1.1\r\n${sent}: 1\r\nHost: h\r\n\r\n`);
+      expect(head.headers).toEqual([
+        { name: name.toLowerCase(), value: "1" },
+        { name: "host", value: "h" },
+      ]);
+    }
+  }
+  for (const method of ["GET", "PUT", "HEAD", "POST", "DELETE", "get", "GETS", "PU", "PATCH"]) {
+    expect(headOf(`${method} / HTTP/1.1\r\nHost: h\r\n\r\n`).method).toBe(method);
+  }
+});
