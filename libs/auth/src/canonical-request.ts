@@ -32,23 +32,59 @@ export function canonicalQuery(pairs: readonly QueryPair[], form: "header" | "qu
   return encoded.map(([name, value]) => `${name}=${value}`).join("&");
 }
 
+/** All that a signature is of. */
+export interface CanonicalParts {
+  readonly method: string;
+  readonly uri: string;
+  readonly query: string;
+  readonly headers: readonly HttpHeader[];
+  /** Lower case, in the order signed. */
+  readonly signedHeaders: readonly string[];
+  readonly signedText: string;
+  /** What stands for the payload. */
+  readonly payload: string;
+}
+
+/** Hands the canonical request to `put`, piece by piece. */
+export function writeCanonical(parts: CanonicalParts, put: (text: string) => void): void {
+  put(parts.method);
+  put("\n");
+  put(parts.uri);
+  put("\n");
+  put(parts.query);
+  put("\n");
+  writeHeaders(parts.headers, parts.signedHeaders, put);
+  put("\n");
+  put(parts.signedText);
+  put("\n");
+  put(parts.payload);
+}
+
+export function canonicalText(parts: CanonicalParts): string {
+  let text = "";
+  writeCanonical(parts, (piece) => {
+    text += piece;
+  });
+  return text;
+}
+
 /** One line per signed header: values trimmed, runs of blanks made one, duplicates joined. */
-export function canonicalHeaders(
+function writeHeaders(
   headers: readonly HttpHeader[],
   signed: readonly string[],
-): string {
-  let text = "";
+  put: (text: string) => void,
+): void {
   for (const name of signed) {
-    text += `${name}:`;
+    put(name);
+    put(":");
     let count = 0;
     for (const header of headers) {
       if (header.name !== name) continue;
-      if (count++ > 0) text += ",";
-      text += canonicalValue(header.value);
+      if (count++ > 0) put(",");
+      put(canonicalValue(header.value));
     }
-    text += "\n";
+    put("\n");
   }
-  return text;
 }
 
 function canonicalValue(value: string): string {

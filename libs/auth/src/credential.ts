@@ -25,6 +25,8 @@ export interface SignatureClaim {
   readonly date: SignedDate;
   /** Lower case, in the order signed. */
   readonly signedHeaders: readonly string[];
+  /** The same, as it was sent. */
+  readonly signedText: string;
   /** 64 lower-case hex digits. */
   readonly signature: string;
   readonly sessionToken: string | undefined;
@@ -88,17 +90,11 @@ function readHeaderClaim(
       ArgumentName: "Authorization",
     });
   }
-  const fields = mark < 0 ? undefined : readFields(authorization.slice(mark + 1));
-  if (fields === undefined) {
-    return headerFault(
-      "a comma-separated list of Credential, SignedHeaders and Signature is expected",
-    );
-  }
-  const claimant = findClaimant(fields, wanted);
-  if (claimant.kind === "fault") return claimant;
-  const { credential, signedHeaders } = claimant;
-  if (!signaturePattern.test(fields.signature))
-    return headerFault("the signature is not 64 hex digits");
+  const signed = findSigned(authorization, wanted) ?? readSigned(authorization, mark, wanted);
+  if (signed.kind === "fault") return signed;
+  const { signature } = signed;
+  const { credential, signedHeaders, signedText } = signed.claimant;
+  if (!signaturePattern.test(signature)) return headerFault("the signature is not 64 hex digits");
   const date = readHeaderDate(head);
   if (date === undefined) {
     return authFault(
@@ -120,7 +116,8 @@ function readHeaderClaim(
     service: credential.service,
     date,
     signedHeaders,
-    signature: fields.signature,
+    signedText,
+    signature,
     sessionToken: headerValue(head.headers, "x-amz-security-token"),
     expiresIn: undefined,
   };
@@ -150,25 +147,58 @@ interface Claimant {
   readonly credential: Credential;
   /** May be more than are allowed. */
   readonly signedHeaders: readonly string[];
+  readonly signedText: string;
+}
+interface Signed {
+  readonly kind: "signed";
+  readonly claimant: Claimant;
+  readonly signature: string;
 }
 
-/** By credential and signed headers as they came. Nothing here is believed: the signature is checked each time. */
-const claimants = new Map<string, Claimant>();
-const claimantCountMax = 256;
-const claimantSizeMax = 512;
+/** A header that was read, up to its signature. Nothing here is believed: the signature is checked each time. */
+interface KnownOpening {
+  readonly text: string;
+  readonly wanted: ScopeWanted;
+  readonly claimant: Claimant;
+}
+/** The last ones, in a ring: few clients make most requests. */
+const openings: KnownOpening[] = [];
+const openingCountMax = 16;
+const openingSizeMax = 512;
+const signatureSize = 64;
+let openingNext = 0;
 
-function findClaimant(fields: HeaderFields, wanted: ScopeWanted): Claimant | AuthFault {
-  const name = `${wanted.region ?? ""}\n${wanted.service}\n${fields.credential}\n${fields.signedHeaders}`;
-  const known = claimants.get(name);
-  if (known !== undefined) return known;
+function findSigned(authorization: string, { region, service }: ScopeWanted): Signed | undefined {
+  for (const { text, wanted, claimant } of openings) {
+    if (authorization.length !== text.length + signatureSize) continue;
+    if (wanted.region !== region || wanted.service !== service) continue;
+    if (!authorization.startsWith(text)) continue;
+    const signature = authorization.slice(text.length);
+    return signaturePattern.test(signature) ? { kind: "signed", claimant, signature } : undefined;
+  }
+  return undefined;
+}
+
+/** `mark`: where the header's fields begin, after the scheme. */
+function readSigned(authorization: string, mark: number, wanted: ScopeWanted): Signed | AuthFault {
+  const fields = mark < 0 ? undefined : readFields(authorization.slice(mark + 1));
+  if (fields === undefined) {
+    return headerFault(
+      "a comma-separated list of Credential, SignedHeaders and Signature is expected",
+    );
+  }
   const credential = readCredential(fields.credential, wanted, headerFault);
   if (credential.kind === "fault") return credential;
-  const signedHeaders = fields.signedHeaders.split(";", signedHeadersMax + 1);
-  const claimant: Claimant = { kind: "claimant", credential, signedHeaders };
-  if (name.length > claimantSizeMax) return claimant;
-  if (claimants.size >= claimantCountMax) claimants.clear();
-  claimants.set(name, claimant);
-  return claimant;
+  const { signature, signedHeaders: signedText } = fields;
+  const signedHeaders = signedText.split(";", signedHeadersMax + 1);
+  const claimant: Claimant = { kind: "claimant", credential, signedHeaders, signedText };
+  const text = authorization.slice(0, -signatureSize);
+  const isLast = text.endsWith("Signature=") && signaturePattern.test(signature);
+  if (isLast && text.length <= openingSizeMax) {
+    openings[openingNext] = { text, wanted, claimant };
+    openingNext = (openingNext + 1) % openingCountMax;
+  }
+  return { kind: "signed", claimant, signature };
 }
 
 interface HeaderFields {
@@ -284,6 +314,7 @@ function readQueryClaim(
     form: "query",
     date,
     signedHeaders: names,
+    signedText: signedHeaders,
     signature,
     sessionToken: found.get("X-Amz-Security-Token"),
     expiresIn,

@@ -239,3 +239,40 @@ for (const [name, value] of [
     expect(codeOf(head)).toBe("AuthorizationQueryParametersError");
   });
 }
+
+test("verify() reads a header anew that opens like the last good one, and believes nothing of it", () => {
+  const good = signed({});
+  expect(codeOf(good)).toBe("signed");
+  const changed = (change: (authorization: string) => string): RequestHead => ({
+    ...good,
+    headers: good.headers.map((each) =>
+      each.name === "authorization" ? { ...each, value: change(each.value) } : each,
+    ),
+  });
+  expect(codeOf(changed((text) => text))).toBe("signed");
+  const cases: readonly [(text: string) => string, string][] = [
+    [(text) => `${text.slice(0, -1)}${text.endsWith("0") ? "1" : "0"}`, "SignatureDoesNotMatch"],
+    [(text) => `${text.slice(0, -1)}g`, "AuthorizationHeaderMalformed"],
+    [(text) => `${text.slice(0, -6)}, a=bc`, "AuthorizationHeaderMalformed"],
+    [(text) => text.slice(0, -1), "AuthorizationHeaderMalformed"],
+    [(text) => text.replace("AKID", "AKIE"), "InvalidAccessKeyId"],
+  ];
+  for (const [change, code] of cases) expect(codeOf(changed(change))).toBe(code);
+  const elsewhere = new SignatureVerifier(crypto, { lookup: () => ({ secret }), region: "eu" });
+  expect(elsewhere.verify(good, now)).toMatchObject({ code: "AuthorizationHeaderMalformed" });
+});
+
+test("verify() puts together what is long, and what is not ASCII, as it does the rest", () => {
+  for (const value of ["v".repeat(3000), "v".repeat(4096), "v".repeat(9000), "caf\u00e9"]) {
+    const line = `x-amz-meta-a:${value}`;
+    const names = "host;x-amz-content-sha256;x-amz-date;x-amz-meta-a";
+    const lines = ["host:h", "x-amz-content-sha256:UNSIGNED-PAYLOAD", `x-amz-date:${stamp}`, line];
+    const canonical = `PUT\n/k\n\n${lines.map((each) => `${each}\n`).join("")}\n${names}\nUNSIGNED-PAYLOAD`;
+    const opening = `AWS4-HMAC-SHA256 Credential=AKID/${scope}, SignedHeaders=${names}, Signature=`;
+    const head = headOf("/k", [...lines, `Authorization: ${opening}${sign(canonical, scope)}`]);
+    const bytes = toUtf8(value).reduce((text, byte) => text + String.fromCharCode(byte), "");
+    expect(head.headers[3]).toEqual({ name: "x-amz-meta-a", value: bytes });
+    expect(codeOf(head)).toBe("signed");
+    expect(codeOf(signed({}))).toBe("signed"); // nothing of it is left for the next
+  }
+});

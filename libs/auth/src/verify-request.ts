@@ -8,11 +8,14 @@ import {
   splitTarget,
 } from "@kiseki/http";
 import type { Crypto } from "@kiseki/ports";
+import { ByteRoom } from "./byte-room.ts";
 import {
   binaryBytes,
-  canonicalHeaders,
+  type CanonicalParts,
   canonicalPath,
   canonicalQuery,
+  canonicalText,
+  writeCanonical,
 } from "./canonical-request.ts";
 import { algorithm, readClaim, type Service, type SignatureClaim } from "./credential.ts";
 import { type AuthFault, authFault } from "./fault.ts";
@@ -81,6 +84,8 @@ const skewMax = 15 * 60 * 1000;
 type KeyClaim = Pick<SignatureClaim | FormClaim, "accessKeyId" | "sessionToken"> & KeyScope;
 /** Stands in for the secret of a key that does not exist, so that both take the same way. */
 const secretOfNobody = "0000000000000000000000000000000000000000";
+/** Longer canonical requests are rare, and put together as text. */
+const roomSize = 4096;
 const signatureOfNobody = "0".repeat(64);
 
 /** Checks the signatures of request heads. One per node; holds a bounded cache of derived keys. */
@@ -88,6 +93,8 @@ export class SignatureVerifier<Key extends AccessKey> {
   readonly #crypto: Crypto;
   readonly #options: SignatureOptions<Key>;
   readonly #keys: SigningKeys;
+  readonly #room = new ByteRoom(roomSize);
+  readonly #put = (text: string): void => this.#room.put(text);
 
   constructor(crypto: Crypto, options: SignatureOptions<Key>) {
     this.#crypto = crypto;
@@ -123,13 +130,20 @@ export class SignatureVerifier<Key extends AccessKey> {
 
     const found = this.#findKey(claim);
     const { signingKey } = found;
-    const canonical = `${head.method}\n${uri}\n${canonicalQuery(pairs, claim.form)}\n${canonicalHeaders(head.headers, claim.signedHeaders)}\n${claim.signedHeaders.join(";")}\n${payloadText}`;
-    const digest = toHex(this.#crypto.sha256(binaryBytes(canonical)));
-    const stringToSign = `${algorithm}\n${claim.date.text}\n${claim.scope}\n${digest}`;
-    const expected = this.#crypto.hmacSha256(signingKey, binaryBytes(stringToSign));
+    const parts: CanonicalParts = {
+      method: head.method,
+      uri,
+      query: canonicalQuery(pairs, claim.form),
+      headers: head.headers,
+      signedHeaders: claim.signedHeaders,
+      signedText: claim.signedText,
+      payload: payloadText,
+    };
+    const digest = this.#digest(parts);
+    const expected = this.#crypto.hmacSha256(signingKey, this.#toSign(claim, digest));
     const isEqual = this.#isEqual(expected, claim.signature);
     if (found.kind === "refused") return found.fault;
-    if (!isEqual) return mismatchFault(claim, stringToSign, canonical);
+    if (!isEqual) return mismatchFault(claim, signText(claim, digest), canonicalText(parts));
     const payload = readPayloadMode(head, payloadText, () => ({
       key: signingKey.slice(),
       date: claim.date.text,
@@ -166,6 +180,25 @@ export class SignatureVerifier<Key extends AccessKey> {
     return { kind: "refused", signingKey, fault: keyFault(claim.accessKeyId, found) };
   }
 
+  /** Of the canonical request. */
+  #digest(parts: CanonicalParts): Uint8Array {
+    this.#room.clear();
+    writeCanonical(parts, this.#put);
+    return this.#crypto.sha256(this.#room.taken ?? binaryBytes(canonicalText(parts)));
+  }
+  /** Good until the next call. */
+  #toSign({ date, scope }: SignatureClaim, digest: Uint8Array): Uint8Array {
+    const room = this.#room;
+    room.clear();
+    room.put(algorithm);
+    room.put("\n");
+    room.put(date.text);
+    room.put("\n");
+    room.put(scope);
+    room.put("\n");
+    room.putHex(digest);
+    return room.taken ?? binaryBytes(signText({ date, scope }, digest));
+  }
   /** In constant time for what can be a signature. */
   #isEqual(expected: Uint8Array, signature: string): boolean {
     const isGiven = /^[0-9a-f]{64}$/.test(signature);
@@ -215,6 +248,11 @@ function timeFault(claim: SignatureClaim, now: WallTime): AuthFault | undefined 
     ServerTime: isoText(now),
   });
 }
+
+const signText = (
+  { date, scope }: Pick<SignatureClaim, "date" | "scope">,
+  digest: Uint8Array,
+): string => `${algorithm}\n${date.text}\n${scope}\n${toHex(digest)}`;
 
 function isoText(time: WallTime): string {
   return new Date(time).toISOString();
