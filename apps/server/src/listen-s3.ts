@@ -22,10 +22,14 @@ async function readTls(settings: ServerSettings): Promise<FrontOptions["tls"]> {
 /** Ids of 16 hex digits: a random half that is this start's, and a count. */
 function requestIds(): () => string {
   const start = systemPrng.fill(new Uint8Array(4)).toHex().toUpperCase();
+  const byteTexts = Array.from({ length: 256 }, (_, byte) =>
+    byte.toString(16).toUpperCase().padStart(2, "0"),
+  );
   let count = systemPrng.below(2 ** 32);
   return () => {
     count = (count + 1) % 2 ** 32;
-    return start + count.toString(16).toUpperCase().padStart(8, "0");
+    const text = (shift: number): string => byteTexts[(count >>> shift) & 255]!;
+    return start + text(24) + text(16) + text(8) + text(0);
   };
 }
 

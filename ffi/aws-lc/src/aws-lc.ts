@@ -111,43 +111,45 @@ function authenticatedCipher(native: Symbols): Pick<Crypto, "seal" | "open"> {
 /** Where digests are computed: bytes with a buffer of their own cost several times a small array without one. */
 const digestRoom = newBytes(32);
 
-/** What `write` puts into `size` bytes, at most 32. */
-function digest(size: number, write: (target: Uint8Array) => unknown): Uint8Array {
-  assert(write(digestRoom) !== 0, "the digest was computed");
+/** A copy of what was computed. */
+function digest(size: number, isDone: unknown): Uint8Array {
+  assert(isDone !== 0, "the digest was computed");
   return digestRoom.slice(0, size);
 }
 
 /** As `digest`, of a key: nothing of it stays behind. */
-function secretDigest(size: number, write: (target: Uint8Array) => unknown): Uint8Array {
-  const target = newBytes(size);
-  assert(write(target) !== 0, "the key was derived");
-  return target;
+function secretDigest(isDone: number): Uint8Array {
+  const key = digest(32, isDone);
+  digestRoom.fill(0);
+  return key;
 }
 
 function keyDerivation(native: Symbols): Pick<AwsLc, "hkdfExtract" | "hkdfExpand"> {
   return {
     hkdfExtract: (salt, secret) =>
-      secretDigest(32, (target) =>
+      secretDigest(
         native.kiseki_hkdf_extract(
           address(salt),
           salt.byteLength,
           address(secret),
           secret.byteLength,
-          target,
+          digestRoom,
         ),
       ),
     hkdfExpand(prk, info, size) {
       assert(size >= 1 && size <= 8160, "HKDF expands to [1, 8160] bytes");
-      return secretDigest(size, (target) =>
-        native.kiseki_hkdf_expand(
-          prk,
-          prk.byteLength,
-          address(info),
-          info.byteLength,
-          target,
-          size,
-        ),
+      const target = size === 32 ? digestRoom : newBytes(size);
+      const isDone = native.kiseki_hkdf_expand(
+        prk,
+        prk.byteLength,
+        address(info),
+        info.byteLength,
+        target,
+        size,
       );
+      if (target === digestRoom) return secretDigest(isDone);
+      assert(isDone !== 0, "the key was derived");
+      return target;
     },
   };
 }
@@ -165,30 +167,27 @@ export function openAwsLc(directory: string): AwsLc {
     ...authenticatedCipher(native),
     sha256(...parts) {
       const source = joined(parts);
-      return digest(32, (target) =>
-        native.kiseki_sha256(address(source), source.byteLength, target),
-      );
+      return digest(32, native.kiseki_sha256(address(source), source.byteLength, digestRoom));
     },
     hmacSha256(key, ...parts) {
       const source = joined(parts);
-      return digest(32, (target) =>
-        native.kiseki_hmac_sha256(
-          address(key),
-          key.byteLength,
-          address(source),
-          source.byteLength,
-          target,
-        ),
+      const isDone = native.kiseki_hmac_sha256(
+        address(key),
+        key.byteLength,
+        address(source),
+        source.byteLength,
+        digestRoom,
       );
+      return digest(32, isDone);
     },
     md5(...parts) {
       const source = joined(parts);
-      return digest(16, (target) => native.kiseki_md5(address(source), source.byteLength, target));
+      return digest(16, native.kiseki_md5(address(source), source.byteLength, digestRoom));
     },
     ...keyDerivation(native),
     aesBlock(key, block) {
       assert(key.byteLength === 32 && block.byteLength === 16, "AES-256: key of 32, block of 16");
-      return digest(16, (target) => native.kiseki_aes_block(key, block, target));
+      return digest(16, native.kiseki_aes_block(key, block, digestRoom));
     },
     equal: (a, b) =>
       a.byteLength === b.byteLength &&

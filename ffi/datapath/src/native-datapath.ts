@@ -94,6 +94,8 @@ export function attachDatapath(handle: DatapathHandle): NativeDatapath {
   );
 }
 
+const cannotOpen = (): string => "Cannot open a chunk";
+
 class Driver implements NativeDatapath {
   readonly arena: NativeArena;
   readonly handle: DatapathHandle;
@@ -247,12 +249,11 @@ class Driver implements NativeDatapath {
   /** Waking a thread for a segment that the page cache holds would cost several times as much as opening it. */
   openNow(job: OpenJob): Extract<OpenOutcome, { readonly kind: "opened" }> | undefined {
     if ((job.segmentEnd - job.segmentFirst) * segmentSize > sealHereSize) return undefined;
-    const outcome = this.#pool.tryHere(
-      (record) => this.#setOpening(record, job, flag.cached),
-      (record) => takeOpening(record, job),
-      () => `Cannot open a chunk of ${job.size} bytes`,
-    );
-    return outcome?.kind === "opened" && outcome.faults.length === 0 ? outcome : undefined;
+    const record = this.#pool.here;
+    this.#setOpening(record, job, flag.cached);
+    if (!this.#pool.tryRun(cannotOpen)) return undefined;
+    const outcome = takeOpening(record, job);
+    return outcome.kind === "opened" && outcome.faults.length === 0 ? outcome : undefined;
   }
   readSealed(job: FetchJob): Promise<FetchOutcome> {
     return this.#pool.run(

@@ -122,10 +122,25 @@ export class JobPool {
     take: (record: JobRecord) => T,
     what: () => string,
   ): T | undefined {
-    const run = (native: Native, number: number) =>
-      native.kiseki_datapath_run(this.#context, number);
-    const isBusy = (record: JobRecord) => statuses[record.get("status")] === "busy";
-    return this.runHere(fill, run, (record) => (isBusy(record) ? undefined : take(record)), what);
+    const record = this.here;
+    fill(record);
+    return this.tryRun(what) ? take(record) : undefined;
+  }
+  /** The record of a job that runs at once in this thread: filled by the caller, run by `tryRun`, read before the next. */
+  get here(): JobRecord {
+    if (this.#isClosed)
+      throw new DatapathError("closed", 0, "Cannot run a job: the datapath is closed");
+    return this.#here;
+  }
+  /** Runs what stands in `here`; false when it would have to wait for a device. */
+  tryRun(what: () => string): boolean {
+    const record = this.#here;
+    const result = this.#native.kiseki_datapath_run(this.#context, record.number);
+    const status = record.get("status");
+    if (status === busyStatus) return false;
+    if (status !== okStatus) throwFault(record, what);
+    assert(result === 0, "a job that did not fail has run");
+    return true;
   }
   /** Runs one job at once in this thread. */
   runHere<T>(
@@ -134,9 +149,7 @@ export class JobPool {
     take: (record: JobRecord) => T,
     what: () => string,
   ): T {
-    if (this.#isClosed)
-      throw new DatapathError("closed", 0, "Cannot run a job: the datapath is closed");
-    const record = this.#here;
+    const record = this.here;
     fill(record);
     const result = act(this.#native, record.number);
     throwFault(record, what);
@@ -163,6 +176,9 @@ export class JobPool {
     this.#callback.close();
   }
 }
+
+const okStatus = statuses.indexOf("ok");
+const busyStatus = statuses.indexOf("busy");
 
 function throwFault(record: JobRecord, what: () => string): void {
   const status = statuses[record.get("status")];

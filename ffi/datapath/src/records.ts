@@ -94,7 +94,7 @@ export class JobRecord {
     return this.#words[word[name]]!;
   }
   set(name: Exclude<Word, WideWord>, n: number): void {
-    assert(Number.isInteger(n) && n >= 0 && n < 2 ** 32, `${name} is a u32`);
+    assert(Number.isInteger(n) && n >= 0 && n < 2 ** 32, "a field is a u32");
     this.#words[word[name]] = n;
   }
   seconds(name: "codingMicros" | "writeMicros" | "syncMicros"): number {
@@ -112,7 +112,7 @@ export class JobRecord {
     this.#words[at + 1] = Math.floor(n / 2 ** 32);
   }
   setBytes(name: keyof typeof byteOffset, source: Uint8Array, size: number): void {
-    assert(source.byteLength === size, `${name} has ${size} bytes`);
+    assert(source.byteLength === size, "an id or key has its size");
     this.#bytes.set(source, byteOffset[name]);
   }
   wipeKey(): void {
@@ -136,7 +136,7 @@ export class JobRecord {
   }
   setFragment(i: number, source: FragmentSource): void {
     assert(i < fragmentsMax, "the fragment fits the record");
-    assert(source.header.byteLength <= headerSizeMax, `a header has up to ${headerSizeMax} bytes`);
+    assert(source.header.byteLength <= headerSizeMax, "a header fits its place");
     const at = (fragmentsOffset + i * 64) / 4;
     this.#words[at] = source.index;
     this.#words[at + 1] = source.device;

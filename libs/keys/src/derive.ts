@@ -59,10 +59,21 @@ export function u64Field(n: bigint): Uint8Array {
 
 /** Label ‖ for each field its size (4 bytes, little-endian) ‖ field: no two lists give equal bytes. */
 export function deriveInfo(purpose: Purpose, ...fields: readonly Uint8Array[]): Uint8Array {
-  const opening = label(purpose);
-  let size = opening.byteLength;
+  return writeInfo(newBytes(infoSize(purpose, fields)), purpose, fields);
+}
+
+function infoSize(purpose: Purpose, fields: readonly Uint8Array[]): number {
+  let size = label(purpose).byteLength;
   for (const field of fields) size += 4 + field.byteLength;
-  const target = newBytes(size); // each read of a chunk derives a key: one allocation, not one a field
+  return size;
+}
+
+function writeInfo(
+  target: Uint8Array,
+  purpose: Purpose,
+  fields: readonly Uint8Array[],
+): Uint8Array {
+  const opening = label(purpose);
   target.set(opening);
   let at = opening.byteLength;
   for (const field of fields) {
@@ -73,6 +84,18 @@ export function deriveInfo(purpose: Purpose, ...fields: readonly Uint8Array[]): 
   return target;
 }
 
+/** Where infos are written, by their size: each read of a chunk derives a key, and few sizes are in use. */
+const rooms = new Map<number, Uint8Array>();
+const roomSizeMax = 256;
+
+function roomOf(size: number): Uint8Array {
+  const known = rooms.get(size);
+  if (known !== undefined) return known;
+  const room = newBytes(size);
+  if (size <= roomSizeMax) rooms.set(size, room);
+  return room;
+}
+
 /** HKDF-Expand (RFC 5869) to 32 bytes under the info of `purpose` and `fields`. */
 export function deriveKey(
   crypto: Crypto,
@@ -80,5 +103,6 @@ export function deriveKey(
   purpose: Purpose,
   ...fields: readonly Uint8Array[]
 ): Uint8Array {
-  return crypto.hkdfExpand(root, deriveInfo(purpose, ...fields), 32);
+  const info = writeInfo(roomOf(infoSize(purpose, fields)), purpose, fields);
+  return crypto.hkdfExpand(root, info, 32);
 }

@@ -7,7 +7,7 @@ import {
   type RequestHead,
 } from "@kiseki/http";
 import type { Clock, Metrics } from "@kiseki/ports";
-import { seenThrough } from "./forwarded.ts";
+import { type Peer, type Seen, seenThrough } from "./forwarded.ts";
 import { InputBuffer } from "./input-buffer.ts";
 import { type BodyPort, RequestBody } from "./request-body.ts";
 import { needsClose, type ResponseContext, writeResponse } from "./response-writer.ts";
@@ -71,6 +71,8 @@ export class Connection implements BodyPort {
   #head: RequestHead | undefined;
   #body: RequestBody | undefined;
   #arrivedAt: Millis;
+  /** Asking the socket costs a call of the kernel. */
+  #peer: Peer | undefined;
   #abort: AbortController | undefined;
 
   constructor(context: ConnectionContext, socket: ConnectionSocket) {
@@ -271,25 +273,13 @@ export class Connection implements BodyPort {
 
   #request(id: string, head: RequestHead, body: RequestBody): FrontRequest {
     const { proxies, tls } = this.#context.options;
-    const peer = { address: this.#socket.remoteAddress, isTls: tls !== undefined };
-    const seen = seenThrough(proxies, peer, head);
-    const signal = (): AbortSignal => this.#signal();
-    return {
-      id,
-      head: seen.head,
-      remoteAddress: seen.address,
-      isLoopback: isLoopback(seen.address),
-      isTls: seen.isTls,
-      body,
-      arrivedAt: this.#arrivedAt,
-      get signal() {
-        return signal();
-      },
-    };
+    this.#peer ??= { address: this.#socket.remoteAddress, isTls: tls !== undefined };
+    const seen = seenThrough(proxies, this.#peer, head);
+    return new ConnectionRequest(this, { id, body, arrivedAt: this.#arrivedAt }, seen);
   }
 
   /** Made when asked for: most handlers never do. */
-  #signal(): AbortSignal {
+  get signal(): AbortSignal {
     this.#abort ??= new AbortController();
     if (this.#phase === "closed") this.#abort.abort(new BodyError("aborted"));
     return this.#abort.signal;
@@ -418,6 +408,40 @@ export class Connection implements BodyPort {
     this.#phase = "closed";
     this.#deadline = this.#now + this.#context.options.limits.lingerTimeout;
     this.#socket.end();
+  }
+}
+
+/** One request as its handler sees it. */
+class ConnectionRequest implements FrontRequest {
+  readonly id: string;
+  readonly head: RequestHead;
+  readonly remoteAddress: string;
+  readonly isLoopback: boolean;
+  readonly isTls: boolean;
+  readonly body: RequestBody;
+  readonly arrivedAt: Millis;
+  readonly #connection: Connection;
+
+  constructor(
+    connection: Connection,
+    {
+      id,
+      body,
+      arrivedAt,
+    }: { readonly id: string; readonly body: RequestBody; readonly arrivedAt: Millis },
+    { head, address, isTls }: Seen,
+  ) {
+    this.#connection = connection;
+    this.id = id;
+    this.head = head;
+    this.remoteAddress = address;
+    this.isLoopback = isLoopback(address);
+    this.isTls = isTls;
+    this.body = body;
+    this.arrivedAt = arrivedAt;
+  }
+  get signal(): AbortSignal {
+    return this.#connection.signal;
   }
 }
 

@@ -128,15 +128,17 @@ function withHost(head: RequestHead, host: string | undefined): RequestHead {
   return { ...head, headers, host };
 }
 
+/** The other end of the connection. */
+export interface Peer {
+  readonly address: string;
+  readonly isTls: boolean;
+}
+
 /**
  * Walks from the peer towards the client as long as each one is trusted. The first who is not ends it: what stands
  * beyond is the client's own word. Who cannot be read is nobody's neighbour (`0.0.0.0`), never taken for a proxy.
  */
-export function seenThrough(
-  trust: ProxyTrust | undefined,
-  peer: { readonly address: string; readonly isTls: boolean },
-  head: RequestHead,
-): Seen {
+export function seenThrough(trust: ProxyTrust | undefined, peer: Peer, head: RequestHead): Seen {
   const direct = plainAddress(peer.address);
   if (trust === undefined || !trust.isTrusted(direct)) {
     return { address: direct, isTls: peer.isTls, head };

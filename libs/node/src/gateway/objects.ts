@@ -24,7 +24,7 @@ import {
   type S3Result,
 } from "@kiseki/s3";
 import type { CustomerCipher } from "@kiseki/keys";
-import { ContentReader } from "../object/read-content.ts";
+import { ContentReader, type ReadRequest } from "../object/read-content.ts";
 import { type WrittenContent, writeContent } from "../object/write-content.ts";
 import { newObjectAcl } from "./acls.ts";
 import { checkDigests, claimedAlgorithms } from "./content.ts";
@@ -280,16 +280,36 @@ function openPlain(
 ): CallOutcome {
   const result: S3Result = { kind: "plain_read", headers, size };
   if (kind === "head_object" || size === 0) return { result };
-  const content = new ContentReader(ports, tenant, {
-    found: { plan },
-    start: 0,
-    end: size,
-    place,
-    get signal() {
-      return request.signal;
-    },
-  });
-  return { result, content };
+  const read = new RequestedRead(request, { plan }, { start: 0, end: size }, place);
+  return { result, content: new ContentReader(ports, tenant, read) };
+}
+
+/** What a request reads. */
+class RequestedRead implements ReadRequest {
+  readonly found: ReadRequest["found"];
+  readonly start: number;
+  readonly end: number;
+  readonly place: Disposable;
+  readonly cipher: CustomerCipher | undefined;
+  readonly #request: CallScope["request"];
+
+  constructor(
+    request: CallScope["request"],
+    found: ReadRequest["found"],
+    { start, end }: { readonly start: number; readonly end: number },
+    place: Disposable,
+    cipher?: CustomerCipher,
+  ) {
+    this.#request = request;
+    this.found = found;
+    this.start = start;
+    this.end = end;
+    this.place = place;
+    this.cipher = cipher;
+  }
+  get signal(): AbortSignal {
+    return this.#request.signal;
+  }
 }
 
 /** Both go when the reader has left. */
@@ -360,17 +380,10 @@ function openFound(
   const end = selection.range ? start + selection.range.length : view.size;
   if (call.kind === "head_object" || start === end) return { result };
   const { request, ports, tenant } = scope;
-  const content = new ContentReader(ports, tenant, {
-    found,
-    start,
-    end,
-    place: encryption.cipher ? joined(place, encryption) : place, // the key is wiped as the reader leaves
-    get signal() {
-      return request.signal;
-    },
-    cipher: encryption.cipher,
-  });
-  return { result, content };
+  const { cipher } = encryption;
+  const held = cipher ? joined(place, encryption) : place; // the key is wiped as the reader leaves
+  const read = new RequestedRead(request, found, { start, end }, held, cipher);
+  return { result, content: new ContentReader(ports, tenant, read) };
 }
 
 /** What a read sends of an object. */

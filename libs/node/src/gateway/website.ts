@@ -164,9 +164,11 @@ async function isThere(page: Page, key: string): Promise<boolean> {
   }
 }
 
+/** Of a request's own properties a spread would copy all but its signal, which is made when asked for. */
 const withoutConditions = (request: FrontRequest): FrontRequest => ({
   ...request,
   head: { ...request.head, headers: [] },
+  signal: request.signal,
 });
 
 function faultOf(parts: WebsiteParts, reason: unknown): S3Fault {

@@ -14,6 +14,23 @@ interface Waiting {
   readonly grant: () => void;
 }
 
+class Share implements Disposable {
+  readonly #size: number;
+  readonly #kind: ShareKind;
+  #giveBack: ((size: number, kind: ShareKind) => void) | undefined;
+
+  constructor(size: number, kind: ShareKind, giveBack: (size: number, kind: ShareKind) => void) {
+    this.#size = size;
+    this.#kind = kind;
+    this.#giveBack = giveBack;
+  }
+  [Symbol.dispose](): void {
+    const giveBack = this.#giveBack;
+    this.#giveBack = undefined;
+    giveBack?.(this.#size, this.#kind);
+  }
+}
+
 /**
  * Shares a number of bytes among those who ask, first come first served. Whoever fills a buffer of the
  * arena and later needs a second one for the sealed bytes takes room for both before it begins: else
@@ -78,18 +95,15 @@ export class Budget {
   #grant(size: number, kind: ShareKind): Disposable {
     this.#free -= size;
     this.#used[kind] += size;
-    let isHeld = true;
-    return {
-      [Symbol.dispose]: () => {
-        if (!isHeld) return;
-        isHeld = false;
-        this.#free += size;
-        this.#used[kind] -= size;
-        this.#serve();
-      },
-    };
+    return new Share(size, kind, this.#giveBack);
   }
+  readonly #giveBack = (size: number, kind: ShareKind): void => {
+    this.#free += size;
+    this.#used[kind] -= size;
+    this.#serve();
+  };
   #serve(): void {
+    if (this.#waiting.length === 0) return;
     const held = new Set<ShareKind>();
     for (let at = 0; at < this.#waiting.length && held.size < 3;) {
       const { size, kind, grant } = this.#waiting[at]!;

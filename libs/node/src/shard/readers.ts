@@ -1,3 +1,15 @@
+class ReaderPlace implements Disposable {
+  readonly #readers: Readers;
+  readonly #ticket: number;
+  constructor(readers: Readers, ticket: number) {
+    this.#readers = readers;
+    this.#ticket = ticket;
+  }
+  [Symbol.dispose](): void {
+    this.#readers.leave(this.#ticket);
+  }
+}
+
 /**
  * Who may still read seals that the map no longer names. A reader enters before it looks up a seal and
  * leaves when its last byte is out; the collector deletes a dropped seal only when every reader that had
@@ -13,11 +25,10 @@ export class Readers {
   enter(): Disposable {
     const ticket = this.#next++;
     this.#inside.set(ticket, true);
-    return {
-      [Symbol.dispose]: () => {
-        if (this.#inside.delete(ticket)) this.#release();
-      },
-    };
+    return new ReaderPlace(this, ticket);
+  }
+  leave(ticket: number): void {
+    if (this.#inside.delete(ticket)) this.#release();
   }
   /** Resolves when every reader that is inside now has left. */
   allLeft(): Promise<void> {
