@@ -1,4 +1,4 @@
-import { assert, newBytes } from "@kiseki/base";
+import { assert, concatBytes, newBytes } from "@kiseki/base";
 import {
   type BulkAnswer,
   type BulkRequest,
@@ -49,7 +49,9 @@ export class BulkConnection implements BulkReceiver {
   readonly #pending = new Map<number, Pending>();
   /** Requests that were given up; their answers are on the way. */
   readonly #abandoned = new Set<number>();
-  readonly #output: { readonly requestId: number; rest: Uint8Array }[] = [];
+  readonly #output: { readonly requestIds: readonly number[]; rest: Uint8Array }[] = [];
+  /** Requests of this turn that are headers alone: they go out together. */
+  readonly #gathered: { readonly requestId: number; readonly header: Uint8Array }[] = [];
   readonly #header = newBytes(bulkAnswerSize);
   #headerSize = 0;
   #coming: Coming | undefined;
@@ -100,10 +102,27 @@ export class BulkConnection implements BulkReceiver {
     this.#pending.set(requestId, { ...exchange, settle: resolve });
     this.#watch ??= setInterval(() => this.#check(), watchEveryMs);
     const header = encodeBulkRequest(request, (source) => crypto.crc32c(0, source));
-    this.#output.push({ requestId, rest: header });
-    if (payload !== undefined) this.#output.push({ requestId, rest: payload });
+    if (payload === undefined) {
+      if (this.#gathered.length === 0) queueMicrotask(() => this.#flushGathered());
+      this.#gathered.push({ requestId, header });
+      return promise;
+    }
+    this.#queueGathered();
+    const requestIds = [requestId];
+    this.#output.push({ requestIds, rest: header }, { requestIds, rest: payload });
     this.flush();
     return promise;
+  }
+
+  #flushGathered(): void {
+    this.#queueGathered();
+    this.flush();
+  }
+  #queueGathered(): void {
+    const gathered = this.#gathered.splice(0);
+    if (gathered.length === 0 || this.#isClosed) return;
+    const rest = concatBytes(...gathered.map(({ header }) => header));
+    this.#output.push({ requestIds: gathered.map(({ requestId }) => requestId), rest });
   }
 
   flush(): void {
@@ -185,7 +204,8 @@ export class BulkConnection implements BulkReceiver {
       if (now < pending.deadline) continue;
       const { requestId } = pending.request;
       // Bytes that the kernel has in part cannot be taken back.
-      if (this.#output.some((part) => part.requestId === requestId)) return this.close();
+      if (this.#output.some(({ requestIds }) => requestIds.includes(requestId)))
+        return this.close();
       this.#abandoned.add(requestId);
       this.#settle(pending, "connection_lost");
     }
@@ -196,6 +216,7 @@ export class BulkConnection implements BulkReceiver {
     if (this.#isClosed) return;
     this.#isClosed = true;
     this.#output.length = 0;
+    this.#gathered.length = 0;
     this.#abandoned.clear();
     const lost = [...this.#pending.values()];
     this.#pending.clear();

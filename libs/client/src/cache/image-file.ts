@@ -1,4 +1,4 @@
-import { constants, type Stats } from "node:fs";
+import { closeSync, constants, openSync, type Stats, writeSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
 import { MiB, newBytes } from "@kiseki/base";
 import type { StagedFile } from "@kiseki/cache";
@@ -12,6 +12,18 @@ export interface WrittenImage {
   readonly size: number;
   /** CRC-32C. */
   readonly checksum: number;
+}
+
+/** Makes the file of a small image, never over another, in one go: cheaper than four turns of a thread. */
+export function writeImageNow(crypto: Crypto, path: string, bytes: Uint8Array): WrittenImage {
+  const file = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  try {
+    for (let at = 0; at < bytes.byteLength;)
+      at += writeSync(file, bytes, at, bytes.byteLength - at, at);
+  } finally {
+    closeSync(file);
+  }
+  return { size: bytes.byteLength, checksum: crypto.crc32c(0, bytes) };
 }
 
 /** An image on its way to the disk. */

@@ -12,7 +12,7 @@ import {
 import type { Crypto } from "@kiseki/ports";
 import { codeOf, eraseFile } from "./block-file.ts";
 import { type CacheFiles, imageKey } from "./cache-files.ts";
-import { ImageFile, type Mark, verifyImage } from "./image-file.ts";
+import { ImageFile, type Mark, verifyImage, writeImageNow } from "./image-file.ts";
 
 const manifestSuffix = ".manifest";
 const manifestSizeMax = 256 * MiB;
@@ -74,11 +74,9 @@ export class ImageStore {
 
   /** @throws when the file cannot be made. */
   async begin(size: number): Promise<ImageWriter | CacheCapacityExceeded> {
-    const image = toHex(this.#prng.fill(newBytes(16)));
-    const ticket = this.#files.admit(imageKey(image), imageFileSize(size), true);
-    if (ticket === undefined) return { kind: "cache_capacity_exceeded" }; // nothing is kept now
-    if ("kind" in ticket) return ticket;
-    if (!(await this.#files.begin(ticket))) return { kind: "cache_capacity_exceeded" };
+    const admitted = await this.#admit(size);
+    if ("kind" in admitted) return admitted;
+    const { image, ticket } = admitted;
     try {
       const file = await ImageFile.create(this.#crypto, this.#files.path(ticket.key));
       return this.#writer(image, ticket, file, size);
@@ -86,6 +84,32 @@ export class ImageStore {
       await this.#files.endStore(ticket, false);
       throw reason;
     }
+  }
+  /** As `begin`, `append` and `commit`, of an image that is small. @throws where the disk has not got it. */
+  async write(
+    bytes: Uint8Array,
+  ): Promise<Pick<StagedFile, "image" | "size" | "checksum"> | CacheCapacityExceeded> {
+    const admitted = await this.#admit(bytes.byteLength);
+    if ("kind" in admitted) return admitted;
+    const { image, ticket } = admitted;
+    let isStored = false;
+    try {
+      const written = writeImageNow(this.#crypto, this.#files.path(ticket.key), bytes);
+      isStored = true;
+      return { image, ...written };
+    } finally {
+      await this.#files.endStore(ticket, isStored);
+    }
+  }
+  async #admit(
+    size: number,
+  ): Promise<{ readonly image: string; readonly ticket: Ticket } | CacheCapacityExceeded> {
+    const image = toHex(this.#prng.fill(newBytes(16)));
+    const ticket = this.#files.admit(imageKey(image), imageFileSize(size), true);
+    if (ticket === undefined) throw new Error("Two images have one name");
+    if ("kind" in ticket) return ticket;
+    if (!(await this.#files.begin(ticket))) return { kind: "cache_capacity_exceeded" };
+    return { image, ticket };
   }
   #writer(image: string, ticket: Ticket, file: ImageFile, size: number): ImageWriter {
     const abandon = async (): Promise<void> => {

@@ -24,11 +24,11 @@ function readChunk(chunk: ReadableChunk): ChunkFields | undefined {
   if (!isRight || size > pieceSizeMax) return undefined;
   // Copies: views of a message keep all of it.
   return {
-    chunkId: chunkId(Uint8Array.from(id)),
-    sealId: sealId(Uint8Array.from(seal)),
-    dek: Uint8Array.from(dek),
+    chunkId: chunkId(new Uint8Array(id)),
+    sealId: sealId(new Uint8Array(seal)),
+    dek: new Uint8Array(dek),
     size,
-    capability: Uint8Array.from(capability),
+    capability: new Uint8Array(capability),
   };
 }
 

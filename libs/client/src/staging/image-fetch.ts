@@ -18,6 +18,8 @@ const sizeUnderWayMax = 64 * 1024 * 1024;
 const piecesAheadMax = 4;
 /** Where memory is short for so long something is broken. */
 const roomWaitMs = 600_000;
+/** Written at once, out of memory of its own. */
+const smallSizeMax = 64 * 1024;
 const zeros = newBytes(1024 * 1024);
 
 type Chunk = PlanPiece & { readonly kind: "chunk" };
@@ -32,10 +34,13 @@ export type Fetched =
 interface Ports {
   readonly service: Pick<FileService, "plan">;
   readonly content: Pick<ContentStore, "read">;
-  readonly images: Pick<ImageStore, "begin">;
+  readonly images: Pick<ImageStore, "begin" | "write">;
   /** Bytes of an image that were written. */
   readonly onWritten: (size: number) => void;
 }
+const isWhole = ({ size, pieces }: ReadPlan): boolean =>
+  pieces.reduce((sum, { length }) => sum + length, 0) === size;
+
 interface Ahead {
   readonly piece: Chunk;
   readonly bytes: Uint8Array;
@@ -55,19 +60,38 @@ export class ImageFetch {
 
   /** All bytes of the file that `plan` begins to tell. @throws where the disk fails. */
   async fetch(file: FileRef, plan: ReadPlan): Promise<Fetched> {
+    if (plan.size <= smallSizeMax && isWhole(plan)) return this.#fetchSmall(plan);
     const writer = await this.#ports.images.begin(plan.size);
     if ("kind" in writer) return writer;
-    let isWhole = false;
+    let isWritten = false;
     try {
       const chunks = new Set<string>();
       const fault = await this.#copy(file, plan, writer, chunks);
       if (fault !== undefined) return fault;
-      isWhole = true;
+      isWritten = true;
       const written = await writer.commit();
       return { kind: "fetched", image: { ...written, chunks: [...chunks] } };
     } finally {
-      if (!isWhole) await writer.abandon();
+      if (!isWritten) await writer.abandon();
     }
+  }
+
+  async #fetchSmall({ size, pieces }: ReadPlan): Promise<Fetched> {
+    const bytes = newBytes(size);
+    const chunks = pieces.filter((piece) => piece.kind === "chunk");
+    const reads = chunks.map((piece) => {
+      const into = bytes.subarray(piece.offset, piece.offset + piece.length);
+      return this.#ports.content.read(piece, 0, into);
+    });
+    const ended = await Promise.all(reads);
+    const refusal = ended.find((read) => read.kind === "refused");
+    if (refusal !== undefined) return refusal;
+    const written = await this.#ports.images.write(bytes);
+    bytes.fill(0);
+    if ("kind" in written) return written;
+    this.#ports.onWritten(size);
+    const ids = new Set(chunks.map(({ chunkId }) => toHex(chunkId)));
+    return { kind: "fetched", image: { ...written, chunks: [...ids] } };
   }
 
   async #copy(

@@ -45,11 +45,11 @@ export interface StagingOptions {
 interface Ports {
   readonly clock: Clock;
   readonly client: Pick<Client, "files" | "content" | "planFiles" | "namespace">;
-  readonly images: Pick<ImageStore, "begin" | "verify" | "saveManifest" | "manifests">;
+  readonly images: Pick<ImageStore, "begin" | "write" | "verify" | "saveManifest" | "manifests">;
 }
 
 const planCountMax = 256;
-const filesUnderWayMax = 32;
+const filesUnderWayMax = 64;
 const verifyingMax = 4;
 /** Plans of a file that somebody writes. */
 const triesMax = 4;
