@@ -102,6 +102,11 @@ class Place implements AsyncDisposable {
     }
     return found;
   }
+  pools(): string[] {
+    return readdirSync(this.directory)
+      .flatMap((tenant) => readdirSync(join(this.directory, tenant)))
+      .filter((name) => name.length === 32);
+  }
   /** Whether a process has a pool. */
   isHeld(pool: string): boolean {
     const [tenant] = readdirSync(this.directory);
@@ -136,8 +141,7 @@ test("stage makes images of all files, says so, and its daemon gives them up whe
     said: { released: 1, in_use: 0 },
   });
   await until("the daemon has ended", () => !isAlive(pid));
-  const [tenant] = readdirSync(place.directory);
-  expect(readdirSync(join(place.directory, tenant!))).toEqual(["staging_pool_id"]);
+  expect(place.pools()).toEqual([]);
 });
 
 test("stage goes on in the pool that staging used last; --release leaves what else is there", async () => {
@@ -166,8 +170,7 @@ test("stage that was killed leaves what is whole to the next, and that one's poo
   expect(again).toMatchObject({ pool, kept_files: smallCount + 2 });
   process.kill(Number(again["pid"]), "SIGTERM");
   await until("the daemon has ended", () => !isAlive(Number(again["pid"])));
-  const [tenant] = readdirSync(place.directory);
-  expect(readdirSync(join(place.directory, tenant!))).toEqual(["staging_pool_id"]);
+  expect(place.pools()).toEqual([]);
 });
 
 test("stage ends with a reason: no such path, no room, no node, not let in, wrong words", async () => {
@@ -194,22 +197,17 @@ test("stage ends with a reason: no such path, no room, no node, not let in, wron
   rmSync(token);
   expect(stranger).not.toBe("");
   expect(nowhere).toContain("seeds");
-  const [tenant] = readdirSync(place.directory);
-  expect(readdirSync(join(place.directory, tenant!))).toEqual(["staging_pool_id"]);
+  expect(place.pools()).toEqual([]);
 });
 
 test("stage --daemon ends with the process that started it, if that is killed before all is staged", async () => {
   await using place = await Place.make();
   const words = [...chooseCommand("kiseki-client"), "stage", "--daemon", "--dataset", "/set"];
   const child = Bun.spawn(words, { env: place.environment(), stdout: "pipe", stderr: "pipe" });
-  const pools = (): string[] =>
-    readdirSync(place.directory)
-      .flatMap((tenant) => readdirSync(join(place.directory, tenant)))
-      .filter((name) => name.length === 32);
-  await until("a pool is there", () => pools().length > 0);
+  await until("a pool is there", () => place.pools().length > 0);
   child.kill("SIGKILL");
   await child.exited;
-  await until("nobody has a pool", () => pools().every((pool) => !place.isHeld(pool)));
+  await until("nobody has a pool", () => place.pools().every((pool) => !place.isHeld(pool)));
 });
 
 test.skipIf(process.getuid?.() !== 0)(

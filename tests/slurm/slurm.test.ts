@@ -83,6 +83,7 @@ rmdir "$mount"
     expect(output).toMatch(/^content of 7$/m);
     expect(output).toMatch(/^40$/m);
     expect(output).toMatch(/^same$/m);
+    expect(output).toContain('"use":"in_use"');
     expect(pools()).toEqual([]);
     expect(readdirSync(cluster.jobs)).toEqual([]);
   },

@@ -10,5 +10,6 @@ export async function keepPool(pool: StagingPool, ending: AbortController): Prom
   await pool.wanted(ending.signal);
   if (ending.signal.aborted) await pool.close();
   else pool.handOver();
+  ending.abort();
   return exitCode.ok;
 }

@@ -9,6 +9,7 @@ import { nativeDirectory } from "../native-directory.ts";
 import { keepPool } from "./keep-pool.ts";
 import type { StagePlan } from "./plan.ts";
 import { openPoolOf } from "./staging-pool.ts";
+import { guardStaging, stageUnderPolicy, WipeError } from "./staging-policy.ts";
 
 /** How long an operation waits for nodes, if the whole may take so long. */
 const nodesWaitMs = 30_000;
@@ -59,21 +60,26 @@ export interface StagingWays {
 }
 
 /** Stages, says so, and keeps the pool until another process takes it over. A signal gives it up and erases it. */
-export async function runStaging(plan: StagePlan, ways: StagingWays): Promise<ExitCode> {
+export async function runStaging(wanted: StagePlan, ways: StagingWays): Promise<ExitCode> {
   const { console, isDetached } = ways;
-  using ending = new Ending(plan.timeoutMs);
+  using ending = new Ending(wanted.timeoutMs);
   const starter = isDetached ? ending.withStarter() : undefined;
   await using connected = await connect(
-    { ...plan.connection, timeoutMs: Math.min(nodesWaitMs, plan.timeoutMs ?? nodesWaitMs) },
+    { ...wanted.connection, timeoutMs: Math.min(nodesWaitMs, wanted.timeoutMs ?? nodesWaitMs) },
     nativeDirectory,
   );
-  const pool = await openPoolOf(plan, connected, (text) => console.note(text));
+  const note = (text: string): void => console.note(text);
+  const { plan, policy } = await stageUnderPolicy(wanted, connected, note);
+  const pool = await openPoolOf(plan, connected, policy, note);
+  guardStaging(connected, policy, ending.controller);
   try {
     await stage(plan, ways, connected, pool, ending);
   } catch (reason) {
     // What is whole stays for the next try; a pool without anything is not worth keeping.
-    if (pool.images.manifests.some(({ files }) => files.length > 0)) pool.handOver();
+    const isWorth = pool.images.manifests.some(({ files }) => files.length > 0);
+    if (isWorth && !(ending.signal.reason instanceof WipeError)) pool.handOver();
     else await pool.close();
+    ending.controller.abort();
     throw reason;
   }
   ending[Symbol.dispose]();

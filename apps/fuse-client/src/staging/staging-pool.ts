@@ -1,5 +1,6 @@
 import { lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
+import type { CachePolicy } from "@kiseki/cache";
 import { CommandError, exitCode } from "@kiseki/cli";
 import { openStagingPool, PoolError, type StagingPool } from "@kiseki/client";
 import { replaceFile, systemClock, systemPrng } from "@kiseki/host";
@@ -22,6 +23,7 @@ async function lastPool(folder: string): Promise<string | undefined> {
 export async function openPoolOf(
   { settings, pool }: Pick<StagePlan, "settings" | "pool">,
   { client, crypto }: Connected,
+  { nodeSizeMax }: Pick<CachePolicy, "nodeSizeMax">,
   note: (text: string) => void,
 ): Promise<StagingPool> {
   const { cacheDirectory: directory, cacheL2Max: sizeMax } = settings;
@@ -31,7 +33,7 @@ export async function openPoolOf(
     openStagingPool(
       { clock: systemClock, crypto, prng: systemPrng },
       {
-        ...{ directory, tenant, sizeMax },
+        ...{ directory, tenant, sizeMax, nodeSizeMax },
         ...(adopted === undefined ? {} : { adopted }),
         onFault: (code) => note(`the cache on disk is not well: ${code}`),
       },

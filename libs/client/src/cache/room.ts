@@ -9,6 +9,9 @@ const usedShareMax = 0.9;
 const poolsShareUsual = 0.8;
 /** What other processes have is looked at so often, and told to them. */
 const ageMax = 1000;
+/** The disk itself is looked at after so many milliseconds, or so many bytes. */
+const diskAgeMax = 100;
+const sizeSinceMax = 64 * 1024 ** 2;
 const sizeName = "pool.size";
 
 /** Whether there is room on the disk beyond what this process may take: of the node's pools, and of the disk. */
@@ -20,6 +23,9 @@ export class Room {
   #others = 0;
   #lookedAt = -Infinity;
   #looking: Promise<void> | undefined;
+  #diskKnown: { readonly at: number; readonly total: number; readonly free: number } | undefined;
+  /** What was let in after the last look at the disk. */
+  #sizeSince = 0;
 
   constructor(
     clock: Clock,
@@ -36,12 +42,24 @@ export class Room {
   async has(size: number, sizeAll: number): Promise<boolean> {
     if (this.#clock.monotonic() - this.#lookedAt >= ageMax)
       await (this.#looking ??= this.#look(sizeAll).finally(() => (this.#looking = undefined)));
-    const { blocks, bavail, bsize } = await statfs(this.#pool.path);
-    const nodeSizeMax = this.#nodeSizeMax ?? blocks * bsize * poolsShareUsual;
-    const isOnDisk = bavail * bsize - size >= blocks * bsize * (1 - usedShareMax);
+    const { total, free } = await this.#disk();
+    const nodeSizeMax = this.#nodeSizeMax ?? total * poolsShareUsual;
+    this.#sizeSince += size;
+    const isOnDisk = free - this.#sizeSince >= total * (1 - usedShareMax);
     return isOnDisk && this.#others + sizeAll <= nodeSizeMax;
   }
 
+  /** Many small files come between two looks. */
+  async #disk(): Promise<{ readonly total: number; readonly free: number }> {
+    const now = this.#clock.monotonic();
+    const known = this.#diskKnown;
+    if (known !== undefined && now - known.at < diskAgeMax && this.#sizeSince < sizeSinceMax)
+      return known;
+    const { blocks, bavail, bsize } = await statfs(this.#pool.path);
+    this.#sizeSince = 0;
+    this.#diskKnown = { at: now, total: blocks * bsize, free: bavail * bsize };
+    return this.#diskKnown;
+  }
   async #look(sizeAll: number): Promise<void> {
     await writeFile(join(this.#pool.path, sizeName), String(sizeAll), { mode: 0o600 });
     let others = 0;
