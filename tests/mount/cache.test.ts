@@ -1,6 +1,15 @@
 /** What a mount keeps on the compute node's disk: staged files, wipes, a full disk, and what is left on the device. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { existsSync, readdirSync, readFileSync, truncateSync, writeFileSync } from "node:fs";
+import {
+  closeSync,
+  existsSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  truncateSync,
+  writeFileSync,
+} from "node:fs";
 import { mkdir, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -202,6 +211,23 @@ test.skipIf(!hasFuse)("SIGUSR1 wipes: the device has nothing, and reads go on", 
   await until("the old pool is erased", () => filesBelow(disk.directory).length === 0);
   expect(disk.find(canary)).toBe(-1);
   expect(await next.end("SIGTERM")).toBe(0);
+});
+
+test.skipIf(!hasFuse)("a wipe takes staged files from who has them open, too", async () => {
+  await using disk = await Disk.make(128);
+  const pool = await stage(disk.directory);
+  await using mount = await KisekiMount.start(node, adopting(disk.directory, pool));
+  const files = ["set/f0", "set/f1"].map((name) => openSync(mount.path(name), "r"));
+  const target = Buffer.alloc(100);
+  for (const fd of files) expect(readSync(fd, target, 0, 100, 500_000)).toBe(100);
+  mount.signal("SIGUSR1");
+  await until("images are erased", () => filesBelow(disk.directory).length === 0);
+  expect(disk.find(canary)).toBe(-1);
+  for (const fd of files) expect(() => readSync(fd, target, 0, 100, 500_000)).toThrow("EIO");
+  readAll(mount);
+  for (const fd of files) closeSync(fd);
+  readAll(mount);
+  expect(await mount.end("SIGTERM")).toBe(0);
 });
 
 test.skipIf(!hasFuse)("a cache on a full disk costs nothing but its hits", async () => {

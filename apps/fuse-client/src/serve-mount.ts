@@ -29,6 +29,9 @@ export class KernelRelay implements KernelCache {
   withdrawOpens(node: NodeNumber): void {
     this.to?.withdrawOpens(node);
   }
+  async revoke(node: NodeNumber, paths: readonly string[]): Promise<boolean> {
+    return (await this.to?.revoke?.(node, paths)) ?? true;
+  }
 }
 
 /** One JSON object a line, to `path` or to whoever started the program. Never a name and never content. */

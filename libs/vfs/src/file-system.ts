@@ -117,6 +117,11 @@ export interface KernelCache {
   vouchOpens(node: NodeNumber, milliseconds: number): void;
   /** Nothing is opened unasked any more once this returns. */
   withdrawOpens(node: NodeNumber): void;
+  /**
+   * Lets handles fail (EIO) by which the kernel reads the node out of a file of this machine. `paths`: where in the mount it may be.
+   * False: they could not be made to.
+   */
+  revoke?(node: NodeNumber, paths: readonly string[]): Promise<boolean>;
 }
 
 /**

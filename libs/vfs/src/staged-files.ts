@@ -7,6 +7,8 @@ export interface StagedView {
 
 /** All bytes of a file on this machine, open. */
 export interface StagedImage extends StagedView {
+  /** Where it may be in the namespace. */
+  readonly paths: readonly string[];
   /** Of the file that has them, to be read alone. */
   readonly descriptor: number;
   /** Fills `target`, which ends before the image does. False: the image is not what it was, and is not read any more. */

@@ -91,7 +91,7 @@ export async function openMount(options: MountOptions, fileSystem: FileSystem): 
     target,
     nativeDirectory,
     device,
-    new FuseSession(device, fileSystem, options.session),
+    new FuseSession(device, fileSystem, { ...options.session, root: target }),
   );
   try {
     await mount.session.agreed;

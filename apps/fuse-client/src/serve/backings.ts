@@ -39,6 +39,16 @@ export class Backings {
     this.#byNode.set(node, { id: Math.max(0, id), handles: new Set([handle]) });
     return Math.max(0, id);
   }
+  /** Whether the kernel reads the node by itself now. */
+  isPassing(node: number): boolean {
+    return (this.#byNode.get(node)?.id ?? 0) !== 0;
+  }
+  /** Its handles fail from now on: those that are opened later have nothing to do with them. */
+  revoked(node: number): void {
+    const known = this.#byNode.get(node);
+    this.#byNode.delete(node);
+    if (known !== undefined && known.id !== 0) this.#close(known.id);
+  }
   released(node: number, handle: number): void {
     const known = this.#byNode.get(node);
     if (known === undefined || !known.handles.delete(handle) || known.handles.size > 0) return;

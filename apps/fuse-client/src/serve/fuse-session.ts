@@ -26,6 +26,7 @@ import {
 } from "@kiseki/vfs";
 import { Backings } from "./backings.ts";
 import { QuickOpens } from "./quick-opens.ts";
+import { Revoking } from "./revoking.ts";
 import { QuietHandles } from "./quiet-handles.ts";
 import { answer, type Answer, type AnsweredKind, type Asking, isChanging } from "./answer.ts";
 
@@ -35,6 +36,8 @@ export interface SessionOptions {
   readonly hasLocks: boolean;
   /** The file system's answers are good for no time. */
   readonly isAsking?: boolean;
+  /** Where it is mounted. */
+  readonly root?: string;
   /** Staged files may be read by the kernel itself. */
   readonly isPassing?: boolean;
   readonly readaheadMax: number;
@@ -77,6 +80,7 @@ export class FuseSession implements KernelCache {
   readonly #quiet: QuietHandles;
   readonly #quick: QuickOpens;
   readonly #backings: Backings;
+  readonly #revoking: Revoking;
 
   constructor(device: FuseDevice, fileSystem: FileSystem, options: SessionOptions) {
     this.#device = device;
@@ -93,6 +97,7 @@ export class FuseSession implements KernelCache {
       (descriptor) => device.openBacking(descriptor),
       (id) => device.closeBacking(id),
     );
+    this.#revoking = new Revoking(options.root ?? "/", (node) => this.invalidateNode(node, -1, 0));
     this.#agreed.promise.catch(() => undefined); // whoever asks gets it
     device.serve(
       (slot) => this.#receive(slot),
@@ -267,6 +272,11 @@ export class FuseSession implements KernelCache {
     this.#dropUnseen(request, reply);
     return { kind: "error", errno: errno.EIO };
   }
+  async revoke(node: NodeNumber, paths: readonly string[]): Promise<boolean> {
+    const isRevoked = !this.#backings.isPassing(node) || (await this.#revoking.revoke(node, paths));
+    if (isRevoked) this.#backings.revoked(node);
+    return isRevoked;
+  }
   get #isPassing(): boolean {
     return this.#negotiated !== undefined && hasFlag(this.#negotiated.flags, "PASSTHROUGH");
   }
@@ -275,7 +285,7 @@ export class FuseSession implements KernelCache {
   }
   #finish(request: FuseRequest, slot: Slot, answered: Answer): void {
     if (isGranted(request, answered)) return this.#grant(request, slot);
-    const reply = this.#backed(request, answered);
+    const reply = this.#revoking.answered(request, this.#backed(request, answered));
     this.#quiet.answered(request, reply);
     const isSent = this.#send(slot, request.unique, reply);
     if (!isSent) this.#dropUnseen(request, reply);

@@ -371,6 +371,34 @@ test.skipIf(!hasFuse)("after the last handle of a lost image requests serve agai
   expect(readFileSync(path, "utf8")).toBe("memory");
   mount.kill("SIGTERM");
 });
+test.skipIf(!hasFuse)(
+  "what is revoked fails for who has it open, and is opened anew after that",
+  async () => {
+    await using folder = await makeFolder();
+    const image = join(folder.path, "image");
+    writeFileSync(image, "staged");
+    await using mount = await MemoryMount.start({ isReadOnly: true, staged: image });
+    const path = join(mount.folder, "staged");
+    const { ino } = statSync(path);
+    const before = [openSync(path, "r"), openSync(path, "r")];
+    const target = Buffer.alloc(6);
+    for (const fd of before) expect(readSync(fd, target, 0, 6, 0)).toBe(6);
+    await mount.ask("lose");
+    expect(await mount.line()).toEqual({ lost: true });
+    await mount.ask(`revoke ${ino}`);
+    expect(await mount.line()).toEqual({ revoked: true });
+    for (const fd of before) expect(() => readSync(fd, target, 0, 6, 0)).toThrow("EIO");
+    expect(readFileSync(path, "utf8")).toBe("memory");
+    for (const fd of before) closeSync(fd);
+    expect(statSync(path).isFile()).toBe(true);
+    expect(readFileSync(path, "utf8")).toBe("memory");
+    await mount.ask(`revoke ${ino}`);
+    expect(await mount.line()).toEqual({ revoked: true });
+    await mount.ask("held");
+    expect(await mount.line()).toMatchObject({ handles: 0 });
+    mount.kill("SIGTERM");
+  },
+);
 async function makeFolder(): Promise<{ readonly path: string } & AsyncDisposable> {
   const path = await mkdtemp(join(tmpdir(), "kiseki-image-"));
   return { path, [Symbol.asyncDispose]: () => rm(path, { recursive: true }) };

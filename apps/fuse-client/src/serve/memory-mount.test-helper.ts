@@ -93,6 +93,10 @@ void (async () => {
       await fileSystem.unlink(1, Buffer.from(node));
       console.log(JSON.stringify({ unlinked: true }));
     }
+    if (word === "revoke") {
+      const isRevoked = await mount.session.revoke(Number(node), ["/nowhere", "/staged"]);
+      console.log(JSON.stringify({ revoked: isRevoked }));
+    }
     if (word === "lose") {
       staged.lose();
       console.log(JSON.stringify({ lost: true }));

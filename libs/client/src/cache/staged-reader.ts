@@ -14,6 +14,8 @@ const isSame = (a: Mark, b: Mark): boolean =>
 
 interface Right {
   readonly file: StagedFile;
+  /** Of its manifest. */
+  readonly dataset: string;
   readonly mark: Mark;
 }
 
@@ -36,11 +38,11 @@ export class StagedReader implements StagedFiles {
     const reader = new StagedReader(files);
     const left = images.manifests
       .filter((manifest) => manifest.namespace === namespace)
-      .flatMap((manifest) => manifest.files);
+      .flatMap(({ dataset, files: staged }) => staged.map((file) => ({ dataset, file })));
     const verifySome = async (): Promise<void> => {
-      for (let file = left.pop(); file !== undefined; file = left.pop()) {
-        const mark = await images.verify(file);
-        if (mark !== undefined) reader.#right.set(file.inode, { file, mark });
+      for (let next = left.pop(); next !== undefined; next = left.pop()) {
+        const mark = await images.verify(next.file);
+        if (mark !== undefined) reader.#right.set(next.file.inode, { ...next, mark });
       }
     };
     await Promise.all(Array.from({ length: verifyingCountMax }, verifySome));
@@ -80,7 +82,7 @@ export class StagedReader implements StagedFiles {
     this.#right.delete(inode);
   }
 
-  #image({ file, mark }: Right, ticket: Ticket, descriptor: number): StagedImage {
+  #image({ file, dataset, mark }: Right, ticket: Ticket, descriptor: number): StagedImage {
     const files = this.#files;
     const { generation } = files;
     let isRight = true;
@@ -95,6 +97,8 @@ export class StagedReader implements StagedFiles {
     return {
       size: file.size,
       modified: file.modified,
+      // A dataset may be one file.
+      paths: [`${dataset}/${file.path}`, dataset],
       descriptor,
       read: (offset, target) => {
         if (!isRight || generation !== files.generation) return false;

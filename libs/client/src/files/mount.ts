@@ -20,6 +20,7 @@ import {
   type NodeNumber,
   NodeTable,
   type StagedFiles,
+  type StagedImage,
   type StagedView,
 } from "@kiseki/vfs";
 import { OpenFile } from "./open-file.ts";
@@ -162,13 +163,22 @@ export class Mount {
     }
     file.image = undefined;
   }
+  /** What the kernel reads by itself it reads no more; then the image may go. */
+  async #revoke(file: OpenFile, image: StagedImage): Promise<void> {
+    const isRevoked = await this.kernel?.revoke?.(file.node.number, image.paths);
+    if (isRevoked !== true || file.imageLost !== image) return;
+    file.imageLost = undefined;
+    image.close();
+  }
   /** Nothing of before is served any more, by the kernel either. */
   wipe(): void {
     for (const file of this.files.values()) file.forgetPlan();
     for (const node of this.nodes.values()) {
       if (node.pagesVersion === undefined) continue;
       node.endVouch();
-      if (this.files.get(node.number)?.image !== undefined) this.unstage(node);
+      const file = this.files.get(node.number);
+      if (file?.image !== undefined) this.unstage(node);
+      if (file?.imageLost !== undefined) void this.#revoke(file, file.imageLost);
       node.pagesVersion = undefined;
       this.kernel?.invalidateNode(node.number, 0, 0);
     }

@@ -36,6 +36,7 @@ class OneImage implements StagedFiles {
     return {
       ...view,
       descriptor: -1,
+      paths: ["/f"],
       read: (offset: number, target: Uint8Array) => {
         if (this.isGone) return false;
         target.set(this.#content.subarray(offset, offset + target.byteLength));
