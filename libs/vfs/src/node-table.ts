@@ -20,6 +20,10 @@ export class FileNode {
   xattrs: Map<string, Uint8Array | undefined> | undefined;
   /** The content version of which the kernel has pages, where it has any. */
   pagesVersion: bigint | undefined;
+  /** This client wrote content since the kernel's pages were last dropped. */
+  isWritten = false;
+  /** Somebody else changed it since attributes were last asked for. */
+  isForeign = false;
   /** When this client changed it last, in the caller's clock. */
   changedAt = -Infinity;
   /** Of a directory: the name by which it was seen last. */

@@ -42,7 +42,7 @@ export class Content {
       if (failure !== undefined) return failure;
       const applied = await this.#mount.apply({ kind: "allocate", file: file.ref, ...range });
       if (isFailure(applied)) return applied;
-      this.#mount.settle(file.node, applied.attributes);
+      this.#mount.settle(file.node, applied.attributes, true);
       file.forgetPlan();
       return undefined;
     });
@@ -91,7 +91,7 @@ export class Content {
         ? this.#copyBytes(source, target, range)
         : failureOf(answer.code);
     }
-    this.#mount.settle(target.file.node, answer.attributes);
+    this.#mount.settle(target.file.node, answer.attributes, true);
     target.file.forgetPlan();
     return answer.length ?? 0;
   }

@@ -148,7 +148,7 @@ export class Metadata {
     const applied = await mount.apply({ kind: "truncate", file: node.ref, size });
     if (isFailure(applied)) return applied;
     this.#writer.cut(file, size);
-    mount.settle(node, applied.attributes);
+    mount.settle(node, applied.attributes, true);
     file.forgetPlan();
     return undefined;
   }

@@ -199,13 +199,15 @@ export class Mount {
     }
   }
 
-  /** Takes over what an own operation left of a node. */
-  settle(node: FileNode, attributes: FileAttributes): void {
+  /** Takes over what an own operation left of a node. `isWrite`: it changed content, by what the kernel has in its pages too. */
+  settle(node: FileNode, attributes: FileAttributes, isWrite = false): void {
     if (attributes.contentVersion !== node.attributes.contentVersion) this.unstage(node);
-    const isSeen = node.pagesVersion === node.attributes.contentVersion;
+    const isSeen = node.pagesVersion === node.attributes.contentVersion && !node.isForeign;
     const now = this.now();
-    node.settle(attributes, this.until(now), now);
-    if (isSeen) node.pagesVersion = attributes.contentVersion;
+    const noted = node.settle(attributes, this.until(now), now);
+    if (isWrite && isSeen) node.pagesVersion = attributes.contentVersion;
+    else if (noted !== "older") this.noteForeign(node);
+    if (isWrite) node.isWritten = true;
     const file = this.files.get(node.number);
     if (file !== undefined && file.plan.version !== attributes.contentVersion) file.forgetPlan();
   }
@@ -215,19 +217,35 @@ export class Mount {
     const generation = node.attributes.generation;
     const noted = node.note(attributes, this.until(asked), doubts);
     if (noted === "content_changed") this.noteForeign(node);
+    if (noted !== "older") node.isForeign = false;
     if (node.attributes.generation !== generation && node.place !== undefined) {
       this.names.forget(node.place.parent, node.place.name);
       node.place = undefined;
     }
   }
-  /** Somebody else wrote the file. */
+  /** Somebody else wrote the file, unless the kernel's pages are of this content. */
   noteForeign(node: FileNode): void {
     const { contentVersion } = node.attributes;
     const file = this.files.get(node.number);
     if (file !== undefined && file.plan.version !== contentVersion) file.forgetPlan();
     if (node.pagesVersion === undefined || node.pagesVersion === contentVersion) return;
-    node.endVouch();
     node.pagesVersion = contentVersion;
+    this.#dropPages(node);
+  }
+  /**
+   * Somebody else changed the node. Its version says whether content is another, but not where this client wrote, too: then the
+   * version that is known may be of after both.
+   */
+  hearForeign(node: FileNode): void {
+    node.isForeign = true;
+    if (!node.isWritten) return;
+    this.files.get(node.number)?.forgetPlan();
+    if (node.pagesVersion !== undefined) this.#dropPages(node);
+  }
+  #dropPages(node: FileNode): void {
+    node.endVouch();
+    node.isWritten = false;
+    node.isForeign = false;
     this.tellKernel((kernel) => {
       kernel.invalidateNode(node.number, 0, 0);
     });

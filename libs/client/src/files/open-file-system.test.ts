@@ -385,6 +385,11 @@ test("a flush that ends while a read is under way takes nothing from the read", 
   expect([...got.subarray(9, 21)]).toEqual([1, 2, 2, 2, 2, 2, 2, 2, 2, 2, 2, 1]);
 });
 
+async function write(fs: Mounted["fs"], handle: number, bytes = "a"): Promise<undefined> {
+  await good(fs.write(handle, 0, utf8(bytes)));
+  await good(fs.fsync(handle, false));
+}
+
 test("who changes a file elsewhere makes the kernel drop its pages", async () => {
   const node = new FakeNode();
   const a = await mountOn(node.open());
@@ -404,6 +409,40 @@ test("who changes a file elsewhere makes the kernel drop its pages", async () =>
   expect(text(await readAt(b.fs, reader.handle, 0, 9))).toBe("two");
   expect(a.told).toEqual([]);
 });
+
+test.each([
+  ["changes its mode", false, false],
+  ["changes its mode, and hears of it before", false, true],
+  ["writes", true, false],
+  ["writes, and hears of it before", true, true],
+] as const)(
+  "the kernel drops pages of what others wrote also where its own client then %s",
+  async (_, isWrite, isHeardBefore) => {
+    const node = new FakeNode();
+    const a = await mountOn(node.open());
+    const b = await mountOn(node.open());
+    const made = await create(a.fs, "f");
+    await write(a.fs, made.handle, "aaaa");
+    const other = await open(b.fs, "f");
+    await good(b.fs.write(other, 2, utf8("bb")));
+    await good(b.fs.fsync(other, false));
+    const hear = () => node.tell(BigInt(made.node), "inode", 1);
+    if (isHeardBefore) hear();
+    if (isWrite) await write(a.fs, made.handle);
+    else await good(a.fs.setattr(made.node, { mode: 0o600 }));
+    if (!isHeardBefore) hear();
+    await good(a.fs.getattr(made.node));
+    await settled();
+    expect(a.told).toContain(`node ${made.node} 0`);
+    expect(text(await readAt(a.fs, made.handle, 2, 2))).toBe("bb");
+    // Once is enough, and what is one's own drops nothing.
+    const { length } = a.told;
+    await write(a.fs, made.handle);
+    node.tell(BigInt(made.node), "inode", 0);
+    await settled();
+    expect(a.told).toHaveLength(length);
+  },
+);
 
 test("invalidation of a directory forgets its names, and tells the kernel which", async () => {
   const node = new FakeNode();

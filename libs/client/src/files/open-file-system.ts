@@ -128,6 +128,7 @@ class MountedFileSystem implements MountedFiles {
     if (node === undefined) return;
     if (change.isOwn && mount.isEcho(node)) return;
     node.doubt();
+    if (!change.isOwn) mount.hearForeign(node);
     const isDirectory = change.kind === "directory";
     // The kernel knows what went through it: it is told of what others did alone.
     const isTold = !change.isOwn;

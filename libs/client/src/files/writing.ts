@@ -181,7 +181,7 @@ export class Writer {
   }
   /** The kernel keeps what it wrote where it thought the end was. */
   #noteAppend(file: OpenFile, applied: Applied, expected: number): void {
-    this.#mount.settle(file.node, applied.attributes);
+    this.#mount.settle(file.node, applied.attributes, true);
     if (applied.offset === undefined || applied.offset === expected) return;
     this.#mount.tellKernel((kernel) => {
       kernel.invalidateNode(file.node.number, 0, 0);
@@ -214,7 +214,7 @@ export class Writer {
         pieces: placed,
       }));
       if (isRefused(applied)) refusal = applied;
-      else this.#mount.settle(file.node, applied.attributes);
+      else this.#mount.settle(file.node, applied.attributes, true);
     }
     const isKept = refusal !== undefined && reason !== "asked" && isPassing.has(refusal.code);
     const failure = refusal === undefined || isKept ? undefined : failureOf(refusal.code);

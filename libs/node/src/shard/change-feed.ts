@@ -5,7 +5,7 @@ export interface ChangedInode {
   readonly inode: bigint;
   /** Names in it came, went or moved; else its attributes or content. */
   readonly isDirectory: boolean;
-  /** The native client whose operation it was; locks are nobody's. */
+  /** The native client whose operation it was. */
   readonly client?: Uint8Array | undefined;
 }
 interface Entry {

@@ -42,11 +42,9 @@ export function changedInodes(
   client?: Uint8Array,
 ): readonly ChangedInode[] {
   const changed = new Map<bigint, ChangedInode>();
-  const isLock = rows.some(({ key }) => key[0] === table.lease && lockedInode(key) !== undefined);
-  const by = isLock ? undefined : client;
   const note = (inode: bigint | undefined, isDirectory: boolean): void => {
     if (inode === undefined || changed.get(inode)?.isDirectory === true) return;
-    changed.set(inode, { inode, isDirectory, client: by });
+    changed.set(inode, { inode, isDirectory, client });
   };
   for (const { key, value } of rows) {
     const directory = keys.inodeOf(key.subarray(1, 1 + dirKeySize));
