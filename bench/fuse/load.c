@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -33,6 +34,35 @@ static double create_files(const char *folder, long count) {
   for (long i = 0; i < count; i++) {
     int fd = open(path(folder, i), O_CREAT | O_EXCL | O_WRONLY, 0644);
     check(fd >= 0 && close(fd) == 0, "create");
+  }
+  return rate((double)count, started);
+}
+/* The same by processes side by side, under other names. */
+#define TOGETHER 8
+static double create_together(const char *folder, long count) {
+  double started = now();
+  for (long process = 0; process < TOGETHER; process++) {
+    pid_t child = fork();
+    check(child >= 0, "fork");
+    if (child > 0) continue;
+    for (long i = process * count / TOGETHER; i < (process + 1) * count / TOGETHER; i++) {
+      int fd = open(path(folder, 1000000 + i), O_CREAT | O_EXCL | O_WRONLY, 0644);
+      check(fd >= 0 && close(fd) == 0, "create");
+    }
+    _exit(0);
+  }
+  int status;
+  for (long process = 0; process < TOGETHER; process++) check(wait(&status) > 0 && status == 0, "child");
+  return rate((double)count, started);
+}
+/* Of 4 KiB, written and closed one after another. */
+static double write_small(const char *folder, long count) {
+  char memory[4096];
+  double started = now();
+  for (long i = 0; i < count; i++) {
+    memset(memory, (int)i, sizeof memory);
+    int fd = open(path(folder, 2000000 + i), O_CREAT | O_EXCL | O_WRONLY, 0644);
+    check(fd >= 0 && write(fd, memory, sizeof memory) == sizeof memory && close(fd) == 0, "write");
   }
   return rate((double)count, started);
 }
@@ -100,8 +130,9 @@ int main(int count, char **words) {
   static const struct {
     const char *name;
     double (*run)(const char *, long);
-  } cases[] = {{"create", create_files}, {"stat", stat_files},   {"open", open_files},    {"unlink", remove_files},
-               {"write", write_file},    {"read", read_file}, {"read-4k", read_cached}};
+  } cases[] = {{"create", create_files}, {"create-8", create_together}, {"small", write_small}, {"stat", stat_files},
+               {"open", open_files},     {"unlink", remove_files},      {"write", write_file},  {"read", read_file},
+               {"read-4k", read_cached}};
   for (size_t i = 0; count == 4 && i < sizeof cases / sizeof *cases; i++)
     if (strcmp(cases[i].name, words[1]) == 0) return printf("%.0f\n", cases[i].run(words[2], atol(words[3]))) < 0;
   return 2;
