@@ -210,7 +210,7 @@ export function deleteObject(step: Step, operation: Of<"delete_object">): Answer
 }
 
 /** Whether these are the tags of `entry`, which has none where it is a delete marker; true where `tags` ask for nothing. */
-function hasTags(
+export function hasTags(
   step: Step,
   target: Target,
   entry: ObjectEntry | undefined,

@@ -201,6 +201,8 @@ export type Operation =
       readonly part?: number;
       readonly content?: NewContent;
       readonly storageClass?: StorageClass;
+      /** As of `delete_object`. */
+      readonly ifTags?: readonly (readonly [string, string])[];
     })
   /**
    * Copies by reference; moves no data. `attributes` present: they replace the source's, whose checksums the

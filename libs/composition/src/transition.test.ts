@@ -118,6 +118,23 @@ test("decide() moves a locked version: its bytes are the same", () => {
   settle(bed);
 });
 
+test("decide() moves what was tagged for it only while the tags are those that were seen", () => {
+  const bed = bedWithNamespace("enabled");
+  put(bed, "k", testExtents([1], [1]), 100);
+  const old = find(bed, "k");
+  const { version } = old.entry;
+  const tags = [["keep", "no"]] as const;
+  bed.decide({ kind: "set_object_extras", ...nameOf("k"), version, changes: { tags } });
+  put(bed, "k", testExtents([2], [2]), 100);
+  const to = { content: inArchive([1]), storageClass: "STANDARD_IA", ifTags: tags } as const;
+  bed.decide({ kind: "set_object_extras", ...nameOf("k"), version, changes: { tags: null } });
+  expect(move(bed, "k", to, old)).toBe("precondition_failed");
+  bed.decide({ kind: "set_object_extras", ...nameOf("k"), version, changes: { tags } });
+  expect(move(bed, "k", { ...to, ifTags: [] }, old)).toBe("precondition_failed");
+  expect(move(bed, "k", to, old)).toMatchObject({ kind: "version" });
+  settle(bed);
+});
+
 test("decide() leaves a copy of the content where it is", () => {
   const bed = bedWithNamespace();
   const chunks = Array.from({ length: 40 }, (_, i) => i + 1); // a manifest

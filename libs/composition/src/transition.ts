@@ -22,7 +22,7 @@ import {
   releaseManifest,
 } from "./content.ts";
 import { isUnderCustomerKey } from "./encryption.ts";
-import { withClass } from "./objects.ts";
+import { hasTags, withClass } from "./objects.ts";
 import type { Answer, Operation, Refusal } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
 import type { Step } from "./step.ts";
@@ -63,6 +63,7 @@ export function moveContent(step: Step, operation: MoveContent): Answer | Refusa
   if (!isSeen || !isMovable(entry) || isUnderCustomerKey(cold.attributes)) {
     return refuse("precondition_failed");
   }
+  if (!hasTags(step, target, entry, operation.ifTags)) return refuse("precondition_failed");
   if (operation.content !== undefined) {
     const content = replaceContent(step, entry, operation, operation.content);
     if (isRefusal(content)) return content;

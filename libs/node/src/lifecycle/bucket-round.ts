@@ -153,16 +153,17 @@ function toAction(
   kind: "expire" | "remove",
   withTags: boolean,
 ): Action {
-  const ifTags = tags.map((tag) => [tag.key, tag.value] as const);
   const base = {
     ...({ kind: "delete_object", namespace, key, ifNewest: newest } as const),
-    ...(withTags ? { ifTags } : {}),
+    ...(withTags ? { ifTags: pairsOf(tags) } : {}),
   };
   if (kind === "expire") {
     return { kind: "expired", operation: { ...base, ifChanged: modified } };
   }
   return { kind: "removed", operation: { ...base, version } };
 }
+
+const pairsOf = (tags: SeenVersion["tags"]) => tags.map(({ key, value }) => [key, value] as const);
 
 /** What those are told who subscribed to a bucket with rules. */
 const origin: Origin = { principal: "", address: "", requestId: "", via: "lifecycle" };
@@ -199,14 +200,16 @@ async function moveDue(
 ): Promise<RoundCounts> {
   const { ports, day, namespace, openTenant } = parts;
   const counts: Record<keyof RoundCounts, number> = { ...noCounts };
+  const withTags = needsTags(rules);
   for (const seen of versions) {
     const now = ports.clock.realtime();
     const storageClass = transitionOf(rules, seen, day, now);
     const end = storageClass && decideVersion(rules, seen, day);
     if (storageClass === undefined || (end !== undefined && end.at <= now)) continue;
-    const { key, version } = seen;
+    const { key, version, tags } = seen;
     const how = { ports, openTenant, origin, signal };
-    const moved = await moveVersion(how, { namespace, key, version }, storageClass);
+    const name = { namespace, key, version, ...(withTags ? { ifTags: pairsOf(tags) } : {}) };
+    const moved = await moveVersion(how, name, storageClass);
     const kind = moved.kind === "skipped" ? "skipped" : kindOf(moved.outcome, "moved");
     counts[kind] += 1;
     ports.metrics.add("kiseki_lifecycle_actions_total", 1, { action: kind });

@@ -36,6 +36,8 @@ interface Name {
   readonly namespace: NamespaceRow["id"];
   readonly key: Uint8Array;
   readonly version: VersionNumber;
+  /** What its tags must be still; absent: whatever they are. */
+  readonly ifTags?: readonly (readonly [string, string])[];
 }
 /** A range of the object that is moved by one operation: all of it, or its part number `part`, counted from 0. */
 interface Unit {
