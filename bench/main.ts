@@ -1,12 +1,13 @@
 /**
  * `bun run bench s3 [--peer minio|versitygw|none] [--layout one|six] [--cases a,b] [--seconds N] [--rounds N] [--syncs] [--guarded] [--keep] [--plot]`
- * `bun run bench memory`, `bun run bench scale [--objects N] [--buckets N] [--rounds N] [--seconds N]`, `bun run bench fuse [--rounds N]`,
+ * `bun run bench memory`, `bun run bench scale [--objects N] [--buckets N] [--rounds N] [--seconds N]`, `bun run bench fuse [--rounds N]`, `bun run bench staged [--rounds N]`,
  * `bun run bench keys [--objects N] [--folder DIR] [--minutes N] [--fill]` (ten million objects by default; kept in DIR and gone on with by the next call),
  * `bun run bench report`: what the
  * parts measure is said in docs/benchmarks.md.
  */
 import { parseArgs } from "node:util";
 import { benchFuse } from "./fuse/fuse.ts";
+import { benchStaged } from "./fuse/staged.ts";
 import { benchMemory } from "./memory.ts";
 import { benchKeys } from "./keys.ts";
 import { plot, writeReport } from "./report.ts";
@@ -83,6 +84,9 @@ switch (positionals[0]) {
     break;
   case "fuse":
     await benchFuse(Number(values.rounds));
+    break;
+  case "staged":
+    await benchStaged(Number(values.rounds));
     break;
   case "report":
     break;

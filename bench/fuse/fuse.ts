@@ -23,7 +23,9 @@ const cases = [
   ["read-4k", 64, 0.9],
 ] as const;
 
-async function build(folder: string): Promise<{ readonly load: string; readonly peer: string }> {
+export async function build(
+  folder: string,
+): Promise<{ readonly load: string; readonly peer: string }> {
   const strict = ["-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE"];
   const large = "-D_FILE_OFFSET_BITS=64";
   const library = Bun.spawnSync(["pkg-config", "--cflags", "--libs", "fuse3"]).stdout.toString();
@@ -65,13 +67,13 @@ async function startPeer(
   return { at, [Symbol.asyncDispose]: end };
 }
 
-function measure(load: string, name: string, folder: string, count: number): number {
+export function measure(load: string, name: string, folder: string, count: number): number {
   const words = ["timeout", "60", load, name, folder, String(count)];
   const { exitCode, stdout, stderr } = Bun.spawnSync(words);
   if (exitCode !== 0) throw new Error(`${name} on ${folder}: ${stderr.toString()}`);
   return Number(stdout.toString());
 }
-const median = (rates: readonly number[]): number =>
+export const median = (rates: readonly number[]): number =>
   rates.toSorted((a, b) => a - b)[Math.floor(rates.length / 2)]!;
 
 /** Prints a row a case: the medians, those of the rounds' ratios to each peer, and what is wanted of the first. */
