@@ -66,6 +66,10 @@ const isVariable = (name: string): boolean => !/_(H|ABI|SIZE|MAX|MIN)$/.test(nam
 /** Flags, variables and metrics that an operator can meet, from a table of settings and from the tree. */
 export function operatorNames(tree: Tree): Set<string> {
   const names = new Set<string>();
+  const header = tree.files.find(({ path }) => path === "apps/fuse-client/c/kiseki.h");
+  const statuses = new Set(
+    header?.text.match(/^ +KISEKI_[A-Z_]+(?= = \d)/gm)?.map((name) => name.trim()),
+  );
   const programs = tree.files.filter(
     ({ path }) =>
       /\.(ts|c|py|service)$|^scripts\/[a-z]+$|^\.ci\/run$/.test(path) &&
@@ -76,7 +80,8 @@ export function operatorNames(tree: Tree): Set<string> {
     const pattern = isTest(path)
       ? /(?<=\benv\[")KISEKI_[A-Z0-9_]+/g
       : /\bKISEKI_[A-Z][A-Z0-9_]*[A-Z0-9]\b/g;
-    for (const [name] of text.matchAll(pattern)) if (isVariable(name)) names.add(name);
+    for (const [name] of text.matchAll(pattern))
+      if (isVariable(name) && !statuses.has(name)) names.add(name);
     if (isTest(path)) continue;
     const flags = /^apps\//.test(path)
       ? /["'](--[a-z][a-z0-9-]+)/g

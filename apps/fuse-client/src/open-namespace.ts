@@ -24,6 +24,16 @@ const readAheadMax = 32 * MiB;
 
 export type Log = (event: string, detail: Readonly<Record<string, unknown>>) => void;
 
+/** What staging into the pool of this process takes. */
+export interface StagingParts {
+  readonly client: Client;
+  readonly cache: DiskCache | undefined;
+  /** Bytes that images may take. */
+  readonly sizeMax: number;
+  /** By policy. */
+  readonly isAllowed: boolean;
+}
+
 /** A namespace as files, with all that it stands on. */
 export interface OpenNamespace extends AsyncDisposable {
   readonly fileSystem: MountedFiles;
@@ -34,6 +44,7 @@ export interface OpenNamespace extends AsyncDisposable {
   readonly isPassing: boolean;
   readonly counters: CacheCounters;
   readonly workflows: ClientWorkflows;
+  readonly staging: StagingParts;
   stats(): CacheStats;
   /** Nothing that was read before is served any more; what is kept on disk is erased when it settles. */
   wipe(): Promise<void>;
@@ -41,7 +52,7 @@ export interface OpenNamespace extends AsyncDisposable {
 
 /** Connects and looks at the root. @throws {CommandError} in words for whoever mounts. */
 export async function openNamespace(
-  plan: MountPlan,
+  plan: MountPlan & { readonly isStaging?: boolean },
   kernel: KernelCache,
   nativeDirectory: string,
   log: Log,
@@ -55,10 +66,12 @@ export async function openNamespace(
   const counters = new CacheCounters(cacheMode === "bypass");
   const memory = new RamBlockCache(cacheSizeMax);
   const nodes = counters.fetches(client.content);
-  const cache = await openCache(client, crypto, nodes, settings, policy, (code) => {
+  const onFault = (code: string): void => {
     counters.errors += 1;
     log("cache_fault", { code });
-  });
+  };
+  const { isStaging } = plan;
+  const cache = await openCache(client, crypto, nodes, settings, policy, { onFault, isStaging });
   if (cache !== undefined) building.defer(() => cache.close());
   const isPassing = isReadOnly && cache?.staged !== undefined && process.geteuid?.() === 0;
   const fileSystem = await openFileSystem(
@@ -102,7 +115,9 @@ export async function openNamespace(
   const done = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
   const stats = (): CacheStats => counters.stats(memory.byteCount, cache?.sizeOnDisk ?? 0);
   const { workflows } = client;
-  const known = { isReadOnly, settings, isPassing, counters, workflows };
+  const isAllowed = policy.isStagingEnabled;
+  const staging = { client, cache, sizeMax: settings.cacheL2Max, isAllowed };
+  const known = { isReadOnly, settings, isPassing, counters, workflows, staging };
   return { fileSystem, ...known, stats, wipe, ...done };
 }
 
@@ -124,7 +139,7 @@ async function openCache(
   content: ContentStore,
   { cacheMode, cacheDirectory, cacheL1Max, cacheL2Max, poolId }: MountSettings,
   policy: CachePolicy,
-  onFault: (code: string) => void,
+  { onFault, isStaging }: Pick<Parameters<typeof openDiskCache>[1], "onFault" | "isStaging">,
 ): Promise<DiskCache | undefined> {
   const isUsed = cacheL2Max > 0 && (cacheL1Max > 0 || poolId !== undefined);
   if (cacheMode === "bypass" || !isUsed) return undefined;
@@ -138,6 +153,7 @@ async function openCache(
       sizeMax: cacheL2Max,
       nodeSizeMax: policy.nodeSizeMax,
       adopted: policy.isStagingEnabled ? poolId : undefined,
+      isStaging,
       onFault,
     },
   );

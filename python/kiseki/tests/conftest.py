@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import os
 import uuid
-from typing import Iterator
+from typing import Iterator, List
 
 import pytest
 
 import kiseki
+
+
+def kept_in(folder: str) -> List[str]:
+    """Files with content: all but locks and the policy."""
+    found = [name for _, _, names in os.walk(folder) for name in names]
+    return [name for name in found if not name.endswith(".lock") and name != "policy.json"]
 
 
 @pytest.fixture(scope="session")
@@ -33,5 +39,4 @@ def folder(client: kiseki.Client) -> str:
 def nothing_left(cache_dir: str, client: kiseki.Client) -> Iterator[None]:
     yield
     client.close()
-    left = [name for _, _, names in os.walk(cache_dir) for name in names if not name.endswith(".lock")]
-    assert left == []
+    assert kept_in(cache_dir) == []

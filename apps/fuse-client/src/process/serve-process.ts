@@ -1,4 +1,5 @@
 /** A private client process: serves one program's files, caches and staging on a Unix socket, and ends with it. */
+import { appendFileSync } from "node:fs";
 import type { Console } from "../cli/console.ts";
 import type { MountPlan } from "../cli/mount-plan.ts";
 import { CommandError, type ExitCode, exitCode } from "@kiseki/cli";
@@ -9,6 +10,7 @@ import { type Call, CallError, tokenSize } from "./connection.ts";
 import { FileCalls } from "./file-calls.ts";
 import { type VerbName, verbs } from "./frame.ts";
 import { listenUnix } from "./listen.ts";
+import { stagingCalls } from "./staging-calls.ts";
 import { workflowCalls } from "./workflow-calls.ts";
 import { cacheCalls } from "./cache-calls.ts";
 
@@ -54,10 +56,10 @@ export async function serveProcess(
 ): Promise<ExitCode> {
   const parent = new Parent();
   const token = await parent.token;
+  // Standard error is the program's own: there is a log where one was asked for.
   const log = (event: string, detail: object): void => {
-    process.stderr.write(
-      `${JSON.stringify({ time: new Date().toISOString(), event, ...detail })}\n`,
-    );
+    const line = `${JSON.stringify({ time: new Date().toISOString(), event, ...detail })}\n`;
+    if (plan.logFile !== undefined) appendFileSync(plan.logFile, line, { mode: 0o600 });
   };
   const kernel = {
     invalidateNode() {},
@@ -65,7 +67,12 @@ export async function serveProcess(
     vouchOpens() {},
     withdrawOpens() {},
   };
-  await using namespace = await openNamespace(plan, kernel, nativeDirectory, log);
+  await using namespace = await openNamespace(
+    { ...plan, isStaging: true },
+    kernel,
+    nativeDirectory,
+    log,
+  );
   const files = new FileCalls(namespace.fileSystem, namespace.isReadOnly, namespace.counters);
   const ending = Promise.withResolvers<void>();
   let finished: Promise<boolean> | undefined;
@@ -98,6 +105,7 @@ export async function serveProcess(
       ]),
     ),
     ...cacheCalls(namespace, namespace.settings),
+    ...stagingCalls(namespace.staging),
     ...workflowCalls(namespace.workflows, log),
   };
   const table = new Map<number, Call>([[verbs.close, close]]);

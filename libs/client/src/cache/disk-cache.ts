@@ -30,6 +30,8 @@ export interface DiskCacheOptions {
   readonly nodeSizeMax?: number | undefined;
   /** A pool that somebody has filled; one that cannot be had is told, and another takes its place. */
   readonly adopted?: string | undefined;
+  /** This process stages by itself: what it has staged is shown, also where no pool was adopted. */
+  readonly isStaging?: boolean | undefined;
   /** Told once for each code: whatever goes wrong here, reads go to the nodes. */
   readonly onFault: (code: string) => void;
 }
@@ -37,12 +39,16 @@ export interface DiskCacheOptions {
 /** Content that is kept on the disk of this machine, in front of the nodes that have it. */
 export interface DiskCache {
   readonly content: ContentStore;
-  /** Absent where nothing was adopted. */
+  /** Absent where nothing was adopted and nothing is staged here. */
   readonly staged: StagedFiles | undefined;
   /** Bytes that may be on the disk, images with them. */
   readonly sizeOnDisk: number;
   /** What is staged. */
   readonly manifests: readonly Manifest[];
+  /** Where staging puts files; absent without a disk. */
+  readonly images: ImageStore | undefined;
+  /** What is staged now is shown as it was then; what is not any more is not. */
+  showStaged(): Promise<void>;
   /** Settles when what earlier processes left has been erased. */
   readonly scavenged: Promise<void>;
   /** False: content that is not here yet is not kept. */
@@ -98,6 +104,10 @@ export async function openDiskCache(ports: Ports, options: DiskCacheOptions): Pr
     get manifests() {
       return images.manifests;
     },
+    images,
+    showStaged: async () => {
+      await staged?.update();
+    },
     scavenged: scavenged.then(() => undefined),
     accept: (isAccepting) => {
       if (!closing.signal.aborted) files.isAccepting = isAccepting;
@@ -121,7 +131,7 @@ interface Opened {
   readonly pool: Pool;
   readonly files: CacheFiles;
   readonly images: ImageStore;
-  readonly staged: StagedFiles | undefined;
+  readonly staged: StagedReader | undefined;
 }
 async function openOnDisk(
   ports: Ports,
@@ -146,7 +156,8 @@ async function openOnDisk(
     // Blocks that another process kept: what they are is in no table.
     if (isAdopted) await eraseInside(chunks);
     await mkdir(chunks, { recursive: true, mode: 0o700 });
-    const staged = isAdopted ? await StagedReader.open(files, images, namespace) : undefined;
+    const isShown = isAdopted || options.isStaging === true;
+    const staged = isShown ? await StagedReader.open(files, images, namespace) : undefined;
     return { pool, files, images, staged };
   } catch (reason) {
     await pool.close().catch(() => undefined);
@@ -161,6 +172,8 @@ function withoutDisk(content: ContentStore): DiskCache {
     staged: undefined,
     sizeOnDisk: 0,
     manifests: [],
+    images: undefined,
+    showStaged: nothing,
     scavenged: nothing(),
     accept: () => undefined,
     wipe: nothing,

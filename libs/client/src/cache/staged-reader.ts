@@ -22,11 +22,15 @@ interface Right {
 /** Images of one namespace that were verified by this process; one that changes afterwards is not read any more. */
 export class StagedReader implements StagedFiles {
   readonly #files: CacheFiles;
+  readonly #images: ImageStore;
+  readonly #namespace: string;
   readonly #right = new Map<bigint, Right>();
   #generation: number;
 
-  private constructor(files: CacheFiles) {
+  private constructor(files: CacheFiles, images: ImageStore, namespace: string) {
     this.#files = files;
+    this.#images = images;
+    this.#namespace = namespace;
     this.#generation = files.generation;
   }
   /** Reads every image once. */
@@ -35,18 +39,29 @@ export class StagedReader implements StagedFiles {
     images: ImageStore,
     namespace: string,
   ): Promise<StagedReader> {
-    const reader = new StagedReader(files);
-    const left = images.manifests
-      .filter((manifest) => manifest.namespace === namespace)
-      .flatMap(({ dataset, files: staged }) => staged.map((file) => ({ dataset, file })));
+    const reader = new StagedReader(files, images, namespace);
+    await reader.update();
+    return reader;
+  }
+
+  /** Reads images once that it has not seen, and forgets those that no manifest names any more. */
+  async update(): Promise<void> {
+    const { generation } = this.#files;
+    const staged = this.#images.manifests
+      .filter((manifest) => manifest.namespace === this.#namespace)
+      .flatMap(({ dataset, files }) => files.map((file) => ({ dataset, file })));
+    const named = new Set(staged.map(({ file }) => file.image));
+    for (const [inode, { file }] of this.#right)
+      if (!named.has(file.image)) this.#right.delete(inode);
+    const left = staged.filter(({ file }) => this.#rightOf(file.inode)?.file.image !== file.image);
     const verifySome = async (): Promise<void> => {
       for (let next = left.pop(); next !== undefined; next = left.pop()) {
-        const mark = await images.verify(next.file);
-        if (mark !== undefined) reader.#right.set(next.file.inode, { ...next, mark });
+        const mark = await this.#images.verify(next.file);
+        if (mark !== undefined && generation === this.#files.generation)
+          this.#right.set(next.file.inode, { ...next, mark });
       }
     };
     await Promise.all(Array.from({ length: verifyingCountMax }, verifySome));
-    return reader;
   }
 
   view(inode: bigint): StagedView | undefined {

@@ -101,6 +101,7 @@ class Client:
         read_only: bool = False,
         cache_l1_max: Optional[int] = None,
         cache_pool_id: Optional[str] = None,
+        log_file: Optional[str] = None,
         program: Optional[str] = None,
     ) -> None:
         """Starts the client.
@@ -120,6 +121,7 @@ class Client:
         :param read_only: nothing is changed
         :param cache_l1_max: bytes of the cache in memory, 256 MiB when left out
         :param cache_pool_id: a pool that staging has left, to be adopted
+        :param log_file: where the client writes one JSON object a line: ids, codes, never names or content
         :param program: where ``kiseki-client`` is
         :raises KisekiError: when there is no such program, no node answers, or the client is not let in
         """
@@ -137,6 +139,8 @@ class Client:
         words += _settings(cache_mode, cache_dir, cache_l1_max, cache_l2_max, meta_ttl_ms)
         if read_only:
             words.append("--read-only")
+        if log_file is not None:
+            words += ["-o", _option("log_file", log_file)]
         environment = {} if cache_pool_id is None else {"KISEKI_CACHE_POOL_ID": cache_pool_id}
         self._process: Optional[ClientProcess] = ClientProcess(find_program(program), words, environment)
         self._reach = (self._process.path, self._process.token)
