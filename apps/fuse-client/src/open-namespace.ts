@@ -21,6 +21,8 @@ import { connect, type Connected } from "./connect.ts";
 /** Written and not stored yet. */
 const dirtySizeMax = 64 * MiB;
 const readAheadMax = 32 * MiB;
+/** Smaller staged files are opened faster by the device itself, and fit the kernel's own cache. */
+const passSizeMin = 256 * 1024;
 
 export type Log = (event: string, detail: Readonly<Record<string, unknown>>) => void;
 
@@ -83,7 +85,10 @@ export async function openNamespace(
       kernel,
       staged: cache?.staged && counters.images(cache.staged),
     },
-    { metaTtlMs, cacheSizeMax, dirtySizeMax, readAheadMax, isReadOnly, isPassing },
+    {
+      ...{ metaTtlMs, cacheSizeMax, dirtySizeMax, readAheadMax, isReadOnly },
+      passSizeMin: isPassing ? passSizeMin : undefined,
+    },
   );
   if (isFailure(fileSystem)) {
     const message = `Cannot read the root of ${plan.namespace}: ${fileSystem.name}`;
@@ -95,22 +100,16 @@ export async function openNamespace(
     fileSystem.wipe();
     await erased;
   };
-  const guarding = new AbortController();
-  const guard = {
-    policy,
-    ask: (timeoutMs: number) => client.keyHealth(timeoutMs),
-    trust: (isTrusting: boolean) => cache?.accept(isTrusting),
-    wipe: (why: string) => {
-      log("cache_wiped", { why });
-      return wipe();
-    },
-  };
-  const guarded =
-    cacheMode === "bypass" ? undefined : guardCache(systemClock, guard, guarding.signal);
-  building.defer(async () => {
-    guarding.abort();
-    await guarded;
-  });
+  building.use(
+    startGuard(client, policy, {
+      // The kernel's pages are to go even where nothing else is kept.
+      trust: (isTrusting) => cache?.accept(isTrusting),
+      wipe: (why) => {
+        log("cache_wiped", { why });
+        return wipe();
+      },
+    }),
+  );
   const parts = building.move();
   const done = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
   const stats = (): CacheStats => counters.stats(memory.byteCount, cache?.sizeOnDisk ?? 0);
@@ -119,6 +118,22 @@ export async function openNamespace(
   const staging = { client, cache, sizeMax: settings.cacheL2Max, isAllowed };
   const known = { isReadOnly, settings, isPassing, counters, workflows, staging };
   return { fileSystem, ...known, stats, wipe, ...done };
+}
+
+function startGuard(
+  client: Client,
+  policy: CachePolicy,
+  acts: Pick<Parameters<typeof guardCache>[1], "trust" | "wipe">,
+): AsyncDisposable {
+  const ending = new AbortController();
+  const ask = (timeoutMs: number): ReturnType<Client["keyHealth"]> => client.keyHealth(timeoutMs);
+  const ended = guardCache(systemClock, { policy, ask, ...acts }, ending.signal);
+  return {
+    [Symbol.asyncDispose]: async () => {
+      ending.abort();
+      await ended;
+    },
+  };
 }
 
 async function underPolicy(

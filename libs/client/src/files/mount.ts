@@ -34,8 +34,8 @@ export interface FileSystemOptions {
   readonly dirtySizeMax: number;
   readonly readAheadMax: number;
   readonly isReadOnly: boolean;
-  /** The kernel may read images of a read-only mount by itself, for as long as a handle is open. */
-  readonly isPassing?: boolean;
+  /** Images of so many bytes and more the kernel may read by itself, for as long as a handle is open. Absent: none. */
+  readonly passSizeMin?: number | undefined;
 }
 
 /** What a file system stands on. `kernel`: absent where nobody caches above it. */
@@ -152,9 +152,15 @@ export class Mount {
       kernel.invalidateNode(node.number, 0, 0);
     });
   }
+  /** What the kernel may read in place of the file, by itself. */
+  passedBy({ image }: OpenFile): number | undefined {
+    const { passSizeMin } = this.options;
+    const isPassed = passSizeMin !== undefined && image !== undefined && image.size >= passSizeMin;
+    return isPassed ? image.descriptor : undefined;
+  }
   /** What the kernel reads by itself stays what it is until the last handle is closed. */
   #closeImage(file: OpenFile, isLast = false): void {
-    if (this.options.isPassing === true && !isLast) {
+    if (this.passedBy(file) !== undefined && !isLast) {
       file.imageLost ??= file.image;
     } else {
       file.image?.close();

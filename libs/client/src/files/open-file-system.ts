@@ -264,8 +264,7 @@ class MountedFileSystem implements MountedFiles {
     node.pagesVersion = version;
     const handle = this.#keep(new FileHandle(file, flags));
     // What nobody here can change the kernel may read by itself; then each open is told so.
-    const { isPassing } = this.#mount.options;
-    const descriptor = isPassing === true ? file.image?.descriptor : undefined;
+    const descriptor = this.#mount.passedBy(file);
     const isPassed = descriptor !== undefined || file.imageLost !== undefined;
     if (!hasOldPages && !isPassed) this.#mount.vouch(node);
     return { handle, isCacheValid, descriptor };

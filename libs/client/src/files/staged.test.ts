@@ -142,7 +142,7 @@ test("wipe() leaves nothing of before to be served, in memory, of images, or by 
 
 test("an image that the kernel reads by itself stays until the last handle is closed", async () => {
   const { node, image } = await bed();
-  const mount = await mountOn(node.open(), { isReadOnly: true, isPassing: true }, image);
+  const mount = await mountOn(node.open(), { isReadOnly: true, passSizeMin: 6 }, image);
   const { node: number } = await lookup(mount.fs, "f");
   const first = await good(mount.fs.open(number, readOnly));
   expect(first.descriptor).toBe(-1);
@@ -156,4 +156,16 @@ test("an image that the kernel reads by itself stays until the last handle is cl
     await close(mount.fs, handle);
   }
   expect(image.opened).toBe(0);
+});
+
+test("an image that is small is read by requests, and closed as soon as it is lost", async () => {
+  const { node, image } = await bed();
+  const mount = await mountOn(node.open(), { isReadOnly: true, passSizeMin: 7 }, image);
+  const { node: number } = await lookup(mount.fs, "f");
+  const { handle, descriptor } = await good(mount.fs.open(number, readOnly));
+  expect([descriptor, image.opened]).toEqual([undefined, 1]);
+  image.isGone = true;
+  mount.fs.wipe();
+  expect(image.opened).toBe(0);
+  await close(mount.fs, handle);
 });
