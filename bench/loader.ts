@@ -106,7 +106,11 @@ async function* linesOf(stream: ReadableStream<Uint8Array>): AsyncGenerator<stri
 }
 
 /** One run of the loader. */
-export async function runCase(server: Server, one: Case, seconds: number): Promise<Figures> {
+export async function runCase(
+  server: Pick<Server, "port" | "pid" | "accessKey" | "secretKey">,
+  one: Case,
+  seconds: number,
+): Promise<Figures> {
   const options = {
     "--port": server.port,
     "--access-key": server.accessKey,

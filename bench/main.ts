@@ -1,6 +1,7 @@
 /**
  * `bun run bench s3 [--peer minio|versitygw|none] [--layout one|six] [--cases a,b] [--seconds N] [--rounds N] [--syncs] [--guarded] [--keep] [--plot]`
  * `bun run bench memory`, `bun run bench scale [--objects N] [--buckets N] [--rounds N] [--seconds N]`, `bun run bench fuse [--rounds N]`, `bun run bench staged [--rounds N]`,
+ * `bun run bench staging [--objects N] [--gib N] [--rounds N] [--seconds N] [--folder DIR]` (10,000 small objects and 20 GiB of large ones by default),
  * `bun run bench keys [--objects N] [--folder DIR] [--minutes N] [--fill]` (ten million objects by default; kept in DIR and gone on with by the next call),
  * `bun run bench report`: what the
  * parts measure is said in docs/benchmarks.md.
@@ -8,6 +9,7 @@
 import { parseArgs } from "node:util";
 import { benchFuse } from "./fuse/fuse.ts";
 import { benchStaged } from "./fuse/staged.ts";
+import { benchStaging } from "./fuse/staging.ts";
 import { benchMemory } from "./memory.ts";
 import { benchKeys } from "./keys.ts";
 import { plot, writeReport } from "./report.ts";
@@ -22,6 +24,7 @@ const { values, positionals } = parseArgs({
     cases: { type: "string", default: "" },
     seconds: { type: "string", default: "6" },
     rounds: { type: "string", default: "3" },
+    gib: { type: "string", default: "20" },
     objects: { type: "string" },
     folder: { type: "string" },
     minutes: { type: "string", default: "600" },
@@ -88,10 +91,19 @@ switch (positionals[0]) {
   case "staged":
     await benchStaged(Number(values.rounds));
     break;
+  case "staging":
+    await benchStaging({
+      objects: Number(values.objects ?? 10_000),
+      gib: Number(values.gib),
+      rounds: Number(values.rounds),
+      seconds: Number(values.seconds),
+      folder: values.folder,
+    });
+    break;
   case "report":
     break;
   default:
-    console.error("bench: s3, memory, scale, keys, fuse or report");
+    console.error("bench: s3, memory, scale, keys, fuse, staged, staging or report");
     process.exit(2);
 }
 if (values.keep || positionals[0] === "report") await writeReport();
