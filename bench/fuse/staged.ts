@@ -12,7 +12,7 @@ import { build, measure, median } from "./fuse.ts";
 
 const sizeMiB = 256;
 const wanted = 0.9;
-const cases = ["read", "read-4k", "open"] as const;
+const cases = ["read-1m", "read-4k", "open"] as const;
 
 /** Stages `set/` by the program, into `cache`; the pool's id. */
 async function stage(node: NodeProcess, cache: string): Promise<string> {
