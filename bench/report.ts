@@ -2,12 +2,13 @@
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { KeysResult } from "./keys.ts";
+import { mountCells, type MountResult } from "./fuse/mounts.ts";
 import type { MemoryResult } from "./memory.ts";
 import type { CaseResult, Run, S3Result } from "./s3.ts";
 import type { ScaleResult } from "./scale.ts";
 import { root } from "./servers.ts";
 
-type Result = S3Result | MemoryResult | ScaleResult | KeysResult;
+type Result = MountResult | S3Result | MemoryResult | ScaleResult | KeysResult;
 
 /** Least ratio to MinIO with the same layout; a case without one has no floor. */
 const floors: Readonly<Record<S3Result["layout"], Readonly<Record<string, number>>>> = {
@@ -189,8 +190,32 @@ function renderKeys(result: KeysResult): readonly string[] {
   ];
 }
 
+function renderMount(result: MountResult): readonly string[] {
+  const head = [
+    "what",
+    "mount",
+    "S3 alone",
+    "rclone mount",
+    "s3fs",
+    "to S3",
+    "to the better mount",
+  ];
+  return [
+    "## Mounts of one node",
+    "",
+    `${conditions(result)}. One device; a file of ${result.megabytes} MiB, MB/s by curl and by mounts that start afresh; small files a second; medians of ${result.rounds} rounds, ratios of each round's own.`,
+    "",
+    row(head),
+    row(head.map(() => "---")),
+    ...result.rows.map((each) => row(mountCells(each))),
+    "",
+  ];
+}
+
 function render(result: Result): readonly string[] {
   switch (result.kind) {
+    case "mount":
+      return renderMount(result);
     case "s3":
       return renderS3(result);
     case "memory":
