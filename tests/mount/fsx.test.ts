@@ -49,7 +49,7 @@ test.skipIf(!hasFuse)(
   `fsx agrees with a mount that remembers (KISEKI_SIM_SEED=${seed})`,
   async () => {
     await using mount = await KisekiMount.start(node, { namespace: "fsx" });
-    expect(await fsx(isFull ? 200_000 : 2_000, [mount])).toBe("0 ");
+    expect(await fsx(isFull ? 350_000 : 2_000, [mount])).toBe("0 ");
   },
 );
 
@@ -60,6 +60,6 @@ test.skipIf(!hasFuse)(
     await using one = await KisekiMount.start(node, words);
     await using two = await KisekiMount.start(node, words);
     await using three = await KisekiMount.start(node, words);
-    expect(await fsx(isFull ? 50_000 : 600, [one, two, three])).toBe("0 ");
+    expect(await fsx(isFull ? 80_000 : 600, [one, two, three])).toBe("0 ");
   },
 );

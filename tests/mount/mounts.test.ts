@@ -114,3 +114,24 @@ test.skipIf(!hasFuse)("mounts are refused with the reason before anything is mou
   unlinkSync(join(folder, "token"));
   rmdirSync(folder);
 });
+
+test.skipIf(!hasFuse)("mounts show a quota as their size, and tell of it with EDQUOT", async () => {
+  using s3 = await S3Client.of(node);
+  await s3.createBucket("limited");
+  const quota = ["quota", "set", "limited", "--bytes", "4MiB", "--objects", "10"];
+  expect(await kisekiJson(["--config-dir", node.configDirectory, ...quota])).toBeArray();
+  await using mount = await KisekiMount.start(node, { namespace: "limited" });
+  writeFileSync(mount.path("fits"), new Uint8Array(MiB));
+  const script = `import os, sys, errno
+s = os.statvfs(sys.argv[1])
+print(s.f_blocks * s.f_frsize, s.f_bavail * s.f_frsize, s.f_files, s.f_ffree)
+f = os.open(sys.argv[1] + "/large", os.O_WRONLY | os.O_CREAT)
+try:
+    os.write(f, bytes(5 << 20)); os.fsync(f)
+except OSError as reason:
+    print(errno.errorcode[reason.errno])`;
+  expect(bounded("python3", "-c", script, mount.folder)).toEqual({
+    code: 0,
+    output: `${4 * MiB} ${3 * MiB} 10 9\nEDQUOT\n`,
+  });
+});

@@ -233,6 +233,27 @@ def xattrs(root):
 
 
 @check
+def privileged_xattrs(root):
+    path = f"{root}/f"
+    put(path, mode=0o666)
+    # cap_net_bind_service of version 2, in effect: what setcap(8) writes.
+    capabilities = struct.pack("<IIIII", 0x02000001, 1 << 10, 0, 0, 0)
+    os.setxattr(path, "security.capability", capabilities)
+    same(os.getxattr(path, "security.capability"), capabilities)
+    os.setxattr(path, "trusted.t", b"root")
+
+    def stranger():
+        refused(errno.EPERM, os.setxattr, path, "trusted.t", b"mine")
+        refused(errno.EPERM, os.setxattr, path, "security.capability", capabilities)
+        refused(errno.ENODATA, os.getxattr, path, "trusted.t")
+
+    in_child(stranger, USER)
+    same(sorted(os.listxattr(path)), ["security.capability", "trusted.t"])
+    os.removexattr(path, "security.capability")
+    refused(errno.ENODATA, os.getxattr, path, "security.capability")
+
+
+@check
 def listings(root):
     wanted = {f"entry-{i:05}-{'x' * (i % 90)}" for i in range(700)}
     for name in wanted:

@@ -76,7 +76,7 @@ test.skipIf(!hasFuse)("git clones in a mount, works, and finds all of it whole",
 test.skipIf(!hasFuse)(
   "tar, cp, rsync, find and grep in a mount see what the disk has",
   async () => {
-    const source = isFull ? "/usr/share" : join(root, "ffi/datapath/native");
+    const source = isFull ? "/usr/include" : join(root, "ffi/datapath/native");
     await script(
       "trees",
       `

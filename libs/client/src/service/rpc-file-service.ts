@@ -192,7 +192,7 @@ export class RpcFileService implements FileService {
       bytesTotal: Number(totalBytes),
       bytesFree: Number(freeBytes),
       bytesAvailable: Number(availableBytes),
-      filesTotal: Number(files + filesFree),
+      filesTotal: Number(files),
       filesFree: Number(filesFree),
     };
   }
