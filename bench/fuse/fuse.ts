@@ -13,11 +13,11 @@ import { S3Client } from "../../tests/support/s3-client.ts";
 /** Name, count of files or of MiB, and the least share of the peer's rate that is wanted. */
 const cases = [
   ["create", 500, undefined],
-  ["create-8", 800, undefined],
-  ["small", 200, undefined],
   ["stat", 500, 0.9],
   ["open", 500, 0.9],
   ["unlink", 500, undefined],
+  ["create-8", 800, undefined],
+  ["small", 200, undefined],
   ["write", 128, undefined],
   ["read", 128, undefined],
   ["read-4k", 64, 0.9],
