@@ -12,7 +12,7 @@ import {
 import type { Crypto } from "@kiseki/ports";
 import { codeOf, eraseFile } from "./block-file.ts";
 import { type CacheFiles, imageKey } from "./cache-files.ts";
-import { ImageFile, type Mark, verifyImage, writeImageNow } from "./image-file.ts";
+import { ImageFile, type Mark, verifyImage, writeImage } from "./image-file.ts";
 
 const manifestSuffix = ".manifest";
 const manifestSizeMax = 256 * MiB;
@@ -94,7 +94,7 @@ export class ImageStore {
     const { image, ticket } = admitted;
     let isStored = false;
     try {
-      const written = writeImageNow(this.#crypto, this.#files.path(ticket.key), bytes);
+      const written = await writeImage(this.#crypto, this.#files.path(ticket.key), bytes);
       isStored = true;
       return { image, ...written };
     } finally {
