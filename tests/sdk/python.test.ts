@@ -34,6 +34,44 @@ test.each(files)("the package that pip installed passes %s", async (file) => {
   expect(short(await pytest(python, file))).toEqual(passed);
 });
 
+test("calls of a client carry the workflow that it declared, until it ends", async () => {
+  const program = [
+    "import kiseki",
+    "with kiseki.Client(meta_ttl_ms=0) as client:",
+    "    client.stat('/')",
+    "    workflow = client.declare_workflow(profile='ai-training', tag='load')",
+    "    client.write_bytes('/with-workflow', b'x')",
+    "    client.end_workflow(workflow)",
+    "    client.write_bytes('/without', b'x')",
+  ];
+  const before = await bed.metrics();
+  expect(short(await bed.run(python, "-c", program.join("\n")))).toEqual(passed);
+  const counted = (text: string, result: string): number =>
+    Number(
+      text
+        .split(`kiseki_workflow_refs_total{protocol="rpc",result="${result}"} `)[1]
+        ?.split("\n")[0] ?? 0,
+    );
+  const after = await bed.metrics();
+  expect(counted(after, "known")).toBeGreaterThan(counted(before, "known"));
+  expect(counted(after, "unknown")).toBe(counted(before, "unknown"));
+  expect(after).toContain("kiseki_data_path_blocked_on_advisory_total 0\n");
+});
+
+test("policy narrows what the constructor says", async () => {
+  const program = [
+    "import kiseki",
+    "with kiseki.Client(cache_mode='organic') as client:",
+    "    print(client.cache_mode())",
+    "    try: client.stage('/')",
+    "    except kiseki.KisekiError as reason: print(reason.errno)",
+  ];
+  await bed.kiseki("cache-policy", "set", "--allowed-modes", "pinned", "--staging-enabled", "no");
+  const { code, output } = await bed.run(python, "-c", program.join("\n"));
+  await bed.kiseki("cache-policy", "clear");
+  expect({ code, output }).toEqual({ code: 0, output: expect.stringMatching(/^pinned\n1\n/) });
+});
+
 if (isFull) {
   // The system's PyTorch, which comes without CUDA.
   test("a model of PyTorch trains over files of a namespace", async () => {

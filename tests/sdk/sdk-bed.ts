@@ -59,6 +59,19 @@ export class SdkBed implements AsyncDisposable {
     ]);
     return { code: await child.exited, output: output + errors };
   }
+  /** Administers the node; @throws {Error} as `need`. */
+  kiseki(...words: readonly string[]): Promise<void> {
+    return this.need(
+      ...chooseCommand("kiseki"),
+      ...words,
+      "--config-dir",
+      this.#node.configDirectory,
+    );
+  }
+  /** What the node's `/metrics` says. */
+  metrics(): Promise<string> {
+    return this.#node.metrics();
+  }
   /** @throws {Error} with what it said unless it ends well. */
   async need(...words: readonly string[]): Promise<void> {
     const { code, output } = await this.run(...words);

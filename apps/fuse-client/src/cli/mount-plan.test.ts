@@ -126,3 +126,13 @@ test("parseSource() takes host:port/tenant/namespace and nothing else", () => {
   for (const source of ["host:9100", "host:9100/t", "host/t/n/x", "/t/n", "host//n"])
     expect(faultsOf(() => parseSource(source))).toContain("host:9100/tenant/namespace");
 });
+
+test("planMount() takes a workflow of a UUID or hex digits, -o before the variable", () => {
+  const id = "00112233-4455-6677-8899-aabbccddeeff";
+  const environment = { KISEKI_WORKFLOW_REF: "00".repeat(16) };
+  expect(planMount(words, environment).workflow).toBe("00".repeat(16));
+  const said = planMount(withOptions(`workflow_ref=${id}`), environment);
+  expect(said.workflow).toBe(id.replaceAll("-", ""));
+  expect(planMount(words, {}).workflow).toBeUndefined();
+  expect(faultsOf(() => planMount(withOptions("workflow_ref=mine"), {}))).toContain("workflow_ref");
+});
