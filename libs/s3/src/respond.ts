@@ -277,7 +277,7 @@ function notModifiedHeaders({ view, overrides }: ResultOf<"not_modified">): read
 
 const lengthName = "Content-Length";
 
-/** The headers of `plain_read` of an object that has this view, no version id and no date of expiry. */
+/** The headers of `plain_read` of an object that has this view and no date of expiry. */
 export function plainReadHeaders(view: ObjectView): HeaderBlock {
   const nothing = { range: undefined, partCount: undefined, checksum: undefined };
   const read = { kind: "object_read", view, overrides: noOverrides, ...nothing } as const;

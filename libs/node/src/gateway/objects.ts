@@ -275,10 +275,10 @@ const foundOf = (scope: CallScope, call: ReadObjectCall, met: Found | undefined)
 function openPlain(
   { request, ports, tenant }: CallScope,
   { kind }: ReadObjectCall,
-  { headers, size, plan }: PlainObject,
+  { headers, size, plan, versionId }: PlainObject,
   place: Disposable,
 ): CallOutcome {
-  const result: S3Result = { kind: "plain_read", headers, size };
+  const result: S3Result = { kind: "plain_read", headers, size, versionId };
   if (kind === "head_object" || size === 0) return { result };
   const read = new RequestedRead(request, { plan }, { start: 0, end: size }, place);
   return { result, content: new ContentReader(ports, tenant, read) };

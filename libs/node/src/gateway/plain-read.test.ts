@@ -44,6 +44,18 @@ test("a plain read that is remembered says at once what has changed since", asyn
   expect((await read()).headers["x-amz-expiration"]).toBeUndefined();
   expect((await call("PUT", "/bucket?versioning", versioning)).status).toBe(200);
   expect((await read()).headers["x-amz-version-id"]).toBe("null");
+  const made = await call("PUT", path, "three");
+  const three = await read();
+  expect(three.text).toBe("three");
+  expect(three.headers["x-amz-version-id"]).toBe(made.headers["x-amz-version-id"]!);
+  expect(
+    (await call("DELETE", `${path}?versionId=${made.headers["x-amz-version-id"]}`)).status,
+  ).toBe(204);
+  expect(await read()).toMatchObject({ text: "two!", headers: { "x-amz-version-id": "null" } });
+  const suspended = versioning.replace("Enabled", "Suspended");
+  const last = await call("PUT", path, "four");
+  expect((await call("PUT", "/bucket?versioning", suspended)).status).toBe(200);
+  expect((await read()).headers["x-amz-version-id"]).toBe(last.headers["x-amz-version-id"]!);
   await call("DELETE", path);
   expect((await call("GET", path)).headers["x-amz-delete-marker"]).toBe("true");
 });

@@ -8,6 +8,7 @@ import { type ContentRead, planPage } from "../object/read-content.ts";
 import { toObjectView } from "./convert.ts";
 import { hasExpirationRules } from "./expiration.ts";
 import { type CallScope, findBucket } from "./scope.ts";
+import { shownVersion } from "./versions.ts";
 
 /** All that such a read sends, in few bytes: tens of thousands are kept. */
 export interface PlainObject {
@@ -15,6 +16,8 @@ export interface PlainObject {
   readonly headers: HeaderBlock;
   readonly size: number;
   readonly plan: readonly ContentRead[];
+  /** Undefined in a bucket that never had versions. */
+  readonly versionId: string | undefined;
 }
 
 /** Pieces of one object: more are not worth keeping. */
@@ -27,22 +30,28 @@ const piecesMax = 4;
 export function findPlain(scope: CallScope, call: ReadObjectCall): PlainObject | Found | undefined {
   if (!isPlainRead(call)) return undefined;
   const { id: namespace, versioning } = findBucket(scope, call.bucket);
-  if (versioning !== "off" || hasExpirationRules(scope, call.bucket)) return undefined;
+  if (hasExpirationRules(scope, call.bucket)) return undefined;
   const { tenant } = scope;
   const dirKeys = tenant.dirKeys(tenant.keys("read"));
   const { key } = call;
   let found: Found | undefined;
-  const name = `${idText(namespace)}/${toHex(key)}`;
+  // The same object says its version id or not.
+  const shown = versioning === "off" ? "plain" : "version";
+  const name = `${shown} ${idText(namespace)}/${toHex(key)}`;
   const plain = tenant.store.recall(name, (map) => {
     found = lookupObject(map, dirKeys, { namespace, key });
-    return toPlain(map, found);
+    return toPlain(scope, call, map, found);
   });
   return plain ?? found;
 }
 
-function toPlain(map: MapReader, found: Found): PlainObject | undefined {
-  if (found.kind !== "object" || found.entry.size > segmentSize || !found.entry.isNull)
-    return undefined;
+function toPlain(
+  scope: CallScope,
+  { bucket }: ReadObjectCall,
+  map: MapReader,
+  found: Found,
+): PlainObject | undefined {
+  if (found.kind !== "object" || found.entry.size > segmentSize) return undefined;
   const { attributes, content } = found.cold;
   const { encryption, tags = [], retention, legalHold } = attributes;
   const { size } = found.entry;
@@ -51,5 +60,6 @@ function toPlain(map: MapReader, found: Found): PlainObject | undefined {
   if (page.next !== undefined || page.isGone === true) return undefined;
   const view = toObjectView(found);
   if (view.content.websiteRedirectLocation !== undefined) return undefined;
-  return { kind: "plain", headers: plainReadHeaders(view), size, plan: planPage(page) };
+  const versionId = shownVersion(scope, bucket, found.entry);
+  return { kind: "plain", headers: plainReadHeaders(view), size, plan: planPage(page), versionId };
 }
