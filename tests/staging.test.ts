@@ -15,6 +15,7 @@ import {
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { kisekiJson } from "./support/cli.ts";
 import { chooseCommand, NodeProcess, plainEnvironment, until } from "./support/node-process.ts";
 import { S3Client } from "./support/s3-client.ts";
 
@@ -198,6 +199,22 @@ test("stage ends with a reason: no such path, no room, no node, not let in, wron
   expect(stranger).not.toBe("");
   expect(nowhere).toContain("seeds");
   expect(place.pools()).toEqual([]);
+});
+
+test("stage keeps to policy: no more room than it gives, and nothing where it allows no staging", async () => {
+  await using place = await Place.make();
+  const words = ["--config-dir", node.configDirectory, "cache-policy", "set"];
+  const stage = async (): Promise<string> => {
+    const { code, said } = await place.run("stage", "--daemon", "--dataset", "/set");
+    expect(code).toBe(1);
+    return (said["error"] as { message: string }).message;
+  };
+  await kisekiJson([...words, "--max-cache-bytes", "1MiB"]);
+  expect(await stage()).toContain("the cache has 1.0 MiB");
+  await kisekiJson([...words, "--max-cache-bytes", "1GiB", "--staging-enabled", "no"]);
+  expect(await stage()).toContain("policy does not allow it");
+  expect(place.pools()).toEqual([]);
+  await kisekiJson([...words, "--staging-enabled", "yes"]);
 });
 
 test("stage --daemon ends with the process that started it, if that is killed before all is staged", async () => {

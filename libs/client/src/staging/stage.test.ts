@@ -93,6 +93,14 @@ test("stageDataset() keeps what is whole when it is interrupted or refused, and 
   const before = bed.node.count("fetch");
   expect(await bed.stage(pool, "/set")).toMatchObject({ filesCount: 40, keptCount: had });
   expect(bed.node.count("fetch") - before).toBe(40 - had);
+  // What is here and was not looked at yet stays, too.
+  const verifying = new AbortController();
+  const again = await bed.stage(pool, "/set", {
+    signal: verifying.signal,
+    onProgress: ({ phase }) => phase === "verifying" && verifying.abort(),
+  });
+  expect(again).toEqual({ kind: "interrupted" });
+  expect(await bed.stage(pool, "/set")).toMatchObject({ filesCount: 40, keptCount: 40 });
   await pool.close();
 });
 
@@ -100,21 +108,23 @@ test("stageDataset() stages a file that changes meanwhile as it is at one moment
   await using bed = await StagingBed.open();
   await bed.write("set/busy", 3_000_000);
   const pool = await bed.pool();
-  let writes = 1;
-  bed.node.meddle = (call) => {
-    // Between the plans of its parts.
-    if (call !== "plan" || writes === 0) return undefined;
-    writes -= 1;
-    return bed.write("set/busy", 3_000_000).then(() => undefined);
-  };
-  expect(await bed.stage(pool, "/set")).toMatchObject({ kind: "staged", filesCount: 1 });
-  bed.node.meddle = () => undefined;
-  const { inode } = pool.images.manifests[0]!.files[0]!;
-  const [image] = (await bed.images(pool, "/set")).values();
-  const now = bed.node.get(bed.node.inode(inode), 0, 3_000_000);
-  expect(Buffer.compare(image!, now)).toBe(0);
+  // After the listing, and between the plans of its two parts.
+  for (const when of [1, 2]) {
+    let plans = 0;
+    bed.node.meddle = (call) => {
+      if (call !== "plan" || (plans += 1) !== when) return undefined;
+      return bed.write("set/busy", 3_000_000).then(() => undefined);
+    };
+    expect(await bed.stage(pool, "/set")).toMatchObject({ kind: "staged", filesCount: 1 });
+    bed.node.meddle = () => undefined;
+    const { inode, version } = pool.images.manifests[0]!.files[0]!;
+    const now = bed.node.inode(inode);
+    expect(version).toBe(now.contentVersion);
+    const [image] = (await bed.images(pool, "/set")).values();
+    expect(Buffer.compare(image!, bed.node.get(now, 0, 3_000_000))).toBe(0);
+    await bed.write("set/busy", 3_000_000);
+  }
   await bed.write("set/busy", 3_000_000);
-  writes = 1000;
   bed.node.meddle = (call) =>
     call === "plan" ? bed.write("set/busy", 3_000_000).then(() => undefined) : undefined;
   expect(await bed.stage(pool, "/set")).toEqual({ kind: "changing", path: "busy" });
