@@ -1,6 +1,6 @@
 /** What people run in a mount, as it comes from Debian: each checks its own work, or is compared with what it does on the local disk. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
-import { mkdtempSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isFull, NodeProcess, plainEnvironment } from "../support/node-process.ts";
@@ -22,6 +22,7 @@ beforeAll(async () => {
   await s3.createBucket("programs");
   mount = await KisekiMount.start(node, { namespace: "programs", options: "allow_other" });
   local = mkdtempSync(join(tmpdir(), "kiseki-programs-"));
+  chmodSync(local, 0o755); // PostgreSQL's user goes through it
 });
 afterAll(async () => {
   if (!hasFuse) return;
