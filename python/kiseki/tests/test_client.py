@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any, List
+from typing import Any
 
 import pytest
 
@@ -27,35 +27,6 @@ def test_the_constructor_is_as_documented() -> None:
         "cache_l2_max": None,
         "meta_ttl_ms": 5000,
     }
-
-
-def test_statistics_show_what_the_cache_did(cache_dir: str) -> None:
-    with kiseki.Client(cache_dir=cache_dir) as client:
-        client.write_bytes("/counted", os.urandom(3_000_000))
-        for _ in range(2):
-            client.read_bytes("/counted")
-        stats = client.cache_stats()
-        assert isinstance(stats, kiseki.CacheStatsView)
-        assert stats.misses >= 3 and stats.l1_hits >= 3 and stats.l1_bytes >= 3_000_000
-        assert str(stats).startswith("CacheStats(l1_hits=")
-        with pytest.raises(AttributeError):
-            stats.misses = 1  # type: ignore[misc]
-        client.wipe()
-        assert (client.cache_stats().l1_bytes, client.cache_stats().wipes) == (0, 1)
-        misses = client.cache_stats().misses
-        client.read_bytes("/counted")
-        assert client.cache_stats().misses > misses
-
-
-def test_the_constructor_wins_over_variables(monkeypatch: pytest.MonkeyPatch, cache_dir: str) -> None:
-    monkeypatch.setenv("KISEKI_CACHE_MODE", "bypass")
-    monkeypatch.setenv("KISEKI_CACHE_DIR", cache_dir)
-    with kiseki.Client() as client:
-        assert client.cache_mode() == "bypass"
-    with kiseki.Client(cache_mode="organic") as client:
-        assert client.cache_mode() == "organic"
-    with pytest.raises(kiseki.KisekiError, match="cache_mode"):
-        kiseki.Client(cache_mode="lots")
 
 
 def test_a_client_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,54 +58,6 @@ def test_a_client_is_read_only_when_asked(cache_dir: str) -> None:
             client.write_bytes("/file", b"")
         assert refused.value.errno == 30
         assert "tests" in client.listdir("/") or client.listdir("/") is not None
-
-
-def test_a_workflow_is_declared_goes_on_and_ends(client: kiseki.Client) -> None:
-    workflow = client.declare_workflow()
-    assert 0 < workflow < 2**128
-    client.advance_phase(workflow, 3, "epoch 3")
-    with pytest.raises(kiseki.KisekiError, match="phase_not_monotonic"):
-        client.advance_phase(workflow, 3)
-    client.end_workflow(workflow)
-    with pytest.raises(kiseki.KisekiError, match="scope_not_found"):
-        client.end_workflow(workflow)
-    with pytest.raises(kiseki.KisekiError, match="profile_not_allowed"):
-        client.declare_workflow(profile="mining")
-
-
-def test_a_dataset_is_staged_and_released(cache_dir: str) -> None:
-    with kiseki.Client(cache_dir=cache_dir, cache_l1_max=1024 * 1024) as client:
-        client.makedirs("/set/deep", exist_ok=True)
-        contents = {"/set/%d" % number: os.urandom(300_000) for number in range(4)}
-        contents["/set/deep/file"] = os.urandom(2_500_000)
-        for path, content in contents.items():
-            client.write_bytes(path, content)
-        assert client.stage_status() == []
-        seen: List[kiseki.StageProgress] = []
-        client.stage("/set", progress=seen.append)
-        assert seen[-1].files_done == seen[-1].files_total == 5
-        assert seen[-1].bytes_done == seen[-1].bytes_total == 3_700_000
-        client.stage("/set/")
-        assert client.stage_status() == ["/set"]
-        misses = client.cache_stats().misses
-        for path, content in contents.items():
-            assert client.read_bytes(path) == content
-        stats = client.cache_stats()
-        assert stats.misses == misses and stats.l2_hits > 0 and stats.l2_bytes >= 3_700_000
-        client.release("/set")
-        assert client.stage_status() == [] and client.cache_stats().l2_bytes < 3_700_000
-        with pytest.raises(kiseki.KisekiError, match="Cannot stage /no"):
-            client.stage("/no/such/thing")
-        client.stage("/set/deep")
-        client.release_all()
-        assert client.stage_status() == []
-        assert client.read_bytes("/set/deep/file") == contents["/set/deep/file"]
-
-
-def test_staging_needs_a_cache() -> None:
-    with kiseki.Client(cache_mode="bypass") as client:
-        with pytest.raises(kiseki.KisekiError, match="no cache on disk"):
-            client.stage("/")
 
 
 def _read(client: kiseki.Client, path: str, queue: Any) -> None:
