@@ -130,6 +130,7 @@ async function startKiseki(layout: Layout, folder: string, deviceSize: string): 
     "--data-addr": any,
     "--bulk-addr": any,
     "--metrics-addr": any,
+    "--advisory-addr": any,
     "--log-level": "warn",
   };
   const program = process.env["KISEKI_BENCH_PROGRAM"]?.split(" ") ?? [
