@@ -28,6 +28,7 @@ import {
   widen,
 } from "./sim-housekeeping.ts";
 import { applyRules } from "./sim-lifecycle.ts";
+import { add, evacuate, moveLeaving, remove } from "./sim-members.ts";
 import { currentOf, type ModelBucket } from "./sim-model.ts";
 import { must, SimNodeDied, type SimNode } from "./sim-node.ts";
 import { subscription } from "./sim-receiver.ts";
@@ -82,10 +83,15 @@ const acts: readonly (readonly [weight: number, name: string, act: Act])[] = [
   [1, "scrub", (_, node) => scrub(node)],
   [1, "match orphans", (_, node) => matchAllOrphans(node)],
   [1, "resync device", (_, node) => resync(node)],
+  [1, "evacuate device", (_, node) => evacuate(node)],
+  [4, "move leaving", (_, node) => moveLeaving(node)],
+  [2, "remove device", (_, node) => remove(node)],
+  [1, "add device", (_, node) => add(node)],
   [1, "checkpoint", async (_, node) => checkpoint(node)],
   [1, "set clock", async (_, node) => setClock(node)],
 ];
-const weightTotal = acts.reduce((sum, [weight]) => sum + weight, 0);
+const ofMembers = new Set(["evacuate device", "move leaving", "remove device", "add device"]);
+const fewerActs = acts.filter(([, name]) => !ofMembers.has(name));
 
 /** Clients and housekeeping at work on one process, several at once. */
 export class SimClients {
@@ -122,8 +128,9 @@ export class SimClients {
     }
   }
   async #act(): Promise<void> {
-    let at = this.#prng.below(weightTotal);
-    const [, name, act] = acts.find(([weight]) => (at -= weight) < 0)!;
+    const list = this.#node.world.membersChange ? acts : fewerActs;
+    let at = this.#prng.below(list.reduce((sum, [weight]) => sum + weight, 0));
+    const [, name, act] = list.find(([weight]) => (at -= weight) < 0)!;
     const number = this.#trace.operations++;
     let result: string;
     try {

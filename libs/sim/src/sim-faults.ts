@@ -5,6 +5,7 @@ import type { DiskFaultRates, SimDisk } from "./sim-disk.ts";
 import { describeSeal } from "./sim-reads.ts";
 import { checkBelieved, checkLost, namedOf } from "./sim-checks.ts";
 import { repairAll, widen } from "./sim-housekeeping.ts";
+import { restoreMembers } from "./sim-members.ts";
 import { must, type SimNode } from "./sim-node.ts";
 import type { SimShardState } from "./sim-shard-store-state.ts";
 import type { SimTrace } from "./sim-trace.ts";
@@ -320,7 +321,7 @@ export async function returnDevices(node: SimNode): Promise<void> {
       .map(({ path }) => path),
   );
   const free = world.paths.filter((path) => !taken.has(path));
-  must(free.length === out.length, "each device that is out has its place");
+  must(free.length >= out.length, "each device that is out has its place");
   for (const [i, device] of out.entries()) {
     const path = free[i]!;
     const disk = world.disks.get(path)!;
@@ -329,4 +330,5 @@ export async function returnDevices(node: SimNode): Promise<void> {
     await chunkStore.replaceDevice(device.id, { path, force: true });
     world.count("devices replaced");
   }
+  await restoreMembers(node);
 }

@@ -17,7 +17,7 @@ const foundBy: Record<SimMutantName, number> = {
   lock_ended_early: 1,
   newest_not_compared: 3,
   pin_ignored: 13,
-  reader_ignored: 16,
+  reader_ignored: 12,
   stale_index_believed: 1,
   old_zone_generation_believed: 1,
   returning_device_believed: 5,

@@ -85,11 +85,14 @@ export class SimWorld {
   readonly counts = new Map<string, number>();
   /** Old states of the shard file that somebody kept. */
   oldShard: SimShardState | undefined;
+  /** Devices are added, evacuated and removed: in one run of eight, since there little else goes on beside it. */
+  readonly membersChange: boolean;
   /** Chance out of 100,000 that the process dies at an effect. */
   crashRate = 0;
 
   constructor(seed: number, mutant?: SimMutantName) {
     this.seed = seed;
+    this.membersChange = seed % 8 === 7;
     this.rules = rulesOf(mutant);
     this.prng = prngFromSeed(seed);
     this.nodePrng = prngFromSeed(seed + 2 ** 32);
