@@ -1,7 +1,7 @@
 /** What people run in a mount, as it comes from Debian: each checks its own work, or is compared with what it does on the local disk. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { chmodSync, mkdtempSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
+import { homedir, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { isFull, NodeProcess, plainEnvironment } from "../support/node-process.ts";
 import { S3Client } from "../support/s3-client.ts";
@@ -10,6 +10,10 @@ import { hasFuse, KisekiMount } from "./kiseki-mount.ts";
 const limitMs = isFull ? 600_000 : 20_000;
 setDefaultTimeout(limitMs);
 const root = dirname(dirname(import.meta.dir));
+/** Where scripts/native finds what it has built before. */
+const cacheDirectory =
+  process.env["KISEKI_CACHE_DIR"] ??
+  join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "kiseki");
 
 let node: NodeProcess;
 let mount: KisekiMount;
@@ -38,7 +42,13 @@ async function script(name: string, text: string): Promise<string> {
   const child = Bun.spawn(["timeout", "-k", "1", seconds, "bash", "-euc", begin + text], {
     env: {
       ...plainEnvironment(),
-      ...{ local: join(local, name), root, LC_ALL: "C.UTF-8", HOME: local },
+      ...{
+        local: join(local, name),
+        root,
+        LC_ALL: "C.UTF-8",
+        HOME: local,
+        KISEKI_CACHE_DIR: cacheDirectory,
+      },
       ...{ GIT_CONFIG_COUNT: "1", GIT_CONFIG_KEY_0: "safe.directory", GIT_CONFIG_VALUE_0: "*" },
     },
     stdin: "ignore",
