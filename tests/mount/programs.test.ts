@@ -121,7 +121,9 @@ test.skipIf(!hasFuse)(
       "sqlite",
       `
     sqlite3 base.db 'PRAGMA journal_mode=DELETE; PRAGMA synchronous=FULL; CREATE TABLE t (who TEXT, at INTEGER); CREATE INDEX i ON t (at)' >/dev/null
-    (${work("one")}) & (${work("two")}) & wait %1 && wait %2
+    (${work("one")}) & one=$!
+    (${work("two")}) & two=$!
+    wait $one && wait $two
     sqlite3 base.db "BEGIN; WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i+1 FROM n WHERE i < 20000) INSERT INTO t SELECT 'three', -i FROM n; ROLLBACK"
     test ! -e base.db-journal
     sqlite3 base.db 'PRAGMA integrity_check; SELECT count(*), count(DISTINCT at), max(at) FROM t'
