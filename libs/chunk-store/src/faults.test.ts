@@ -1,7 +1,16 @@
 import { expect, test } from "bun:test";
+import {
+  decodeRecordHeader,
+  decodeZoneHeader,
+  deviceBlockSize,
+  deviceDataOffset,
+  encodeRecordHeader,
+  encodeZoneHeader,
+  recordSize,
+} from "@kiseki/format";
 import { ChunkStoreError } from "./index.ts";
 import type { Chunk } from "./store.fixture.ts";
-import { seedOfRun, TestPool } from "./store.fixture.ts";
+import { crypto, seedOfRun, TestPool } from "./store.fixture.ts";
 
 // Goal: each row of STORE §6 that devices can show. Method: simulated disks, one fault per test.
 const replay = `(KISEKI_SIM_SEED=${seedOfRun})`;
@@ -144,6 +153,31 @@ test(`an old state of a device put back is not believed ${replay}`, async () => 
   await pool.store.repair();
   allWhole(pool, [...before, ...after]);
   expect((await pool.store.scrub()).faults).toBe(0);
+});
+
+test(`a zone in use that shows a later generation is not written over: a late write of an earlier use ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 3);
+  const before = await fill(pool, 10, 5000);
+  pool.store.checkpoint();
+  const disk = pool.disk(1);
+  const used = disk.content.subarray(deviceDataOffset).findLastIndex((byte) => byte !== 0) + 1;
+  const zone = disk.content.slice(deviceDataOffset, deviceDataOffset + used);
+  const crc32c = (bytes: Uint8Array): number => crypto.crc32c(0, bytes);
+  const header = decodeZoneHeader(zone, crc32c)!;
+  const first = decodeRecordHeader(zone, deviceBlockSize, crc32c)!;
+  const generation = header.generation + 2;
+  encodeZoneHeader({ ...header, generation }, zone.subarray(0, deviceBlockSize), crc32c);
+  const view = new DataView(zone.buffer);
+  encodeRecordHeader({ ...first, generation }, zone, view, deviceBlockSize, crc32c);
+  zone.fill(0, deviceBlockSize + recordSize(first.payloadSize));
+  disk.restore(zone, deviceDataOffset);
+  await pool.crash("kill");
+  expect(pool.store.status().repairQueued).toBeGreaterThan(0);
+  await pool.store.repair();
+  const after = await fill(pool, 30);
+  expect((await pool.store.scrub()).faults).toBe(0);
+  allWhole(pool, [...before, ...after]);
+  await allRead(pool, [...before, ...after]);
 });
 
 test(`a device away for a while and back is resynced before it counts ${replay}`, async () => {

@@ -62,14 +62,16 @@ export async function recoverDevice(pool: Pool, device: Device): Promise<void> {
   const mark = loadZones(pool, device);
   if (mark === undefined) device.zones = new ZoneTable(zoneCount, zoneSize);
   const findings = await scanDevice(pool, device, mark);
-  if (
-    mark !== undefined &&
-    pool.safeties.distrustReturning &&
-    (await isRolledBack(pool, device, findings, mark))
-  ) {
-    device.state = "resyncing";
-    device.reason = "its content is older than what was synced to it";
-    return;
+  if (mark !== undefined && pool.safeties.distrustReturning) {
+    const reason = findings.some((found) => isBegunAnew(device, found))
+      ? "a zone in use was begun anew on it"
+      : (await isRolledBack(pool, device, findings, mark)) &&
+        "its content is older than what was synced to it";
+    if (reason !== false) {
+      device.state = "resyncing";
+      device.reason = reason;
+      return;
+    }
   }
   adoptZones(device, findings);
   judgeDamage(pool, findings);
@@ -212,6 +214,13 @@ async function mayHaveChanged(
   if (generation === 0) return head.some((byte) => byte !== 0);
   return generation > zones.generations[zone]!;
 }
+
+/**
+ * The zone has a later generation than the index knows of, which has not given it away: a write of an earlier use that
+ * came late. What the rows name there would be written over.
+ */
+const isBegunAnew = ({ zones }: Device, { zone, generation }: ZoneFindings): boolean =>
+  zones.state(zone) !== "free" && generation > zones.generations[zone]!;
 
 /** A device that lacks the last group that was synced to it shows an old state of itself. */
 async function isRolledBack(
