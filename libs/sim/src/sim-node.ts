@@ -159,11 +159,12 @@ export class SimNode {
       noticed: (id, index) => this.notifier.noticed(id, index),
     };
   }
-  /** Something that a crash may strike before or after. */
+  /** Something that a crash may strike before or after; more often where there is less of it, so that a hundred seeds see each. */
   effect(name: string): void {
     const { world } = this;
-    if (this.isDead || world.crashRate === 0 || !world.prng.chance(world.crashRate, 100_000))
-      return;
+    const isRare = name.startsWith("index_") || (this.activities.get("repair") ?? 0) > 0;
+    const rate = world.crashRate * (isRare ? 8 : 1);
+    if (this.isDead || rate === 0 || !world.prng.chance(rate, 100_000)) return;
     world.count(`crash at ${name}`);
     this.die();
   }
