@@ -43,6 +43,7 @@ export class NoticeMarks {
     this.#scanTo = head;
   }
   add(index: LogIndex): void {
+    if (this.#marks.at(-1) === index) return;
     if (this.#marks.length >= marksMax) {
       this.#scanTo = index;
       this.#marks = [];

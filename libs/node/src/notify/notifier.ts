@@ -74,7 +74,7 @@ export class Notifier implements AsyncDisposable {
     for (const consumer of consumers) this.#track(this.#run(watched, consumer));
   }
 
-  /** The entry at `index` holds notices. */
+  /** The entry at `index` holds notices, or will once it is committed; told again then. */
   noticed(id: TenantId, index: LogIndex): void {
     const watched = this.#watched.get(toHex(id));
     if (watched === undefined || watched.consumers.length === 0) return;

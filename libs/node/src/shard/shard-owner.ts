@@ -75,7 +75,7 @@ export interface OwnerOptions {
   /** The outcome of a commit is not known: the process must end (STORE §2). */
   readonly onFatal: (reason: unknown) => void;
   readonly safeties: NodeSafeties;
-  /** Told of each committed entry that holds notices. */
+  /** Told of each entry that holds notices: before its commit, so that nobody passes it, and after, when it can be read. */
   readonly onNotices?: ((index: LogIndex) => void) | undefined;
   /** Told of what each committed batch has changed, when somebody watches. */
   readonly changes?: ChangeFeed | undefined;
@@ -347,6 +347,7 @@ export class ShardOwner {
     });
     const started = clock.monotonic();
     failpoint("batch-decided");
+    if (batch.hasNotices) this.#options.onNotices?.(packed.next.index);
     const outcome = await batch.tx.commit(packed.bytes, this.#chain.index, this.#chain.epoch);
     failpoint("batch-committed");
     // Embedded there is one writer and COMMIT's word is final; a cluster's owner steps down here.
