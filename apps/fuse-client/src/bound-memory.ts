@@ -1,4 +1,4 @@
 import { boundMemory } from "@kiseki/cli";
 
 // Compute nodes want their memory for themselves.
-boundMemory(512 * 1024 ** 2);
+boundMemory({ BUN_JSC_forceRAMSize: String(512 * 1024 ** 2) });

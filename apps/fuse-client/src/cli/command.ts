@@ -1,6 +1,13 @@
 /** What the commands of both programs share: how they run, and what every one of them has. */
-import { CommandError, completionScript, type ExitCode, exitCode, shells } from "@kiseki/cli";
-import { Command, CommanderError } from "commander";
+import {
+  CommandError,
+  completionScript,
+  type ExitCode,
+  exitCode,
+  runWords,
+  shells,
+} from "@kiseki/cli";
+import { Command } from "commander";
 import { Console } from "./console.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -76,17 +83,7 @@ export async function runCommand(
 ): Promise<ExitCode> {
   let ended: ExitCode = exitCode.ok;
   const { name, words } = run;
-  const isJson = words.includes("--json");
   const program = build({ ...run, onEnd: (code) => (ended = code) });
-  if (isJson) program.configureOutput({ writeErr: () => undefined });
-  try {
-    await program.parseAsync(words, { from: "user" });
-    return ended;
-  } catch (reason) {
-    if (!(reason instanceof CommanderError)) throw reason;
-    if (reason.exitCode === 0) return exitCode.ok;
-    if (!isJson) return exitCode.arguments; // said by commander already
-    const message = reason.message.replace(/^error: /, "");
-    return new Console(name, true).fail(new CommandError(exitCode.arguments, message));
-  }
+  if (words.includes("--json")) program.configureOutput({ writeErr: () => undefined });
+  return (await runWords(program, words, (error) => new Console(name, true).fail(error))) ?? ended;
 }

@@ -1,9 +1,15 @@
-import { completionScript, shells } from "@kiseki/cli";
-import { Command, CommanderError } from "commander";
+import {
+  CommandError,
+  completionScript,
+  type ExitCode,
+  exitCode,
+  runWords,
+  shells,
+} from "@kiseki/cli";
+import { Command } from "commander";
 import { addCachePolicy } from "./cache-policy-commands.ts";
 import { openConsole } from "./console.ts";
 import { exportEncryption, importEncryption, recoverEncryption } from "./encryption-commands.ts";
-import { CommandError, type ExitCode, exitCode } from "@kiseki/cli";
 import * as hold from "./hold-commands.ts";
 import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./keyset-commands.ts";
 import { showLifecycle } from "./lifecycle-commands.ts";
@@ -332,18 +338,6 @@ function addKeysets(parent: Command, add: Add): void {
 /** Runs the command that `words` name. Never throws for bad words or refusals. */
 export async function runProgram(version: string, words: readonly string[]): Promise<ExitCode> {
   let ended: ExitCode = exitCode.ok;
-  const isJson = words.includes("--json");
-  const program = buildProgram(version, (code) => (ended = code), isJson);
-  try {
-    await program.parseAsync(words, { from: "user" });
-    return ended;
-  } catch (reason) {
-    if (!(reason instanceof CommanderError)) throw reason;
-    if (reason.exitCode === 0) return exitCode.ok;
-    if (!isJson) return exitCode.arguments; // said by commander already
-    const isBare = reason.code === "commander.help";
-    const message = isBare ? "No command was given" : reason.message.replace(/^error: /, "");
-    const advice = '"kiseki --help" shows commands and options';
-    return openConsole(true).fail(new CommandError(exitCode.arguments, message, advice));
-  }
+  const program = buildProgram(version, (code) => (ended = code), words.includes("--json"));
+  return (await runWords(program, words, (error) => openConsole(true).fail(error))) ?? ended;
 }
