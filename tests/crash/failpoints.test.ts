@@ -1,10 +1,14 @@
-/** A node under load is killed at named places; everything acknowledged is there, and nothing by half. */
+/**
+ * A node under load, with versions, locks, lifecycle rules and notifications at work, is killed at named places; everything
+ * acknowledged is there, and nothing by half.
+ */
 import { expect, test } from "bun:test";
 import { mkdir, statfs } from "node:fs/promises";
 import { everyNth, flipBits } from "../support/damage.ts";
 import { isFull, type Layout, NodeProcess, until } from "../support/node-process.ts";
 import { BrokenConnectionError } from "../support/raw-http.ts";
 import { content, digest, S3Client } from "../support/s3-client.ts";
+import { SideLoad } from "../support/side-load.ts";
 import { putSamples, readSamples, sampleCount } from "../support/samples.ts";
 import { chance, Workload } from "../support/workload.ts";
 
@@ -49,27 +53,38 @@ const sequences: readonly (readonly (readonly [string, number])[])[] = [
   [["main-synced", 1]],
 ];
 
+/** Both loads of one node. */
+interface Loads {
+  readonly workload: Workload;
+  readonly side: SideLoad;
+}
+
 /**
  * Starts and loads a node until it kills itself, in the start, while all is re-read, or under load.
  */
-async function runInto(node: NodeProcess, workload: Workload, failpoint: string): Promise<void> {
-  const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: failpoint }, words });
+async function runInto(node: NodeProcess, loads: Loads, failpoint: string): Promise<void> {
+  const { workload, side } = loads;
+  const environment = { KISEKI_FAILPOINT: failpoint };
+  const ending = await node.tryStart({ environment, words: [...words, ...side.words] });
   if (ending) return expect(ending).toEqual(killed);
   using client = await S3Client.of(node);
   try {
     await workload.check(client);
     await workload.begin(client);
+    await side.begin(node);
   } catch (reason) {
     if (!(reason instanceof BrokenConnectionError)) throw reason;
   }
   expect(await node.ended()).toEqual(killed);
-  await workload.ended();
+  await Promise.all([workload.ended(), side.ended()]);
 }
 
-async function reread(node: NodeProcess, workload: Workload): Promise<void> {
-  await node.start();
+/** What the side load waits for comes while the rest is re-read. */
+async function reread(node: NodeProcess, { workload, side }: Loads): Promise<void> {
+  await node.start({ words: side.words });
   using client = await S3Client.of(node);
-  await workload.check(client);
+  const [faults] = await Promise.all([side.faults(client), workload.check(client)]);
+  expect(faults).toEqual([]);
 }
 
 for (let round = 0; round < rounds; round += 1) {
@@ -81,15 +96,16 @@ for (let round = 0; round < rounds; round += 1) {
       `killed at ${failpoints.join(", ")}; ${where} (KISEKI_SIM_SEED=${seed})`,
       async () => {
         await using node = await NodeProcess.create(layout);
+        await using side = await SideLoad.open(node.directory);
         const workload = new Workload(seed + at);
-        await node.start({ words });
+        await node.start({ words: [...words, ...side.words] });
         {
           using client = await S3Client.of(node);
-          await workload.prepare(client);
+          await Promise.all([workload.prepare(client), side.prepare(client)]);
         }
         await node.kill();
-        for (const failpoint of failpoints) await runInto(node, workload, failpoint);
-        await reread(node, workload);
+        for (const failpoint of failpoints) await runInto(node, { workload, side }, failpoint);
+        await reread(node, { workload, side });
         expect([...workload.refusals]).toEqual([]);
       },
       limitMs,
@@ -101,27 +117,32 @@ for (const name of ["index-flushed", "index-checkpointed"]) {
   test(
     `killed at ${name}, in a start or a stop under load (KISEKI_SIM_SEED=${seed})`,
     async () => {
-      await using node = await NodeProcess.started(one);
+      await using node = await NodeProcess.create(one);
+      await using side = await SideLoad.open(node.directory);
+      await node.start({ words: side.words });
       const workload = new Workload(seed);
       {
         using client = await S3Client.of(node);
         await workload.begin(client);
+        await side.begin(node);
         await until("writes are acknowledged", () => workload.acknowledged > 20);
         await node.kill();
-        await workload.ended();
+        await Promise.all([workload.ended(), side.ended()]);
       }
-      const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: name } });
+      const environment = { KISEKI_FAILPOINT: name };
+      const ending = await node.tryStart({ environment, words: side.words });
       if (!ending) {
         using client = await S3Client.of(node);
         await workload.check(client);
         await workload.begin(client);
+        await side.begin(node);
         const stopping = node.stop();
-        await workload.ended();
+        await Promise.all([workload.ended(), side.ended()]);
         expect(await stopping).toEqual(killed);
       } else {
         expect(ending).toEqual(killed);
       }
-      await reread(node, workload);
+      await reread(node, { workload, side });
     },
     limitMs,
   );
@@ -155,19 +176,21 @@ for (const name of ["list-write", "list-rename", "list-note", "list-done"]) {
     `killed at ${name}, while a full mirror is written out of the list (KISEKI_SIM_SEED=${seed})`,
     async () => {
       await using node = await NodeProcess.create({ ...one, mirrors: 2 });
+      await using side = await SideLoad.open(node.directory);
       const workload = new Workload(seed);
       {
         await using mirror = await mounted(node.mirrors[0]!);
         await node.start();
         await node.stop(); // the first start writes lists too
-        await node.start({ environment: { KISEKI_FAILPOINT: name } });
+        await node.start({ environment: { KISEKI_FAILPOINT: name }, words: side.words });
         using client = await S3Client.of(node);
         await workload.begin(client);
+        await side.begin(node);
         await mirror.fill();
         expect(await node.ended()).toEqual(killed);
-        await workload.ended();
+        await Promise.all([workload.ended(), side.ended()]);
       }
-      await reread(node, workload);
+      await reread(node, { workload, side });
     },
     limitMs,
   );
@@ -177,22 +200,29 @@ for (const name of ["repair-rebuilt", "repair-written"]) {
   test(
     `killed at ${name}, while what rotted on a device is repaired`,
     async () => {
-      await using node = await NodeProcess.started(six);
+      await using node = await NodeProcess.create(six);
+      await using side = await SideLoad.open(node.directory);
+      await node.start({ words: side.words });
       {
         using client = await S3Client.of(node);
+        await side.begin(node);
         await putSamples(client);
       }
       await node.stop();
+      await side.ended();
       await flipBits(node.devices[2]!, everyNth(30_011, 64 * 1024, 24 * 1024 * 1024));
-      const ending = await node.tryStart({ environment: { KISEKI_FAILPOINT: `${name}:1` } });
+      const environment = { KISEKI_FAILPOINT: `${name}:1` };
+      const ending = await node.tryStart({ environment, words: side.words });
       if (!ending) {
         using client = await S3Client.of(node);
         await readSamples(client).catch(() => undefined); // what it meets is queued for repair
         expect(await node.ended()).toEqual(killed);
       }
-      await node.start();
+      await node.start({ words: side.words });
       using client = await S3Client.of(node);
-      expect(await readSamples(client)).toEqual({ right: sampleCount, failed: [] });
+      const [read, faults] = await Promise.all([readSamples(client), side.faults(client)]);
+      expect(read).toEqual({ right: sampleCount, failed: [] });
+      expect(faults).toEqual([]);
     },
     limitMs,
   );
@@ -202,26 +232,30 @@ for (const name of ["compact-moved", "compact-checkpointed"]) {
   test(
     `killed at ${name}, when overwrites have used up the zones`,
     async () => {
-      await using node = await NodeProcess.started(
-        { devices: 1, mirrors: 0, deviceSize: "128MiB" },
-        { environment: { KISEKI_FAILPOINT: name }, words },
-      );
+      const layout = { devices: 1, mirrors: 0, deviceSize: "128MiB" };
+      await using node = await NodeProcess.create(layout);
+      await using side = await SideLoad.open(node.directory);
+      const environment = { KISEKI_FAILPOINT: name };
+      await node.start({ environment, words: [...words, ...side.words] });
       const kept = content("kept", 300_000);
       const held = new Map<string, readonly string[]>([["kept", [digest(kept)]]]);
       {
         using client = await S3Client.of(node);
         await client.createBucket("zones");
         await client.put("zones", "kept", kept);
+        await side.begin(node);
         await overwriteUntilBroken(client, held);
         expect(await node.ended()).toEqual(killed);
+        await side.ended();
       }
-      await node.start();
+      await node.start({ words: side.words });
       using client = await S3Client.of(node);
       const keys = [...(await client.list("zones")).keys()];
       expect(keys).toContain("kept");
       for (const key of keys) {
         expect(held.get(key)).toContain(digest((await client.get("zones", key))!));
       }
+      expect(await side.faults(client)).toEqual([]);
     },
     limitMs,
   );

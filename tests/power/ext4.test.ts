@@ -6,11 +6,10 @@ import { expect, test } from "bun:test";
 import { join } from "node:path";
 import { prngFromSeed } from "../../libs/base/src/index.ts";
 import { isFull, type Layout, NodeProcess } from "../support/node-process.ts";
-import { S3Client } from "../support/s3-client.ts";
 import { hasLoop, imagePlace, LoopDisk, runTool } from "./loop-disk.ts";
 import { note, readManifest } from "./manifest.ts";
 import { SideLoad } from "../support/side-load.ts";
-import { brokenPromises, layouts, loadedBy, writers } from "./power-node.ts";
+import { brokenPromises, layouts, loadedBy, sideFaults, writers } from "./power-node.ts";
 
 const seed = Number(process.env["KISEKI_POWER_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const rounds = Number(process.env["KISEKI_POWER_CUTS"] ?? (isFull ? 25 : 2));
@@ -24,11 +23,6 @@ interface Cuts {
 
 async function stop(node: NodeProcess): Promise<void> {
   if (node.isRunning) await node.kill();
-}
-
-async function sideFaults(node: NodeProcess, side: SideLoad): Promise<string[]> {
-  using client = await S3Client.of(node);
-  return await side.faults(client);
 }
 
 /** Cuts a node `count` times under load; ends early once something is found missing. */

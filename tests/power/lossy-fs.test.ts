@@ -8,10 +8,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { prngFromSeed } from "../../libs/base/src/index.ts";
 import { isFull, type Layout, NodeProcess } from "../support/node-process.ts";
+import { SideLoad } from "../support/side-load.ts";
 import { runTool } from "./loop-disk.ts";
 import { buildLossyFs, hasFuse, LossyDisk, type Losses } from "./lossy-disk.ts";
 import { note, readManifest } from "./manifest.ts";
-import { brokenPromises, churnLayout, layouts, loadedBy, type PowerLayout } from "./power-node.ts";
+import {
+  brokenPromises,
+  churnLayout,
+  layouts,
+  loadedBy,
+  type PowerLayout,
+  sideFaults,
+} from "./power-node.ts";
 
 const seed = Number(process.env["KISEKI_POWER_SEED"] ?? Math.floor(Math.random() * 2 ** 31));
 const rounds = Number(process.env["KISEKI_POWER_CUTS"] ?? (isFull ? 40 : 2));
@@ -99,24 +107,29 @@ async function cutUnderLoad(
   const prng = prngFromSeed(seed + layout.devices);
   await using node = await NodeProcess.create(layout);
   await using disk = await LossyDisk.create(program, node.storage);
+  await using side = await SideLoad.open(node.directory);
+  const words = ["--gc-interval-s", "1", ...side.words];
   const manifest = join(node.directory, "manifest");
   const most = layout.isChurn ? 80 : 160;
   const losses: Losses[] = [];
   const faults: string[] = [];
   for (let round = 0; round < count && faults.length === 0; round += 1) {
-    await node.start({ environment, words: ["--gc-interval-s", "1"] });
+    await node.start({ environment, words });
+    await side.begin(node);
     await using loader = await loadedBy(node, manifest, seed, round, 20 + prng.below(most));
     note(manifest, { at: "cut" });
+    side.cut();
     losses.push(await disk.cut(prng.below(2 ** 32)));
     const gone = node.kill();
     await disk.unmount();
     await gone;
-    await loader.ended();
+    await Promise.all([loader.ended(), side.ended()]);
     await disk.mount();
     note(manifest, { at: "up" });
-    const ending = await node.tryStart({ environment });
+    const ending = await node.tryStart({ environment, words: side.words });
     if (ending) faults.push(`no start: ${node.output.split("\n").slice(-6).join("\n")}`);
     else faults.push(...(await brokenPromises(node, manifest)));
+    if (faults.length === 0) faults.push(...(await sideFaults(node, side)));
     if (node.isRunning) await node.kill();
   }
   return { acked: readManifest(manifest).acked, losses, faults };

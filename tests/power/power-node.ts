@@ -2,6 +2,7 @@ import { join } from "node:path";
 import type { Subprocess } from "bun";
 import { type Layout, type NodeProcess, plainEnvironment, until } from "../support/node-process.ts";
 import { S3Client } from "../support/s3-client.ts";
+import type { SideLoad } from "../support/side-load.ts";
 import { checkPromises, readManifest } from "./manifest.ts";
 
 /** A layout under cuts, and whether it is loaded so that its zones are used again and again. */
@@ -105,4 +106,10 @@ export async function loadedBy(
 export async function brokenPromises(node: NodeProcess, manifest: string): Promise<string[]> {
   using client = await S3Client.of(node);
   return await checkPromises(client, manifest);
+}
+
+/** What of the side load a started node does not keep. */
+export async function sideFaults(node: NodeProcess, side: SideLoad): Promise<string[]> {
+  using client = await S3Client.of(node);
+  return await side.faults(client);
 }

@@ -39,6 +39,8 @@ export class SideLoad implements AsyncDisposable {
   /** Keys of `ObjectCreated` that must arrive. */
   readonly #acked: string[] = [];
   #isCounting = false;
+  /** The bucket and all of its settings were acknowledged. */
+  #isPrepared = false;
   #running: Promise<unknown> = Promise.resolve();
   #counter = 0;
 
@@ -57,14 +59,26 @@ export class SideLoad implements AsyncDisposable {
     return new SideLoad(hook, targets);
   }
 
-  /** Writes until the connections break; makes the bucket when there is none. */
-  async begin(node: NodeProcess): Promise<void> {
-    const client = await S3Client.of(node);
+  /** Makes the bucket and its settings, until that was acknowledged once. */
+  async prepare(client: S3Client): Promise<void> {
+    if (this.#isPrepared) return;
     if ((await client.call("HEAD", bucket, "")).status === 404) {
       const headers = { "x-amz-bucket-object-lock-enabled": "true" };
       await client.expect("PUT", bucket, "", { headers });
-      await client.expect("PUT", bucket, "", { query: { lifecycle: "" }, body: rules });
-      await client.expect("PUT", bucket, "", { query: { notification: "" }, body: configuration });
+    }
+    await client.expect("PUT", bucket, "", { query: { lifecycle: "" }, body: rules });
+    await client.expect("PUT", bucket, "", { query: { notification: "" }, body: configuration });
+    this.#isPrepared = true;
+  }
+
+  /** Writes until the connections break. */
+  async begin(node: NodeProcess): Promise<void> {
+    const client = await S3Client.of(node);
+    try {
+      await this.prepare(client);
+    } catch (reason) {
+      client[Symbol.dispose]();
+      throw reason;
     }
     this.#isCounting = true;
     const all = Array.from({ length: writers }, () => this.#write(client));
@@ -106,7 +120,7 @@ export class SideLoad implements AsyncDisposable {
 
   /** What of it a started node does not keep; what is missing already is not waited for. */
   async faults(client: S3Client): Promise<string[]> {
-    if (this.#acked.length === 0) return [];
+    if (!this.#isPrepared) return [];
     if ((await client.call("HEAD", bucket, "")).status !== 200) return [`${bucket} is gone`];
     const lost = await this.#lost(client);
     return lost.length > 0 ? lost : await this.#undone(client);
