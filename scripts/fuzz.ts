@@ -11,6 +11,7 @@
  */
 import { parseArgs } from "node:util";
 import { sealedTargets } from "../ffi/sealed-sqlite/src/sealed.fuzz.ts";
+import { processTargets } from "../apps/fuse-client/src/process/process.fuzz.ts";
 import { authTargets } from "../libs/auth/src/auth.fuzz.ts";
 import { fuzz, FuzzFailure, type FuzzTarget, must } from "../libs/base/src/contract.ts";
 import { formatTargets } from "../libs/format/src/format.fuzz.ts";
@@ -37,6 +38,7 @@ const targets: readonly FuzzTarget[] = [
   ...stsTargets,
   ...formatTargets,
   ...fuseTargets,
+  ...processTargets,
   ...sealedTargets,
 ];
 

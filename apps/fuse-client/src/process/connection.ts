@@ -159,6 +159,8 @@ export class ClientConnection {
       this.#isPaused = false;
     } catch (reason) {
       if (!(reason instanceof ProtocolError)) throw reason;
+      // The other end may go on to send: nothing of it counts any more.
+      this.#ended.abort();
       this.#wire.end();
     } finally {
       this.#isTaking = false;
