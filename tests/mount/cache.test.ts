@@ -213,6 +213,60 @@ test.skipIf(!hasFuse)("SIGUSR1 wipes: the device has nothing, and reads go on", 
   expect(await next.end("SIGTERM")).toBe(0);
 });
 
+async function cacheCommand(directory: string, ...words: string[]) {
+  const child = Bun.spawn([...chooseCommand("kiseki-client"), "--json", "cache", ...words], {
+    env: { ...plainEnvironment(), KISEKI_CACHE_DIR: directory },
+    stdin: "ignore",
+    stdout: "pipe",
+    stderr: "pipe",
+  });
+  const [out, error] = await Promise.all([
+    new Response(child.stdout).text(),
+    new Response(child.stderr).text(),
+  ]);
+  const said = JSON.parse(out || error) as Record<string, unknown>;
+  return { code: await child.exited, said };
+}
+
+test.skipIf(!hasFuse)(
+  "cache --stats and --wipe reach mounts that live: the device has nothing, and reads go on",
+  async () => {
+    await using disk = await Disk.make(128);
+    const pool = await stage(disk.directory);
+    await using staged = await KisekiMount.start(node, adopting(disk.directory, pool));
+    const environment = { KISEKI_CACHE_DIR: disk.directory };
+    await using plain = await KisekiMount.start(node, { namespace: "data", environment });
+    readAll(staged);
+    readAll(plain);
+    await until("blocks are kept", () => filesBelow(disk.directory).length > fileCount);
+    const counted = await cacheCommand(disk.directory, "--stats");
+    const pools = counted.said["pools"] as readonly Record<string, Record<string, unknown>>[];
+    expect(pools.find((each) => String(each["pool"]) === pool)).toMatchObject({
+      use: "in_use",
+      staged_files: fileCount,
+      live: { wipes: 0 },
+    });
+    const other = pools.find((each) => String(each["pool"]) !== pool);
+    expect(other).toMatchObject({ staged_files: 0, live: { errors: 0 } });
+    expect(Number(other?.["live"]?.["misses"])).toBeGreaterThan(0);
+    const [control] = [
+      ...new Bun.Glob("*/*/control").scanSync({ cwd: disk.directory, onlyFiles: false }),
+    ];
+    const stranger = ["setpriv", "--reuid=65534", "--clear-groups"] as const;
+    const met = bounded(...stranger, "stat", join(disk.directory, control!));
+    expect(met.output).toContain("Permission denied");
+    const wiped = await cacheCommand(disk.directory, "--wipe");
+    expect(wiped).toEqual({ code: 0, said: { wiped: 2, in_use: 0, left_bytes: 0 } });
+    expect(disk.find(canary)).toBe(-1);
+    for (const mount of [staged, plain]) {
+      readAll(mount);
+      expect(await mount.end("SIGTERM")).toBe(0);
+      expect(await mount.errors()).toContain('"event":"cache_wiped","why":"asked"');
+    }
+    expect(await cacheCommand(disk.directory, "--stats")).toMatchObject({ said: { pools: [] } });
+  },
+);
+
 test.skipIf(!hasFuse)("a wipe takes staged files from who has them open, too", async () => {
   await using disk = await Disk.make(128);
   const pool = await stage(disk.directory);

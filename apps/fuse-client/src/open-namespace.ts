@@ -17,6 +17,8 @@ import type { MountPlan } from "./cli/mount-plan.ts";
 import { clampSettings, type MountSettings } from "./cli/settings.ts";
 import { CacheCounters, type CacheStats } from "./cache-counters.ts";
 import { connect, type Connected } from "./connect.ts";
+import type { CacheOwner } from "./process/cache-calls.ts";
+import { serveControl } from "./process/pool-control.ts";
 
 /** Written and not stored yet. */
 const dirtySizeMax = 64 * MiB;
@@ -100,6 +102,9 @@ export async function openNamespace(
     fileSystem.wipe();
     await erased;
   };
+  const stats = (): CacheStats => counters.stats(memory.byteCount, cache?.sizeOnDisk ?? 0);
+  if (cache?.pool !== undefined)
+    building.use(controlOf(cache.pool, { settings, stats, wipe }, log));
   building.use(
     startGuard(client, policy, {
       // The kernel's pages are to go even where nothing else is kept.
@@ -112,12 +117,29 @@ export async function openNamespace(
   );
   const parts = building.move();
   const done = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
-  const stats = (): CacheStats => counters.stats(memory.byteCount, cache?.sizeOnDisk ?? 0);
   const { workflows } = client;
   const isAllowed = policy.isStagingEnabled;
   const staging = { client, cache, sizeMax: settings.cacheL2Max, isAllowed };
   const known = { isReadOnly, settings, isPassing, counters, workflows, staging };
   return { fileSystem, ...known, stats, wipe, ...done };
+}
+
+/** Where there can be no socket the owner of the pool has signals. */
+function controlOf(
+  pool: Parameters<typeof serveControl>[0],
+  owner: CacheOwner,
+  log: Log,
+): AsyncDisposable {
+  const wipe = (): Promise<void> => {
+    log("cache_wiped", { why: "asked" });
+    return owner.wipe();
+  };
+  try {
+    return serveControl(pool, { ...owner, wipe });
+  } catch (reason) {
+    log("cache_control", { failure: reason instanceof Error ? reason.message : String(reason) });
+    return { [Symbol.asyncDispose]: () => Promise.resolve() };
+  }
 }
 
 function startGuard(

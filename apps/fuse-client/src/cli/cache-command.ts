@@ -6,7 +6,8 @@ import {
   readCacheSettings,
   throwFaults,
 } from "../staging/plan.ts";
-import { countPools, findPools, usedShare, wipeFound } from "../staging/pools.ts";
+import { liveStats, wipeLive } from "../process/pool-control.ts";
+import { countPools, findPools, type FoundPool, usedShare, wipeFound } from "../staging/pools.ts";
 import type { Run } from "./command.ts";
 import { Console } from "./console.ts";
 
@@ -18,20 +19,27 @@ interface Flags extends CacheFlags {
 async function stats(directory: string, console: Console): Promise<ExitCode> {
   const pools = await countPools(directory);
   const share = await usedShare(directory);
-  const rows = pools.map((pool) => ({
-    pool: pool.id,
-    tenant: pool.tenant,
-    use: pool.use,
-    l2_files: pool.blocksCount,
-    l2_bytes: pool.blocksSize,
-    staged_files: pool.imagesCount,
-    staged_bytes: pool.imagesSize,
-    staged_datasets: pool.datasets,
-  }));
+  const rows = await Promise.all(
+    pools.map(async (pool) => ({
+      pool: pool.id,
+      tenant: pool.tenant,
+      use: pool.use,
+      l2_files: pool.blocksCount,
+      l2_bytes: pool.blocksSize,
+      staged_files: pool.imagesCount,
+      staged_bytes: pool.imagesSize,
+      staged_datasets: pool.datasets,
+      live: pool.use === "in_use" ? liveRow(await liveStats(pool)) : null,
+    })),
+  );
   const lines = rows.map(
-    (row) =>
-      `pool ${row.pool} (${row.use}): ${row.l2_files} blocks, ${formatSize(row.l2_bytes)}; ` +
-      `${row.staged_files} staged files, ${formatSize(row.staged_bytes)}`,
+    ({ pool, use, live, ...row }) =>
+      `pool ${pool} (${use}): ${row.l2_files} blocks, ${formatSize(row.l2_bytes)}; ` +
+      `${row.staged_files} staged files, ${formatSize(row.staged_bytes)}` +
+      (live === null
+        ? ""
+        : `\n  ${live.l1_hits} hits in memory (${formatSize(live.l1_bytes)}), ${live.l2_hits} on disk, ` +
+          `${live.misses} misses; ${live.wipes} wipes, ${live.errors} errors`),
   );
   const used = share === undefined ? "is not there" : `${(share * 100).toFixed(0)} % used`;
   console.say([`${directory}: file system ${used}`, ...lines].join("\n"), {
@@ -41,19 +49,42 @@ async function stats(directory: string, console: Console): Promise<ExitCode> {
   });
   return exitCode.ok;
 }
+/** What a mount or a library counts by itself. */
+function liveRow(stats: Awaited<ReturnType<typeof liveStats>>) {
+  if (stats === undefined) return null;
+  return {
+    l1_hits: stats.l1Hits,
+    l2_hits: stats.l2Hits,
+    misses: stats.misses,
+    bypasses: stats.bypasses,
+    errors: stats.errors,
+    l1_bytes: stats.l1Bytes,
+    meta_hits: stats.metaHits,
+    meta_misses: stats.metaMisses,
+    wipes: stats.wipes,
+  };
+}
 
+/** Clients that live empty their own pools and go on; all others go. */
 async function wipe(directory: string, console: Console): Promise<ExitCode> {
   const pools = await findPools(directory);
-  let wiped = 0;
-  for (const pool of pools) if (await wipeFound(directory, pool)) wiped += 1;
-  const left = pools.length - wiped;
-  console.say(`${wiped} pools wiped`, { wiped, in_use: left });
-  if (left === 0) return exitCode.ok;
+  const ended = await Promise.all(pools.map((pool) => wipeOne(directory, pool)));
+  const wiped = ended.filter((left) => left !== undefined);
+  const leftBytes = wiped.reduce((sum, left) => sum + left, 0);
+  const said = { wiped: wiped.length, in_use: pools.length - wiped.length, left_bytes: leftBytes };
+  const more = leftBytes === 0 ? "" : `; ${formatSize(leftBytes)} were read since, or are in use`;
+  console.say(`${said.wiped} pools wiped${more}`, said);
+  if (said.in_use === 0) return exitCode.ok;
   throw new CommandError(
     exitCode.general,
-    `${left} pools are in use by mounts`,
+    `${said.in_use} pools are in use by clients that do not answer`,
     "They are erased when the mounts are taken away.",
   );
+}
+/** Bytes that are on the disk after it; `undefined`: who has the pool does not answer. */
+async function wipeOne(directory: string, pool: FoundPool): Promise<number | undefined> {
+  const left = pool.use === "in_use" ? await wipeLive(pool) : undefined;
+  return left?.l2Bytes ?? ((await wipeFound(directory, pool)) ? 0 : undefined);
 }
 
 async function act(flags: Flags, run: Run): Promise<ExitCode> {
@@ -75,7 +106,7 @@ export function addCache(program: Command, run: Run): void {
     .command("cache")
     .description("look at, or erase, what this user's mounts and stagings keep on disk")
     .option("--stats", "count what is there")
-    .option("--wipe", "erase the pools that no mount has");
+    .option("--wipe", "erase all of it; mounts go on with an empty cache");
   addCacheOptions(command).action(async () => {
     run.onEnd(await act(command.optsWithGlobals<Flags>(), run));
   });

@@ -1,33 +1,52 @@
-import type { MountSettings } from "../cli/settings.ts";
-import type { OpenNamespace } from "../open-namespace.ts";
+import type { CacheStats } from "../cache-counters.ts";
 import type { Call } from "./connection.ts";
-import { FieldWriter } from "./frame.ts";
+import { type FieldReader, FieldWriter } from "./frame.ts";
+
+/** Whose caches the calls are about. */
+export interface CacheOwner {
+  readonly settings: { readonly cacheMode: string };
+  stats(): CacheStats;
+  wipe(): Promise<void>;
+}
+
+/** In the order of the answer. */
+const statsFields = [
+  "l1Hits",
+  "l2Hits",
+  "misses",
+  "bypasses",
+  "errors",
+  "l1Bytes",
+  "l2Bytes",
+  "metaHits",
+  "metaMisses",
+  "wipes",
+] as const satisfies readonly (keyof CacheStats)[];
+
+/** Of an answer. @throws {ProtocolError} */
+export function readStats(fields: FieldReader): CacheStats {
+  const stats = Object.fromEntries(statsFields.map((name) => [name, fields.u64()]));
+  fields.end();
+  return stats as unknown as CacheStats;
+}
 
 /** Calls about the caches of this process. */
-export function cacheCalls(namespace: OpenNamespace, settings: MountSettings) {
+export function cacheCalls(owner: CacheOwner) {
   return {
     cacheStats: (fields) => {
       fields.end();
-      const stats = namespace.stats();
-      return new FieldWriter(80)
-        .u64(stats.l1Hits)
-        .u64(stats.l2Hits)
-        .u64(stats.misses)
-        .u64(stats.bypasses)
-        .u64(stats.errors)
-        .u64(stats.l1Bytes)
-        .u64(stats.l2Bytes)
-        .u64(stats.metaHits)
-        .u64(stats.metaMisses)
-        .u64(stats.wipes);
+      const stats = owner.stats();
+      const answer = new FieldWriter(80);
+      for (const name of statsFields) answer.u64(stats[name]);
+      return answer;
     },
     cacheMode: (fields) => {
       fields.end();
-      return new FieldWriter().text(settings.cacheMode);
+      return new FieldWriter().text(owner.settings.cacheMode);
     },
     wipe: async (fields) => {
       fields.end();
-      await namespace.wipe();
+      await owner.wipe();
       return undefined;
     },
   } satisfies Readonly<Record<string, Call>>;

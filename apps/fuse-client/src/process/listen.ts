@@ -1,11 +1,11 @@
 import { chmodSync, existsSync, lstatSync, rmSync } from "node:fs";
-import { dirname } from "node:path";
+import { basename, dirname } from "node:path";
 import { CommandError, exitCode } from "@kiseki/cli";
 import { ByteBudget, type CallTable, ClientConnection } from "./connection.ts";
 import type { ClientHandles } from "./file-calls.ts";
 
-/** A `sockaddr_un` has room for so much. */
-const socketPathMax = 107;
+/** A longer path is opened by its folder, where a `sockaddr_un` has room for the name alone. */
+const nameSizeMax = 80;
 const connectionsMax = 256;
 const memoryMax = 128 * 1024 * 1024;
 
@@ -14,8 +14,8 @@ function checkPlace(path: string): void {
   const refuse = (why: string): never => {
     throw new CommandError(exitCode.arguments, `Cannot listen on ${path}: ${why}`);
   };
-  if (Buffer.byteLength(path) > socketPathMax)
-    refuse(`a socket's path has up to ${socketPathMax} bytes`);
+  if (Buffer.byteLength(basename(path)) > nameSizeMax)
+    refuse(`a socket's name has up to ${nameSizeMax} bytes`);
   const folder = lstatSync(dirname(path), { throwIfNoEntry: false });
   if (folder?.isDirectory() !== true) return refuse("there is no such folder");
   if (folder.uid !== process.getuid?.() || (folder.mode & 0o077) !== 0)

@@ -104,7 +104,7 @@ export async function serveProcess(
         (fields, context) => call(fields, context.handles),
       ]),
     ),
-    ...cacheCalls(namespace, namespace.settings),
+    ...cacheCalls(namespace),
     ...stagingCalls(namespace.staging),
     ...workflowCalls(namespace.workflows, log),
   };

@@ -85,8 +85,8 @@ export async function eraseFile(path: string): Promise<void> {
   } catch (reason) {
     if (codeOf(reason) === "ENOENT") return;
     await unlink(path);
-    // A link in place of the file is nothing of ours to overwrite.
-    if (codeOf(reason) !== "ELOOP") throw reason;
+    // A link in place of the file is nothing of ours to overwrite; a socket has nothing on the disk.
+    if (!["ELOOP", "ENXIO"].includes(codeOf(reason))) throw reason;
     return;
   }
   await unlink(path);

@@ -39,6 +39,8 @@ export interface DiskCacheOptions {
 /** Content that is kept on the disk of this machine, in front of the nodes that have it. */
 export interface DiskCache {
   readonly content: ContentStore;
+  /** Of this process alone; absent without a disk. */
+  readonly pool: Pick<Pool, "id" | "path"> | undefined;
   /** Absent where nothing was adopted and nothing is staged here. */
   readonly staged: StagedFiles | undefined;
   /** Bytes that may be on the disk, images with them. */
@@ -97,6 +99,7 @@ export async function openDiskCache(ports: Ports, options: DiskCacheOptions): Pr
     });
   return {
     content,
+    pool,
     staged,
     get sizeOnDisk() {
       return files.sizeOnDisk;
@@ -169,6 +172,7 @@ function withoutDisk(content: ContentStore): DiskCache {
   const nothing = async (): Promise<void> => {};
   return {
     content,
+    pool: undefined,
     staged: undefined,
     sizeOnDisk: 0,
     manifests: [],
