@@ -26,6 +26,8 @@ export function bounded(...words: readonly string[]): {
 
 export interface MountWords {
   readonly namespace: string;
+  /** The default one when left out. */
+  readonly tenant?: string;
   /** Of `-o`. */
   readonly options?: string;
   /** Where it looks for nodes; the node's own port when left out. */
@@ -37,10 +39,10 @@ export interface MountWords {
 export function mountWords(
   node: NodeProcess,
   target: string,
-  { namespace, options, seed }: MountWords,
+  { namespace, tenant = "default", options, seed }: MountWords,
 ) {
   return [
-    ...["mount", target, "--data-addr", seed ?? `127.0.0.1:${node.rpcPort}`, "--tenant", "default"],
+    ...["mount", target, "--data-addr", seed ?? `127.0.0.1:${node.rpcPort}`, "--tenant", tenant],
     ...["--namespace", namespace, "--config-dir", node.configDirectory],
     ...(options === undefined ? [] : ["-o", options]),
   ];

@@ -1,4 +1,5 @@
 import {
+  failpoint,
   keyset,
   type Keyset,
   type Millis,
@@ -424,9 +425,11 @@ class StoredTenantKeys implements TenantKeys {
         return { effectiveAt: row.effectiveAt, provider, absentMembers };
       }
       store.change(() => store.markShredding(tenant));
+      failpoint("shred-begun");
       const entry = this.#tenants.find(tenant);
       if (entry !== undefined) this.#tenants.end(entry, "shredded", "shred");
       const { effectiveAt } = await this.#kms.destroy(tenant, signal);
+      failpoint("shred-destroyed");
       store.change(() => store.finishShred(tenant, effectiveAt));
       store.erase(); // the wrapped shares are zeros already; this also clears the WAL, unless a reader is in the way
       return { effectiveAt, provider, absentMembers };

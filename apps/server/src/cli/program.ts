@@ -25,7 +25,7 @@ import { clearQuota, setQuota, showQuota } from "./quota-commands.ts";
 import * as role from "./role-commands.ts";
 import { act, type Work } from "./session.ts";
 import * as show from "./show-commands.ts";
-import { createTenant, listTenants } from "./tenant-commands.ts";
+import { createTenant, listTenants, shredTenant } from "./tenant-commands.ts";
 import * as user from "./user-commands.ts";
 
 const afterHelp = `
@@ -174,6 +174,10 @@ const tenantOption = [
 function addTenants(parent: Command, add: Add): void {
   add(parent, "list", "list tenants with their accounts", listTenants);
   add(parent, "create <name>", "make a tenant; its root's secret is shown once", createTenant);
+  const shred = "destroy a tenant's key for good; nothing that it stored opens any more";
+  add(parent, "shred <tenant>", shred, shredTenant)
+    .option("--confirm <tenant>", "its name or id once more")
+    .option("--force", "even where holds or Object Lock keep something");
 }
 
 function addBuckets(parent: Command, add: Add): void {

@@ -79,3 +79,17 @@ test("guardCache() waits for the limit of policy when it is shorter than the int
     },
     { disconnectSecondsMax: 1, keyHealthIntervalMs: 30_000 },
   ));
+
+test("guardCache() asks soon again when it is refused, and wipes at the third refusal in a row", () =>
+  guarded(async (bed) => {
+    bed.answer = async () => "refused";
+    await bed.clock.pass(31_500);
+    expect(bed.events).toEqual([]);
+    bed.answer = async () => "healthy";
+    await bed.clock.pass(60_000);
+    bed.answer = async () => "refused";
+    await bed.clock.pass(35_000);
+    expect(bed.events).toEqual(["distrusts", expect.stringMatching(/^disconnected at /)]);
+    await bed.clock.pass(600_000);
+    expect(bed.events).toHaveLength(2);
+  }));

@@ -14,6 +14,8 @@ export interface GuardOptions {
 }
 
 const timeoutMsMax = 10_000;
+/** A refusal counts when it is repeated: a tenant whose key is gone is one that no node knows. */
+const afterRefusalMs = 1000;
 
 /** Asks after the tenant's key until `signal` aborts, and wipes the cache when it has to be (spec §7.9). */
 export async function guardCache(
@@ -32,8 +34,11 @@ export async function guardCache(
   while (!signal.aborted) {
     const askedAt = clock.monotonic();
     const patience = Math.min(keyHealthIntervalMs, timeoutMsMax, watchdog.dueAt - askedAt);
-    note(await within<KeyAnswer>(ask(patience), patience, "unanswered"));
-    const nextAt = Math.min(askedAt + keyHealthIntervalMs, watchdog.dueAt);
+    const heard = await within<KeyAnswer>(ask(patience), patience, "unanswered");
+    note(heard);
+    const isDoubted = heard === "refused" && watchdog.isTrusting;
+    const pause = isDoubted ? Math.min(keyHealthIntervalMs, afterRefusalMs) : keyHealthIntervalMs;
+    const nextAt = Math.min(askedAt + pause, watchdog.dueAt);
     const left = Math.max(1, nextAt - clock.monotonic());
     await clock.sleep(millis(left), signal).catch(() => undefined);
     if (!signal.aborted && clock.monotonic() >= watchdog.dueAt) note("unanswered");

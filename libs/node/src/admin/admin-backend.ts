@@ -21,6 +21,7 @@ import { listKeysets, rekey, rotateKek, rotateMaster, showKmsKey } from "./rekey
 import { replaceDevice } from "./replace-device.ts";
 import { RoleAdmin } from "./roles.ts";
 import { scrub } from "./scrub.ts";
+import { shred } from "./shred.ts";
 import { listDevices, readStatus } from "./status.ts";
 import { createTenant, findTenant, listTenants } from "./tenants.ts";
 import type { AdminParts } from "./types.ts";
@@ -236,6 +237,7 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
   const evacuating = new Turn("evacuation that somebody looks at");
   const scrubbing = new Turn("scrub");
   const verifying = new Turn("verification");
+  const shredding = new Turn("shred that somebody looks at");
   return {
     getVersion: async () => ({
       version: parts.version,
@@ -248,6 +250,7 @@ export function openAdminBackend(parts: AdminParts): NodeAdminBackend {
     ...bucketCalls(parts),
     listTenants: () => told(() => listTenants(parts)),
     createTenant: ({ name }, signal) => told(() => createTenant(parts, name, signal)),
+    shredTenant: (request, signal) => shredding.run(shred(parts, request, signal)),
     getLifecycleStatus: ({ tenant }, signal) =>
       told(async () =>
         lifecycleStatus(node.lifecycle, await openTenant(parts, tenant, signal), signal),

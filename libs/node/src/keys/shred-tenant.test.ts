@@ -61,13 +61,13 @@ test("shred() of a tenant refuses its requests, frees what it stored, and leaves
     const { tenant, accessKey } = await addTenant(node);
     expect(filesOf(folder.path, tenant).length).toBeGreaterThan(0);
     const reader = await openReader(node, "large", tenant);
-    const report = await node.shred(tenant, never);
+    const report = await node.shred(tenant);
     expect(report).toMatchObject({ provider: "internal", absentMembers: [] });
     reader[Symbol.dispose]();
     await expectGone(node, folder.path, tenant, accessKey);
     expect(node.ports.chunkStore.status().chunks).toBe(chunks);
     expect(await get(node, "ours")).toEqual(Buffer.from(content));
-    expect((await node.shred(tenant, never)).effectiveAt).toBe(report.effectiveAt); // may be repeated
+    expect((await node.shred(tenant)).effectiveAt).toBe(report.effectiveAt); // may be repeated
     await put(node, "more", content);
   }
   await using node = await openAt(folder.path);
@@ -85,7 +85,7 @@ test("a shred that is cut short is ended by the next start", async () => {
         if (name === point) throw new Error(`cut at ${point}`);
       });
       try {
-        const shredding = node.shred(made.tenant, never);
+        const shredding = node.shred(made.tenant);
         expect(shredding).rejects.toThrow(`cut at ${point}`);
         await shredding.catch(() => undefined);
       } finally {

@@ -20,17 +20,20 @@ export interface ShredParts {
 
 /**
  * Destroys a tenant's KEK, its wrapped shares and its catalog rows, then frees what it stored (KEYS §5). From the
- * begin on every request of the tenant is refused; nobody else waits. May be repeated.
+ * begin on every request of the tenant is refused; nobody else waits. May be repeated. `onDestroyed`: nothing of it
+ * opens any more; what it stored is freed after that.
  * @throws {TenantKeysError} when the KMS does not answer: the tenant stays closed, and the next start repeats it.
  */
 export async function shredTenant(
   parts: ShredParts,
   tenant: TenantId,
   signal: AbortSignal,
+  onDestroyed: (report: ShredReport) => void = () => undefined,
 ): Promise<ShredReport> {
   const isRepeated = parts.tenantKeys.isShredded(tenant);
   const report = await parts.tenantKeys.shred(tenant, signal);
   if (!isRepeated) parts.metrics.add("kiseki_crypto_shred_total", 1);
+  onDestroyed(report);
   failpoint("shred-keys");
   parts.catalog.deleteTenant(tenant);
   await parts.tenants.close(tenant);

@@ -2,6 +2,7 @@ import { type CachePolicy, clusterPolicy, narrowPolicy } from "@kiseki/cache";
 import type { TenantId } from "@kiseki/base";
 import type { Catalog } from "@kiseki/catalog";
 import { type TenantKeys, TenantKeysError } from "@kiseki/kms";
+import { isKeyGone } from "./failure.ts";
 
 /** What a tenant's clients may keep: the cluster's rules, narrowed by its own. */
 export function cachePolicyOf(
@@ -29,10 +30,4 @@ export async function keyHealthOf(
     const isGone = tenantKeys.isShredded(tenant) || isKeyGone(reason);
     return isGone ? "destroyed" : "unreachable";
   }
-}
-/** What the key manager itself said. */
-function isKeyGone(reason: TenantKeysError): boolean {
-  const { cause } = reason;
-  const code = cause instanceof Error && "code" in cause ? cause.code : undefined;
-  return reason.code === "shredded" || code === "kek_destroyed" || code === "key_not_found";
 }

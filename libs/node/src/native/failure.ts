@@ -48,11 +48,17 @@ export class NativeRefusal extends Error {
   }
 }
 
+/** Destroyed, as we know or as the key manager itself said: nothing will open again. */
+export function isKeyGone({ code, cause }: TenantKeysError): boolean {
+  const said = cause instanceof Error && "code" in cause ? cause.code : undefined;
+  return code === "shredded" || said === "kek_destroyed" || said === "key_not_found";
+}
+
 /** What lower libs throw, as a client may know it; `undefined`: a bug, or the caller has gone. */
 export function codeOf(reason: unknown): FileCode | undefined {
   if (reason instanceof AssertionError) return undefined;
   if (reason instanceof NativeRefusal) return reason.code;
-  if (reason instanceof TenantKeysError) return "closed";
+  if (reason instanceof TenantKeysError) return isKeyGone(reason) ? "forbidden" : "closed";
   if (reason instanceof Error && reason.name === "RowError") return "damaged";
   if (reason instanceof ChunkStoreError) {
     if (reason.code === "no_space") return "no_space";

@@ -13,7 +13,8 @@ import { Budget } from "../object/budget.ts";
 import { mapClasses } from "../object/storage-classes.ts";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import { readPools, readStorageClasses } from "../config/pools.ts";
-import { type ShredParts, shredTenant, unsweptTenants } from "../keys/shred-tenant.ts";
+import { Shredding } from "../keys/shredding.ts";
+import type { ShredParts } from "../keys/shred-tenant.ts";
 import type { ShredReport } from "@kiseki/kms";
 import { Workflows } from "../advisory/workflows.ts";
 import { KeysetFollower } from "../keys/follow-keysets.ts";
@@ -46,8 +47,8 @@ export interface StorageNode extends AsyncDisposable {
   readonly defaultTenant: TenantId;
   /** The first access key, as the config directory holds it. */
   readonly credentials: Credentials;
-  /** See `shredTenant`. */
-  shred(tenant: TenantId, signal: AbortSignal): Promise<ShredReport>;
+  /** See `shredTenant`. Once begun it goes on until the node closes, and then at the next start. */
+  shred(tenant: TenantId, onDestroyed?: (report: ShredReport) => void): Promise<ShredReport>;
   /** Opens the default tenant: what administration works on. */
   openDefaultTenant(signal: AbortSignal): Promise<OpenTenant>;
 }
@@ -114,7 +115,8 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
   );
   building.use(notifier);
   const shredParts: ShredParts = { ...storage, tenants, metrics };
-  await finishShreds(shredParts, log);
+  const shredding = building.use(new Shredding(shredParts, log));
+  await shredding.finish();
   const { tenant, credentials } = await ensureFirst(parts, storage);
   const openDefaultTenant = (signal: AbortSignal) => tenants.open(tenant, "write", signal);
   await openFirst(openDefaultTenant, log);
@@ -152,7 +154,7 @@ export async function openNode(parts: StorageParts): Promise<StorageNode> {
     epoch: nodeEpoch,
     startedAt: clock.realtime(),
     credentials,
-    shred: (tenant, signal) => shredTenant(shredParts, tenant, signal),
+    shred: (tenant, onDestroyed) => shredding.shred(tenant, onDestroyed),
     openDefaultTenant,
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
@@ -195,19 +197,6 @@ function openLifecycle(
     day: { ms: seconds * 1000, isRounded: seconds === calendarDaySeconds },
     ratePerSecond,
   });
-}
-
-/** A shred that was cut short is done again: nobody may read that tenant, and what it stored is in the way. */
-async function finishShreds(parts: ShredParts, log: Logger): Promise<void> {
-  const begun = [...parts.tenantKeys.unfinishedShreds(), ...unsweptTenants(parts)];
-  for (const tenant of begun) {
-    try {
-      await shredTenant(parts, tenant, new AbortController().signal);
-    } catch (reason) {
-      const error = reason instanceof Error ? reason.message : "unknown";
-      log.error({ error }, "a shred is not finished yet; the next start tries again");
-    }
-  }
 }
 
 /** A KMS that is silent at the start keeps its tenant closed, and nothing else waits for it. */
