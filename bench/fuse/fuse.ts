@@ -49,12 +49,12 @@ export async function build(
   return made;
 }
 
-/** The peer, mounted. */
-async function startPeer(
+/** The peer, mounted on `at`, of the folder `backing`. */
+export async function startPeer(
   program: string,
   folder: string,
   ...words: readonly string[]
-): Promise<AsyncDisposable & { at: string }> {
+): Promise<AsyncDisposable & { readonly at: string; readonly backing: string }> {
   const [backing, at] = [join(folder, "backing"), join(folder, "peer")];
   for (const each of [backing, at]) mkdirSync(each);
   const child = Bun.spawn([program, backing, at, "5", ...words], { stdout: "pipe" });
@@ -64,7 +64,7 @@ async function startPeer(
     child.kill("SIGTERM");
     await child.exited;
   };
-  return { at, [Symbol.asyncDispose]: end };
+  return { at, backing, [Symbol.asyncDispose]: end };
 }
 
 export function measure(load: string, name: string, folder: string, count: number): number {

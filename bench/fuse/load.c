@@ -142,14 +142,84 @@ static double read_cached(const char *folder, long count) {
   return rate((double)reads, started);
 }
 
+/* The kernel keeps no page of `fd` from here on. */
+static void forget(int fd) { check(posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED) == 0, "posix_fadvise"); }
+/* Of a file that the daemon has near, and the kernel has not. */
+static double read_forgotten(const char *folder, long count) {
+  static char memory[1 << 20];
+  int fd = open(path(folder, 0), O_RDONLY);
+  check(fd >= 0, "open");
+  double seconds = 0;
+  for (int pass = 0; pass < 3; pass++) {
+    forget(fd);
+    double started = now();
+    for (long i = 0; i < count; i++)
+      check(pread(fd, memory, sizeof memory, (off_t)i << 20) == sizeof memory, "read");
+    seconds += now() - started;
+  }
+  close(fd);
+  return (double)count * 3 * (1 << 20) / seconds;
+}
+/* The same, 4 KiB at random places: each is asked for. */
+static double read_forgotten_small(const char *folder, long count) {
+  char memory[4096];
+  uint64_t chance = 88172645463325252u;
+  long reads = 3000;
+  int fd = open(path(folder, 0), O_RDONLY);
+  check(fd >= 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) == 0, "open");
+  forget(fd);
+  double started = now();
+  for (long i = 0; i < reads; i++) {
+    chance ^= chance << 13, chance ^= chance >> 7, chance ^= chance << 17;
+    off_t offset = (off_t)(chance % (uint64_t)(count * 256)) * 4096;
+    check(pread(fd, memory, sizeof memory, offset) == sizeof memory, "read");
+  }
+  close(fd);
+  return rate((double)reads, started);
+}
+/* One epoch of a training: every file once, in an order of chance, by processes side by side. Files in a second. */
+#define READERS 4
+static double read_epoch(const char *folder, long count) {
+  static char memory[1 << 20];
+  long *order = malloc((size_t)count * sizeof *order);
+  check(order != NULL, "malloc");
+  uint64_t chance = 88172645463325252u ^ (uint64_t)getpid();
+  for (long i = 0; i < count; i++) {
+    chance ^= chance << 13, chance ^= chance >> 7, chance ^= chance << 17;
+    long at = (long)(chance % (uint64_t)(i + 1));
+    order[i] = order[at];
+    order[at] = i;
+  }
+  double started = now();
+  for (long reader = 0; reader < READERS; reader++) {
+    pid_t child = fork();
+    check(child >= 0, "fork");
+    if (child > 0) continue;
+    for (long i = reader; i < count; i += READERS) {
+      int fd = open(path(folder, order[i]), O_RDONLY);
+      check(fd >= 0, "open");
+      ssize_t size;
+      while ((size = read(fd, memory, sizeof memory)) > 0)
+        ;
+      check(size == 0 && close(fd) == 0, "read");
+    }
+    _exit(0);
+  }
+  int status;
+  for (long reader = 0; reader < READERS; reader++) check(wait(&status) > 0 && status == 0, "child");
+  double files = rate((double)count, started);
+  free(order);
+  return files;
+}
+
 int main(int count, char **words) {
   static const struct {
     const char *name;
     double (*run)(const char *, long);
   } cases[] = {{"create", create_files}, {"create-8", create_together}, {"small", write_small}, {"stat", stat_files},
                {"open", open_files},     {"unlink", remove_files},      {"write", write_file},  {"read", read_file},
-               {"read-4k", read_cached},
-               {"read-1m", read_again}};
+               {"read-4k", read_cached}, {"read-1m", read_again},   {"cold-1m", read_forgotten},
+               {"cold-4k", read_forgotten_small}, {"epoch", read_epoch}};
   for (size_t i = 0; count == 4 && i < sizeof cases / sizeof *cases; i++)
     if (strcmp(cases[i].name, words[1]) == 0) return printf("%.0f\n", cases[i].run(words[2], atol(words[3]))) < 0;
   return 2;

@@ -15,7 +15,7 @@ const wanted = 0.9;
 const cases = ["read-1m", "read-4k", "open"] as const;
 
 /** Stages `set/` by the program, into `cache`; the pool's id. */
-async function stage(node: NodeProcess, cache: string): Promise<string> {
+export async function stage(node: NodeProcess, cache: string): Promise<string> {
   const words = ["--json", "stage", "--daemon", "--dataset", "set/", "--cache-dir", cache];
   const seed = ["--data-addr", `127.0.0.1:${node.rpcPort}`, "--config-dir", node.configDirectory];
   const namespace = ["--tenant", "default", "--namespace", "bench"];
