@@ -229,8 +229,9 @@ export class Gateway {
     trace.errorCode = fault.code;
     const response = render(toFaultResponse(fault, trace.context), undefined);
     if (!(reason instanceof LimitError)) return response;
-    const retry: ResponseHeader = ["Retry-After", String(reason.retrySeconds)];
-    return { ...response, headers: [...response.headers, retry] };
+    const headers = response.headers.filter(([name]) => name !== retryName); // it knows better when
+    headers.push([retryName, String(reason.retrySeconds)]);
+    return { ...response, headers };
   }
 
   #perform(trace: RequestTrace): CallOutcome | Promise<CallOutcome> {
@@ -524,8 +525,9 @@ class ContentBody implements BodyStream {
   }
 }
 
-/** As `toResponse` writes it; the front adds its own. */
+/** As `toResponse` writes them; the front adds its own length. */
 const contentLengthName = "Content-Length";
+const retryName = "Retry-After";
 
 /** An S3 answer as the front sends it; `content` is the object's bytes, if they follow. */
 function render(
