@@ -7,7 +7,7 @@ import { createHash } from "node:crypto";
 import { expect, test } from "bun:test";
 import { mkdir, readdir, readFile, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { NodeProcess } from "./support/node-process.ts";
+import { NodeProcess, until } from "./support/node-process.ts";
 import { S3Client } from "./support/s3-client.ts";
 
 /** 24 characters, so that base64 of them has no padding and is found at any offset of three. */
@@ -209,7 +209,9 @@ async function aborted(words: readonly string[]): Promise<NodeProcess> {
   using client = await S3Client.of(node);
   await run(["prlimit", "--pid", String(node.pid), "--core=unlimited"]);
   const load = use(client).catch(() => undefined); // the connection breaks
-  await Bun.sleep(50);
+  using look = await S3Client.of(node);
+  const isThere = async () => (await look.call("HEAD", canaries.bucket, "")).status === 200;
+  await until("the load has begun", isThere);
   process.kill(node.pid, "SIGABRT");
   expect((await node.ended()).signal).toBe("SIGABRT");
   await load;

@@ -9,7 +9,6 @@ import { Bed, type Call, type Reply } from "./bed.test-helper.ts";
 
 interface Got {
   readonly authorization: string | null;
-  readonly id: string | null;
   readonly body: Record<string, unknown>;
 }
 interface EventRecord {
@@ -17,9 +16,11 @@ interface EventRecord {
   readonly s3: { readonly object: Record<string, unknown> };
 }
 
-/** A webhook that keeps what it gets and answers as it is told. */
+/** A webhook that keeps what it gets, each event once, and answers as it is told. */
 class Webhook implements AsyncDisposable {
   readonly got: Got[] = [];
+  /** An event comes at least once: again when its answer was late. */
+  readonly #known = new Set<string>();
   answer = (): number => 200;
   readonly #server = Bun.serve({
     port: 0,
@@ -27,12 +28,11 @@ class Webhook implements AsyncDisposable {
     fetch: async (request) => {
       const status = this.answer();
       const body = (await request.json()) as Record<string, unknown>;
-      if (status === 200) {
-        this.got.push({
-          authorization: request.headers.get("authorization"),
-          id: request.headers.get("x-kiseki-event-id"),
-          body,
-        });
+      const id = request.headers.get("x-kiseki-event-id");
+      const isNew = id === null || !this.#known.has(id);
+      if (status === 200 && isNew) {
+        if (id !== null) this.#known.add(id);
+        this.got.push({ authorization: request.headers.get("authorization"), body });
       }
       return new Response("thank you", { status });
     },
@@ -234,7 +234,10 @@ test("prefix, suffix and event choose, and buckets without a subscription are si
   await call("DELETE", "/filters/in/a.png");
   await until("they have come", () => hook.records.length === 2 && other.records.length === 1);
   await Bun.sleep(50);
-  expect(hook.names).toEqual(["ObjectCreated:Put in/a.jpg", "ObjectCreated:Put in/b.jpg"]);
+  expect(hook.names.toSorted()).toEqual([
+    "ObjectCreated:Put in/a.jpg",
+    "ObjectCreated:Put in/b.jpg", // keys have no order among each other
+  ]);
   expect(other.names).toEqual(["ObjectRemoved:Delete in/a.png"]);
 }, 20_000);
 
@@ -253,7 +256,7 @@ test("an entry that holds events is known before it is committed, so that no tar
   expect(isAhead).toEqual([true, false]);
   await until("it has come", () => hook.names.includes("ObjectCreated:Put a"));
   hook.got.length = 0;
-});
+}, 20_000);
 
 test("an event goes on being sent while its target is away, and is put aside when it is refused", async () => {
   await subscribe("flaky", rule("a", ["s3:ObjectCreated:*"]));
@@ -262,7 +265,7 @@ test("an event goes on being sent while its target is away, and is put aside whe
   hook.answer = () => (++tries <= 3 ? 503 : 200);
   await call("PUT", "/flaky/late", { body: "x" });
   await until("it came", () => hook.records.length === 1);
-  expect(tries).toBe(4);
+  expect(tries).toBeGreaterThanOrEqual(4);
   hook.answer = () => 422;
   await call("PUT", "/flaky/never", { body: "x" });
   const tenant = await bed.node.openDefaultTenant(AbortSignal.timeout(1000));
@@ -273,6 +276,6 @@ test("an event goes on being sent while its target is away, and is put aside whe
   const [letter] = bed.node.notifier.dead(tenant, "hook");
   expect(letter!.row.reason).toContain("422");
   expect(await bed.node.notifier.retry(tenant, "hook")).toBe(1);
-  await until("the dead one came", () => hook.names.at(-1) === "ObjectCreated:Put never");
+  await until("the dead one came", () => hook.names.includes("ObjectCreated:Put never"));
   expect(bed.node.notifier.dead(tenant, "hook")).toEqual([]);
 }, 20_000);
