@@ -58,7 +58,7 @@ export class ContentBed {
   putObject(
     key: string,
     size: number,
-    extras: Pick<ObjectAttributes, "encryption"> = {},
+    extras: Pick<ObjectAttributes, "encryption" | "storageClass"> = {},
   ): Uint8Array {
     const { pieces, plain } = this.pieces(0, size);
     const extents = pieces.flatMap((piece) => (piece.kind === "chunk" ? [piece] : []));

@@ -57,6 +57,18 @@ function written(tree?: Tree) {
   return { bed, file, plain };
 }
 
+test("new content is of the class STANDARD, and new attributes change no class", () => {
+  const bed = new ContentBed(1);
+  bed.putObject("k", 150, { storageClass: "STANDARD_IA" });
+  const { ref } = bed.tree.get("k");
+  bed.bed.decide({ kind: "set_attributes", namespace: namespaceA, file: ref, mode: 0o600 });
+  expect(object(bed, "k").entry).toMatchObject({ mode: 0o600, storageClass: "STANDARD_IA" });
+  const { pieces } = bed.pieces(10, 20);
+  expect(bed.act(ref, { kind: "write_file", pieces })).toMatchObject({ kind: "file" });
+  expect(object(bed, "k").entry.storageClass).toBeUndefined();
+  checkAll(bed);
+});
+
 test("write_file replaces ranges, grows the file and leaves what lies between", () => {
   const { bed, file, plain } = written();
   const before = bed.tree.get("f");

@@ -33,6 +33,7 @@ import { isHeld } from "../holds.ts";
 import { nodeOf } from "../inodes.ts";
 import { withDefaultLock } from "../lock.ts";
 import { getNamespace } from "../namespaces.ts";
+import { withClass } from "../objects.ts";
 import type { DirKeys, Refusal } from "../operation.ts";
 import { refuse } from "../operation.ts";
 import { chargeUsage } from "../quotas.ts";
@@ -227,7 +228,8 @@ function changedEntry(before: ObjectEntry, change: FileChange): ObjectEntry {
   const { time, mode, uid, gid, content } = change;
   const mtime = change.mtime ?? (content === undefined ? node.mtime : time);
   return {
-    ...before,
+    // What a file protocol writes lies in the default pool: new content is STANDARD, as is what overwrites in S3.
+    ...(content === undefined ? before : withClass(before, undefined)),
     size: content?.size ?? before.size,
     etag: content?.etag ?? before.etag,
     modified: mtime === node.mtime ? before.modified : millisOf(mtime),
