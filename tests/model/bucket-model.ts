@@ -8,6 +8,12 @@ export interface Version {
   id: string | undefined;
   /** Undefined: a delete marker. */
   readonly content: { readonly hash: string; readonly size: number } | undefined;
+  /** Value of its one tag; empty: it has none. */
+  tag: string;
+  /** Under legal hold. */
+  isHeld: boolean;
+  /** Under governance for longer than any run. */
+  isRetained: boolean;
 }
 
 export interface ListedVersion {
@@ -19,12 +25,21 @@ export interface ListedVersion {
 
 const nullId = "null";
 
+const unlocked = { isHeld: false, isRetained: false };
+
 export class BucketModel {
   versioning: Versioning;
+  /** With object lock: versioning stays on. */
+  readonly isLockEnabled: boolean;
   /** Newest first; keys as latin1 of their bytes, which sorts as bytes do. */
   readonly keys: Map<string, Version[]>;
 
-  constructor(versioning: Versioning = "off", keys = new Map<string, Version[]>()) {
+  constructor(
+    isLockEnabled: boolean,
+    versioning: Versioning = isLockEnabled ? "enabled" : "off",
+    keys = new Map<string, Version[]>(),
+  ) {
+    this.isLockEnabled = isLockEnabled;
     this.versioning = versioning;
     this.keys = keys;
   }
@@ -33,7 +48,7 @@ export class BucketModel {
     const keys = [...this.keys].map(
       ([key, versions]) => [key, versions.map((version) => ({ ...version }))] as const,
     );
-    return new BucketModel(this.versioning, new Map(keys));
+    return new BucketModel(this.isLockEnabled, this.versioning, new Map(keys));
   }
 
   versionsOf(key: string): readonly Version[] {
@@ -45,9 +60,20 @@ export class BucketModel {
     return newest?.content === undefined ? undefined : newest;
   }
 
+  /** The `at`-th newest version, the oldest when there are fewer. */
+  chosen(key: string, at: number): Version | undefined {
+    const versions = this.versionsOf(key);
+    return versions[Math.min(at, versions.length - 1)];
+  }
+
   /** `id`: as the answer says; undefined while it is not known. */
-  put(key: string, content: NonNullable<Version["content"]>, id: string | undefined): void {
-    this.#place(key, { id: this.versioning === "enabled" ? id : nullId, content });
+  put(
+    key: string,
+    { content, tag }: { readonly content: NonNullable<Version["content"]>; readonly tag: string },
+    id: string | undefined,
+  ): void {
+    const named = this.versioning === "enabled" ? id : nullId;
+    this.#place(key, { id: named, content, tag, ...unlocked });
   }
   /** DELETE without a version. */
   delete(key: string, id: string | undefined): void {
@@ -55,7 +81,13 @@ export class BucketModel {
       this.keys.delete(listedName(key));
       return;
     }
-    this.#place(key, { id: this.versioning === "enabled" ? id : nullId, content: undefined });
+    const named = this.versioning === "enabled" ? id : nullId;
+    this.#place(key, { id: named, content: undefined, tag: "", ...unlocked });
+  }
+  /** Whether that version may go. */
+  isFree(key: string, id: string, isBypassing = false): boolean {
+    const version = this.versionsOf(key).find((each) => each.id === id);
+    return version === undefined || !(version.isHeld || (version.isRetained && !isBypassing));
   }
   deleteVersion(key: string, id: string): void {
     const name = listedName(key);

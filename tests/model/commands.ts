@@ -3,17 +3,60 @@ import fc from "fast-check";
 import type { Versioning } from "./bucket-model.ts";
 
 export type Command =
-  | { readonly op: "put"; readonly key: string; readonly size: number }
+  /** `tag`: value of its one tag; empty: none. */
+  | { readonly op: "put"; readonly key: string; readonly size: number; readonly tag: string }
   /** `If-None-Match: *`. */
   | { readonly op: "put_if_absent"; readonly key: string; readonly size: number }
-  | { readonly op: "multipart"; readonly key: string; readonly sizes: readonly number[] }
-  | { readonly op: "copy"; readonly from: string; readonly at: number; readonly to: string }
+  /** `If-Match` with the current ETag, or with another. */
+  | {
+      readonly op: "put_if_match";
+      readonly key: string;
+      readonly size: number;
+      readonly isRight: boolean;
+    }
+  | {
+      readonly op: "multipart";
+      readonly key: string;
+      readonly sizes: readonly number[];
+      readonly tag: string;
+      /** A version whose content is the last part, where there is one that can be. */
+      readonly copied: { readonly key: string; readonly at: number } | undefined;
+      readonly end: "complete" | "complete_if_absent" | "abort";
+    }
+  /** `isRight`: under `x-amz-copy-source-if-match`, with the source's ETag or with another. */
+  | {
+      readonly op: "copy";
+      readonly from: string;
+      readonly at: number;
+      readonly to: string;
+      readonly isRight: boolean | undefined;
+    }
   | { readonly op: "delete"; readonly key: string }
+  /** `If-Match` with the current ETag, or with another. */
+  | { readonly op: "delete_if_match"; readonly key: string; readonly isRight: boolean }
   /** The `at`-th newest version, the last one when there are fewer. */
-  | { readonly op: "delete_version"; readonly key: string; readonly at: number }
-  | { readonly op: "delete_many"; readonly keys: readonly string[] }
+  | {
+      readonly op: "delete_version";
+      readonly key: string;
+      readonly at: number;
+      readonly isBypassing: boolean;
+    }
+  /** `at`: that version of the key. */
+  | { readonly op: "delete_many"; readonly objects: readonly ManyObject[] }
+  | {
+      readonly op: "set_tag";
+      readonly key: string;
+      readonly at: number;
+      /** Empty: takes it away. */
+      readonly tag: string;
+    }
+  | { readonly op: "set_hold"; readonly key: string; readonly at: number; readonly isOn: boolean }
+  /** Governance for a day. */
+  | { readonly op: "retain"; readonly key: string; readonly at: number }
   | { readonly op: "set_versioning"; readonly versioning: Exclude<Versioning, "off"> }
   | { readonly op: "read"; readonly key: string }
+  /** Under `If-Match` and `If-None-Match`, with the current ETag or with another. */
+  | { readonly op: "read_if"; readonly key: string; readonly isRight: boolean }
   | { readonly op: "read_version"; readonly key: string; readonly at: number }
   | {
       readonly op: "list";
@@ -25,15 +68,23 @@ export type Command =
   /** The node is killed `afterMs` after `during` was sent, and started again. */
   | { readonly op: "crash"; readonly during: Command; readonly afterMs: number };
 
+export interface ManyObject {
+  readonly key: string;
+  readonly at: number | undefined;
+}
+
 /** Few, so that they meet; directories, a tail, one in front of its own directory. */
 const key = fc.constantFrom("a", "a/b", "a/b/c", "a/", "a.b", "a//b", "z", "dir/é", "dir/x/y");
 /** Small content, one chunk, several segments. */
 const size = fc.constantFrom(0, 1, 700, 4096, 4097, 70_000, 200_000);
 const at = fc.nat({ max: 3 });
+const tag = fc.constantFrom("", "", "blue", "a b+c=d");
+const isRight = fc.boolean();
 
 const writes = {
-  put: fc.record({ op: fc.constant("put" as const), key, size }),
+  put: fc.record({ op: fc.constant("put" as const), key, size, tag }),
   putIfAbsent: fc.record({ op: fc.constant("put_if_absent" as const), key, size }),
+  putIfMatch: fc.record({ op: fc.constant("put_if_match" as const), key, size, isRight }),
   multipart: fc.record({
     op: fc.constant("multipart" as const),
     key,
@@ -41,14 +92,36 @@ const writes = {
       { weight: 9, arbitrary: size.map((last) => [last]) },
       { weight: 1, arbitrary: size.map((last) => [5 * 1024 * 1024, last]) },
     ),
+    tag,
+    copied: fc.option(fc.record({ key, at }), { nil: undefined }),
+    end: fc.constantFrom("complete", "complete", "complete", "complete_if_absent", "abort"),
   }),
-  copy: fc.record({ op: fc.constant("copy" as const), from: key, at, to: key }),
+  copy: fc.record({
+    op: fc.constant("copy" as const),
+    from: key,
+    at,
+    to: key,
+    isRight: fc.constantFrom(undefined, undefined, true, false),
+  }),
   delete: fc.record({ op: fc.constant("delete" as const), key }),
-  deleteVersion: fc.record({ op: fc.constant("delete_version" as const), key, at }),
+  deleteIfMatch: fc.record({ op: fc.constant("delete_if_match" as const), key, isRight }),
+  deleteVersion: fc.record({
+    op: fc.constant("delete_version" as const),
+    key,
+    at,
+    isBypassing: fc.boolean(),
+  }),
   deleteMany: fc.record({
     op: fc.constant("delete_many" as const),
-    keys: fc.uniqueArray(key, { minLength: 1, maxLength: 4 }),
+    objects: fc.uniqueArray(fc.record({ key, at: fc.option(at, { nil: undefined }) }), {
+      minLength: 1,
+      maxLength: 4,
+      selector: (object) => object.key,
+    }),
   }),
+  setTag: fc.record({ op: fc.constant("set_tag" as const), key, at, tag }),
+  setHold: fc.record({ op: fc.constant("set_hold" as const), key, at, isOn: fc.boolean() }),
+  retain: fc.record({ op: fc.constant("retain" as const), key, at }),
   setVersioning: fc.record({
     op: fc.constant("set_versioning" as const),
     versioning: fc.constantFrom("enabled" as const, "suspended" as const),
@@ -57,15 +130,21 @@ const writes = {
 const write: fc.Arbitrary<Command> = fc.oneof(
   { weight: 8, arbitrary: writes.put },
   { weight: 2, arbitrary: writes.putIfAbsent },
-  { weight: 2, arbitrary: writes.multipart },
-  { weight: 3, arbitrary: writes.copy },
+  { weight: 2, arbitrary: writes.putIfMatch },
+  { weight: 3, arbitrary: writes.multipart },
+  { weight: 4, arbitrary: writes.copy },
   { weight: 4, arbitrary: writes.delete },
+  { weight: 2, arbitrary: writes.deleteIfMatch },
   { weight: 4, arbitrary: writes.deleteVersion },
+  { weight: 2, arbitrary: writes.setTag },
+  { weight: 2, arbitrary: writes.setHold },
+  { weight: 2, arbitrary: writes.retain },
   { weight: 1, arbitrary: writes.deleteMany },
   { weight: 2, arbitrary: writes.setVersioning },
 );
 const read: fc.Arbitrary<Command> = fc.oneof(
   fc.record({ op: fc.constant("read" as const), key }),
+  fc.record({ op: fc.constant("read_if" as const), key, isRight }),
   fc.record({ op: fc.constant("read_version" as const), key, at }),
   fc.record({
     op: fc.constant("list" as const),

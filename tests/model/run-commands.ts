@@ -1,76 +1,100 @@
+import { createHash } from "node:crypto";
 import { BrokenConnectionError } from "../support/raw-http.ts";
 import type { NodeProcess } from "../support/node-process.ts";
 import {
+  type CallOptions,
   content,
   digest,
-  listedName,
   percentEncode,
   S3Client,
   S3Error,
   xmlValues,
 } from "../support/s3-client.ts";
-import { BucketModel, type ListedVersion, type Version } from "./bucket-model.ts";
-import type { Command } from "./commands.ts";
+import { BucketModel } from "./bucket-model.ts";
+import {
+  check,
+  compareAll,
+  copySource,
+  etagOf,
+  isKeyAsModelled,
+  listVersions,
+  otherEtag,
+  readIf,
+  readKey,
+  readList,
+  readVersion,
+  type Shown,
+  tagName,
+} from "./bucket-reads.ts";
+import type { Command, ManyObject } from "./commands.ts";
 
 type Headers = ReadonlyMap<string, string>;
+type Of<Op extends Command["op"]> = Extract<Command, { op: Op }>;
 
-const writtenKey = (command: Command): string | undefined =>
-  command.op === "copy" ? command.to : "key" in command ? command.key : undefined;
-
-function check(isTrue: boolean, what: string): asserts isTrue {
-  if (!isTrue) throw new Error(what);
+/** Keys that a write is about. */
+function writtenKeys(command: Command): readonly string[] {
+  if (command.op === "delete_many") return command.objects.map(({ key }) => key);
+  if (command.op === "copy") return [command.to];
+  return "key" in command ? [command.key] : [];
 }
 
-/** Values of `<name>` percent-decoded, as latin1 of their bytes. */
-const decoded = (text: string): string =>
-  listedName(
-    Buffer.from(
-      text
-        .replaceAll("+", " ")
-        .replace(/%([0-9A-Fa-f]{2})/g, (_, digits: string) =>
-          String.fromCharCode(Number.parseInt(digits, 16)),
-        ),
-      "latin1",
-    ),
-  );
+const md5 = (body: string): string => createHash("md5").update(body).digest("base64");
+const dayMs = 86_400_000;
+const taggedAs = (tag: string): Record<string, string> =>
+  tag === "" ? {} : { "x-amz-tagging": `${tagName}=${percentEncode(tag, false)}` };
 
 /** One bucket of a node and the model of it; every answer is held against the model. */
 export class ModelRun {
   readonly #node: NodeProcess;
   readonly #bucket: string;
   #client: S3Client;
-  #model = new BucketModel();
+  #model: BucketModel;
   #bodies = 0;
 
-  private constructor(node: NodeProcess, bucket: string, client: S3Client) {
+  private constructor(node: NodeProcess, bucket: string, client: S3Client, isLocked: boolean) {
     this.#node = node;
     this.#bucket = bucket;
     this.#client = client;
+    this.#model = new BucketModel(isLocked);
   }
 
   /** Runs `commands` on a new bucket and compares all of it at the end. @throws {Error} at the first difference. */
-  static async run(node: NodeProcess, bucket: string, commands: readonly Command[]): Promise<void> {
+  static async run(
+    node: NodeProcess,
+    bucket: string,
+    { commands, isLocked }: { readonly commands: readonly Command[]; readonly isLocked: boolean },
+  ): Promise<void> {
     const client = await S3Client.of(node);
-    const run = new ModelRun(node, bucket, client);
+    const run = new ModelRun(node, bucket, client, isLocked);
     try {
-      await client.createBucket(bucket);
+      const headers: Record<string, string> = isLocked
+        ? { "x-amz-bucket-object-lock-enabled": "true" }
+        : {};
+      await client.expect("PUT", bucket, "", { headers });
       for (const command of commands) await run.#perform(command);
-      await run.#compareAll();
+      await compareAll(run.#shown(run.#model));
     } finally {
       run.#client[Symbol.dispose]();
     }
   }
 
+  #shown(model: BucketModel): Shown {
+    return { client: this.#client, bucket: this.#bucket, model };
+  }
+
   async #perform(command: Command): Promise<void> {
+    const shown = this.#shown(this.#model);
     switch (command.op) {
       case "read":
-        return this.#read(command.key);
+        return readKey(shown, command.key);
+      case "read_if":
+        return readIf(shown, command);
       case "read_version":
-        return this.#readVersion(command.key, command.at);
+        return readVersion(shown, command.key, command.at);
       case "list":
-        return this.#list(command.prefix, command.delimiter, command.page);
+        return readList(shown, command);
       case "list_versions": {
-        const listed = await this.#listVersions(command.page);
+        const listed = await listVersions(shown, command.page);
         check(this.#model.matches(listed), `listed ${JSON.stringify(listed)}`);
         return;
       }
@@ -86,17 +110,25 @@ export class ModelRun {
     switch (command.op) {
       case "put":
       case "put_if_absent":
+      case "put_if_match":
         return this.#put(command, model);
       case "multipart":
         return this.#upload(command, model);
       case "copy":
         return this.#copy(command, model);
       case "delete":
-        return this.#delete(command.key, model);
+        return this.#delete(command.key, {}, model);
+      case "delete_if_match":
+        return this.#deleteIfMatch(command, model);
       case "delete_version":
         return this.#deleteVersion(command, model);
       case "delete_many":
-        return this.#deleteMany(command.keys, model);
+        return this.#deleteMany(command.objects, model);
+      case "set_tag":
+        return this.#setTag(command, model);
+      case "set_hold":
+      case "retain":
+        return this.#setLock(command, model);
       case "set_versioning":
         return this.#setVersioning(command.versioning, model);
       default:
@@ -121,14 +153,25 @@ export class ModelRun {
   }
 
   async #put(
-    { op, key, size }: Extract<Command, { op: "put" | "put_if_absent" }>,
+    command: Of<"put"> | Of<"put_if_absent"> | Of<"put_if_match">,
     model: BucketModel,
   ): Promise<void> {
+    const { op, key, size } = command;
     const body = this.#newBody(size);
-    const headers: Record<string, string> = op === "put" ? {} : { "if-none-match": "*" };
-    const isRefused = op === "put_if_absent" && model.current(key) !== undefined;
-    if (isRefused) return this.#refused("PreconditionFailed", "PUT", key, { headers, body });
-    const pending = { hash: digest(body), size };
+    const tag = op === "put" ? command.tag : "";
+    const headers: Record<string, string> = taggedAs(tag);
+    const isThere = model.current(key) !== undefined;
+    if (op === "put_if_absent") {
+      headers["if-none-match"] = "*";
+      if (isThere) return this.#refused("PreconditionFailed", "PUT", key, { headers, body });
+    }
+    if (op === "put_if_match") {
+      const { isRight } = command;
+      headers["if-match"] = isRight ? await etagOf(this.#shown(model), key) : otherEtag;
+      const code = isThere ? "PreconditionFailed" : "NoSuchKey";
+      if (!isThere || !isRight) return this.#refused(code, "PUT", key, { headers, body });
+    }
+    const pending = { content: { hash: digest(body), size }, tag };
     const answer = await this.#sent(
       () => this.#client.expect("PUT", this.#bucket, key, { headers, body }),
       () => model.put(key, pending, undefined),
@@ -136,46 +179,87 @@ export class ModelRun {
     model.put(key, pending, this.#idOf(answer.headers, model));
   }
 
-  async #upload(
-    { key, sizes }: Extract<Command, { op: "multipart" }>,
-    model: BucketModel,
-  ): Promise<void> {
-    const bodies = sizes.map((size) => this.#newBody(size));
+  async #upload(command: Of<"multipart">, model: BucketModel): Promise<void> {
+    const { key, tag, end } = command;
     const client = this.#client;
-    const uploadId = await client.createUpload(this.#bucket, key);
-    const etags: string[] = [];
-    for (const [at, body] of bodies.entries()) {
-      etags.push(await client.uploadPart(this.#bucket, key, uploadId, at + 1, body));
+    const created = await client.expect("POST", this.#bucket, key, {
+      query: { uploads: "" },
+      headers: taggedAs(tag),
+    });
+    const uploadId = xmlValues(created.body, "UploadId")[0]!;
+    const { whole, etags } = await this.#sendParts(command, uploadId, model);
+    const query = { uploadId };
+    if (end === "abort") {
+      await client.expect("DELETE", this.#bucket, key, { query });
+      const after = await client.call("GET", this.#bucket, key, { query });
+      return check(after.status === 404, `an aborted upload answers ${after.status}`);
     }
-    const whole = Buffer.concat(bodies);
-    const pending = { hash: digest(whole), size: whole.byteLength };
+    const pending = { content: { hash: digest(whole), size: whole.byteLength }, tag };
     const parts = etags.map(
       (etag, at) => `<Part><PartNumber>${at + 1}</PartNumber><ETag>${etag}</ETag></Part>`,
     );
     const body = `<CompleteMultipartUpload>${parts.join("")}</CompleteMultipartUpload>`;
+    const headers: Record<string, string> =
+      end === "complete_if_absent" ? { "if-none-match": "*" } : {};
+    if (end === "complete_if_absent" && model.current(key) !== undefined) {
+      await this.#refused("PreconditionFailed", "POST", key, { query, headers, body });
+      await client.expect("DELETE", this.#bucket, key, { query });
+      return;
+    }
     const answer = await this.#sent(
-      () => client.expect("POST", this.#bucket, key, { query: { uploadId }, body }),
+      () => client.expect("POST", this.#bucket, key, { query, headers, body }),
       () => model.put(key, pending, undefined),
     );
     check(xmlValues(answer.body, "Code").length === 0, "a complete failed behind its 200");
     model.put(key, pending, this.#idOf(answer.headers, model));
   }
 
-  async #copy(
-    { from, at, to }: Extract<Command, { op: "copy" }>,
+  /** The last part is copied from a version where the command names one that has any content. */
+  async #sendParts(
+    { key, sizes, copied }: Of<"multipart">,
+    uploadId: string,
     model: BucketModel,
-  ): Promise<void> {
-    const source = this.#chosen(from, at, model);
+  ): Promise<{ readonly whole: Uint8Array; readonly etags: readonly string[] }> {
+    const client = this.#client;
+    const source = copied && model.chosen(copied.key, copied.at);
+    const isCopied = source?.content !== undefined && source.content.size > 0;
+    const bodies: Uint8Array[] = sizes.map((size) => this.#newBody(size));
+    const etags: string[] = [];
+    for (const [at, body] of bodies.entries()) {
+      if (!isCopied || at < bodies.length - 1) {
+        etags.push(await client.uploadPart(this.#bucket, key, uploadId, at + 1, body));
+        continue;
+      }
+      const versionId = source.id!;
+      const from = await client.expect("GET", this.#bucket, copied!.key, { query: { versionId } });
+      check(digest(from.body) === source.content!.hash, `${copied!.key}: other bytes to copy`);
+      bodies[at] = from.body;
+      const query = { partNumber: String(at + 1), uploadId };
+      const headers = { "x-amz-copy-source": copySource(this.#bucket, copied!.key, versionId) };
+      const answer = await client.expect("PUT", this.#bucket, key, { query, headers });
+      etags.push(xmlValues(answer.body, "ETag")[0]!);
+    }
+    return { whole: Buffer.concat(bodies), etags };
+  }
+
+  async #copy({ from, at, to, isRight }: Of<"copy">, model: BucketModel): Promise<void> {
+    const source = model.chosen(from, at);
     const isNamed = source !== undefined && at > 0;
-    const query = isNamed ? `?versionId=${percentEncode(source.id ?? "", false)}` : "";
-    const headers = {
-      "x-amz-copy-source": `/${this.#bucket}/${percentEncode(from, true)}${query}`,
+    const versionId = isNamed ? (source.id ?? "") : undefined;
+    const headers: Record<string, string> = {
+      "x-amz-copy-source": copySource(this.#bucket, from, versionId),
       "x-amz-metadata-directive": "REPLACE",
     };
     const found = isNamed ? source : model.current(from);
     if (found === undefined) return this.#refused("NoSuchKey", "PUT", to, { headers });
     if (found.content === undefined) return this.#refused("InvalidRequest", "PUT", to, { headers });
-    const pending = found.content;
+    if (isRight !== undefined) {
+      const query: Record<string, string> = versionId === undefined ? {} : { versionId };
+      const head = await this.#client.expect("HEAD", this.#bucket, from, { query });
+      headers["x-amz-copy-source-if-match"] = isRight ? head.headers.get("etag")! : otherEtag;
+      if (!isRight) return this.#refused("PreconditionFailed", "PUT", to, { headers });
+    }
+    const pending = { content: found.content, tag: found.tag };
     const answer = await this.#sent(
       () => this.#client.expect("PUT", this.#bucket, to, { headers }),
       () => model.put(to, pending, undefined),
@@ -183,9 +267,9 @@ export class ModelRun {
     model.put(to, pending, this.#idOf(answer.headers, model));
   }
 
-  async #delete(key: string, model: BucketModel): Promise<void> {
+  async #delete(key: string, headers: Record<string, string>, model: BucketModel): Promise<void> {
     const answer = await this.#sent(
-      () => this.#client.expect("DELETE", this.#bucket, key),
+      () => this.#client.expect("DELETE", this.#bucket, key, { headers }),
       () => model.delete(key, undefined),
     );
     const isMarker = answer.headers.get("x-amz-delete-marker") === "true";
@@ -193,16 +277,34 @@ export class ModelRun {
     model.delete(key, isMarker ? this.#idOf(answer.headers, model) : undefined);
   }
 
+  async #deleteIfMatch({ key, isRight }: Of<"delete_if_match">, model: BucketModel): Promise<void> {
+    const headers = { "if-match": isRight ? await etagOf(this.#shown(model), key) : otherEtag };
+    const [newest] = model.versionsOf(key);
+    if (newest === undefined) {
+      // What is not there is deleted already: not even a marker is made.
+      const { status } = await this.#client.call("DELETE", this.#bucket, key, { headers });
+      return check(status === 204, `a conditional delete of nothing answers ${status}`);
+    }
+    if (isRight && newest.content !== undefined) return this.#delete(key, headers, model);
+    return this.#refused("PreconditionFailed", "DELETE", key, { headers });
+  }
+
   async #deleteVersion(
-    { key, at }: Extract<Command, { op: "delete_version" }>,
+    { key, at, isBypassing }: Of<"delete_version">,
     model: BucketModel,
   ): Promise<void> {
-    const versionId = this.#chosen(key, at, model)?.id ?? "null";
+    const versionId = model.chosen(key, at)?.id ?? "null";
+    const query = { versionId };
+    const headers: Record<string, string> = isBypassing
+      ? { "x-amz-bypass-governance-retention": "true" }
+      : {};
+    if (!model.isFree(key, versionId, isBypassing))
+      return this.#refused("AccessDenied", "DELETE", key, { query, headers });
     const wasMarker = model
       .versionsOf(key)
       .some(({ id, content: body }) => id === versionId && body === undefined);
     const answer = await this.#sent(
-      () => this.#client.expect("DELETE", this.#bucket, key, { query: { versionId } }),
+      () => this.#client.expect("DELETE", this.#bucket, key, { query, headers }),
       () => model.deleteVersion(key, versionId),
     );
     const isMarker = answer.headers.get("x-amz-delete-marker") === "true";
@@ -210,40 +312,96 @@ export class ModelRun {
     model.deleteVersion(key, versionId);
   }
 
-  async #deleteMany(keys: readonly string[], model: BucketModel): Promise<void> {
-    const objects = keys.map((key) => `<Object><Key>${key}</Key></Object>`).join("");
-    const body = Buffer.from(`<Delete>${objects}</Delete>`);
-    const md5 = new Bun.CryptoHasher("md5").update(body).digest("base64");
-    const headers = { "content-md5": md5 };
+  /** Deletes one of many; a version that is locked stays. */
+  #deleteOne(
+    { key, versionId }: { readonly key: string; readonly versionId: string | undefined },
+    model: BucketModel,
+    marker: string | undefined,
+  ): void {
+    if (versionId === undefined) model.delete(key, marker);
+    else if (model.isFree(key, versionId)) model.deleteVersion(key, versionId);
+  }
+
+  async #deleteMany(objects: readonly ManyObject[], model: BucketModel): Promise<void> {
+    const asked = namedIn(objects, model);
+    const items = asked.map(
+      ({ key, versionId }) =>
+        `<Object><Key>${key}</Key>${versionId === undefined ? "" : `<VersionId>${versionId}</VersionId>`}</Object>`,
+    );
+    const body = `<Delete>${items.join("")}</Delete>`;
+    const headers = { "content-md5": md5(body) };
+    const locked = asked.filter(
+      ({ key, versionId }) => versionId !== undefined && !model.isFree(key, versionId),
+    );
     // Each key is a delete of its own: after a crash any of them may be done.
     const answer = await this.#sent(
       () => this.#client.expect("POST", this.#bucket, "", { query: { delete: "" }, headers, body }),
-      () => keys.forEach((key) => model.delete(key, undefined)),
+      () => asked.forEach((each) => this.#deleteOne(each, model, undefined)),
     );
-    check(xmlValues(answer.body, "Code").length === 0, "a key of many was not deleted");
+    const text = Buffer.from(answer.body).toString();
+    const pieces = (name: string) =>
+      [...text.matchAll(new RegExp(`<${name}>(.*?)</${name}>`, "gs"))].map(([, piece]) => piece!);
+    const refused = pieces("Error").map((piece) => xmlValues(piece, "Key")[0]!);
+    const wanted = locked.map(({ key }) => key);
+    check(refused.join() === wanted.join(), `of many were refused ${refused.join()}`);
     const ids = new Map(
-      [
-        ...Buffer.from(answer.body)
-          .toString()
-          .matchAll(/<Deleted>(.*?)<\/Deleted>/gs),
-      ].map(([, piece]) => [
-        xmlValues(piece!, "Key")[0]!,
-        xmlValues(piece!, "DeleteMarkerVersionId")[0],
+      pieces("Deleted").map((piece) => [
+        xmlValues(piece, "Key")[0]!,
+        xmlValues(piece, "DeleteMarkerVersionId")[0],
       ]),
     );
-    for (const key of keys) model.delete(key, ids.get(key));
+    for (const each of asked) this.#deleteOne(each, model, ids.get(each.key));
+  }
+
+  async #setTag({ key, at, tag }: Of<"set_tag">, model: BucketModel): Promise<void> {
+    const version = model.chosen(key, at);
+    const query = { tagging: "", versionId: version?.id ?? "null" };
+    const body = `<Tagging><TagSet><Tag><Key>${tagName}</Key><Value>${tag}</Value></Tag></TagSet></Tagging>`;
+    const [method, options] = tag === "" ? ["DELETE", { query }] : ["PUT", { query, body }];
+    if (version === undefined) return this.#refused("NoSuchVersion", method, key, options);
+    if (version.content === undefined)
+      return this.#refused("MethodNotAllowed", method, key, options);
+    await this.#changed(method, key, options, () => (version.tag = tag));
+  }
+
+  async #setLock(command: Of<"set_hold"> | Of<"retain">, model: BucketModel): Promise<void> {
+    const { key, at } = command;
+    const version = model.chosen(key, at);
+    const isHold = command.op === "set_hold";
+    const what = isHold ? "legal-hold" : "retention";
+    const until = new Date(Date.now() + dayMs).toISOString();
+    const body = isHold
+      ? `<LegalHold><Status>${command.isOn ? "ON" : "OFF"}</Status></LegalHold>`
+      : `<Retention><Mode>GOVERNANCE</Mode><RetainUntilDate>${until}</RetainUntilDate></Retention>`;
+    const query = { [what]: "", versionId: version?.id ?? "null" };
+    const options = { query, body, headers: { "content-md5": md5(body) } };
+    if (!model.isLockEnabled) return this.#refused("InvalidRequest", "PUT", key, options);
+    if (version === undefined) return this.#refused("NoSuchVersion", "PUT", key, options);
+    if (version.content === undefined)
+      return this.#refused("MethodNotAllowed", "PUT", key, options);
+    await this.#changed("PUT", key, options, () => {
+      if (isHold) version.isHeld = command.isOn;
+      else version.isRetained = true;
+    });
   }
 
   async #setVersioning(versioning: "enabled" | "suspended", model: BucketModel): Promise<void> {
     const status = versioning === "enabled" ? "Enabled" : "Suspended";
     const body = `<VersioningConfiguration><Status>${status}</Status></VersioningConfiguration>`;
-    const change = (): void => {
-      model.versioning = versioning;
-    };
-    await this.#sent(
-      () => this.#client.expect("PUT", this.#bucket, "", { query: { versioning: "" }, body }),
-      change,
-    );
+    const options = { query: { versioning: "" }, body };
+    if (model.isLockEnabled && versioning === "suspended")
+      return this.#refused("InvalidBucketState", "PUT", "", options);
+    await this.#changed("PUT", "", options, () => (model.versioning = versioning));
+  }
+
+  /** What the answer tells nothing about but that it is done. */
+  async #changed(
+    method: string,
+    key: string,
+    options: CallOptions,
+    change: () => unknown,
+  ): Promise<void> {
+    await this.#sent(() => this.#client.expect(method, this.#bucket, key, options), change);
     change();
   }
 
@@ -257,12 +415,7 @@ export class ModelRun {
     }
   }
 
-  async #refused(
-    code: string,
-    method: string,
-    key: string,
-    options: Parameters<S3Client["call"]>[3],
-  ): Promise<void> {
+  async #refused(code: string, method: string, key: string, options: CallOptions): Promise<void> {
     try {
       await this.#client.expect(method, this.#bucket, key, options);
     } catch (reason) {
@@ -270,99 +423,6 @@ export class ModelRun {
       return;
     }
     throw new Error(`${method} ${key} was to be refused with ${code}`);
-  }
-
-  #chosen(key: string, at: number, model: BucketModel): Version | undefined {
-    const versions = model.versionsOf(key);
-    return versions[Math.min(at, versions.length - 1)];
-  }
-
-  async #read(key: string): Promise<void> {
-    const expected = this.#model.current(key);
-    const answer = await this.#client.call("GET", this.#bucket, key);
-    if (expected === undefined) {
-      check(answer.status === 404, `${key}: ${answer.status}, and it is not there`);
-      const hasMarker = this.#model.versionsOf(key).length > 0;
-      const isMarker = answer.headers.get("x-amz-delete-marker") === "true";
-      check(isMarker === hasMarker, `${key}: told a marker: ${isMarker}`);
-      return;
-    }
-    check(answer.status === 200, `${key}: ${answer.status}`);
-    check(digest(answer.body) === expected.content!.hash, `${key}: other bytes`);
-    const id = answer.headers.get("x-amz-version-id");
-    const isTold = this.#model.versioning !== "off" || expected.id !== "null";
-    if (isTold) check(id === expected.id, `${key}: version ${id}, not ${expected.id}`);
-  }
-
-  async #readVersion(key: string, at: number): Promise<void> {
-    const version = this.#chosen(key, at, this.#model);
-    const query = { versionId: version?.id ?? "null" };
-    const answer = await this.#client.call("GET", this.#bucket, key, { query });
-    const wanted = version === undefined ? 404 : version.content === undefined ? 405 : 200;
-    check(answer.status === wanted, `${key} ${version?.id}: ${answer.status}, not ${wanted}`);
-    if (version?.content === undefined) return;
-    check(digest(answer.body) === version.content.hash, `${key} ${version.id}: other bytes`);
-  }
-
-  async #list(prefix: string, delimiter: string, page: number): Promise<void> {
-    const shown: string[] = [];
-    for (let token: string | undefined = ""; token !== undefined;) {
-      const query: Record<string, string> = {
-        "list-type": "2",
-        "encoding-type": "url",
-        "max-keys": String(page),
-        prefix,
-      };
-      if (delimiter !== "") query["delimiter"] = delimiter;
-      if (token !== "") query["continuation-token"] = token;
-      const { body } = await this.#client.expect("GET", this.#bucket, "", { query });
-      const text = Buffer.from(body).toString();
-      const groups = [...text.matchAll(/<CommonPrefixes>(.*?)<\/CommonPrefixes>/gs)];
-      const names = [
-        ...xmlValues(text, "Key"),
-        ...groups.flatMap(([, piece]) => xmlValues(piece!, "Prefix")),
-      ];
-      check(names.length <= page, `a page of ${page} shows ${names.length}`);
-      shown.push(...names.map(decoded).toSorted());
-      token = xmlValues(text, "NextContinuationToken")[0];
-    }
-    const expected = this.#model.list(prefix, delimiter);
-    const isEqual = JSON.stringify(shown) === JSON.stringify(expected);
-    check(isEqual, `listed ${JSON.stringify(shown)}, there are ${JSON.stringify(expected)}`);
-  }
-
-  async #listVersions(page: number): Promise<ListedVersion[]> {
-    const listed: ListedVersion[] = [];
-    let markers: Record<string, string> | undefined = {};
-    while (markers !== undefined) {
-      const query: Record<string, string> = {
-        versions: "",
-        "encoding-type": "url",
-        "max-keys": String(page),
-        ...markers,
-      };
-      const { body } = await this.#client.expect("GET", this.#bucket, "", { query });
-      const text = Buffer.from(body).toString();
-      for (const [, kind, piece] of text.matchAll(/<(Version|DeleteMarker)>(.*?)<\/\1>/gs)) {
-        const one = (name: string): string => xmlValues(piece!, name)[0]!;
-        listed.push({
-          key: decoded(one("Key")),
-          id: one("VersionId"),
-          isLatest: one("IsLatest") === "true",
-          size: kind === "Version" ? Number(one("Size")) : undefined,
-        });
-      }
-      const isTruncated = xmlValues(text, "IsTruncated")[0] === "true";
-      const [keyMarker = ""] = xmlValues(text, "NextKeyMarker");
-      const [versionMarker = ""] = xmlValues(text, "NextVersionIdMarker");
-      markers = isTruncated
-        ? {
-            "key-marker": Buffer.from(decoded(keyMarker), "latin1").toString("utf8"),
-            "version-id-marker": versionMarker,
-          }
-        : undefined;
-    }
-    return listed;
   }
 
   /** Kills the node while `during` is under way; what was not answered is there whole or not at all. */
@@ -385,38 +445,26 @@ export class ModelRun {
     this.#client = await S3Client.of(this.#node);
     const isAnswered = await writing;
     const versioning = await this.#readVersioning();
-    const listed = await this.#listVersions(1000);
-    const possible = [after, ...(isAnswered ? [] : this.#halves(during, before))];
-    const hash = await this.#hashNow(during);
-    const found = possible.find(
-      (model) =>
-        model.versioning === versioning &&
-        model.matches(listed) &&
-        (hash === undefined || model.current(writtenKey(during)!)?.content?.hash === hash),
-    );
-    check(
-      found !== undefined,
-      `after a crash (answered: ${isAnswered}): ${JSON.stringify(listed)}`,
-    );
-    this.#model = found;
-  }
-
-  /** Of the object that a write was about: a listing does not tell two bodies of one size apart. */
-  async #hashNow(during: Command): Promise<string | undefined> {
-    const key = writtenKey(during);
-    if (key === undefined) return undefined;
-    const answer = await this.#client.call("GET", this.#bucket, key);
-    return answer.status === 200 ? digest(answer.body) : undefined;
+    const listed = await listVersions(this.#shown(before), 1000);
+    for (const model of [after, ...(isAnswered ? [] : this.#halves(during, before))]) {
+      if (model.versioning !== versioning || !model.matches(listed)) continue;
+      const keys = writtenKeys(during);
+      const same = await Promise.all(keys.map((key) => isKeyAsModelled(this.#shown(model), key)));
+      if (same.includes(false)) continue;
+      this.#model = model;
+      return;
+    }
+    throw new Error(`after a crash (answered: ${isAnswered}): ${JSON.stringify(listed)}`);
   }
 
   /** What may be so when `during` was not answered: nothing done, or of many deletes some. */
   #halves(during: Command, before: BucketModel): BucketModel[] {
-    const keys = during.op === "delete_many" ? during.keys : [];
+    const asked = during.op === "delete_many" ? namedIn(during.objects, before) : [];
     const states: BucketModel[] = [];
-    for (let mask = 0; mask < 2 ** keys.length; mask += 1) {
+    for (let mask = 0; mask < 2 ** asked.length; mask += 1) {
       const state = before.clone();
-      keys.forEach((key, bit) => {
-        if ((mask & (1 << bit)) !== 0) state.delete(key, undefined);
+      asked.forEach((each, bit) => {
+        if ((mask & (1 << bit)) !== 0) this.#deleteOne(each, state, undefined);
       });
       states.push(state);
     }
@@ -429,18 +477,11 @@ export class ModelRun {
     const [status] = xmlValues(body, "Status");
     return status === "Enabled" ? "enabled" : status === "Suspended" ? "suspended" : "off";
   }
-
-  async #compareAll(): Promise<void> {
-    const listed = await this.#listVersions(3);
-    check(this.#model.matches(listed), `in the end listed ${JSON.stringify(listed)}`);
-    await this.#list("", "", 2);
-    await this.#list("", "/", 2);
-    for (const name of this.#model.keys.keys()) {
-      const key = Buffer.from(name, "latin1").toString("utf8");
-      await this.#read(key);
-      for (let at = 0; at < this.#model.versionsOf(key).length; at += 1) {
-        await this.#readVersion(key, at);
-      }
-    }
-  }
 }
+
+/** Of many: what each is called in the request. */
+const namedIn = (objects: readonly ManyObject[], model: BucketModel) =>
+  objects.map(({ key, at }) => ({
+    key,
+    versionId: at === undefined ? undefined : (model.chosen(key, at)?.id ?? "null"),
+  }));

@@ -1,4 +1,4 @@
-/** Random sequences of S3 calls over HTTP, kills in between, against a model with versions. */
+/** Random sequences of S3 calls over HTTP, kills in between, against a model with versions, tags and locks. */
 import { afterAll, beforeAll, test } from "bun:test";
 import fc from "fast-check";
 import { isFull, NodeProcess } from "../support/node-process.ts";
@@ -23,10 +23,11 @@ let buckets = 0;
 
 for (let batch = 0; batch < batches; batch += 1) {
   test(`S3 calls do what the model does (KISEKI_SIM_SEED=${seed + batch})`, async () => {
-    const property = fc.asyncProperty(commands, async (sequence) => {
+    const property = fc.asyncProperty(commands, fc.boolean(), async (sequence, isLocked) => {
       buckets += 1;
       if (!node.isRunning) await node.start(); // a run before may have ended it
-      return ModelRun.run(node, `model-${seed + batch}-${buckets}`, sequence);
+      const bucket = `model-${seed + batch}-${buckets}`;
+      return ModelRun.run(node, bucket, { commands: sequence, isLocked });
     });
     await fc.assert(property, {
       seed: seed + batch,
