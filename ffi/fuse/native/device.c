@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -60,6 +61,7 @@ static uint8_t *slot_at(struct device *device, uint32_t slot) { return device->s
 static ssize_t read_request(struct reader *reader, uint8_t *target) {
   struct device *device = reader->device;
   for (;;) {
+    reader->turn += 2;
     ssize_t size = read(reader->fd, target, device->slot_size);
     if (size > 0) return size;
     int error = size < 0 ? errno : EIO;
@@ -72,6 +74,35 @@ static ssize_t read_request(struct reader *reader, uint8_t *target) {
   }
 }
 
+/* Whether `other` has put what it had read at its turn `seen`. */
+static int has_gone_on(struct device *device, struct reader *other, uint32_t seen, int is_woken) {
+  pthread_mutex_lock(&device->mutex);
+  int has_gone = seen % 2 == 0 || other->turn != seen || other->has_ended || device->is_stopping;
+  if (!has_gone && is_woken) pthread_kill(other->thread, WAKE_SIGNAL);
+  pthread_mutex_unlock(&device->mutex);
+  return has_gone;
+}
+
+/* What others have read before this request is in the ring before it. The kernel waits for no answer to a RELEASE, which ends a
+ * lock, before it lets the process ask for the next one. */
+static void let_others_go_first(struct reader *reader) {
+  struct device *device = reader->device;
+  reader->turn++; /* two that wait do not wait for each other: neither was answered before the other was asked */
+  for (uint32_t i = 0; i < READERS_MAX; i++) {
+    struct reader *other = &device->reader[i];
+    uint32_t seen = other->turn;
+    /* Who waits for the kernel is woken to begin its next turn; again, should it have come just before the read. */
+    for (uint32_t round = 0; !has_gone_on(device, other, seen, round % 64 == 0); round++) sched_yield();
+  }
+  reader->turn++;
+}
+static int asks_for_lock(const uint8_t *request, size_t size) {
+  struct fuse_in_header head;
+  if (size < sizeof head) return 0;
+  memcpy(&head, request, sizeof head);
+  return head.opcode == FUSE_SETLK || head.opcode == FUSE_SETLKW;
+}
+
 static void *read_requests(void *argument) {
   struct reader *reader = argument;
   struct device *device = reader->device;
@@ -81,10 +112,13 @@ static void *read_requests(void *argument) {
     if (slot < 0) break;
     uint8_t *request = slot_at(device, (uint32_t)slot);
     ssize_t size;
+    reader->turn++;
     do size = read_request(reader, request);
     while (size > 0 && answered_at_once(device, reader->fd, request, (size_t)size));
     if (size == 0) break;
+    if (asks_for_lock(request, (size_t)size)) let_others_go_first(reader);
     put_request(device, (uint32_t)slot, (uint32_t)size, number);
+    reader->turn++;
   }
   pthread_mutex_lock(&device->mutex);
   reader->has_ended = 1;
@@ -110,7 +144,8 @@ static int start_readers(struct device *device, int fd, uint32_t count) {
   for (uint32_t i = 0; i < count; i++) {
     int own = i == 0 ? fd : clone_device(fd);
     if (own < 0) return i == 0 ? own : 0; /* one reader serves, too */
-    device->reader[i] = (struct reader){.device = device, .fd = own};
+    device->reader[i].device = device;
+    device->reader[i].fd = own;
     device->reader_count = i + 1;
     if (pthread_create(&device->reader[i].thread, NULL, read_requests, &device->reader[i]) != 0) return -EAGAIN;
     device->reader[i].is_started = 1;

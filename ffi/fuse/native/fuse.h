@@ -49,6 +49,7 @@ struct reader {
   struct device *device;
   pthread_t thread;
   int fd, is_started, has_ended;
+  _Atomic uint32_t turn; /* even: it has no request in hand that must come before another's; grows with each read */
 };
 
 struct device {
@@ -59,7 +60,8 @@ struct device {
   pthread_mutex_t mutex;
   pthread_cond_t freed;
   uint32_t free[SLOTS_MAX], free_count, tail;
-  int is_stopping, is_signalled, end_errno;
+  _Atomic int is_stopping;
+  int is_signalled, end_errno;
   void (*callback)(void);
   struct reader reader[READERS_MAX];
   pthread_mutex_t quiet_mutex;
