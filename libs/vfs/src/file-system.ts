@@ -106,8 +106,10 @@ export interface CopyRange {
 
 /** What the file system has to tell the kernel, and who stands before it, unasked. */
 export interface KernelCache {
-  /** Called outside of any request, as the next: the kernel may wait for one under way. */
-  /** Attributes and, from `offset` on, pages. */
+  /**
+   * Attributes and, from `offset` on, pages. The kernel hears of it, and of entries, a little later: after the answer that whoever
+   * calls this may be about to give.
+   */
   invalidateNode(node: NodeNumber, offset: number, length: number): void;
   invalidateEntry(parent: NodeNumber, name: Uint8Array): void;
   /**

@@ -73,6 +73,7 @@ export class FuseSession implements KernelCache {
   readonly #writer = new Writer(new Uint8Array(new ArrayBuffer(replySizeMax)));
   readonly #pending = new Map<number, Pending>();
   readonly #backlog: { readonly bytes: Uint8Array; readonly reader: number }[] = [];
+  #notices: Notification[] = [];
   readonly #ended = Promise.withResolvers<number>();
   readonly #agreed = Promise.withResolvers<Negotiated>();
   #negotiated: Negotiated | undefined;
@@ -97,7 +98,9 @@ export class FuseSession implements KernelCache {
       (descriptor) => device.openBacking(descriptor),
       (id) => device.closeBacking(id),
     );
-    this.#revoking = new Revoking(options.root ?? "/", (node) => this.invalidateNode(node, -1, 0));
+    this.#revoking = new Revoking(options.root ?? "/", (node) =>
+      this.#notify({ kind: "inode", node, offset: -1, size: 0 }),
+    );
     this.#agreed.promise.catch(() => undefined); // whoever asks gets it
     device.serve(
       (slot) => this.#receive(slot),
@@ -348,10 +351,19 @@ export class FuseSession implements KernelCache {
     this.#device.withdraw(node);
   }
   invalidateNode(node: NodeNumber, offset: number, length: number): void {
-    this.#notify({ kind: "inode", node, offset, size: length });
+    this.#notifyLater({ kind: "inode", node, offset, size: length });
   }
   invalidateEntry(parent: NodeNumber, name: Uint8Array): void {
-    this.#notify({ kind: "entry", parent, name, isExpiry: false });
+    this.#notifyLater({ kind: "entry", parent, name, isExpiry: false });
+  }
+  /** By a timer, for that ends every wait of the event loop: an immediate may come only when something else does. */
+  #notifyLater(notification: Notification): void {
+    if (this.#notices.push(notification) > 1) return;
+    setTimeout(() => {
+      const notices = this.#notices;
+      this.#notices = [];
+      for (const notice of notices) this.#notify(notice);
+    }, 0);
   }
   #notify(notification: Notification): void {
     this.#tell(encodeNotification(notification), 0);

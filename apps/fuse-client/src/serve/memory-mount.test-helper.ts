@@ -14,6 +14,8 @@ export interface MemoryMountOptions {
   readonly interruptGraceMs: number;
   /** Names at which `open` throws, rejects or never answers. */
   readonly hasFaults: boolean;
+  /** Nothing that is asked for by `setImmediate` ever comes. */
+  readonly isWithoutImmediates?: boolean;
   /** A file that the kernel may read in place of `staged`, which has the text "memory". */
   readonly staged?: string;
 }
@@ -51,6 +53,7 @@ class StagedFileSystem extends MemoryFileSystem {
 
 const [target = "", given = "{}"] = process.argv.slice(2);
 const options = JSON.parse(given) as MemoryMountOptions;
+if (options.isWithoutImmediates === true) Object.assign(globalThis, { setImmediate: () => undefined });
 const staged = new StagedFileSystem(options);
 const plain = new (options.hasFaults ? FaultyFileSystem : MemoryFileSystem)(options);
 const fileSystem = options.staged === undefined ? plain : staged;

@@ -264,12 +264,12 @@ export class Mount {
     node.vouch(() => kernel.withdrawOpens(node.number));
     kernel.vouchOpens(node.number, left);
   }
-  /** Tells the kernel something outside of the request that is being answered. */
+  /** The kernel hears of it after the request that is being answered: see `KernelCache`. */
   tellKernel(tell: (kernel: KernelCache) => void): void {
     const { kernel } = this;
     // Where answers are good for no time the kernel asks before it uses what it has; a notice would only undo the size
     // that an answer on its way brings.
-    if (kernel !== undefined && this.options.metaTtlMs > 0) setImmediate(() => tell(kernel));
+    if (kernel !== undefined && this.options.metaTtlMs > 0) tell(kernel);
   }
   /** What was settled of the node lately is newer than what is heard of an own change. */
   isEcho(node: FileNode): boolean {
