@@ -137,6 +137,6 @@ test("openClient() is refused with another's certificate, an administrator's, a 
 test("openClient() believes no node that shows a certificate of another name", async () => {
   await using node = await startNode("elsewhere");
   const opened = await tryAs(node, "default");
-  expect(opened).toMatchObject({ kind: "refused", code: "unreachable" });
+  expect(opened).toMatchObject({ kind: "refused", code: "forbidden" });
   expect(opened).toHaveProperty("message", expect.stringContaining("untrusted"));
 });

@@ -182,9 +182,22 @@ test("openClient() says why there is no client: no seed, no such namespace, no s
   expect(other).toMatchObject({ kind: "refused", code: "no_such_namespace" });
   const stranger = await tryAt(datapath, node, { identity: { authority: node.certificate } });
   expect(stranger).toMatchObject({ kind: "refused", code: "forbidden" });
-  const blind = await tryAt(datapath, node, { identity: { token }, deadlineMs: 300 });
-  expect(blind).toHaveProperty("message", expect.stringContaining("untrusted"));
+  expect(stranger).toHaveProperty("message", expect.stringContaining("unauthenticated"));
   await expect(tryAt(datapath, node, { seeds: "not a seed" })).rejects.toThrow(RangeError);
+});
+
+test("openClient() does not wait for a node that it does not trust, unless another seed may answer yet", async () => {
+  await using node = await TestNode.open(crypto);
+  await using strange = await TestNode.open(crypto);
+  for (const authority of [undefined, strange.certificate]) {
+    const identity = { token, authority };
+    const blind = await tryAt(datapath, node, { identity, deadlineMs: 3_600_000 });
+    expect(blind).toMatchObject({ kind: "refused", code: "forbidden" });
+    expect(blind).toHaveProperty("message", expect.stringContaining("untrusted"));
+  }
+  const seeds = `127.0.0.1:1,127.0.0.1:${node.rpcPort}`;
+  const hopeful = await tryAt(datapath, node, { identity: { token }, seeds, deadlineMs: 300 });
+  expect(hopeful).toMatchObject({ kind: "refused", code: "unreachable" });
 });
 
 test("openClient() goes on to the next seed and to the next address of a name", async () => {

@@ -148,5 +148,6 @@ function faultText(code: FileRefusalCode, fault: string | undefined, namespace: 
   if (code === "no_such_namespace") return `There is no namespace ${namespace}`;
   const why = fault === undefined ? "" : ` (${fault})`;
   if (code === "unreachable") return `No seeds reachable${why}`;
+  if (code === "forbidden") return `Not let in to namespace ${namespace}${why}`;
   return `Cannot open namespace ${namespace}: ${code}${why}`;
 }

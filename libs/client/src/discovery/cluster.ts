@@ -1,5 +1,6 @@
 import { sameBytes } from "@kiseki/base";
 import { toRpcError } from "@kiseki/rpc";
+import { rpcVerdict, type Verdict } from "../retry/fates.ts";
 import { type Identity, type NetworkPorts, NodeLink } from "./node-link.ts";
 import { readRoutes, type Routes } from "./routes.ts";
 import { type HostPort, hostPortText } from "./seeds.ts";
@@ -17,6 +18,7 @@ export class Cluster implements Disposable {
   #asking: Promise<void> | undefined;
   #seedNext = 0;
   #fault: string | undefined;
+  #verdict: Verdict = rpcVerdict.unreachable;
   #isClosed = false;
 
   constructor(ports: NetworkPorts, identity: Identity, seeds: readonly HostPort[]) {
@@ -25,9 +27,20 @@ export class Cluster implements Disposable {
     this.#seeds = seeds;
   }
 
-  /** What the last seed that was asked in vain said; for messages. */
+  /** What the last node that was asked in vain said; for messages. */
   get fault(): string | undefined {
     return this.#fault;
+  }
+  /** What is to be done when there is no owner: where each seed refused, and none has ever answered, waiting is in vain. */
+  get verdict(): Verdict {
+    return this.#clusterId === undefined ? this.#verdict : rpcVerdict.unreachable;
+  }
+  /** A call to a node came to nothing. */
+  failed(link: NodeLink, reason: unknown): Verdict {
+    const { code, message } = toRpcError(reason);
+    this.#fault = `${hostPortText(link.at)}: ${message} (${code})`;
+    if (rpcVerdict[code].fate === "elsewhere") link.failed();
+    return rpcVerdict[code];
   }
 
   /** The node that owns the tenant's shard. `undefined`: no seed is reachable, or none that knows. */
@@ -68,18 +81,24 @@ export class Cluster implements Disposable {
     return this.#asking;
   }
   async #askSeeds(): Promise<void> {
+    const verdicts: Verdict[] = [];
     for (let left = this.#seeds.length; left > 0 && !this.#isClosed; left--) {
       const seed = this.#seeds[this.#seedNext % this.#seeds.length]!;
-      if (await this.#ask(seed)) return;
+      const verdict = await this.#ask(seed);
+      if (verdict === undefined) return;
+      verdicts.push(verdict);
       this.#seedNext += 1;
     }
+    const hopeful = verdicts.find(({ fate }) => fate !== "give_up");
+    this.#verdict = hopeful ?? verdicts[0] ?? rpcVerdict.unreachable;
   }
-  async #ask(seed: HostPort): Promise<boolean> {
+  /** `undefined`: it answered. */
+  async #ask(seed: HostPort): Promise<Verdict | undefined> {
     const link = this.#link(seed);
     const client = await link.client();
     if (client === undefined) {
       this.#fault = `${hostPortText(seed)} has no address`;
-      return false;
+      return rpcVerdict.unreachable;
     }
     const asked = this.#ports.clock.monotonic();
     try {
@@ -89,16 +108,15 @@ export class Cluster implements Disposable {
       const isKnown = routes && sameBytes(this.#clusterId ?? routes.clusterId, routes.clusterId);
       if (!isKnown) {
         this.#fault = `${hostPortText(seed)} is of another cluster, or speaks another protocol`;
-        return false;
+        return rpcVerdict.unreachable;
       }
       this.#clusterId ??= routes.clusterId;
       this.#routes = { ...routes, until: asked + routes.ttlMs };
-      return true;
+      return undefined;
     } catch (reason) {
-      const { code, message } = toRpcError(reason);
-      this.#fault = `${hostPortText(seed)}: ${message} (${code})`;
-      link.failed();
-      return false;
+      const verdict = this.failed(link, reason);
+      if (verdict.fate !== "elsewhere") link.failed();
+      return verdict;
     }
   }
 

@@ -103,7 +103,8 @@ export class Sessions {
     const { clock, cluster, prng } = this.#ports;
     const link = await cluster.owner();
     const client = await link?.client();
-    if (link === undefined || client === undefined) return failed(rpcVerdict.unreachable);
+    if (link === undefined) return failed(cluster.verdict);
+    if (client === undefined) return failed(rpcVerdict.unreachable);
     const known = this.#life;
     const clientId = known?.clientId ?? prng.fill(newBytes(16));
     const sentAt = clock.monotonic();
@@ -128,9 +129,7 @@ export class Sessions {
       if (known === undefined) void this.#keep(life);
       return { kind: "done", value: session };
     } catch (reason) {
-      const { code } = toRpcError(reason);
-      if (rpcVerdict[code].fate === "elsewhere") link.failed();
-      return failed(rpcVerdict[code]);
+      return failed(cluster.failed(link, reason));
     }
   }
 
