@@ -1,15 +1,20 @@
 /** Several mounts of one node; how they come, are refused and end. */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import {
+  closeSync,
   existsSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
+  readSync,
+  renameSync,
   rmdirSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
+import { randomBytes } from "node:crypto";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { kisekiJson } from "../support/cli.ts";
@@ -50,6 +55,37 @@ test.skipIf(!hasFuse)("mounts see each other at once with meta_ttl_ms=0, locks t
     () => bounded("flock", "-n", two.path("lock"), "true").code === 0,
   );
 });
+
+test.skipIf(!hasFuse).each(["rw", "ro"])(
+  "mounts (%s) read on what they have just opened when others remove it, by whatever protocol",
+  async (options) => {
+    using s3 = await S3Client.of(node);
+    await using one = await KisekiMount.start(node, { namespace: "shared" });
+    await using two = await KisekiMount.start(node, { namespace: "shared", options });
+    const content = randomBytes(300_000);
+    const names = ["unlinked", "replaced", "deleted", "put over"].map(
+      (name) => `${name} ${options}`,
+    );
+    const [unlinked, replaced, deleted, over] = names as [string, string, string, string];
+    for (const name of [...names, "another"]) writeFileSync(one.path(name), content);
+    const read = (fd: number, at: number): boolean => {
+      const target = Buffer.alloc(100_000);
+      return (
+        readSync(fd, target, 0, target.byteLength, at) === target.byteLength &&
+        target.equals(content.subarray(at, at + target.byteLength))
+      );
+    };
+    const opened = names.map((name) => openSync(two.path(name), "r"));
+    unlinkSync(one.path(unlinked));
+    renameSync(one.path("another"), one.path(replaced));
+    await s3.delete("shared", deleted);
+    await s3.put("shared", over, "other");
+    for (const fd of opened) expect(read(fd, 0)).toBe(true);
+    await Bun.sleep(1500); // the mount says meanwhile what it has open
+    for (const fd of opened) expect(read(fd, 200_000)).toBe(true);
+    for (const fd of opened) closeSync(fd);
+  },
+);
 
 test.skipIf(!hasFuse)("mounts keep little memory while nothing happens", async () => {
   await using mount = await KisekiMount.start(node, { namespace: "shared" });
@@ -96,6 +132,14 @@ test.skipIf(!hasFuse)(
   },
 );
 
+function strangeCertificate(): string {
+  const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
+  const words = ["req", "-x509", ...key, "-keyout", "/dev/null", "-subj", "/CN=strange"];
+  const made = Bun.spawnSync(["openssl", ...words], { stderr: "ignore" });
+  expect(made.exitCode).toBe(0);
+  return made.stdout.toString();
+}
+
 test.skipIf(!hasFuse)("mounts are refused with the reason before anything is mounted", async () => {
   const folder = mkdtempSync(join(tmpdir(), "kiseki-refused-"));
   const run = (...more: string[]) => {
@@ -107,8 +151,15 @@ test.skipIf(!hasFuse)("mounts are refused with the reason before anything is mou
   };
   expect(run()).toEqual([1, "kiseki-client-fuse: There is no namespace none\n"]);
   writeFileSync(join(folder, "token"), "wrong");
-  const [code] = run("--token-file", join(folder, "token"));
-  expect(code).toBe(4);
+  const expectNotLetIn = (why: string, ...words: string[]): void =>
+    expect(run(...words)).toEqual([4, expect.stringContaining(why)]);
+  expectNotLetIn("(unauthenticated)", "--token-file", join(folder, "token"));
+  expectNotLetIn("(forbidden)", "--tenant", "nobody");
+  // A certificate, but not of whoever signed the node's. It is said at once, not when the mount's patience ends.
+  writeFileSync(join(folder, "ca"), strangeCertificate());
+  const impatient = ["-o", "timeout_s=3600", "--ca", join(folder, "ca")];
+  expectNotLetIn("(untrusted)", ...impatient);
+  unlinkSync(join(folder, "ca"));
   expect(await kisekiJson(["--config-dir", node.configDirectory, "status"])).toHaveLength(1);
   expect(readdirSync(folder)).toEqual(["token"]);
   unlinkSync(join(folder, "token"));

@@ -87,6 +87,7 @@ export interface Bed {
   now: number;
   limits: DecideContext["limits"];
   origin: DecideContext["origin"];
+  keeper: DecideContext["keeper"];
   decide(operation: Operation): Answer | RefusalCode;
 }
 /** A shard that decides, applies what the log would hold, and keeps the log. */
@@ -97,6 +98,7 @@ export function testBed(): Bed {
     log: [],
     now: 1_000_000,
     origin: undefined,
+    keeper: undefined,
     limits: { ...defaultLimits, partSizeMin: 100 },
     decide(operation) {
       bed.now += 1;
@@ -107,6 +109,7 @@ export function testBed(): Bed {
         md5,
         limits: bed.limits,
         origin: bed.origin,
+        keeper: bed.keeper,
       });
       if (decision.kind === "refused") return decision.code;
       if (decision.kind === "answer") return decision.answer;

@@ -64,6 +64,11 @@ export interface DecideContext {
   readonly operationId: OperationId;
   readonly dirKeys: DirKeys;
   /** MD5 of the parts one after another, for the ETag of multipart objects. */
+  /**
+   * Who keeps a file whose last name goes, though no session holds it open: one may have opened it a moment ago. Absent, or
+   * `undefined`: nobody.
+   */
+  readonly keeper?: ((inode: InodeId) => Uint8Array | undefined) | undefined;
   readonly md5: (...parts: readonly Uint8Array[]) => Uint8Array;
   readonly limits: Limits;
 }

@@ -4,7 +4,7 @@ import { nanosOf } from "./directories.ts";
 import { isUnderCustomerKey } from "./encryption.ts";
 import { touchNode } from "./inodes.ts";
 import { countAllSmall, holdContent } from "./posix/content-edit.ts";
-import { isHeldOpen } from "./posix/holders.ts";
+import { isKept } from "./posix/holders.ts";
 import type { Step } from "./step.ts";
 import { allocateInode } from "./step.ts";
 import type { Target } from "./target.ts";
@@ -40,8 +40,8 @@ export function withoutLocks(attributes: ColdRow["attributes"]): ColdRow["attrib
 export function keepOpenFile(step: Step, target: Target, current: ObjectEntry): ObjectEntry {
   const { map, context } = step;
   const home = current.home ?? targetDirectory(target);
-  if (!isHeldOpen(map, home, current.inode)) return current;
   if (!isSplittable(getCold(map, context, target, current))) return current;
+  if (!isKept(step, home, current.inode)) return current;
   const kept = splitVersion(step, target, current);
   const cold = getCold(map, context, target, current);
   const homeDirKey = homeKey(context, target, current);

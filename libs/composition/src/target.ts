@@ -35,7 +35,7 @@ import { checkKey, splitKey, withSlash } from "./key-path.ts";
 import { getNamespace } from "./namespaces.ts";
 import type { DecideContext, ObjectName, Refusal } from "./operation.ts";
 import { refuse } from "./operation.ts";
-import { isHeldOpen } from "./posix/holders.ts";
+import { isKept } from "./posix/holders.ts";
 import { chargeUsage } from "./quotas.ts";
 import type { Step } from "./step.ts";
 import { adjustUsage } from "./step.ts";
@@ -275,7 +275,7 @@ export const targetDirectory = (target: Target): InodeId => target.chain.at(-1)!
 
 /**
  * The name no longer has this current file, and nothing keeps it as a version: it loses a link, and goes when it has none
- * and nobody holds it open.
+ * and nobody holds it open or keeps it for those who may.
  */
 export function freeCurrent(step: Step, target: Target, entry: ObjectEntry): void {
   const { map, context } = step;
@@ -284,7 +284,7 @@ export function freeCurrent(step: Step, target: Target, entry: ObjectEntry): voi
   const row =
     entry.home === undefined ? undefined : getInode(map, context.dirKeys, home, entry.inode);
   const links = (row?.links ?? 1) - 1;
-  if (links === 0 && !isHeldOpen(map, home, entry.inode)) {
+  if (links === 0 && !isKept(step, home, entry.inode)) {
     if (row !== undefined) map.delete(inodeKey(homeDirKey, entry.inode));
     freeContent(step, homeDirKey, entry);
     return;

@@ -53,7 +53,8 @@ class StagedFileSystem extends MemoryFileSystem {
 
 const [target = "", given = "{}"] = process.argv.slice(2);
 const options = JSON.parse(given) as MemoryMountOptions;
-if (options.isWithoutImmediates === true) Object.assign(globalThis, { setImmediate: () => undefined });
+if (options.isWithoutImmediates === true)
+  Object.assign(globalThis, { setImmediate: () => undefined });
 const staged = new StagedFileSystem(options);
 const plain = new (options.hasFaults ? FaultyFileSystem : MemoryFileSystem)(options);
 const fileSystem = options.staged === undefined ? plain : staged;

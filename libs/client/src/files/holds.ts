@@ -23,11 +23,16 @@ export class Holds {
 
   /** A handle was opened. Where nothing is believed for any time, it is held before the open is answered. */
   opened(file: OpenFile): Eventually<Failure | undefined> {
-    if (file.isHeld || this.#mount.options.isReadOnly) return undefined;
+    if (file.isHeld || this.#isOwn(file)) return undefined;
     if (this.#mount.options.metaTtlMs === 0) return this.#holdNow(file);
     this.#soon.add(file);
     if (!this.#isWaiting) void this.#wait();
     return undefined;
+  }
+
+  /** It is read from this machine alone: nobody's removal is noticed. */
+  #isOwn(file: OpenFile): boolean {
+    return this.#mount.options.isReadOnly && file.image !== undefined;
   }
 
   /** Only what is gone cannot be opened: a namespace that takes no holds can still be read. */
@@ -79,7 +84,7 @@ export class Holds {
   lost(files: Iterable<OpenFile>): void {
     for (const file of files) {
       file.isHeld = false;
-      if (file.handles > 0 && !this.#mount.options.isReadOnly) this.#soon.add(file);
+      if (file.handles > 0 && !this.#isOwn(file)) this.#soon.add(file);
     }
     if (this.#soon.size > 0 && !this.#isWaiting) void this.#wait();
   }

@@ -3,7 +3,14 @@
 import { fromUtf8, operationId, prngFromSeed, toUtf8 } from "@kiseki/base";
 import type { FileLock } from "@kiseki/format";
 import { afterEach, expect, test } from "bun:test";
-import { namespaceA, namespaceB, testDirKeys } from "../bed.test-helper.ts";
+import {
+  namespaceA,
+  namespaceB,
+  put,
+  testAddress,
+  testDirKeys,
+  testSeal,
+} from "../bed.test-helper.ts";
 import { checkMap } from "../check-map.test-helper.ts";
 import { Tree } from "./bed.test-helper.ts";
 import { findLock, withoutRange, withRange } from "./locks.ts";
@@ -120,6 +127,60 @@ test("close_session works in bounded steps", () => {
   expect(tree.bed.decide(close)).toEqual({ kind: "reclaimed", hasMore: true });
   expect(tree.bed.decide(close)).toEqual({ kind: "reclaimed", hasMore: false });
   expect(tree.bed.map.rows()).toHaveLength(5);
+});
+test("a keeper keeps a file whose last name goes, by whatever protocol, until its session is closed", () => {
+  const removals: readonly (readonly [string, () => unknown])[] = [
+    ["unlink", () => tree.unlink("f")],
+    ["a rename over it", () => tree.rename("g", "f")],
+    ["DELETE", () => tree.bed.decide({ ...named, kind: "delete_object" })],
+    ["PUT over it", () => put(tree.bed, "f")],
+  ];
+  const named = { namespace: namespaceA, key: toUtf8("f") };
+  for (const versioning of ["off", "enabled"] as const) {
+    for (const [how, remove] of removals) {
+      fresh(versioning);
+      put(tree.bed, "f", { kind: "small", ref: { ...testAddress(6), ...testSeal(6, 42) } }, 42);
+      tree.make("g");
+      const { ref } = tree.get("f");
+      const asked: bigint[] = [];
+      tree.bed.keeper = (inode) => {
+        asked.push(inode);
+        return inode === ref.inode ? clientA : undefined;
+      };
+      remove();
+      tree.bed.keeper = undefined;
+      const at = () => getFile(tree.bed.map, testDirKeys, ref);
+      expect([how, asked, at()]).toMatchObject([
+        how,
+        [ref.inode],
+        { attributes: { size: 42, links: 0 } },
+      ]);
+      expect(listSessions(tree.bed.map, undefined, 9)).toEqual([clientA]);
+      checkMap(tree.bed.map, testDirKeys);
+      // Who has it open says so meanwhile, and is the one to keep it.
+      const open = {
+        kind: "open_file",
+        namespace: namespaceA,
+        file: ref,
+        client: clientB,
+      } as const;
+      expect(tree.act(open)).toMatchObject({ size: 42 });
+      tree.bed.decide({ kind: "close_session", client: clientA });
+      expect(at()).toMatchObject({ attributes: { size: 42 } });
+      tree.bed.decide({ kind: "close_file", namespace: namespaceA, file: ref, client: clientB });
+      expect(at()).toMatchObject({ code: "stale_file" });
+      checkMap(tree.bed.map, testDirKeys);
+    }
+  }
+});
+test("a keeper is not asked for a file that keeps a name", () => {
+  fresh();
+  tree.make("f");
+  tree.link("f", "g");
+  tree.bed.keeper = () => {
+    throw new Error("asked");
+  };
+  expect(tree.unlink("f")).toMatchObject({ links: 1 });
 });
 test("locks hold at most 1024 ranges of a session on a file", () => {
   fresh();

@@ -1,25 +1,20 @@
 import type { InodeId } from "@kiseki/base";
-import { wallTime } from "@kiseki/base";
-import { decodeInode, encodeLease, inodeKey, leaseKey } from "@kiseki/format";
+import { decodeInode, inodeKey, leaseKey } from "@kiseki/format";
 import type { Answer, Refusal } from "../operation.ts";
 import { isRefusal } from "../operation.ts";
 import type { Step } from "../step.ts";
 import { freeInode } from "../target.ts";
 import type { PosixFile } from "./file.ts";
 import { fileAttributes, findFile } from "./file.ts";
-import { holderKey, isHeldOpen, leaseKind, leaseTarget } from "./holders.ts";
+import { holderKey, holdInode, isHeldOpen, leaseKind, leaseTarget } from "./holders.ts";
 import { dropLocks } from "./locks.ts";
 import type { ClientId, PosixOperation } from "./operation.ts";
 import { tellClosed } from "./told.ts";
 
 type Of<Kind extends PosixOperation["kind"]> = Extract<PosixOperation, { kind: Kind }>;
-const held = encodeLease({ epoch: 0n, expires: wallTime(0), payload: new Uint8Array(0) });
 
-/** The session holds the file open: a row by session, to end with it, and one by file, to ask when it loses its name. */
 export function holdOpen(step: Step, { home, entry }: PosixFile, client: ClientId): void {
-  step.map.put(leaseKey(client, leaseKind.open, leaseTarget(home, entry.inode)), held);
-  const holder = holderKey(leaseKind.open, home, entry.inode, client);
-  if (step.map.get(holder) === undefined) step.map.put(holder, held);
+  holdInode(step, home, entry.inode, client);
 }
 
 export function openFile(step: Step, operation: Of<"open_file">): Answer | Refusal {

@@ -1,10 +1,10 @@
-import { concatBytes, inodeId, wallTime } from "@kiseki/base";
-import { decodeLease, encodeLease, keyAfterPrefix, leaseKey, leasePrefix } from "@kiseki/format";
+import { concatBytes, inodeId } from "@kiseki/base";
+import { decodeLease, keyAfterPrefix, leaseKey, leasePrefix } from "@kiseki/format";
 import type { MapReader } from "@kiseki/ports";
 import type { Answer } from "../operation.ts";
 import { afterKey } from "../row-cursor.ts";
 import type { Step } from "../step.ts";
-import { leaseKind } from "./holders.ts";
+import { grantSession, leaseKind, sessionsPrefix } from "./holders.ts";
 import { dropLocks } from "./locks.ts";
 import { releaseOpen } from "./open-files.ts";
 import type { ClientId, PosixOperation } from "./operation.ts";
@@ -13,12 +13,9 @@ type Of<Kind extends PosixOperation["kind"]> = Extract<PosixOperation, { kind: K
 /** Leases that one step ends at most. */
 const leasesPerStep = 256;
 const nothing = new Uint8Array(0);
-const sessionsPrefix = (): Uint8Array => leaseKey(nothing, leaseKind.session, nothing);
 
 export function openSession(step: Step, { client, expires }: Of<"open_session">): Answer {
-  const row = { epoch: 0n, expires: wallTime(expires), payload: nothing };
-  step.map.put(leaseKey(client, leaseKind.session, nothing), encodeLease(row));
-  step.map.put(concatBytes(sessionsPrefix(), client), encodeLease(row));
+  grantSession(step, client, expires);
   return { kind: "none" };
 }
 

@@ -99,7 +99,10 @@ export class Applier {
       const outcome = await tenant.owner.submit(operation, id, undefined, session.clientId);
       if (outcome.kind === "refused") return failed(failureFor(outcome.code));
       isCommitted = true;
-      return resultOf(id, outcome.answer);
+      const { answer } = outcome;
+      if (answer.kind === "file")
+        tenant.keepers.told(answer.attributes.ref.inode, session.clientId);
+      return resultOf(id, answer);
     } catch (reason) {
       const code = codeOf(reason);
       if (code === undefined) this.#parts.onBug(reason);

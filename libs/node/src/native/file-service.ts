@@ -89,6 +89,15 @@ function look<T extends { readonly kind: string }>(
   return found as Exclude<T, { readonly kind: "refused" }>;
 }
 
+/** What the client may open from now on. */
+function tell(
+  { session, tenant }: FileScope,
+  attributes: Parameters<typeof toAttributes>[0],
+): ReturnType<typeof toAttributes> {
+  if (attributes.type === "file") tenant.keepers.told(attributes.ref.inode, session.clientId);
+  return toAttributes(attributes);
+}
+
 /** `FileService` over a node. */
 export function fileService(native: Native): Files {
   /** A read of one namespace. */
@@ -183,12 +192,12 @@ function nameCalls(
     lookup: reading((scope, { parent, name }) => {
       const place = { namespace: scope.namespace, directory: fromInode(parent), name };
       const { attributes } = look(scope, (map, keys) => lookupName(map, keys, place));
-      return { attributes: toAttributes(attributes) };
+      return { attributes: tell(scope, attributes) };
     }),
     getAttributes: reading((scope, { file }) => {
       const ref = fromRef(scope.namespace, file);
       const { attributes } = look(scope, (map, keys) => getFile(map, keys, ref));
-      return { attributes: toAttributes(attributes) };
+      return { attributes: tell(scope, attributes) };
     }),
     listDirectory: reading((scope, request) => {
       const { directory, cookie, countMax, withAttributes } = request;
@@ -205,7 +214,7 @@ function nameCalls(
         inode: attributes.ref.inode,
         type: toType(attributes.type),
         cookie: after,
-        ...(withAttributes ? { attributes: toAttributes(attributes) } : {}),
+        ...(withAttributes ? { attributes: tell(scope, attributes) } : {}),
       }));
       return page.next === undefined ? { entries, isEnd: true } : { entries, next: page.next };
     }),

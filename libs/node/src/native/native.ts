@@ -193,17 +193,18 @@ export class Native implements AsyncDisposable {
       const tenant = await this.openTenant(tenantId, "write", this.stopping);
       clients = tenant.store.view((map) => listSessions(map, after, lostSessionsPage));
       after = clients.at(-1);
-      for (const client of clients) await this.#forget(tenantId, client);
+      for (const client of clients)
+        if (!tenant.keepers.isKeeping(client)) await this.#forget(tenantId, client);
     } while (clients.length === lostSessionsPage);
   }
-  /** Ends what the log keeps for a client, unless it is back meanwhile. */
-  async #forget(tenantId: TenantId, client: Uint8Array): Promise<void> {
+  /** Ends what the log keeps for a client, unless it is back meanwhile. False: not all of it, for the log takes nothing now. */
+  async #forget(tenantId: TenantId, client: Uint8Array): Promise<boolean> {
     const tenant = await this.openTenant(tenantId, "write", this.stopping);
     for (;;) {
-      if (this.sessions.isOpen(tenantId, client)) return;
+      if (this.sessions.isOpen(tenantId, client)) return true;
       const outcome = await tenant.owner.submit({ kind: "close_session", client }, this.#newId());
-      if (outcome.kind === "refused" || outcome.answer.kind !== "reclaimed") return;
-      if (!outcome.answer.hasMore) return;
+      if (outcome.kind === "refused") return false;
+      if (outcome.answer.kind !== "reclaimed" || !outcome.answer.hasMore) return true;
     }
   }
   async #sweep(): Promise<void> {
@@ -214,6 +215,8 @@ export class Native implements AsyncDisposable {
       this.sessions.sweep(now);
       this.ledger.sweep(now);
       this.plans.sweep(now);
+      for (const { id, keepers } of this.node.tenants.all)
+        keepers.sweep(now, (keeper) => this.#forget(id, keeper));
       this.ports.metrics.set("kiseki_native_sessions", this.sessions.count);
     }
   }

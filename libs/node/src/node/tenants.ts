@@ -15,6 +15,7 @@ import { type Admission, emptyChain, type LogChain, resumeChain } from "@kiseki/
 import type { Crypto, ShardStore } from "@kiseki/ports";
 import type { DataPorts, OpenTenant } from "../object/types.ts";
 import { ChangeFeed } from "../shard/change-feed.ts";
+import { Keepers } from "../shard/keepers.ts";
 import { EditedFiles } from "../shard/edited-files.ts";
 import { Pins } from "../shard/pins.ts";
 import { cutOldKeysets } from "../keys/old-log.ts";
@@ -80,6 +81,7 @@ export class Tenants implements AsyncDisposable {
   readonly #closing = new Map<string, Promise<void>>();
   /** Outlive an opening: who reads goes on under the next one. */
   readonly #readers = new Map<string, Readers>();
+  readonly #keepers = new Map<string, Keepers>();
   readonly #listening: Disposable;
   #isClosed = false;
 
@@ -166,6 +168,7 @@ export class Tenants implements AsyncDisposable {
       const dirKeys = dirKeysFrom(ports.crypto);
       const epoch = maxEpoch(this.#parts.nodeEpoch, (chain.epoch + 1n) as Epoch);
       const followed = { changes: new ChangeFeed(epoch), edited: new EditedFiles() };
+      const keepers = this.#keepersOf(id);
       const owner = await ShardOwner.open(ports, {
         ...{ tenant: id, shard, epoch, chain, dirKeys },
         ...followed,
@@ -178,6 +181,7 @@ export class Tenants implements AsyncDisposable {
         admission: this.#parts.admission,
         queueMax: operationsQueuedMax,
         onFatal: this.#parts.onFatal,
+        keeper: (inode, client) => keepers.keeper(inode, client),
         onNotices: (index) => this.#parts.subscriber?.noticed(id, index),
       });
       cutOldKeysets(opened.store);
@@ -191,6 +195,7 @@ export class Tenants implements AsyncDisposable {
         owner: refusingWhile(owner, () => isRewriting),
         pins: new Pins(),
         readers: this.#readersOf(id),
+        keepers,
         ...followed,
       };
       this.#parts.subscriber?.opened(tenant);
@@ -246,6 +251,13 @@ export class Tenants implements AsyncDisposable {
     const name = toHex(id);
     const known = this.#readers.get(name) ?? new Readers();
     this.#readers.set(name, known);
+    return known;
+  }
+
+  #keepersOf(id: TenantId): Keepers {
+    const name = toHex(id);
+    const known = this.#keepers.get(name) ?? new Keepers(this.#parts.ports);
+    this.#keepers.set(name, known);
     return known;
   }
 

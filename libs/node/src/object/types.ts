@@ -4,6 +4,7 @@ import type { DirKeys } from "@kiseki/composition";
 import type { TenantKeyring } from "@kiseki/keys";
 import type { Clock, Crypto, Datapath, Metrics, ShardStore } from "@kiseki/ports";
 import type { ChangeFeed } from "../shard/change-feed.ts";
+import type { Keepers } from "../shard/keepers.ts";
 import type { EditedFiles } from "../shard/edited-files.ts";
 import type { Pins } from "../shard/pins.ts";
 import type { Readers } from "../shard/readers.ts";
@@ -43,6 +44,8 @@ export interface OpenTenant {
   readonly owner: Pick<ShardOwner, "submit" | "epoch">;
   readonly pins: Pins;
   readonly readers: Readers;
+  /** Of files that lost their last name a moment ago. */
+  readonly keepers: Keepers;
   /** What is committed while somebody watches. */
   readonly changes: ChangeFeed;
   /** Where files were written in pieces. */

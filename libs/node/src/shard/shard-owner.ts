@@ -1,4 +1,13 @@
-import type { Epoch, Keyset, LogIndex, OperationId, Prng, ShardId, TenantId } from "@kiseki/base";
+import type {
+  Epoch,
+  InodeId,
+  Keyset,
+  LogIndex,
+  OperationId,
+  Prng,
+  ShardId,
+  TenantId,
+} from "@kiseki/base";
 import {
   assert,
   AssertionError,
@@ -79,6 +88,8 @@ export interface OwnerOptions {
   readonly onNotices?: ((index: LogIndex) => void) | undefined;
   /** Told of what each committed batch has changed, when somebody watches. */
   readonly changes?: ChangeFeed | undefined;
+  /** As in `DecideContext`. `client`: the native one whose operation takes the name away. */
+  readonly keeper?: ((inode: InodeId, client?: Uint8Array) => Uint8Array | undefined) | undefined;
   /** Told of what was written to files. */
   readonly edited?: EditedFiles | undefined;
   /** The machine; the simulator puts a wrong one in its place to see that its checkers find it. */
@@ -278,6 +289,7 @@ export class ShardOwner {
   #decide(batch: Batch, waiting: Waiting): boolean {
     const { crypto, clock } = this.#ports;
     this.#now = wallTime(Math.max(this.#now, clock.realtime()));
+    const { keeper } = this.#options;
     const isWatched = this.#options.changes?.isWatched === true;
     const watched = isWatched ? new RecordingDirKeys(batch.keys.dirKeys) : undefined;
     const decision = (this.#options.decide ?? decide)(batch.tx, waiting.operation, {
@@ -285,6 +297,7 @@ export class ShardOwner {
       operationId: waiting.operationId,
       origin: waiting.origin,
       dirKeys: watched ?? batch.keys.dirKeys,
+      keeper: keeper && ((inode) => keeper(inode, waiting.client)),
       md5: crypto.md5,
       limits: this.#options.limits,
     });
