@@ -42,9 +42,10 @@ export class RowCursor {
   }
   #fetch(): void {
     const rows: CursorRow[] = [];
-    this.#map.scan({ start: this.#from, end: this.#end }, (key, value) => {
+    const expected = this.#batch;
+    this.#map.scan({ start: this.#from, end: this.#end, expected }, (key, value) => {
       rows.push({ key, value });
-      return rows.length < this.#batch;
+      return rows.length < expected;
     });
     this.#isLast = rows.length < this.#batch;
     this.#batch = Math.min(batchMax, 2 * this.#batch);

@@ -138,7 +138,7 @@ export class KeyWalk {
       const row = frame.entries.peek();
       const old = frame.olds?.peek();
       if (row === undefined && old === undefined) return undefined;
-      const name = row === undefined ? undefined : entryKeyName(row.key).slice();
+      const name = row === undefined ? undefined : entryKeyName(row.key);
       const parsed = old === undefined ? undefined : parseOldKey(old.key);
       if (row !== undefined && name !== undefined) {
         if (parsed === undefined || compareBytes(name, parsed.name) <= 0) {

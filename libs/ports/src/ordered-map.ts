@@ -12,6 +12,8 @@ export interface MapReader {
       readonly start: Uint8Array;
       readonly end?: Uint8Array | undefined;
       readonly backward?: boolean;
+      /** Rows that the visitor will take, if it knows; they may be fetched at once, and it may take others. */
+      readonly expected?: number;
     },
     visit: (key: Uint8Array, value: Uint8Array) => boolean,
   ): void;

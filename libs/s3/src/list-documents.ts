@@ -3,9 +3,10 @@ import { assert, fromUtf8 } from "@kiseki/base";
 import { percentEncode } from "@kiseki/http";
 import type { ChecksumAlgorithm, ChecksumType } from "./attributes.ts";
 import { checksumLabel, toBase64 } from "./checksum.ts";
+import { ContentsWriter } from "./contents-writer.ts";
 import { formatIsoDate } from "./date.ts";
-import type { ListedObject, Owner, S3Result } from "./result.ts";
-import { s3Namespace, writeXml, type XmlNode } from "./xml-write.ts";
+import type { Owner, S3Result } from "./result.ts";
+import { s3Namespace, writeXml, writeXmlAround, type XmlNode } from "./xml-write.ts";
 
 type ResultOf<Kind extends S3Result["kind"]> = Extract<S3Result, { readonly kind: Kind }>;
 
@@ -72,21 +73,6 @@ export function bucketsDocument(result: ResultOf<"buckets">): Uint8Array {
   ]);
 }
 
-function contentsNode(object: ListedObject, isUrlEncoded: boolean, isOwnerShown: boolean): XmlNode {
-  return [
-    "Contents",
-    [
-      ["Key", encode(object.key, isUrlEncoded)],
-      ["LastModified", formatIsoDate(object.lastModified)],
-      ["ETag", quoted(object.etag)],
-      ...checksumNodes(object.checksumAlgorithm, object.checksumType),
-      ["Size", object.size],
-      ...(isOwnerShown ? [ownerNode("Owner", object.owner)] : []),
-      ["StorageClass", object.storageClass],
-    ],
-  ];
-}
-
 export function objectsDocument(result: ResultOf<"objects">): Uint8Array {
   const { call, objects, commonPrefixes, isTruncated } = result;
   const { isUrlEncoded } = call;
@@ -110,16 +96,24 @@ export function objectsDocument(result: ResultOf<"objects">): Uint8Array {
           ...optional("NextContinuationToken", isTruncated ? result.nextToken : undefined),
           ["KeyCount", count],
         ];
-  return writeXml("ListBucketResult", s3Namespace, [
-    ["Name", call.bucket],
-    ["Prefix", encode(call.prefix, isUrlEncoded)],
-    ...head,
-    ["MaxKeys", call.maxKeys],
-    ...boundNodes(call.delimiter, isUrlEncoded),
-    ["IsTruncated", isTruncated],
-    ...objects.map((object) => contentsNode(object, isUrlEncoded, call.isOwnerWanted)),
-    ...prefixNodes(commonPrefixes, isUrlEncoded),
-  ]);
+  const contents = new ContentsWriter({
+    isUrlEncoded,
+    isOwnerShown: call.isOwnerWanted,
+    count: objects.length,
+  });
+  for (const object of objects) contents.add(object);
+  return writeXmlAround("ListBucketResult", s3Namespace, {
+    before: [
+      ["Name", call.bucket],
+      ["Prefix", encode(call.prefix, isUrlEncoded)],
+      ...head,
+      ["MaxKeys", call.maxKeys],
+      ...boundNodes(call.delimiter, isUrlEncoded),
+      ["IsTruncated", isTruncated],
+    ],
+    middle: contents.done(),
+    after: prefixNodes(commonPrefixes, isUrlEncoded),
+  });
 }
 
 export function versionsDocument(result: ResultOf<"object_versions">): Uint8Array {

@@ -1,5 +1,5 @@
 /** Writes documents: elements in the order they are added, text escaped, nothing else. */
-import { toUtf8 } from "@kiseki/base";
+import { concatBytes, toUtf8 } from "@kiseki/base";
 
 /** The namespace of every S3 document but errors. */
 export const s3Namespace = "http://s3.amazonaws.com/doc/2006-03-01/";
@@ -17,7 +17,7 @@ const named: Readonly<Record<string, string>> = {
  * Text for a document. Control characters become references, as S3 sends them: those that XML 1.0
  * has no way to say (`&#x1;`) only XML 1.1 readers take, which is what `encoding-type=url` is for.
  */
-function escapeXml(text: string): string {
+export function escapeXml(text: string): string {
   return text.replace(
     special,
     (c) => named[c] ?? `&#x${c.charCodeAt(0).toString(16).toUpperCase()};`,
@@ -50,4 +50,23 @@ export function writeXml(
   const element =
     inner === "" ? `<${root}${attribute}/>` : `<${root}${attribute}>${inner}</${root}>`;
   return toUtf8(`<?xml version="1.0" encoding="UTF-8"?>\n${element}`);
+}
+
+/** As `writeXml`, with elements that are bytes already between `before` and `after`. */
+export function writeXmlAround(
+  root: string,
+  namespace: string,
+  content: {
+    readonly before: readonly XmlNode[];
+    readonly middle: Uint8Array;
+    readonly after: readonly XmlNode[];
+  },
+): Uint8Array {
+  const { before, middle, after } = content;
+  const head = `<?xml version="1.0" encoding="UTF-8"?>\n<${root} xmlns="${namespace}">`;
+  return concatBytes(
+    toUtf8(head + before.map(writeNode).join("")),
+    middle,
+    toUtf8(`${after.map(writeNode).join("")}</${root}>`),
+  );
 }

@@ -18,6 +18,8 @@ function keyAfter(key: Uint8Array): Uint8Array {
   return next;
 }
 
+const firstStep = (expected = stepRowsMin): number => Math.max(1, Math.min(expected, stepRowsMax));
+
 /** Reads table `map` on one connection by cached statements, never more than a step of rows at once. */
 export class SqliteMap implements MapReader, Disposable {
   readonly #get: Statement<[Uint8Array], [Uint8Array]>;
@@ -37,24 +39,18 @@ export class SqliteMap implements MapReader, Disposable {
   get(key: Uint8Array): Uint8Array | undefined {
     return (this.#get.values(key) as unknown as [Uint8Array][])[0]?.[0];
   }
-  scan(
-    range: {
-      readonly start: Uint8Array;
-      readonly end?: Uint8Array | undefined;
-      readonly backward?: boolean;
-    },
-    visit: (key: Uint8Array, value: Uint8Array) => boolean,
-  ): void {
+  scan(range: Parameters<MapReader["scan"]>[0], visit: Parameters<MapReader["scan"]>[1]): void {
     let { start, end } = range;
     const backward = range.backward === true;
-    for (let count = stepRowsMin; ;) {
+    for (let count = firstStep(range.expected); ;) {
       const rows = this.#step(start, end, backward, count);
-      let last: Uint8Array | undefined;
+      const final = rows.at(-1)?.[0]; // copied before the visitor owns it
+      const last = final && (backward ? final.slice() : keyAfter(final));
       let size = 0;
-      for (const [key, value] of rows) {
-        size += key.byteLength + value.byteLength;
-        last = backward ? key.slice() : keyAfter(key);
-        if (!visit(key, value)) return;
+      for (let i = 0; i < rows.length; i++) {
+        const row = rows[i]!;
+        size += row[0].byteLength + row[1].byteLength;
+        if (!visit(row[0], row[1])) return;
       }
       if (rows.length < count || last === undefined) return;
       if (backward) end = last;

@@ -45,7 +45,7 @@ export function listDirectory(
     const row = cursor.peek();
     if (row === undefined) return { kind: "page", items, next: undefined };
     if (items.length >= query.countMax || count >= rowsMax) return { kind: "page", items, next };
-    const rowName = entryKeyName(row.key).slice();
+    const rowName = entryKeyName(row.key);
     const item = itemOf(map, dirKeys, directory, rowName, row);
     if (item !== undefined) items.push({ ...item, cookie: rowName });
     next = rowName;

@@ -108,7 +108,8 @@ const viewOf = (key: Uint8Array): DataView =>
 /** `name` last and as it is; a directory's ends in a slash. */
 export const entryKey = (dirKey: Uint8Array, name: Uint8Array): Uint8Array =>
   joined(table.entry, dirKey, name);
-export const entryKeyName = (key: Uint8Array): Uint8Array => key.subarray(1 + dirKeySize);
+/** A copy. */
+export const entryKeyName = (key: Uint8Array): Uint8Array => key.slice(1 + dirKeySize);
 export const headKey = (dirKey: Uint8Array): Uint8Array => joined(table.head, dirKey);
 export const inodeKey = (homeDirKey: Uint8Array, inode: InodeId): Uint8Array =>
   joined(table.inode, homeDirKey, u64(inode));
