@@ -1,5 +1,5 @@
 import type { Epoch, LogIndex } from "@kiseki/base";
-import { assert } from "@kiseki/base";
+import { assert, compareBytes } from "@kiseki/base";
 import type { CommitOutcome, ShardTx } from "@kiseki/ports";
 
 /** Clean rows that a transaction remembers; past it they are read again. Changed rows are always kept. */
@@ -33,7 +33,7 @@ export interface ShardTxHost {
     entry: Uint8Array,
     expectIndex: LogIndex,
     epoch: Epoch,
-  ): CommitOutcome;
+  ): CommitOutcome | Promise<CommitOutcome>;
   rollback(): void;
 }
 
@@ -43,12 +43,13 @@ const textOf = (key: Uint8Array): string => key.toHex();
 /**
  * A batch over an open SQLite transaction. Changed rows wait in a small cache, so that a row written
  * by many operations of the batch reaches the table once and its hashes are made once; a scan writes
- * them out first. What was read is kept too, for the operations of a batch meet the same rows.
+ * those of its range out first. What was read is kept too, for the operations of a batch meet the same rows.
  */
 export class SqliteShardTx implements ShardTx {
   readonly #host: ShardTxHost;
   readonly #rows = new Map<string, OverlayRow>();
-  #dirty: OverlayRow[] = [];
+  /** Rows that the table does not hold yet, by the first byte of their keys. */
+  readonly #dirty = new Map<number, OverlayRow[]>();
   #isOpen = true;
 
   constructor(host: ShardTxHost) {
@@ -70,7 +71,7 @@ export class SqliteShardTx implements ShardTx {
   }
   scan(range: Parameters<ShardTx["scan"]>[0], visit: Parameters<ShardTx["scan"]>[1]): void {
     assert(this.#isOpen, "the transaction is open");
-    this.#writeOut();
+    this.#writeOut(range);
     this.#host.scan(range, visit);
   }
   put(key: Uint8Array, value: Uint8Array): void {
@@ -104,11 +105,25 @@ export class SqliteShardTx implements ShardTx {
     row.isChanged = true;
     if (row.isDirty) return;
     row.isDirty = true;
-    this.#dirty.push(row);
+    const waiting = this.#dirty.get(key[0] ?? 0);
+    if (waiting === undefined) this.#dirty.set(key[0] ?? 0, [row]);
+    else waiting.push(row);
   }
-  #writeOut(): void {
-    for (const row of this.#dirty) writeRow(this.#host, row);
-    this.#dirty = [];
+  /** Rows outside of `range` wait: the operations of a batch look into many tables and change the same few rows. */
+  #writeOut({ start, end }: Parameters<ShardTx["scan"]>[0]): void {
+    const first = start[0] ?? 0;
+    const last = end === undefined ? 255 : (end[0] ?? 0);
+    for (const [table, rows] of this.#dirty) {
+      if (table < first || table > last) continue;
+      const kept: OverlayRow[] = [];
+      for (const row of rows) {
+        const isBefore = compareBytes(row.key, start) < 0;
+        const isBehind = end !== undefined && compareBytes(row.key, end) >= 0;
+        if (isBefore || isBehind) kept.push(row);
+        else writeRow(this.#host, row);
+      }
+      this.#dirty.set(table, kept);
+    }
   }
 }
 
