@@ -49,6 +49,19 @@ test("TenantKeyring takes its secrets over and leaves nothing after disposal", (
   expect(() => keyring.writing).toThrow("Must hold");
   expect(writing.keyset).toBe(keyset(2));
 });
+test("chainKey() asks for the key of one keyset and shard once, and gives copies that are wiped without harm", () => {
+  const { opened, openSecret } = plainMemory();
+  const { keyring } = makeKeyring(openSecret);
+  const first = keyring.chainKey(keyset(2), shard);
+  const again = keyring.chainKey(keyset(2), shardId(shard.slice()));
+  expect(again).toEqual(first);
+  crypto.wipe(first);
+  expect(keyring.chainKey(keyset(2), shard)).toEqual(again);
+  expect(keyring.chainKey(keyset(1), shard)).not.toEqual(again); // the test's source gives another one each time
+  expect(keyring.chainKey(keyset(1), shardId(newBytes(16)))).not.toEqual(again);
+  keyring[Symbol.dispose]();
+  for (const secret of opened) expect(secret).toEqual(newBytes(secret.byteLength));
+});
 test("KeysetKeyring in locked memory throws after disposal", () => {
   const { keyring } = makeKeyring(crypto.openSecret);
   const { writing } = keyring;

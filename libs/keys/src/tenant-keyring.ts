@@ -5,6 +5,7 @@ import {
   type InodeId,
   type Keyset,
   newBytes,
+  sameBytes,
   type ShardId,
   type TenantId,
 } from "@kiseki/base";
@@ -46,6 +47,8 @@ export class TenantKeyring implements Disposable {
   readonly #tools: KeyTools;
   /** Made when first asked for. */
   #versionKey: Secret | undefined;
+  #lastChainKey:
+    { readonly keyset: Keyset; readonly shard: Uint8Array; readonly key: Secret } | undefined;
   #isOpen = true;
 
   constructor(tools: KeyTools, parts: TenantKeyringParts) {
@@ -89,9 +92,21 @@ export class TenantKeyring implements Disposable {
     assert(keyring !== undefined, "the current keyset is live");
     return keyring;
   }
-  /** Key of the MAC chain of `shard` under `keyset`; 32 new bytes. */
+  /**
+   * Key of the MAC chain of `shard` under `keyset`; 32 new bytes. The last one is kept while this is open: each commit asks
+   * for it, and the key store has to open two seals to answer.
+   */
   chainKey(keyset: Keyset, shard: ShardId): Uint8Array {
-    return this.#chainKey(keyset, shard);
+    const last = this.#lastChainKey;
+    if (last !== undefined && last.keyset === keyset && sameBytes(last.shard, shard)) {
+      return last.key.bytes.slice();
+    }
+    const key = this.#chainKey(keyset, shard);
+    if (!this.#isOpen) return key;
+    last?.key[Symbol.dispose]();
+    const copy = moveToSecret(this.#tools, key.slice());
+    this.#lastChainKey = { keyset, shard: shard.slice(), key: copy };
+    return key;
   }
   /** HMAC-SHA-256(idKey, SHA-256 of the plaintext): equal content of one tenant has one id. */
   chunkIdOf(sha256: Uint8Array): ChunkId {
@@ -167,6 +182,8 @@ export class TenantKeyring implements Disposable {
   [Symbol.dispose](): void {
     this.#isOpen = false;
     this.#versionKey?.[Symbol.dispose]();
+    this.#lastChainKey?.key[Symbol.dispose]();
+    this.#lastChainKey = undefined;
     for (const keyring of this.#keysets.values()) keyring[Symbol.dispose]();
     this.#idKey[Symbol.dispose]();
     this.#dirSecret[Symbol.dispose]();
