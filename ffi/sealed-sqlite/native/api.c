@@ -100,6 +100,15 @@ EXPORTED int kiseki_file_exists(int number, const char *name) {
 }
 EXPORTED int kiseki_file_delete(int number, const char *name) { return run_named(number, op_delete, name, ""); }
 
+/* See commits.c. */
+EXPORTED Committer *kiseki_committer_open(void) { return committer_open(); }
+EXPORTED void kiseki_committer_close(Committer *committer) { committer_close(committer); }
+EXPORTED int kiseki_committer_start(Committer *committer, int act, DoneCallback done) {
+  return committer_start(committer, act, done);
+}
+/* -1 while it runs, else SQLite's code. */
+EXPORTED int kiseki_committer_result(const Committer *committer) { return committer_result(committer); }
+EXPORTED int kiseki_committer_frames(const Committer *committer) { return committer_frames(committer); }
 
 /* 0, -ENOENT, -EIO; `found` as main_scrub says. */
 EXPORTED int kiseki_file_scrub(int number, const char *name, uint32_t slot, uint32_t first, uint32_t count,

@@ -11,6 +11,7 @@
  *   recover.c   what is done to a file of several members, and to a WAL, before its first use
  *   locks.c     locks and WAL index in memory of the process
  *   vfs.c       what SQLite calls
+ *   commits.c   COMMIT and checkpoint in a thread of their own
  *   api.c       what TypeScript calls
  *
  * Names: `member` is an index into the set. Functions answer SQLite result codes unless said otherwise.
@@ -265,5 +266,15 @@ static inline uint32_t read_le32(const uint8_t *p) {
 static inline void write_le64(uint8_t *p, uint64_t n) {
   write_le32(p, (uint32_t)n), write_le32(p + 4, (uint32_t)(n >> 32));
 }
+
+/* ---- commits.c */
+typedef struct Committer Committer;
+typedef void (*DoneCallback)(void);
+void committer_loaded(sqlite3 *database);
+Committer *committer_open(void);
+void committer_close(Committer *committer);
+bool committer_start(Committer *committer, int act, DoneCallback done);
+int committer_result(const Committer *committer);
+int committer_frames(const Committer *committer);
 
 #endif

@@ -196,6 +196,24 @@ static int kiseki_full_path(sqlite3_vfs *self, const char *path, int size, char 
   return SQLITE_OK;
 }
 
+/* For this library alone, which is shown a connection by being loaded into it. */
+static void *kiseki_dl_open(sqlite3_vfs *self, const char *path) {
+  (void)self;
+  return host->xDlOpen(host, path);
+}
+static void kiseki_dl_error(sqlite3_vfs *self, int size, char *target) {
+  (void)self;
+  host->xDlError(host, size, target);
+}
+typedef void (*Symbol)(void);
+static Symbol kiseki_dl_symbol(sqlite3_vfs *self, void *library, const char *name) {
+  (void)self;
+  return host->xDlSym(host, library, name);
+}
+static void kiseki_dl_close(sqlite3_vfs *self, void *library) {
+  (void)self;
+  host->xDlClose(host, library);
+}
 static int kiseki_randomness(sqlite3_vfs *self, int size, char *target) {
   (void)self;
   return host->xRandomness(host, size, target);
@@ -218,8 +236,9 @@ static int kiseki_last_error(sqlite3_vfs *self, int size, char *target) {
 }
 
 EXPORTED int sqlite3_extension_init(sqlite3 *database, char **message, const sqlite3_api_routines *api) {
-  (void)database, (void)message;
+  (void)message;
   SQLITE_EXTENSION_INIT2(api);
+  committer_loaded(database);
   if (sqlite3_vfs_find("kiseki")) return SQLITE_OK_LOAD_PERMANENTLY;
   host = sqlite3_vfs_find(NULL);
   if (!host) return SQLITE_ERROR;
@@ -232,6 +251,10 @@ EXPORTED int sqlite3_extension_init(sqlite3 *database, char **message, const sql
       .xDelete = kiseki_delete,
       .xAccess = kiseki_access,
       .xFullPathname = kiseki_full_path,
+      .xDlOpen = kiseki_dl_open,
+      .xDlError = kiseki_dl_error,
+      .xDlSym = kiseki_dl_symbol,
+      .xDlClose = kiseki_dl_close,
       .xRandomness = kiseki_randomness,
       .xSleep = kiseki_sleep,
       .xCurrentTime = kiseki_time,

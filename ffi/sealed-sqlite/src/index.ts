@@ -17,6 +17,7 @@ export {
   parseFileName,
   scrubFile,
 } from "./database.ts";
+export { type Committer, openCommitter } from "./committer.ts";
 export { openMembers } from "./members.ts";
 export { loadSealedSqlite } from "./native.ts";
 export { closeSlot, openSlot } from "./slots.ts";

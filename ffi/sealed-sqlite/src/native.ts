@@ -5,6 +5,7 @@ import { symbols } from "./symbols.ts";
 
 export type Native = ReturnType<typeof dlopen<typeof symbols>>["symbols"];
 let loaded: Native | undefined;
+let libraryPath = "";
 
 /**
  * Loads the library and registers its VFS with SQLite: once in each Worker that uses it, before all
@@ -19,6 +20,13 @@ export function loadSealedSqlite(folder: string): void {
   database.loadExtension(path, "sqlite3_extension_init"); // the VFS stays with the process
   database.close();
   loaded = native;
+  libraryPath = path;
+}
+
+/** Shows `database` to the library: what asks for the connection loaded last, means it. */
+export function showDatabase(database: Database): void {
+  assert(loaded !== undefined, "loadSealedSqlite() comes first");
+  database.loadExtension(libraryPath, "sqlite3_extension_init");
 }
 
 export function native(): Native {

@@ -16,5 +16,10 @@ export const symbols = {
   kiseki_file_rename: { args: [i32, ptr, ptr], returns: i32 },
   kiseki_file_delete: { args: [i32, ptr], returns: i32 },
   kiseki_file_scrub: { args: [i32, ptr, u32, u32, u32, ptr], returns: i32 },
+  kiseki_committer_open: { args: [], returns: ptr },
+  kiseki_committer_close: { args: [ptr], returns: FFIType.void },
+  kiseki_committer_start: { args: [ptr, i32, ptr], returns: i32 },
+  kiseki_committer_result: { args: [ptr], returns: i32 },
+  kiseki_committer_frames: { args: [ptr], returns: i32 },
   kiseki_list_crc32c: { args: [u32, ptr, u64], returns: u32 },
 } as const;

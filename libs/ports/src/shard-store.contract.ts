@@ -172,6 +172,35 @@ function recallCases(check: Check): void {
     await commitBatch(store, (map) => map.delete(hex("01")));
     expect(recalled()).toEqual(["none", "nonebb"]);
   });
+  check(
+    "view() shows all of a commit or nothing of it, also while it is under way",
+    async (place) => {
+      await using store = await place.open();
+      const keys = ["01", "02", "0301", "0302"].map(hex);
+      const seen = (): number =>
+        store.view((map) => {
+          const values = keys.map((key) => map.get(key)?.[0] ?? 0);
+          map.scan({ start: hex("03") }, (_, value) => values.push(value[0]!) > 0);
+          expect(new Set(values).size).toBe(1);
+          return values[0]!;
+        });
+      for (let n = 1; n <= 8; n++) {
+        const tx = store.begin();
+        for (const key of keys) tx.put(key, Uint8Array.of(n));
+        let isCommitted = false;
+        const committed = tx.commit(entryOf(n), store.head().index, at).then((outcome) => {
+          isCommitted = true;
+          expect(seen()).toBe(n);
+          return outcome;
+        });
+        while (!isCommitted) {
+          expect([n - 1, n]).toContain(seen());
+          await new Promise((resolve) => setTimeout(resolve));
+        }
+        expect((await committed).kind).toBe("committed");
+      }
+    },
+  );
   check("recall() sees what a scan would find", async (place) => {
     await using store = await place.open();
     const recalled = () => store.recall("all", (map) => ({ rows: rowsOf(map) }))?.rows;

@@ -36,6 +36,8 @@ export interface ShardStore extends AsyncDisposable {
   head(): ShardHead;
   /** @throws when a transaction is open already: that is a bug in the owner. */
   begin(): ShardTx;
+  /** What has to be done between two transactions, if anything: `begin` waits for it. */
+  rest?(): Promise<void> | undefined;
   /**
    * Committed rows, as one consistent state for the length of the call of `body`, which must not wait.
    * @returns what `body` returns.

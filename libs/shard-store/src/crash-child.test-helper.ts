@@ -1,5 +1,6 @@
 import { writeSync } from "node:fs";
 import { epoch, toUtf8 } from "@kiseki/base";
+import { openCommitter } from "@kiseki/sealed-sqlite";
 import { plainDatabase, testCrypto, testSumKey } from "./place.test-helper.ts";
 import { openSealedMembers } from "./sealed-place.test-helper.ts";
 import { openSqliteShardStore } from "./sqlite-shard-store.ts";
@@ -8,7 +9,9 @@ import { openSqliteShardStore } from "./sqlite-shard-store.ts";
 const [kind, path] = process.argv.slice(2);
 if (path === undefined) throw new Error("Cannot run: no kind and path are given");
 const store = openSqliteShardStore({
-  openDatabase: kind === "sealed" ? openSealedMembers(path).openDatabase : plainDatabase(path),
+  ...(kind === "sealed"
+    ? { openDatabase: openSealedMembers(path).openDatabase, openCommitter }
+    : { openDatabase: plainDatabase(path) }),
   crypto: testCrypto,
   sumKey: testSumKey,
 });
@@ -20,5 +23,6 @@ for (;;) {
   tx.put(toUtf8("last"), toUtf8(`${n}`));
   await tx.commit(toUtf8(`entry ${n}`), head, epoch(1n));
   writeSync(1, `${n}\n`);
+  await store.rest();
   if (n % 500 === 0) store.truncate(store.head().index);
 }

@@ -7,6 +7,7 @@ import {
   closeSlot,
   fileName,
   loadSealedSqlite,
+  openCommitter,
   openDatabase,
   openMembers,
   openSlot,
@@ -64,7 +65,12 @@ export async function openSealedPlace(): Promise<SealedPlace> {
   const { openDatabase: open } = members;
   return {
     open: async () =>
-      openSqliteShardStore({ openDatabase: open, crypto: testCrypto, sumKey: testSumKey }),
+      openSqliteShardStore({
+        openDatabase: open,
+        openCommitter,
+        crypto: testCrypto,
+        sumKey: testSumKey,
+      }),
     [Symbol.asyncDispose]: async () => {
       members.close();
       await rm(folder, { recursive: true, force: true });

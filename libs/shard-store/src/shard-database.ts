@@ -4,7 +4,7 @@ import { ShardStoreError } from "./shard-store-error.ts";
 /** Version of the tables, in `user_version`. */
 export const shardTablesVersion = 1;
 /** The log is copied into the file when it holds so many pages: 16 MiB. */
-const checkpointPages = 4096;
+export const checkpointPages = 4096;
 
 /** Opens one connection to the shard's file: sealed and mirrored by its VFS, or plain in tests. */
 export type OpenDatabase = (options: { readonly readOnly: boolean }) => Database;

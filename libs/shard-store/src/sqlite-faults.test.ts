@@ -108,6 +108,30 @@ test("after a COMMIT error every call says that the process must end", async () 
   await store[Symbol.asyncDispose]();
 });
 
+test("after a COMMIT error in another thread every call says that the process must end, and nobody saw the batch", async () => {
+  await using place = await openPlainPlace();
+  const store = openSqliteShardStore({
+    openDatabase: plainDatabase(place.path),
+    openCommitter: () => ({
+      frames: 0,
+      commit: async () => Promise.reject(new Error("disk I/O error")),
+      checkpoint: async () => undefined,
+      [Symbol.dispose]: () => undefined,
+    }),
+    crypto: testCrypto,
+    sumKey: testSumKey,
+  });
+  const putting = codeOf(() => put(store, 1));
+  expect(store.view((map) => map.get(toUtf8("key 1")))).toBeUndefined();
+  expect(await putting).toBe("commit_failed");
+  expect(store.head().index).toBe(logIndex(0n));
+  for (const act of [async () => store.begin(), async () => store.view(() => 1)]) {
+    expect(await codeOf(act)).toBe("commit_failed");
+  }
+  expect(store.rest()).toBeUndefined();
+  await store[Symbol.asyncDispose]();
+});
+
 test("openSqliteShardReader() sees each commit at once, and never an open batch", async () => {
   await using place = await openPlainPlace();
   await using store = await place.open();

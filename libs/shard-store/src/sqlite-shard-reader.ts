@@ -7,6 +7,7 @@ import { openReader } from "./shard-database.ts";
 import type { CachedRow, RowCache } from "./row-cache.ts";
 import { SqliteMap } from "./sqlite-map.ts";
 
+const nothing = new Uint8Array(0);
 /** Entries whose sizes are looked up at once. */
 const readEntriesMax = 4096;
 
@@ -92,6 +93,10 @@ export class SqliteShardReader implements Disposable {
   leave(): void {
     this.#depth -= 1;
     if (this.#depth === 0) this.#end.run();
+  }
+  /** Every view shows the state of now until `leave`. */
+  hold(): void {
+    this.enter().get(nothing); // a transaction begins with what it reads
   }
   #inTransaction<T>(body: () => T): T {
     this.enter();

@@ -1,5 +1,6 @@
 import type { Database } from "bun:sqlite";
 import type { Epoch, LogIndex } from "@kiseki/base";
+import type { Committer } from "@kiseki/sealed-sqlite";
 import { assert, logIndex } from "@kiseki/base";
 import type {
   CommitOutcome,
@@ -14,7 +15,7 @@ import type { HashedChange, RowHash, TableSum } from "./row-sums.ts";
 import { RowBudget, type RowCache } from "./row-cache.ts";
 import { RowSums, rowHasher } from "./row-sums.ts";
 import type { OpenDatabase } from "./shard-database.ts";
-import { openReader, openWriter, pragma } from "./shard-database.ts";
+import { checkpointPages, openReader, openWriter, pragma } from "./shard-database.ts";
 import { ShardStoreError } from "./shard-store-error.ts";
 import type { ShardState } from "./shard-state.ts";
 import { encodeShardState } from "./shard-state.ts";
@@ -39,6 +40,8 @@ export interface SqliteShardStoreOptions {
   readonly cacheSize?: number;
   /** Room for rows that were read of late, shared with other stores; 4 MiB of its own unless told. */
   readonly rows?: RowBudget;
+  /** Makes what commits in another thread; without it COMMIT keeps this one until all is synced. */
+  readonly openCommitter?: (database: Database) => Committer;
 }
 
 const u64 = (n: LogIndex): number => {
@@ -57,6 +60,12 @@ export class SqliteShardStore implements ShardStore {
   readonly #rowHash: RowHash;
   readonly #host: ShardTxHost;
   readonly #checks = new Set<SumCheck>();
+  readonly #committer: Committer | undefined;
+  /** What runs in another thread. */
+  #flight: Promise<unknown> | undefined;
+  #isCommitting = false;
+  /** A consumer came while a commit was under way. */
+  #isConsumerNew = false;
   readonly #consumers = new Map<string, LogIndex>();
   #sums: RowSums;
   #state: ShardState;
@@ -77,6 +86,7 @@ export class SqliteShardStore implements ShardStore {
     }
     this.#map = new SqliteMap(database);
     this.#statements = prepareStatements(database);
+    this.#committer = options.openCommitter?.(database);
     this.#cache = (options.rows ?? new RowBudget(cacheSizeDefault)).open();
     this.#host = {
       get: (key) => this.#cache.get(key, this.#map), // asked only for rows that the transaction has not written
@@ -102,6 +112,15 @@ export class SqliteShardStore implements ShardStore {
     this.#tx = new SqliteShardTx(this.#host);
     return this.#tx;
   }
+  /** Moves what the write-ahead log holds to its place, once that is much. */
+  rest(): Promise<void> | undefined {
+    const committer = this.#committer;
+    if (committer === undefined || this.#isFailed || committer.frames < checkpointPages) return;
+    // What could not be moved is moved another time: the log is the truth until then.
+    const flight = committer.checkpoint().catch(() => undefined);
+    this.#flight = flight;
+    return flight;
+  }
   view<T>(body: (map: MapReader) => T): T {
     this.#mustBeGood();
     return this.#reader.view(body, this.#cache);
@@ -121,7 +140,8 @@ export class SqliteShardStore implements ShardStore {
     if (this.#consumers.has(name)) return;
     this.#consumers.set(name, from);
     this.#areConsumersDirty = true;
-    if (this.#tx === undefined) this.#inTransaction(() => this.#writeConsumers());
+    if (this.#isCommitting) this.#isConsumerNew = true;
+    else if (this.#tx === undefined) this.#inTransaction(() => this.#writeConsumers());
   }
   advanceConsumer(name: string, index: LogIndex): void {
     const mark = this.#consumers.get(name);
@@ -171,6 +191,7 @@ export class SqliteShardStore implements ShardStore {
     return check;
   }
   async [Symbol.asyncDispose](): Promise<void> {
+    await this.#flight;
     this.#tx?.rollback();
     if (!this.#isFailed && this.#areConsumersDirty) {
       this.#inTransaction(() => this.#writeConsumers());
@@ -180,6 +201,7 @@ export class SqliteShardStore implements ShardStore {
     this.#reader[Symbol.dispose]();
     this.#map[Symbol.dispose]();
     for (const statement of this.#statements.all) statement.finalize();
+    this.#committer?.[Symbol.dispose]();
     this.#database.close(true); // what lies below may be closed after it
   }
   #mustBeGood(): void {
@@ -199,7 +221,7 @@ export class SqliteShardStore implements ShardStore {
     entry: Uint8Array,
     expectIndex: LogIndex,
     at: Epoch,
-  ): CommitOutcome {
+  ): CommitOutcome | Promise<CommitOutcome> {
     assert(expectIndex === this.#state.index, "the owner knows the head");
     assert(at >= this.#state.epoch, "the owner's epoch is not behind");
     const index = logIndex(expectIndex + 1n);
@@ -219,17 +241,42 @@ export class SqliteShardStore implements ShardStore {
       this.#statements.insertLog.run(u64(index), entry);
       this.#writeConsumers();
       this.#writeState(state);
+      if (this.#committer !== undefined) this.#reader.hold();
     } catch (reason) {
       this.#areConsumersDirty = true;
       this.#rollback();
       throw new ShardStoreError("not_committed", "Cannot write the batch", { cause: reason });
     }
+    const finish = (): CommitOutcome => {
+      for (const { key, now } of written) this.#cache.replace(key, now);
+      this.#state = state;
+      this.#sums = sums;
+      for (const check of this.#checks) check.committed(changes);
+      return { kind: "committed", index };
+    };
+    if (this.#committer !== undefined) return this.#commitBeside(this.#committer, finish);
     this.#endTransaction();
-    for (const { key, now } of written) this.#cache.replace(key, now);
-    this.#state = state;
-    this.#sums = sums;
-    for (const check of this.#checks) check.committed(changes);
-    return { kind: "committed", index };
+    return finish();
+  }
+  /** Until it is known that all is synced, views show the state before, which the reader holds. */
+  async #commitBeside(committer: Committer, finish: () => CommitOutcome): Promise<CommitOutcome> {
+    this.#isCommitting = true;
+    const flight = committer.commit();
+    this.#flight = flight.catch(() => undefined);
+    try {
+      await flight;
+    } catch (reason) {
+      this.#isFailed = true;
+      throw commitFailed(reason);
+    } finally {
+      this.#isCommitting = false;
+      this.#tx = undefined;
+      this.#reader.leave();
+    }
+    const outcome = finish();
+    if (this.#isConsumerNew) this.#inTransaction(() => this.#writeConsumers());
+    this.#isConsumerNew = false;
+    return outcome;
   }
   #hashChange(row: OverlayRow): HashedChange {
     assert(row.isOldKnown, "a changed row's committed value is known");
@@ -242,9 +289,7 @@ export class SqliteShardStore implements ShardStore {
       this.#statements.commit.run();
     } catch (reason) {
       this.#isFailed = true;
-      throw new ShardStoreError("commit_failed", "Cannot commit: the process must end", {
-        cause: reason,
-      });
+      throw commitFailed(reason);
     } finally {
       this.#tx = undefined;
     }
@@ -270,6 +315,9 @@ export class SqliteShardStore implements ShardStore {
     this.#statements.putState.run(encodeShardState(state));
   }
 }
+
+const commitFailed = (reason: unknown): ShardStoreError =>
+  new ShardStoreError("commit_failed", "Cannot commit: the process must end", { cause: reason });
 
 /**
  * Opens a shard's store, making its tables in an empty file.

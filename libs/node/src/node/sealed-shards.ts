@@ -1,7 +1,7 @@
 import { AssertionError, failpoint, millis, type Prng, type ShardId, toHex } from "@kiseki/base";
 import type { KeysetKeyring, TenantKeyring } from "@kiseki/keys";
 import type { Clock, Crypto } from "@kiseki/ports";
-import { closeSlot, type MemberSet, SealedSqliteError } from "@kiseki/sealed-sqlite";
+import { closeSlot, type MemberSet, openCommitter, SealedSqliteError } from "@kiseki/sealed-sqlite";
 import { openSqliteShardStore, RowBudget } from "@kiseki/shard-store";
 import type { Logger } from "@kiseki/telemetry";
 import { rewriteShardFile } from "../keys/rewrite-shard-file.ts";
@@ -44,7 +44,7 @@ export function sealedShards(
       const sumKey = keysOf(keyring, file.keyset).rowSumKey(shard);
       const { crypto } = tools;
       const store = namingFile(members, name, () =>
-        openSqliteShardStore({ openDatabase: file.open, crypto, sumKey, rows }),
+        openSqliteShardStore({ openDatabase: file.open, openCommitter, crypto, sumKey, rows }),
       );
       // Only now, that the newer one was read, the older ones are not needed any more.
       for (const other of filesNamed(members, name)) {

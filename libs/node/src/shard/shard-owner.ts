@@ -230,6 +230,8 @@ export class ShardOwner {
     if (!canGoOn(this.#chain, batchOperationsMax)) {
       await this.#startEpoch((this.#chain.epoch + 1n) as Epoch);
     }
+    const resting = this.#options.store.rest?.();
+    if (resting !== undefined) await resting;
     using keys = this.#tryDeriveKeys();
     if (keys === undefined) return;
     const tx = this.#options.store.begin();
