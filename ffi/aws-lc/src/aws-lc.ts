@@ -75,7 +75,7 @@ function authenticatedCipher(native: Symbols): Pick<Crypto, "seal" | "open"> {
   return {
     seal(key, nonce, aad, plaintext) {
       check(key, nonce);
-      const target = newBytes(plaintext.byteLength + 16);
+      const target = new Uint8Array(plaintext.byteLength + 16);
       const { byteLength: size } = plaintext;
       const ok = native.kiseki_gcm_seal(
         key,

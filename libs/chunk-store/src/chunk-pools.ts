@@ -12,6 +12,7 @@ import type {
   GetSealedRequest,
   PutRequest,
   PutSealedRequest,
+  PutSignal,
   RepairOutcome,
   RepairProgress,
   ScrubOutcome,
@@ -60,7 +61,7 @@ export class ChunkPools implements AsyncDisposable {
   /** As `ChunkStore.put`, in the pool named. */
   put(
     request: PutRequest & { readonly pool: number },
-    signal?: AbortSignal,
+    signal?: PutSignal,
   ): Promise<ChunkPlacement> {
     return this.#of(request.pool).put(request, signal);
   }

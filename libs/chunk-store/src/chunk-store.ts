@@ -11,6 +11,7 @@ import type {
   OpenOptions,
   PutRequest,
   PutSealedRequest,
+  PutSignal,
   RepairOutcome,
   RepairProgress,
   ScrubOutcome,
@@ -81,7 +82,7 @@ export class ChunkStore implements AsyncDisposable {
    * Seals, codes and stores a chunk; resolves when it is durable as STORE §4 asks.
    * @throws {ChunkStoreError} `no_space`, `unavailable`, `closed`. `signal` only ends the wait for arena memory.
    */
-  put(request: PutRequest, signal?: AbortSignal): Promise<ChunkPlacement> {
+  put(request: PutRequest, signal?: PutSignal): Promise<ChunkPlacement> {
     return this.#fly(putChunk(this.#pool, request, signal));
   }
   /** Opens a range of a chunk into `target`. Faults met are counted and queued for repair. @throws {ChunkStoreError} `closed`. */

@@ -23,6 +23,7 @@ export type {
   Evacuation,
   GetRequest,
   OpenOptions,
+  PutSignal,
   RepairProgress,
   Safeties,
   SealRef,

@@ -11,11 +11,14 @@ import { isNarrow } from "./narrow.ts";
 import type { Pool } from "./pool.ts";
 import type { Fragment, Row } from "./row.ts";
 import { rowKey } from "./row.ts";
-import type { ChunkPlacement, PutRequest, PutSealedRequest } from "./types.ts";
+import type { ChunkPlacement, PutRequest, PutSealedRequest, PutSignal } from "./types.ts";
 import { ChunkStoreError } from "./types.ts";
 import { writeRecord } from "./write-record.ts";
 
 const never = new AbortController().signal;
+
+const signalOf = (signal: PutSignal): AbortSignal =>
+  typeof signal === "function" ? signal() : signal;
 
 type AnyPut = PutRequest | PutSealedRequest;
 const plainSizeOf = (request: AnyPut): number =>
@@ -25,7 +28,7 @@ const plainSizeOf = (request: AnyPut): number =>
 export async function putChunk(
   pool: Pool,
   request: AnyPut,
-  signal: AbortSignal = never,
+  signal: PutSignal = never,
 ): Promise<ChunkPlacement> {
   const size = plainSizeOf(request);
   assert(size >= 1 && size <= chunkSizeMax, "a chunk has 1 byte to 4 MiB");
@@ -105,7 +108,7 @@ async function writeChunk(
   pool: Pool,
   request: AnyPut,
   plan: PlacementPlan,
-  signal: AbortSignal,
+  signal: PutSignal,
 ): Promise<Written> {
   const { clock, datapath, metrics } = pool.ports;
   const { profile } = plan;
@@ -113,7 +116,7 @@ async function writeChunk(
   const size = plainSizeOf(request);
   const stride = fragmentStride(profile, size, recordHeaderSize);
   const room = profile.kind === "copies" ? stride : stride * fragmentCount(profile);
-  using target = datapath.arena.lend(room) ?? (await datapath.arena.borrow(room, signal));
+  using target = datapath.arena.lend(room) ?? (await datapath.arena.borrow(room, signalOf(signal)));
   const started = clock.monotonic();
   const sealed = await makeFragments(datapath, request, profile, target);
   const sealedAt = clock.monotonic();
@@ -178,7 +181,8 @@ async function accept(
   };
   const { clock, metrics } = pool.ports;
   const started = clock.monotonic();
-  pool.setRow(key, pool.row(key), row);
+  const isNew = "dek" in request; // a seal that was made for this put: there is no row to look for
+  pool.setRow(key, isNew ? undefined : pool.row(key), row);
   metrics.observe(writePhases, (clock.monotonic() - started) / 1000, phaseSave);
   release(pool, fragments);
   pool.noteShard(request.shard, request.epoch);

@@ -41,10 +41,16 @@ export const rowFragmentsMax = 255;
 const commonSize = 68;
 const fragmentRowSize = 36;
 
+/** Where rows are written before they are copied: a view of small bytes costs more than their copy. */
+const room = newBytes(commonSize + rowFragmentsMax * fragmentRowSize);
+const roomView = new DataView(room.buffer);
+
 export function encodeRow(row: Row): Uint8Array {
   assert(row.fragments.length <= rowFragmentsMax, "a row holds at most 255 fragments");
-  const target = newBytes(commonSize + row.fragments.length * fragmentRowSize);
-  const view = new DataView(target.buffer);
+  const size = commonSize + row.fragments.length * fragmentRowSize;
+  const target = room;
+  const view = roomView;
+  target.fill(0, 0, size);
   target[0] = row.candidate ? 1 : 0;
   target[1] = row.fragments.length;
   view.setUint32(4, row.plainSize, true);
@@ -68,7 +74,7 @@ export function encodeRow(row: Row): Uint8Array {
     view.setUint32(at + 32, fragment.crc, true);
     at += fragmentRowSize;
   }
-  return target;
+  return target.slice(0, size);
 }
 
 /** The keyset of a row's bytes, without decoding the rest. */

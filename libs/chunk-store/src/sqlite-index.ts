@@ -1,7 +1,7 @@
 import { Database, type Statement } from "bun:sqlite";
 import { closeSync, existsSync, fsyncSync, openSync, rmSync } from "node:fs";
 import { crc32 } from "node:zlib";
-import { failpoint, newBytes } from "@kiseki/base";
+import { failpoint } from "@kiseki/base";
 import type { FragmentIndex } from "./fragment-index.ts";
 
 /** Raised with the layout of the tables; files of another version are thrown away. */
@@ -20,9 +20,10 @@ export class DamagedIndexError extends Error {
 
 /** `value` ‖ CRC-32 of key and value: the file lies on a disk that may rot, and nothing below checks it. */
 function withSum(key: Uint8Array | string, value: Uint8Array): Uint8Array {
-  const target = newBytes(value.byteLength + sumSize);
+  const target = new Uint8Array(value.byteLength + sumSize);
   target.set(value);
-  new DataView(target.buffer).setUint32(value.byteLength, crc32(value, crc32(key)), true);
+  const sum = crc32(value, crc32(key));
+  for (let i = 0; i < sumSize; i++) target[value.byteLength + i] = sum >>> (8 * i);
   return target;
 }
 function withoutSum(key: Uint8Array | string, stored: Uint8Array): Uint8Array | undefined {

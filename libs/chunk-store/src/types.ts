@@ -156,6 +156,9 @@ interface PutCommon extends SealRef {
   /** Kept as copies instead of EC (one segment at most). */
   readonly small: boolean;
 }
+/** Ends a wait for arena memory; asked for when there is one. */
+export type PutSignal = AbortSignal | (() => AbortSignal);
+
 export interface PutRequest extends PutCommon {
   /** 32 bytes, borrowed until the promise settles. */
   readonly dek: Uint8Array;

@@ -17,7 +17,6 @@ import {
   keyset,
   KiB,
   MiB,
-  newBytes,
   operationId,
   sealId,
   sequence,
@@ -247,7 +246,7 @@ function decodeChunkRef(source: Uint8Array, view: DataView, offset: number): Chu
 /** What the payload's tag also covers: the header without its sequence, so that an append may be renumbered. */
 export function deltaAad(encodedHeader: Uint8Array): Uint8Array {
   const after = sequenceOffset + sequenceSize;
-  const aad = newBytes(encodedHeader.byteLength - sequenceSize);
+  const aad = new Uint8Array(encodedHeader.byteLength - sequenceSize);
   aad.set(encodedHeader.subarray(0, sequenceOffset), 0);
   aad.set(encodedHeader.subarray(after), sequenceOffset);
   return aad;

@@ -19,6 +19,7 @@ export type {
 export {
   decodeDelta,
   deltaAad,
+  deltaHeaderSize,
   deltaNonceSize,
   deltaPayloadSizeMax,
   deltaSize,

@@ -3,6 +3,7 @@ import { assert, bytes, newBytes } from "@kiseki/base";
 import type { DecodedDelta, DeltaContent, DeltaHeader, DeltaStamp } from "@kiseki/format";
 import {
   deltaAad,
+  deltaHeaderSize,
   deltaNonceSize,
   deltaPayloadSizeMax,
   deltaSize,
@@ -17,6 +18,9 @@ export interface SealDeltaOptions {
   readonly content: DeltaContent;
 }
 
+/** Where most headers are written before they are copied: a view of new bytes costs more than the copy. */
+const headerRoom = newBytes(1024);
+
 /** One encoded delta, its payload sealed under a fresh random nonce of `prng`. */
 export function sealDelta(crypto: Crypto, prng: Prng, options: SealDeltaOptions): Uint8Array {
   const { logKey, stamp, content } = options;
@@ -29,10 +33,14 @@ export function sealDelta(crypto: Crypto, prng: Prng, options: SealDeltaOptions)
     chunkRefs: content.chunkRefs,
     payloadSize: bytes(content.payload.byteLength),
   };
-  const target = newBytes(deltaSize(header));
-  const headerSize = encodeDeltaHeader(header, target);
-  const nonce = prng.fill(newBytes(deltaNonceSize));
-  const aad = deltaAad(target.subarray(0, headerSize));
+  const headerSize = deltaHeaderSize(header);
+  const room = headerSize <= headerRoom.byteLength ? headerRoom : newBytes(headerSize);
+  encodeDeltaHeader(header, room);
+  const clear = room.subarray(0, headerSize);
+  const target = new Uint8Array(deltaSize(header));
+  target.set(clear);
+  const nonce = prng.fill(new Uint8Array(deltaNonceSize));
+  const aad = deltaAad(clear);
   target.set(nonce, headerSize);
   target.set(crypto.seal(logKey, nonce, aad, content.payload), headerSize + deltaNonceSize);
   return target;

@@ -29,6 +29,17 @@ export function prngContract(name: string, openPrng: () => Prng): void {
     }
     expect(seen.every((byte) => byte !== 0)).toBe(true);
   });
+  test(`${name}: fill() gives nothing twice, whatever sizes are asked for`, () => {
+    const prng = openPrng();
+    const seen = new Set<string>();
+    const sizes = [16, 12, 32, 63, 64, 65, 4096];
+    for (let round = 0; round < 700; round++) {
+      const filled = prng.fill(newBytes(sizes[round % sizes.length]!)).toHex();
+      for (let at = 0; at + 24 <= filled.length; at += 24) seen.add(filled.slice(at, at + 24));
+    }
+    const pieces = sizes.reduce((sum, size) => sum + Math.floor(size / 12), 0);
+    expect(seen.size).toBe(100 * pieces); // equal ones are less likely than 2^-60
+  });
   test(`${name}: chance() holds as often as asked`, () => {
     const prng = openPrng();
     expect(prng.chance(0, 5)).toBe(false);

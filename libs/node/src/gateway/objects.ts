@@ -92,7 +92,7 @@ export async function storeBody<T>(
     size: expectation.size,
     isBounded: expectation.sizeMin !== undefined,
     algorithms,
-    signal: request.signal,
+    signal: () => request.signal,
     cipher,
     pool,
   });

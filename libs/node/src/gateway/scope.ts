@@ -1,5 +1,5 @@
 import type { PayloadMode } from "@kiseki/auth";
-import { assert, newBytes, operationId, type OperationId, type Prng, toHex } from "@kiseki/base";
+import { assert, operationId, type OperationId, type Prng, toHex } from "@kiseki/base";
 import type { AliasedBucket, AliasQueue } from "@kiseki/catalog";
 import type { Answer, Operation, Origin } from "@kiseki/composition";
 import { lookupNamespace } from "@kiseki/composition";
@@ -41,7 +41,7 @@ export interface CallScope {
 }
 
 export function newOperationId(prng: Prng): OperationId {
-  return operationId(prng.fill(newBytes(16)));
+  return operationId(prng.fill(new Uint8Array(16)));
 }
 
 type Done<Kind extends Answer["kind"]> = Extract<Answer, { kind: Kind }>;

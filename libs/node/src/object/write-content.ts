@@ -8,7 +8,7 @@ import {
   type SealId,
   sealId,
 } from "@kiseki/base";
-import type { SealRef } from "@kiseki/chunk-store";
+import type { PutSignal, SealRef } from "@kiseki/chunk-store";
 import { lookupChunk, type NewContent, type NewExtent } from "@kiseki/composition";
 import { type ArenaLease, type HashAlgorithm, type HashState } from "@kiseki/ports";
 import { chunkShare } from "./budget.ts";
@@ -18,6 +18,8 @@ import type { ContentCipher, ContentSource, DataPorts, OpenTenant } from "./type
 const chunksInFlightMax = 2;
 
 type Hit = Pick<NewExtent, "chunkId" | "pool" | "profile" | "pinned">;
+/** Where a byte too many would go. */
+const endRoom = newBytes(1);
 const phaseDedup = { phase: "dedup_check" };
 
 export interface WriteRequest {
@@ -27,7 +29,7 @@ export interface WriteRequest {
   readonly isBounded?: boolean;
   /** Digests over the whole body besides MD5; a single chunk's SHA-256 comes free. */
   readonly algorithms: ReadonlySet<HashAlgorithm>;
-  readonly signal: AbortSignal;
+  readonly signal: PutSignal;
   /** Number of the pool that it goes to. */
   readonly pool: number;
   /** The content is a customer's: no chunk of it is shared with another object, nor opened without its key. */
@@ -76,7 +78,7 @@ class ContentWriter {
   readonly #request: WriteRequest;
   readonly #extents: NewExtent[] = [];
   readonly #stored: SealRef[] = [];
-  readonly #pins = new DisposableStack();
+  readonly #pins: Disposable[] = [];
   /** Settled one by one; none rejects unseen. */
   readonly #inFlight: Promise<unknown>[] = [];
   #hashed: Promise<unknown> = Promise.resolve();
@@ -116,8 +118,9 @@ class ContentWriter {
   async #runSingle(source: ContentSource): Promise<WrittenContent> {
     const { datapath, smallSizeMax } = this.#ports;
     const { size: sizeMax, algorithms } = this.#request;
-    using _share = await this.#ports.budget.take(chunkShare(sizeMax), this.#request.signal, "fill");
-    using lease = await datapath.arena.borrow(sizeMax, this.#request.signal);
+    using _share = await this.#takeShare(sizeMax);
+    using lease =
+      datapath.arena.lend(sizeMax) ?? (await datapath.arena.borrow(sizeMax, this.#signal));
     const size = await this.#fill(source, lease, sizeMax);
     await this.#ending(source);
     if (size === 0) return this.#finish({ kind: "empty" }, 0, await this.#digestNothing());
@@ -140,6 +143,16 @@ class ContentWriter {
     return this.#finish(content, size, digests);
   }
 
+  /** Made when something waits. */
+  get #signal(): AbortSignal {
+    const { signal } = this.#request;
+    return typeof signal === "function" ? signal() : signal;
+  }
+  #takeShare(sizeMax: number): Disposable | Promise<Disposable> {
+    const { budget } = this.#ports;
+    const share = chunkShare(sizeMax);
+    return budget.takeNow(share, "fill") ?? budget.take(share, this.#signal, "fill");
+  }
   /** Answers how many bytes there were, once they are here. */
   async #startChunk(
     source: ContentSource,
@@ -149,10 +162,10 @@ class ContentWriter {
   ): Promise<number> {
     if (this.#inFlight.length >= chunksInFlightMax) await this.#inFlight.shift();
     this.#throwFailure();
-    const { datapath, budget } = this.#ports;
+    const { datapath } = this.#ports;
     using held = new DisposableStack();
-    held.use(await budget.take(chunkShare(sizeMax), this.#request.signal, "fill"));
-    const lease = held.use(await datapath.arena.borrow(sizeMax, this.#request.signal));
+    held.use(await this.#takeShare(sizeMax));
+    const lease = held.use(await datapath.arena.borrow(sizeMax, this.#signal));
     const size = await this.#fill(source, lease, sizeMax);
     if (size === 0) return 0;
     const owned = held.move();
@@ -184,7 +197,7 @@ class ContentWriter {
 
   /** Reads up to the end of the body, where a wrapped one is checked last. */
   async #ending(source: ContentSource): Promise<void> {
-    const more = await source.readInto(newBytes(1));
+    const more = await source.readInto(endRoom);
     assert(more === 0, "a body has no more bytes than its head said");
   }
 
@@ -200,7 +213,7 @@ class ContentWriter {
       const pin = this.#tenant.pins.pin(id);
       const hit = this.#findHitTimed(id, size);
       if (hit) {
-        this.#pins.use(pin);
+        this.#pins.push(pin);
         this.#extents.push({ ...hit, offset, length: size, chunkOffset: 0 });
         return;
       }
@@ -259,7 +272,7 @@ class ContentWriter {
   }
 
   async #storeSmall(lease: ArenaLease, size: number): Promise<NewContent> {
-    const id = chunkId(this.#ports.prng.fill(newBytes(32)));
+    const id = chunkId(this.#ports.prng.fill(new Uint8Array(32)));
     const seal = this.#newSeal();
     const placement = await this.#put(lease, size, id, seal, true);
     const ref = {
@@ -276,7 +289,7 @@ class ContentWriter {
   }
 
   #newSeal(): SealId {
-    return sealId(this.#ports.prng.fill(newBytes(16)));
+    return sealId(this.#ports.prng.fill(new Uint8Array(16)));
   }
 
   async #put(lease: ArenaLease, size: number, id: ChunkId, seal: SealId, small: boolean) {
@@ -325,7 +338,7 @@ class ContentWriter {
       size,
       digests,
       discard: () => this.#remove(),
-      [Symbol.dispose]: () => this.#pins.dispose(),
+      [Symbol.dispose]: () => this.#unpin(),
     };
   }
 
@@ -342,6 +355,9 @@ class ContentWriter {
   async undo(): Promise<void> {
     await Promise.all(this.#inFlight);
     this.#remove();
-    this.#pins.dispose();
+    this.#unpin();
+  }
+  #unpin(): void {
+    for (const pin of this.#pins.splice(0)) pin[Symbol.dispose]();
   }
 }
