@@ -10,7 +10,7 @@ import { isLocked, refuseLock, withDefaultLock } from "./lock.ts";
 import type { Answer, Operation, Refusal, VersionRef } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
 import type { Step } from "./step.ts";
-import { allocateInode, allocateVersion } from "./step.ts";
+import { allocateBoth } from "./step.ts";
 import { keepOpenFile } from "./split-version.ts";
 import type { Target } from "./target.ts";
 import {
@@ -98,8 +98,7 @@ function newEntry(
   const { now } = step.context;
   return {
     ...parts,
-    inode: allocateInode(step),
-    version: allocateVersion(step),
+    ...allocateBoth(step),
     isNull: target.namespace.versioning !== "enabled",
     home: undefined,
     modified: now,

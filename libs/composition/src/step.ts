@@ -64,6 +64,13 @@ export function allocateInode(step: Step): InodeId {
   step.map.put(countersKey(), encodeCounters({ ...row, nextInode: row.nextInode + 1n }));
   return inodeId(row.nextInode);
 }
+/** An inode and a version at once. */
+export function allocateBoth(step: Step): { readonly inode: InodeId; readonly version: bigint } {
+  const { nextInode, nextVersion } = counters(step.map);
+  const next = { nextInode: nextInode + 1n, nextVersion: nextVersion + 1n };
+  step.map.put(countersKey(), encodeCounters(next));
+  return { inode: inodeId(nextInode), version: nextVersion };
+}
 /** Above all versions of the shard. */
 export function allocateVersion(step: Step): bigint {
   const row = counters(step.map);

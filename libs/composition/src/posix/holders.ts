@@ -59,7 +59,7 @@ export function isKept(step: Step, home: bigint, inode: InodeId): boolean {
 export function isHeldOpen(map: MapReader, home: bigint, inode: InodeId): boolean {
   const start = holdersPrefix(leaseKind.open, home, inode);
   let isHeld = false;
-  map.scan({ start, end: keyAfterPrefix(start) }, () => {
+  map.scan({ start, end: keyAfterPrefix(start), expected: 1 }, () => {
     isHeld = true;
     return false;
   });

@@ -19,7 +19,7 @@ export class RowWriter {
     const at = this.#size;
     if (at + count > this.#target.byteLength) {
       const larger = new Uint8Array(Math.max(2 * this.#target.byteLength, at + count));
-      larger.set(this.#target.subarray(0, at));
+      larger.set(this.#target); // whole: a view would give it a buffer of its own
       this.#target = larger;
     }
     this.#size = at + count;
