@@ -41,7 +41,7 @@ async function makeWriter() {
   device.slot = (await datapath.openDevice({ path: "disk", direct: false })).slot;
   device.zones = new ZoneTable(1, zoneSize);
   const writer = new GroupWriter({
-    ...{ device, datapath, crypto, sync: true, groupLast: 0, resume: undefined },
+    ...{ device, datapath, crypto, clock: {}, sync: true, groupLast: 0, resume: undefined },
     staging: await datapath.arena.borrow(GroupWriter.stagingSize, never),
     failed: () => undefined,
     timed: (work) => work,

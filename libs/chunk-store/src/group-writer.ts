@@ -9,8 +9,8 @@ import {
   recordHeaderSize,
   recordSize,
 } from "@kiseki/format";
-import type { ArenaLease, ArenaRange, Crypto, Datapath } from "@kiseki/ports";
-import { DatapathError } from "@kiseki/ports";
+import type { ArenaLease, ArenaRange, Clock, Crypto, Datapath } from "@kiseki/ports";
+import { DatapathError, whileMoreCome } from "@kiseki/ports";
 import type { Device } from "./device.ts";
 import type { ZoneTail } from "./zone-tail.ts";
 
@@ -86,6 +86,7 @@ export class GroupWriter {
   readonly #device: Device;
   readonly #datapath: Datapath;
   readonly #crypto: Crypto;
+  readonly #clock: Pick<Clock, "turn">;
   readonly #sync: boolean;
   readonly #staging: ArenaLease;
   readonly #view: DataView;
@@ -118,6 +119,7 @@ export class GroupWriter {
     readonly device: Device;
     readonly datapath: Datapath;
     readonly crypto: Crypto;
+    readonly clock: Pick<Clock, "turn">;
     readonly staging: ArenaLease;
     readonly sync: boolean;
     /** Highest group seen on the device. */
@@ -133,6 +135,7 @@ export class GroupWriter {
     this.#device = options.device;
     this.#datapath = options.datapath;
     this.#crypto = options.crypto;
+    this.#clock = options.clock;
     this.#sync = options.sync;
     this.#staging = options.staging;
     this.#failed = options.failed;
@@ -197,6 +200,11 @@ export class GroupWriter {
   async #run(): Promise<void> {
     await Promise.resolve(); // what arrives in this turn goes together
     while (this.#queue.length > 0 && this.#device.trusted) {
+      const coming = whileMoreCome(this.#clock, () => this.#queue.length);
+      if (coming !== undefined) {
+        await coming;
+        if (!this.#device.trusted) break;
+      }
       try {
         await this.#writeNext();
       } catch (reason) {

@@ -162,12 +162,13 @@ export class Pool {
     groupLast: number,
     resume: WriterResume | undefined,
   ): Promise<void> {
-    const { datapath, crypto } = this.ports;
+    const { clock, datapath, crypto } = this.ports;
     const staging = await datapath.arena.borrow(GroupWriter.stagingSize, never);
     device.writer = new GroupWriter({
       device,
       datapath,
       crypto,
+      clock,
       staging,
       sync: this.safeties.syncBeforeAcknowledge,
       groupLast,

@@ -8,6 +8,7 @@ const timerMax = 2 ** 31 - 1;
 export const systemClock: Clock = {
   monotonic: () => millis(performance.now()),
   realtime: () => wallTime(Date.now()),
+  turn: () => new Promise((resolve) => setImmediate(resolve)),
   sleep(duration, signal) {
     if (signal.aborted) return Promise.reject(signal.reason);
     const { promise, resolve, reject } = Promise.withResolvers<void>();

@@ -1,6 +1,6 @@
 import { expect, test } from "bun:test";
 import { millis } from "@kiseki/base";
-import type { Clock } from "./clock.ts";
+import { type Clock, whileMoreCome } from "./clock.ts";
 
 /** A clock under test, and the way to let its time go by: a real one waits, a simulated one is told. */
 export interface ClockPlace {
@@ -43,5 +43,23 @@ export function clockContract(name: string, openPlace: () => ClockPlace): void {
     const slept = clock.sleep(millis(60_000), controller.signal);
     controller.abort(reason);
     await expect(slept).rejects.toBe(reason);
+  });
+  test(`${name}: whileMoreCome() ends when a turn brings nothing, when enough is there, or after some turns`, async () => {
+    const { clock } = openPlace();
+    for (const each of [0, 1, 4]) {
+      let count = 1;
+      let isOver = false;
+      const arriving = (): void => {
+        if (isOver) return;
+        count += each;
+        setImmediate(arriving);
+      };
+      const over = whileMoreCome(clock, () => count);
+      arriving();
+      await over;
+      isOver = true;
+      expect(count).toBeLessThanOrEqual(64);
+      if (clock.turn) expect(count).toBeGreaterThan(each);
+    }
   });
 }

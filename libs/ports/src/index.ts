@@ -3,7 +3,7 @@
  * live in `host`, `shard-store`, `kms`, `ffi/datapath` and, simulated, in `sim`. Each port has a
  * contract (`*.contract.ts`) that every driver runs.
  */
-export type { Clock } from "./clock.ts";
+export { type Clock, whileMoreCome } from "./clock.ts";
 export type { Crypto, RunningSha256 } from "./crypto.ts";
 export type {
   AppendJob,

@@ -119,8 +119,8 @@ class ContentWriter {
     const { datapath, smallSizeMax } = this.#ports;
     const { size: sizeMax, algorithms } = this.#request;
     using _share = await this.#takeShare(sizeMax);
-    using lease =
-      datapath.arena.lend(sizeMax) ?? (await datapath.arena.borrow(sizeMax, this.#signal));
+    using lease = await (datapath.arena.lend(sizeMax) ??
+      datapath.arena.borrow(sizeMax, this.#signal));
     const size = await this.#fill(source, lease, sizeMax);
     await this.#ending(source);
     if (size === 0) return this.#finish({ kind: "empty" }, 0, await this.#digestNothing());

@@ -47,7 +47,14 @@ import {
   sealDelta,
   truncationTarget,
 } from "@kiseki/log";
-import type { Clock, Crypto, Metrics, ShardStore, ShardTx } from "@kiseki/ports";
+import {
+  type Clock,
+  type Crypto,
+  type Metrics,
+  type ShardStore,
+  type ShardTx,
+  whileMoreCome,
+} from "@kiseki/ports";
 import type { NodeSafeties } from "../safeties.ts";
 import type { EditedFiles } from "./edited-files.ts";
 import type { ChangedInode, ChangeFeed } from "./change-feed.ts";
@@ -210,8 +217,13 @@ export class ShardOwner {
   async #run(): Promise<void> {
     // Lets whoever is about to submit in this turn of the loop join the first batch.
     await Promise.resolve();
+    const { clock } = this.#ports;
     try {
-      while (this.#held !== undefined || this.#queue.count > 0) await this.#runBatch();
+      while (this.#held !== undefined || this.#queue.count > 0) {
+        const coming = this.#held ? undefined : whileMoreCome(clock, () => this.#queue.count);
+        if (coming !== undefined) await coming;
+        await this.#runBatch();
+      }
     } catch (reason) {
       this.#isClosed = true;
       this.#options.onFatal(reason);
