@@ -1,6 +1,6 @@
 /**
  * Question: what does asking cost a request? Answer wanted: under 2 us for a root without policies, for whom nothing is made
- * but the answer; a user with policies pays for what they say.
+ * but the answer; a user with policies pays for what they say, and a root for what a bucket's policy says (`guarded`).
  */
 import { tenantId, toUtf8 } from "@kiseki/base";
 import { parsePolicy, rootPrincipal, userPrincipal } from "@kiseki/policy";
@@ -26,9 +26,31 @@ const policy = parsePolicy(
   JSON.stringify({ Version: "2012-10-17", Statement: [1, 2, 3, 4, 5].map(statement) }),
   { kind: "identity" },
 );
-const principals = {
-  root: rootPrincipal(place, []),
-  user: userPrincipal(place, { id: "AIDBOB", name: "bob" }, [policy], []),
+const bucketPolicy = parsePolicy(
+  JSON.stringify({
+    Version: "2012-10-17",
+    Statement: [
+      {
+        ...{ Effect: "Deny", Principal: "*", Action: "s3:*", Resource: "arn:aws:s3:::bucket-5/*" },
+        Condition: { NotIpAddress: { "aws:SourceIp": "10.0.0.0/8" } },
+      },
+      {
+        ...{ Effect: "Allow", Principal: "*" },
+        Action: "s3:GetObject",
+        Resource: "arn:aws:s3:::bucket-5/public/*",
+      },
+    ],
+  }),
+  { kind: "resource", bucket: "bucket-5" },
+);
+const root = rootPrincipal(place, []);
+const askers = {
+  root: { principal: root, side: noSide },
+  user: {
+    principal: userPrincipal(place, { id: "AIDBOB", name: "bob" }, [policy], []),
+    side: noSide,
+  },
+  guarded: { principal: root, side: { ...noSide, policy: bucketPolicy } },
 };
 const words = { header: () => undefined, query: () => undefined, queryNames: [] };
 const call = {
@@ -37,8 +59,8 @@ const call = {
   key: toUtf8("bob/some/key"),
 } as unknown as S3Call;
 
-export function benchAuthorize({ calls }: { calls: number }, who: keyof typeof principals): Cost {
-  const principal = principals[who];
+export function benchAuthorize({ calls }: { calls: number }, who: keyof typeof askers): Cost {
+  const { principal, side } = askers[who];
   let witness = 0;
   const started = Bun.nanoseconds();
   for (let i = 0; i < calls; i++) {
@@ -53,7 +75,7 @@ export function benchAuthorize({ calls }: { calls: number }, who: keyof typeof p
         region: "us-east-1",
         authType: "REST-HEADER",
       }),
-      sideOf: () => noSide,
+      sideOf: () => side,
     };
     if (Access.authorize(parts, call).principal === principal) witness += 1;
   }
@@ -61,7 +83,7 @@ export function benchAuthorize({ calls }: { calls: number }, who: keyof typeof p
 }
 
 if (import.meta.main) {
-  for (const who of ["root", "user"] as const) {
+  for (const who of ["root", "user", "guarded"] as const) {
     benchAuthorize({ calls: 100_000 }, who);
     console.log(who, JSON.stringify(benchAuthorize({ calls: 500_000 }, who)));
   }
