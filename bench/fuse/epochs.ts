@@ -23,7 +23,7 @@ import { root } from "../servers.ts";
 import { build, measure, median, startPeer } from "./fuse.ts";
 import { stage } from "./staged.ts";
 
-const files = 1200;
+const files = 900;
 const fileKiB = 320;
 const epochs = 3;
 const blockMiB = 128;
@@ -170,7 +170,7 @@ export async function benchEpochs(rounds: number, keeps: boolean): Promise<void>
   const work = mkdtempSync(join(process.env["KISEKI_BENCH_DIR"] ?? tmpdir(), "kiseki-bench-"));
   try {
     const { load, peer } = await build(work);
-    await using node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "1GiB" });
+    await using node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "640MiB" });
     using s3 = await S3Client.of(node);
     const plain = join(work, "plain");
     await fill(s3, plain);
