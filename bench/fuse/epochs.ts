@@ -26,7 +26,7 @@ import { stage } from "./staged.ts";
 const files = 900;
 const fileKiB = 320;
 const epochs = 3;
-const blockMiB = 128;
+const blockMiB = 192;
 /** Of the peer's rate. */
 export const blockFloor = 0.7;
 
@@ -129,7 +129,7 @@ async function measureBlocks(
   mkdirSync(peerFolder);
   await using peer = await startPeer(peerProgram, peerFolder);
   const cache = join(work, "cache-blocks");
-  const words = { namespace: "bench", options: "ro,cache_l1_max=4M" };
+  const words = { namespace: "bench", options: "ro,cache_l1_max=48M" };
   const environment = { KISEKI_CACHE_DIR: cache };
   await using mount = await KisekiMount.start(node, { ...words, environment });
   for (let pass = 0; pass < 20 && keptSize(cache) < blockMiB << 20; pass += 1)

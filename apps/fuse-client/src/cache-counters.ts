@@ -72,6 +72,12 @@ export class CacheCounters {
         this.#reads += 1;
         return content.read(...request);
       },
+      readNow: (...request) => {
+        const isRead = content.readNow?.(...request) ?? false;
+        if (isRead) this.#reads += 1;
+        return isRead;
+      },
+      isNear: (...request) => content.isNear?.(...request) ?? false,
     };
   }
   /** Behind the cache on disk. */

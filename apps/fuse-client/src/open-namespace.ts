@@ -10,13 +10,14 @@ import {
   openFileSystem,
   resolvePolicy,
 } from "@kiseki/client";
+import { openReadCached } from "@kiseki/fuse-device";
 import { systemClock, systemPrng } from "@kiseki/host";
-import { type ContentStore, isFailure, type KernelCache, RamBlockCache } from "@kiseki/vfs";
+import { isFailure, type KernelCache, RamBlockCache } from "@kiseki/vfs";
 import { CommandError, exitCode } from "@kiseki/cli";
 import type { MountPlan } from "./cli/mount-plan.ts";
 import { clampSettings, type MountSettings } from "./cli/settings.ts";
 import { CacheCounters, type CacheStats } from "./cache-counters.ts";
-import { connect, type Connected } from "./connect.ts";
+import { connect } from "./connect.ts";
 import type { CacheOwner } from "./process/cache-calls.ts";
 import { serveControl } from "./process/pool-control.ts";
 
@@ -75,7 +76,8 @@ export async function openNamespace(
     log("cache_fault", { code });
   };
   const { isStaging } = plan;
-  const cache = await openCache(client, crypto, nodes, settings, policy, { onFault, isStaging });
+  const ports = { crypto, content: nodes, readNow: openReadCached(nativeDirectory) };
+  const cache = await openCache(client, ports, settings, policy, { onFault, isStaging });
   if (cache !== undefined) building.defer(() => cache.close());
   const isPassing = isReadOnly && cache?.staged !== undefined && process.geteuid?.() === 0;
   const fileSystem = await openFileSystem(
@@ -172,8 +174,7 @@ async function underPolicy(
 
 async function openCache(
   client: Client,
-  crypto: Connected["crypto"],
-  content: ContentStore,
+  ports: Pick<Parameters<typeof openDiskCache>[0], "content" | "crypto" | "readNow">,
   { cacheMode, cacheDirectory, cacheL1Max, cacheL2Max, poolId }: MountSettings,
   policy: CachePolicy,
   { onFault, isStaging }: Pick<Parameters<typeof openDiskCache>[1], "onFault" | "isStaging">,
@@ -181,7 +182,7 @@ async function openCache(
   const isUsed = cacheL2Max > 0 && (cacheL1Max > 0 || poolId !== undefined);
   if (cacheMode === "bypass" || !isUsed) return undefined;
   return openDiskCache(
-    { clock: systemClock, crypto, prng: systemPrng, content },
+    { clock: systemClock, prng: systemPrng, ...ports },
     {
       directory: cacheDirectory,
       tenant: client.tenant,

@@ -10,3 +10,4 @@
 export type { QuickHandle, Slot } from "./fuse-device.ts";
 export { FuseDevice } from "./fuse-device.ts";
 export { mountFlags, mountFuse, unmountFuse } from "./mount.ts";
+export { openReadCached } from "./read-cached.ts";

@@ -24,6 +24,7 @@ const symbols = {
   kiseki_fuse_trim: { args: [ptr], returns: nothing },
   kiseki_fuse_backing_open: { args: [ptr, i32], returns: i32 },
   kiseki_fuse_backing_close: { args: [ptr, u32], returns: i32 },
+  kiseki_fuse_read_cached: { args: [i32, ptr, u64, u64], returns: i32 },
   kiseki_fuse_quiet: { args: [ptr, u64, u32], returns: nothing },
   kiseki_fuse_vouch: { args: [ptr, u64, u32], returns: nothing },
   kiseki_fuse_withdraw: { args: [ptr, u64], returns: nothing },

@@ -50,6 +50,11 @@ export class BlockTable {
     return this.#sizeOnDisk;
   }
 
+  /** Whether `read` would give a ticket. */
+  has(key: string): boolean {
+    const entry = this.#entries.get(key);
+    return entry?.state === "stored" && !entry.isDoomed;
+  }
   /** A ticket to read the entry. */
   read(key: string): Ticket | undefined {
     const entry = this.#entries.get(key);

@@ -19,7 +19,7 @@ export interface BlockCache {
 }
 
 /** Blocks of this size and more leave their memory to the next: to touch new memory costs as much as to copy it. */
-const reusedSizeMin = 256 * 1024;
+const reusedSizeMin = 64 * 1024;
 const reusedCountMax = 16;
 
 /** Least recently used go first; each is zeroized as it goes (spec §7.9). */

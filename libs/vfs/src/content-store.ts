@@ -14,6 +14,14 @@ export interface ContentStore {
     start: number,
     target: Uint8Array,
   ): Promise<{ readonly kind: "read" } | FileRefusal>;
+  /** As `read`, if the bytes are on this machine and nothing has to be waited for. False: `target` may have been written to. */
+  readNow?(
+    piece: PlanPiece & { readonly kind: "chunk" },
+    start: number,
+    target: Uint8Array,
+  ): boolean;
+  /** Whether the block of `size` bytes from `start` (in the piece) on is kept on this machine, or the stream's block around it. */
+  isNear?(piece: PlanPiece & { readonly kind: "chunk" }, start: number, size: number): boolean;
 }
 
 /** No piece of content crosses a multiple of this: where chunks are cut (DESIGN §3). */

@@ -1,34 +1,44 @@
-import { constants } from "node:fs";
+import { closeSync, constants, openSync, read } from "node:fs";
 import { mkdir, open, unlink } from "node:fs/promises";
 import { dirname } from "node:path";
-import { fromHex, MiB, newBytes, toHex, toUtf8 } from "@kiseki/base";
+import { promisify } from "node:util";
+import { assert, MiB, newBytes, toUtf8 } from "@kiseki/base";
 import type { Crypto } from "@kiseki/ports";
 import { pieceSizeMax } from "@kiseki/vfs";
 
-/** After the plaintext: CRC-32C of the file's name and the plaintext, so that no file passes for another. */
-const trailerSize = 4;
-const fileSizeMax = pieceSizeMax + trailerSize;
+/** What is checked by itself, so that a part of a block can be read alone. */
+const segmentSize = 64 * 1024;
+/** After the plaintext, for each segment: CRC-32C of the file's name, its number and its bytes, so that nothing passes for another. */
+const checksumSize = 4;
+const trailerSize = (size: number): number => Math.ceil(size / segmentSize) * checksumSize;
+const fileSizeMax = pieceSizeMax + trailerSize(pieceSizeMax);
 const diskBlockSize = 4096;
 const zeros = newBytes(MiB);
 const { O_CREAT, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
 
 /** What a block takes of the disk. */
 export function blockFileSize(size: number): number {
-  return Math.ceil((size + trailerSize) / diskBlockSize) * diskBlockSize;
+  return Math.ceil((size + trailerSize(size)) / diskBlockSize) * diskBlockSize;
 }
 export const codeOf = (reason: unknown): string =>
   reason instanceof Error && "code" in reason ? String(reason.code) : "EIO";
 
-function checksum(crypto: Crypto, key: string, plaintext: Uint8Array): string {
-  const crc = crypto.crc32c(crypto.crc32c(0, toUtf8(key)), plaintext);
-  return crc.toString(16).padStart(2 * trailerSize, "0");
+/** Of segment `number` of the block. */
+function checksum(crypto: Crypto, key: string, number: number, segment: Uint8Array): number {
+  const name = number === 0 ? key : `${key}/${number}`;
+  return crypto.crc32c(crypto.crc32c(0, toUtf8(name)), segment);
 }
 
 /** A copy of the block with its trailer, as the file has it. */
 export function blockFileContent(crypto: Crypto, key: string, plaintext: Uint8Array): Uint8Array {
-  const content = newBytes(plaintext.byteLength + trailerSize);
+  const size = plaintext.byteLength;
+  const content = newBytes(size + trailerSize(size));
   content.set(plaintext);
-  content.set(fromHex(checksum(crypto, key, plaintext)), plaintext.byteLength);
+  const trailer = new DataView(content.buffer, size);
+  for (let number = 0, at = 0; at < size; number += 1, at += segmentSize) {
+    const segment = plaintext.subarray(at, at + segmentSize);
+    trailer.setUint32(number * checksumSize, checksum(crypto, key, number, segment));
+  }
   return content;
 }
 
@@ -50,22 +60,88 @@ export async function writeBlockFile(path: string, content: Uint8Array): Promise
   }
 }
 
-/** Fills `target`; false where the file does not have the block's bytes. */
+/** Which bytes of a block are wanted: whole segments, the last one up to the block's end. */
+export interface BlockPart {
+  readonly key: string;
+  /** Of the block. */
+  readonly size: number;
+  readonly from: number;
+}
+/** Whether `[from, to)` of a block can be read by itself. */
+export const isReadable = (from: number, to: number, size: number): boolean =>
+  from % segmentSize === 0 && (to % segmentSize === 0 || to === size);
+
+export interface BlockPorts {
+  readonly crypto: Crypto;
+  /** Fills the target if nothing has to be waited for. */
+  readonly readNow: ReadNow;
+}
+/** As `ReadCached` of the FUSE device. */
+export type ReadNow = (fd: number, target: Uint8Array, offset: number) => boolean;
+
+/** Fills `target` with a part of a block; false where the file does not have the block's bytes. @throws what the disk says. */
 export async function readBlockFile(
-  crypto: Crypto,
+  { crypto, readNow }: BlockPorts,
   path: string,
-  key: string,
+  part: BlockPart,
   target: Uint8Array,
 ): Promise<boolean> {
-  const file = await open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  const trailer = trailerFor(part, target);
+  const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
   try {
-    const trailer = newBytes(trailerSize);
-    const { bytesRead } = await file.readv([target, trailer], 0);
-    if (bytesRead !== target.byteLength + trailerSize) return false;
-    return toHex(trailer) === checksum(crypto, key, target);
+    // What the system has is here at once; a disk is waited for by another thread.
+    if (!readNow(fd, target, part.from) && !(await readAll(fd, target, part.from))) return false;
+    const at = trailerAt(part);
+    if (!readNow(fd, trailer, at) && !(await readAll(fd, trailer, at))) return false;
   } finally {
-    await file.close();
+    closeSync(fd);
   }
+  return isRight(crypto, part, target, trailer);
+}
+/** As `readBlockFile`; `undefined`: somebody has to wait for the disk. */
+export function readBlockNow(
+  { crypto, readNow }: BlockPorts,
+  path: string,
+  part: BlockPart,
+  target: Uint8Array,
+): boolean | undefined {
+  const trailer = trailerFor(part, target);
+  const fd = openSync(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK);
+  try {
+    if (!readNow(fd, target, part.from) || !readNow(fd, trailer, trailerAt(part))) return undefined;
+  } finally {
+    closeSync(fd);
+  }
+  return isRight(crypto, part, target, trailer);
+}
+const trailerAt = ({ size, from }: BlockPart): number => size + (from / segmentSize) * checksumSize;
+function trailerFor({ from, size }: BlockPart, target: Uint8Array): Uint8Array {
+  assert(isReadable(from, from + target.byteLength, size), "whole segments are read");
+  return newBytes(trailerSize(target.byteLength));
+}
+function isRight(
+  crypto: Crypto,
+  { key, from }: BlockPart,
+  target: Uint8Array,
+  trailer: Uint8Array,
+): boolean {
+  const sums = new DataView(trailer.buffer);
+  for (let index = 0, at = 0; at < target.byteLength; index += 1, at += segmentSize) {
+    const segment = target.subarray(at, at + segmentSize);
+    const sum = checksum(crypto, key, from / segmentSize + index, segment);
+    if (sum !== sums.getUint32(index * checksumSize)) return false;
+  }
+  return true;
+}
+const readSome = promisify(read);
+/** False: the file ends before. */
+async function readAll(fd: number, target: Uint8Array, offset: number): Promise<boolean> {
+  for (let at = 0; at < target.byteLength;) {
+    const { bytesRead } = await readSome(fd, target, at, target.byteLength - at, offset + at);
+    if (bytesRead === 0) return false;
+    at += bytesRead;
+  }
+  return true;
 }
 
 /** Zeros on the disk, then no file (spec §7.9). A file that is not there is erased. */

@@ -1,6 +1,5 @@
-import { chunkId, fromHex, newBytes, type Prng } from "@kiseki/base";
+import { chunkId, fromHex, newBytes } from "@kiseki/base";
 import { systemClock } from "@kiseki/host";
-import type { Crypto } from "@kiseki/ports";
 import type { ContentStore } from "@kiseki/vfs";
 import { type DiskCache, type DiskCacheOptions, openDiskCache } from "./disk-cache.ts";
 
@@ -39,7 +38,9 @@ export function chunkOf(number: number, length = 65_536): Chunk {
 
 export function openAtDirectory(
   directory: string,
-  ports: { readonly crypto: Crypto; readonly prng: Prng; readonly content?: ContentStore },
+  ports: Pick<Parameters<typeof openDiskCache>[0], "crypto" | "prng" | "readNow"> & {
+    readonly content?: ContentStore;
+  },
   change: Partial<DiskCacheOptions> = {},
 ): Promise<DiskCache> {
   const options = { directory, tenant, namespace, mode: "organic", sizeMax: 1 << 22 } as const;

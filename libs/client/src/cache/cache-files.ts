@@ -51,6 +51,10 @@ export class CacheFiles {
     return this.#generation;
   }
 
+  /** Whether a read would be given a ticket. */
+  has(key: string): boolean {
+    return this.#table.has(key);
+  }
   read(key: string): Ticket | undefined {
     return this.#table.read(key);
   }

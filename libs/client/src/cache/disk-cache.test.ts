@@ -1,5 +1,5 @@
 import { expect, test } from "bun:test";
-import { symlinkSync } from "node:fs";
+import { readSync, symlinkSync } from "node:fs";
 import * as fs from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -31,7 +31,9 @@ async function bedAt(directory: string, change: Partial<DiskCacheOptions> = {}):
   const origin = new Origin();
   const faults: string[] = [];
   const onFault = (code: string): void => void faults.push(code);
-  const ports = { crypto, prng: systemPrng, content: origin };
+  const readNow = (fd: number, target: Uint8Array, at: number): boolean =>
+    readSync(fd, target, 0, target.byteLength, at) === target.byteLength;
+  const ports = { crypto, prng: systemPrng, content: origin, readNow };
   return { cache: await openAtDirectory(directory, ports, { onFault, ...change }), origin, faults };
 }
 async function expectRight({ cache }: Bed, number: number): Promise<void> {
@@ -233,4 +235,54 @@ test("the pool of a killed client is gone after the next start; one that lives i
     await cache.close();
     expect(faults).toEqual([]);
   }
+});
+
+test("a part of a block that was read as a stream is read from the disk, whole segments of it, each checked", async () => {
+  await using at = await folder();
+  const bed = await bedAt(at.path, { sizeMax: 16 << 20 });
+  const stream = 1024 * 1024;
+  // A piece that begins and ends anywhere in its chunk: its first block is shorter, its last one too.
+  const [chunkOffset, length] = [stream / 2, stream + 100_000];
+  const piece = { ...chunkOf(3, length), chunkOffset };
+  for (const [start, count] of [
+    [0, stream / 2],
+    [stream / 2, length - stream / 2],
+  ] as const)
+    await bed.cache.content.read(piece, start, newBytes(count));
+  await bed.cache.idle();
+  expect(bed.origin.reads).toBe(2);
+  const part = async (start: number, count: number): Promise<void> => {
+    const target = newBytes(count);
+    expect(await bed.cache.content.read(piece, start, target)).toEqual({ kind: "read" });
+    expect(Buffer.compare(target, rightBytes(piece, chunkOffset + start, count))).toBe(0);
+    await bed.cache.idle();
+  };
+  await part(size, size);
+  await part(stream / 2 + 3 * size, size);
+  await part(length - (length % size), length % size);
+  expect(bed.origin.reads).toBe(2);
+  const now = newBytes(2 * size);
+  expect(bed.cache.content.readNow!(piece, size, now)).toBe(true);
+  expect(Buffer.compare(now, rightBytes(piece, chunkOffset + size, 2 * size))).toBe(0);
+  const isNear = (start: number): boolean => bed.cache.content.isNear!(piece, start, size);
+  expect([0, size, stream / 2 + size].map(isNear)).toEqual([true, true, true]);
+  expect(bed.cache.content.isNear!(chunkOf(4), 0, size)).toBe(false);
+  expect(bed.cache.content.readNow!(chunkOf(4), 0, now.subarray(size))).toBe(false);
+  expect(bed.cache.content.readNow!(piece, size + 1, now)).toBe(false);
+  // Not whole segments, and over the end of a block: of the node.
+  await part(size + 1, size);
+  await part(stream / 2 - size, 2 * size);
+  expect(bed.origin.reads).toBe(4);
+  const [path] = (await filesIn(at.path)).filter((name) =>
+    name.endsWith(`.${stream / 2}-${stream}`),
+  );
+  const content = await fs.readFile(path!);
+  content[2 * size + 7]! ^= 1;
+  await fs.writeFile(path!, content);
+  await part(3 * size, size);
+  expect([bed.origin.reads, bed.faults]).toEqual([4, []]);
+  expect(bed.cache.content.readNow!(piece, 2 * size, now.subarray(size))).toBe(false);
+  await part(2 * size, size);
+  expect([bed.origin.reads, bed.faults]).toEqual([5, ["EBADMSG"]]);
+  await bed.cache.close();
 });

@@ -4,11 +4,17 @@ import { type Prng, toHex } from "@kiseki/base";
 import type { CacheMode, Manifest, Ticket } from "@kiseki/cache";
 import type { Clock, Crypto } from "@kiseki/ports";
 import type { ContentStore, StagedFiles } from "@kiseki/vfs";
+import { streamBlockAround } from "../content/blocks.ts";
 import {
   blockFileContent,
   blockFileSize,
+  type BlockPart,
+  type BlockPorts,
   codeOf,
+  isReadable,
   readBlockFile,
+  readBlockNow,
+  type ReadNow,
   writeBlockFile,
 } from "./block-file.ts";
 import { CacheFiles } from "./cache-files.ts";
@@ -67,12 +73,26 @@ export interface DiskCache {
 const storingSizeMax = 32 * 1024 * 1024;
 
 type Chunk = Parameters<ContentStore["read"]>[0];
+/** Bytes of a chunk's plaintext. */
+interface Range {
+  readonly from: number;
+  readonly to: number;
+}
+/** Names of chunks that were asked for: a piece of a plan is read many times. */
+const names = new WeakMap<Chunk, string>();
+function keyOf(piece: Chunk, { from, to }: Range): string {
+  let name = names.get(piece);
+  if (name === undefined) names.set(piece, (name = toHex(piece.chunkId)));
+  return `${name}.${from}-${to}`;
+}
 
 type Ports = {
   readonly clock: Clock;
   readonly crypto: Crypto;
   readonly prng: Prng;
   readonly content: ContentStore;
+  /** Of open files of this machine; without it every read of the disk is another thread's. */
+  readonly readNow?: ReadNow;
 };
 
 /** Faults of the disk are told by `onFault`; the content works without it. */
@@ -186,19 +206,31 @@ function withoutDisk(content: ContentStore): DiskCache {
   };
 }
 
+/** The range as a part of the block that a stream has there, if it is one. */
+function partAround(piece: Chunk, range: Range): BlockPart | undefined {
+  const around = streamBlockAround(piece, range);
+  const size = around.to - around.from;
+  const from = range.from - around.from;
+  const isPart = range.to <= around.to && range.to - range.from < size;
+  if (!isPart || !isReadable(from, range.to - around.from, size)) return undefined;
+  return { key: keyOf(piece, around), size, from };
+}
+
 /** Reads out of files where they have the bytes, else of the nodes. Never throws, as what it stands before. */
 class CachedContent implements ContentStore {
   readonly #crypto: Crypto;
+  readonly #blocks: BlockPorts;
   readonly #content: ContentStore;
   readonly #files: CacheFiles;
   #sizeStoring = 0;
 
   constructor(
-    ports: { readonly crypto: Crypto; readonly content: ContentStore },
+    { crypto, content, readNow = () => false }: Pick<Ports, "crypto" | "content" | "readNow">,
     files: CacheFiles,
   ) {
-    this.#crypto = ports.crypto;
-    this.#content = ports.content;
+    this.#crypto = crypto;
+    this.#blocks = { crypto, readNow };
+    this.#content = content;
     this.#files = files;
   }
 
@@ -208,8 +240,11 @@ class CachedContent implements ContentStore {
 
   async read(piece: Chunk, start: number, target: Uint8Array): ReturnType<ContentStore["read"]> {
     const from = piece.chunkOffset + start;
-    const key = `${toHex(piece.chunkId)}.${from}-${from + target.byteLength}`;
-    if (await this.#readHere(key, target)) return { kind: "read" };
+    const range = { from, to: from + target.byteLength };
+    const key = keyOf(piece, range);
+    if (await this.#readHere({ key, size: target.byteLength, from: 0 }, target))
+      return { kind: "read" };
+    if (await this.#readWithin(piece, range, target)) return { kind: "read" };
     const { generation } = this.#files;
     const read = await this.#content.read(piece, start, target);
     // What was asked for before a wipe is not kept after it.
@@ -217,12 +252,45 @@ class CachedContent implements ContentStore {
     return read;
   }
 
-  async #readHere(key: string, target: Uint8Array): Promise<boolean> {
-    const ticket = this.#files.read(key);
+  readNow(piece: Chunk, start: number, target: Uint8Array): boolean {
+    const from = piece.chunkOffset + start;
+    const range = { from, to: from + target.byteLength };
+    const exact = { key: keyOf(piece, range), size: target.byteLength, from: 0 };
+    if (this.#readHereNow(exact, target)) return true;
+    const part = partAround(piece, range);
+    return part !== undefined && this.#readHereNow(part, target);
+  }
+  isNear(piece: Chunk, start: number, size: number): boolean {
+    const from = piece.chunkOffset + start;
+    const around = streamBlockAround(piece, { from });
+    const isHere = this.#files.has(keyOf(piece, { from, to: from + size }));
+    return isHere || this.#files.has(keyOf(piece, around));
+  }
+
+  /** A few bytes here and there of what was once read as a stream. */
+  async #readWithin(piece: Chunk, range: Range, target: Uint8Array): Promise<boolean> {
+    const part = partAround(piece, range);
+    return part !== undefined && (await this.#readHere(part, target));
+  }
+  #readHereNow(part: BlockPart, target: Uint8Array): boolean {
+    const ticket = this.#files.read(part.key);
+    if (ticket === undefined) return false;
+    let isRight: boolean | undefined = false;
+    try {
+      isRight = readBlockNow(this.#blocks, this.#files.path(part.key), part, target);
+      if (isRight === false) this.#files.tell("EBADMSG");
+    } catch (reason) {
+      this.#files.tell(codeOf(reason));
+    }
+    const isServed = this.#files.endRead(ticket, isRight !== false);
+    return isServed && isRight === true;
+  }
+  async #readHere(part: BlockPart, target: Uint8Array): Promise<boolean> {
+    const ticket = this.#files.read(part.key);
     if (ticket === undefined) return false;
     let isRight = false;
     try {
-      isRight = await readBlockFile(this.#crypto, this.#files.path(key), key, target);
+      isRight = await readBlockFile(this.#blocks, this.#files.path(part.key), part, target);
       if (!isRight) this.#files.tell("EBADMSG");
     } catch (reason) {
       this.#files.tell(codeOf(reason));

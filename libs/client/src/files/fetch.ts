@@ -6,11 +6,11 @@ import {
   type KnownPiece,
   pieceSizeMax,
 } from "@kiseki/vfs";
+import { streamBlockSize } from "../content/blocks.ts";
 import { isRefused } from "./mount.ts";
 
 type Chunk = KnownPiece & { readonly kind: "chunk" };
-/** What a block is cut to: of a stream, and of reads here and there (a segment is the least that can be opened). */
-const streamBlockSize = 1024 * 1024;
+/** What a block is cut to that is read here and there: a segment is the least that can be opened. */
 const randomBlockSize = 64 * 1024;
 const keySpan = 2 * pieceSizeMax;
 /** Bytes fetched ahead at once; what somebody waits for comes on top. */
@@ -72,12 +72,41 @@ export class Fetcher {
         block = blockAt(piece, at, randomBlockSize);
         bytes = this.#cache.get(block.key);
       }
+      if (bytes === undefined && this.#isKeeping) {
+        const size = this.#copyNear(piece, block, at, target.subarray(done));
+        if (size === 0) return false;
+        done += size;
+        continue;
+      }
       if (bytes === undefined) return false;
       const size = Math.min(block.end - at, target.byteLength - done);
       target.set(bytes.subarray(at - block.start, at - block.start + size), done);
       done += size;
     }
     return true;
+  }
+
+  /** How much of `target` the disk of this machine could fill: of a stream straight away, else by a block that memory has from then on. */
+  #copyNear(piece: Chunk, block: Block, position: number, target: Uint8Array): number {
+    const content = this.#content;
+    const start = position - piece.chunkOffset;
+    const large = blockAt(piece, position, streamBlockSize);
+    const streamed = Math.min(large.end - position, target.byteLength);
+    if (streamed >= randomBlockSize)
+      return content.readNow?.(piece, start, target.subarray(0, streamed)) === true ? streamed : 0;
+    const size = block.end - block.start;
+    const blockStart = block.start - piece.chunkOffset;
+    if (content.isNear?.(piece, blockStart, size) !== true) return 0;
+    const bytes = this.#cache.memory(size);
+    if (content.readNow?.(piece, blockStart, bytes) !== true) {
+      bytes.fill(0);
+      return 0;
+    }
+    const count = Math.min(block.end - position, target.byteLength);
+    const from = position - block.start;
+    target.set(bytes.subarray(from, from + count));
+    this.#cache.put(block.key, bytes); // which zeroizes what it does not keep
+    return count;
   }
 
   /** As `copyNow`, fetching what is not here. Blocks are fetched side by side. */
@@ -123,6 +152,7 @@ export class Fetcher {
       at = block.end;
       if (this.#cache.has(block.key) || this.#underWay.has(block.key)) continue;
       const size = block.end - block.start;
+      if (this.#content.isNear?.(piece, block.start - piece.chunkOffset, size) === true) continue;
       if (this.#aheadSize + size > aheadSizeMax) return false;
       this.#aheadSize += size;
       void this.#fetch(piece, block, undefined).then(() => {
