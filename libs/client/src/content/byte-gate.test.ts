@@ -17,6 +17,20 @@ test("ByteGate: lets in what fits, in the order asked, and no small one past a l
   expect(await gate.take(9, 20)).toBeUndefined();
 });
 
+test("ByteGate: takeNow() takes what is free, and nothing that others wait for", async () => {
+  const gate = new ByteGate(10);
+  const first = gate.takeNow(6)!;
+  expect(gate.takeNow(5)).toBeUndefined();
+  using _ = gate.takeNow(4);
+  const waiting = gate.take(7, 5_000);
+  first[Symbol.dispose]();
+  expect(gate.takeNow(1)).toBeUndefined();
+  expect(await gate.take(1, 1)).toBeUndefined();
+  _![Symbol.dispose]();
+  (await waiting)![Symbol.dispose]();
+  expect(gate.takeNow(10)).toBeDefined();
+});
+
 test("ByteGate: who waits too long leaves, and those behind go on", async () => {
   const gate = new ByteGate(10);
   using _ = await gate.take(5, 1000);

@@ -23,9 +23,17 @@ export class ByteGate {
   /** Disposing gives back. `size` is at most the total. `undefined`: there was no room for so long. */
   async take(size: number, waitMs: number): Promise<Disposable | undefined> {
     assert(size <= this.#total, "one transfer fits");
-    if (this.#waiting.length > 0 || this.#free < size) {
-      if (!(await this.#turn(size, waitMs))) return undefined;
-    } else this.#free -= size;
+    const share = this.takeNow(size);
+    if (share !== undefined) return share;
+    return (await this.#turn(size, waitMs)) ? this.#share(size) : undefined;
+  }
+  /** `undefined`: there is no room now, or others wait for it. For who holds a share already, and so may not wait for another. */
+  takeNow(size: number): Disposable | undefined {
+    if (this.#waiting.length > 0 || this.#free < size) return undefined;
+    this.#free -= size;
+    return this.#share(size);
+  }
+  #share(size: number): Disposable {
     let isHeld = true;
     return {
       [Symbol.dispose]: () => {

@@ -51,11 +51,12 @@ interface Ahead {
 /** Makes images of files: pieces are fetched side by side and written in order. */
 export class ImageFetch {
   readonly #ports: Ports;
-  readonly #gate = new ByteGate(sizeUnderWayMax);
+  readonly #gate: ByteGate;
   readonly #slabs: Uint8Array[] = [];
 
-  constructor(ports: Ports) {
+  constructor(ports: Ports, sizeMax = sizeUnderWayMax) {
     this.#ports = ports;
+    this.#gate = new ByteGate(sizeMax);
   }
 
   /** All bytes of the file that `plan` begins to tell. @throws where the disk fails. */
@@ -128,10 +129,13 @@ export class ImageFetch {
           await this.#copyHole(piece.length, writer);
           continue;
         }
-        while (next < pieces.length && ahead.length < piecesAheadMax) {
+        for (; next < pieces.length && ahead.length < piecesAheadMax; next += 1) {
           const wanted = pieces[next]!;
-          if (wanted.kind === "chunk") ahead.push(await this.#start(wanted));
-          next += 1;
+          if (wanted.kind === "hole") continue;
+          const share = this.#gate.takeNow(wanted.length);
+          // Who holds memory does not wait for more: all files together could do so for ever.
+          if (share === undefined && ahead.length > 0) break;
+          ahead.push(this.#start(wanted, share ?? (await this.#room(wanted.length))));
         }
         const fault = await this.#finish(ahead.shift()!, writer);
         if (fault !== undefined) return fault;
@@ -154,9 +158,12 @@ export class ImageFetch {
     }
   }
 
-  async #start(piece: Chunk): Promise<Ahead> {
-    const share = await this.#gate.take(piece.length, roomWaitMs);
+  async #room(size: number): Promise<Disposable> {
+    const share = await this.#gate.take(size, roomWaitMs);
     if (share === undefined) throw new Error("No memory has come free to stage with");
+    return share;
+  }
+  #start(piece: Chunk, share: Disposable): Ahead {
     const bytes = this.#borrow(piece.length);
     return { piece, bytes, share, read: this.#ports.content.read(piece, 0, bytes) };
   }
