@@ -195,6 +195,13 @@ static enum outcome unseal_segments(struct sealer *sealer, const struct geometry
   return OUTCOME_DONE;
 }
 
+/* Where a target of FLAG_OUTSIDE is, its offset is an address: memory of the caller's, who keeps it until the job has ended. */
+static uint8_t *unseal_target(struct arena *arena, struct record *record, uint64_t sealed_size, uint64_t size) {
+  if (record->flags & FLAG_OUTSIDE) return (uint8_t *)(uintptr_t)record->target_offset;
+  if (overlap(record->source_offset, sealed_size, record->target_offset, size)) return NULL;
+  return arena_at(arena, record->target_offset, record->target_size);
+}
+
 void unseal_job(struct arena *arena, struct record *record) {
   struct sealer *sealer = sealer_open(record);
   struct geometry geometry;
@@ -207,8 +214,7 @@ void unseal_job(struct arena *arena, struct record *record) {
     uint64_t sealed_size = size + (uint64_t)(end - first) * SEGMENT_OVERHEAD;
     if (record->source_size == sealed_size && size <= record->target_size) {
       sealed = arena_at(arena, record->source_offset, sealed_size);
-      target = arena_at(arena, record->target_offset, record->target_size);
-      if (overlap(record->source_offset, sealed_size, record->target_offset, size)) target = NULL;
+      target = unseal_target(arena, record, sealed_size, size);
     }
   }
   if (sealed && target) record->outcome = unseal_segments(sealer, &geometry, first, end, sealed, target);

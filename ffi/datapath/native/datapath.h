@@ -40,7 +40,7 @@ enum job_kind {
 enum status { STATUS_OK, STATUS_IO, STATUS_NO_SPACE, STATUS_CLOSED, STATUS_BAD_ARGUMENT, STATUS_BUSY };
 enum outcome { OUTCOME_DONE, OUTCOME_LOST, OUTCOME_TAMPERED };
 enum fault { FAULT_NONE, FAULT_IO, FAULT_HEADER, FAULT_CRC, FAULT_TAG };
-enum flag { FLAG_SYNC = 1, FLAG_OWN = 2, FLAG_DIRECT = 4, FLAG_READ_ONLY = 8, FLAG_STATE = 16, FLAG_CACHED = 32, FLAG_VERIFY = 64 };
+enum flag { FLAG_SYNC = 1, FLAG_OWN = 2, FLAG_DIRECT = 4, FLAG_READ_ONLY = 8, FLAG_STATE = 16, FLAG_CACHED = 32, FLAG_VERIFY = 64, FLAG_OUTSIDE = 128 };
 enum hash_algorithm { HASH_MD5 = 1, HASH_SHA256 = 2, HASH_SHA1 = 4, HASH_CRC32 = 8, HASH_CRC32C = 16, HASH_CRC64NVME = 32, HASH_ALL = 63 };
 
 struct fragment { /* a source of open, rebuild, verify; `fault` is the answer */

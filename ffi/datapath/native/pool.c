@@ -231,11 +231,12 @@ EXPORT int32_t kiseki_datapath_submit(struct context *context, uint32_t record) 
 }
 
 /* A small job at once, in the caller's thread: cheaper than waking another. What may wait for a device is refused: an
- * `open` comes with FLAG_CACHED and ends with STATUS_BUSY when the page cache has not all of it. */
+ * `open` or `fetch` comes with FLAG_CACHED and ends with STATUS_BUSY when the page cache has not all of it. */
 EXPORT int32_t kiseki_datapath_run(struct context *context, uint32_t number) {
   if (number >= RECORDS) return -1;
   struct record *record = &context->records[number];
-  int is_quick = is_compute(record->kind) || (record->kind == JOB_OPEN && record->flags & FLAG_CACHED);
+  int is_read = record->kind == JOB_OPEN || record->kind == JOB_FETCH;
+  int is_quick = is_compute(record->kind) || (is_read && record->flags & FLAG_CACHED);
   if (!is_quick) return -1;
   run_job(context->datapath, record, context->scratch);
   return 0;

@@ -4,7 +4,7 @@ import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { chunkId, newBytes, prngFromSeed, sealId } from "@kiseki/base";
-import type { Datapath, FragmentSource, OpenJob, Profile, SealJob } from "@kiseki/ports";
+import type { Datapath, FetchJob, FragmentSource, OpenJob, Profile, SealJob } from "@kiseki/ports";
 import { DatapathError, fragmentStride, segmentOverhead, segmentSize } from "@kiseki/ports";
 import { openDatapath } from "./native-datapath.ts";
 
@@ -180,6 +180,33 @@ for (const profile of [
   { kind: "copies", copies: 2 },
   { kind: "ec", data: 4, parity: 2 },
 ] satisfies Profile[]) {
+  test(`readSealedNow() of ${profile.kind} reads what is cached and leaves the rest to readSealed()`, async () => {
+    await using folder = await openFolder();
+    await using datapath = openDatapath(options);
+    const plain = prngFromSeed(13).fill(newBytes(5000));
+    const { sources, paths } = await store(datapath, folder, profile, plain, false);
+    using target = datapath.arena.lend(segmentSize)!;
+    const size = plain.byteLength;
+    const job: FetchJob = {
+      profile,
+      size,
+      fragments: sources,
+      ...{ segmentFirst: 0, segmentEnd: 1, isVerifying: false },
+      target: { lease: target, offset: 100, size: size + segmentOverhead },
+    };
+    expect(datapath.readSealedNow(job)).toBe(true);
+    const sealed = target.bytes.slice(100, 100 + size + segmentOverhead);
+    await dropCached(paths[0]!);
+    target.bytes.fill(0);
+    expect(datapath.readSealedNow(job)).toBe(false);
+    expect(await datapath.readSealed(job)).toEqual({ kind: "fetched", faults: [] });
+    expect(target.bytes.slice(100, 100 + sealed.byteLength)).toEqual(sealed);
+    expect(datapath.readSealedNow(job)).toBe(true);
+    expect(datapath.readSealedNow({ ...job, isVerifying: true })).toBe(false);
+    await datapath.closeDevice(sources[0]!.device);
+    expect(datapath.readSealedNow(job)).toBe(false);
+  });
+
   test(`openNow() of ${profile.kind} opens what is cached and leaves the rest to open()`, async () => {
     await using folder = await openFolder();
     await using datapath = openDatapath(options);

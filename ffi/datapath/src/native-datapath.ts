@@ -1,4 +1,4 @@
-import type { Pointer } from "bun:ffi";
+import { type Pointer, ptr } from "bun:ffi";
 import { assert, toUtf8 } from "@kiseki/base";
 import type {
   AppendJob,
@@ -94,6 +94,7 @@ export function attachDatapath(handle: DatapathHandle): NativeDatapath {
   );
 }
 
+const cannotFetch = (): string => "Cannot fetch a chunk";
 const cannotOpen = (): string => "Cannot open a chunk";
 
 class Driver implements NativeDatapath {
@@ -226,9 +227,11 @@ class Driver implements NativeDatapath {
       record.set("chunkSize", job.size);
       record.set("segmentFirst", job.segmentFirst);
       record.set("segmentEnd", job.segmentEnd);
-      this.#setTarget(record, target);
+      if (target instanceof Uint8Array) setOutside(record, target);
+      else this.#setTarget(record, target);
     };
     const take = (record: JobRecord) => {
+      assert(!(target instanceof Uint8Array) || isOutside(target), "the target is still there");
       const outcome = outcomes[record.get("outcome")];
       assert(outcome === "opened" || outcome === "tampered", "what is here is not lost");
       return outcome;
@@ -254,6 +257,16 @@ class Driver implements NativeDatapath {
     if (!this.#pool.tryRun(cannotOpen)) return undefined;
     const outcome = takeOpening(record, job);
     return outcome.kind === "opened" && outcome.faults.length === 0 ? outcome : undefined;
+  }
+  readSealedNow(job: FetchJob): boolean {
+    const isSmall = (job.segmentEnd - job.segmentFirst) * segmentSize <= sealHereSize;
+    if (!isSmall || job.isVerifying) return false;
+    const record = this.#pool.here;
+    record.begin("fetch");
+    this.#setReading(record, job, flag.cached);
+    if (!this.#pool.tryRun(cannotFetch)) return false;
+    const isFetched = outcomes[record.get("outcome")] !== "lost";
+    return isFetched && takeFaults(record, job.fragments).length === 0;
   }
   readSealed(job: FetchJob): Promise<FetchOutcome> {
     return this.#pool.run(
@@ -426,6 +439,16 @@ const payloadsOf = (profile: Profile): readonly number[] =>
     ? [0]
     : Array.from({ length: profile.data + profile.parity }, (_, i) => i);
 
+/** Smaller arrays may lie where the engine moves them. */
+const outsideSizeMin = segmentSize;
+const isOutside = (target: Uint8Array): boolean => target.byteLength >= outsideSizeMin;
+function setOutside(record: JobRecord, target: Uint8Array): void {
+  if (!isOutside(target))
+    throw new DatapathError("bad_argument", 0, `Cannot use ${target.byteLength} bytes elsewhere`);
+  record.set("flags", flag.outside);
+  record.setWide("targetOffset", ptr(target));
+  record.setWide("targetSize", target.byteLength);
+}
 function setIdentity(record: JobRecord, identity: SealIdentity): void {
   record.setBytes("dek", identity.dek, 32);
   record.setBytes("chunkId", identity.chunkId, 32);

@@ -36,6 +36,7 @@ export const flag = {
   state: 16,
   cached: 32,
   verify: 64,
+  outside: 128,
 } as const;
 export const statuses = ["ok", "io", "no_space", "closed", "bad_argument", "busy"] as const;
 export const outcomes = ["opened", "lost", "tampered"] as const satisfies OpenOutcome["kind"][];

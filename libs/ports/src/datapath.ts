@@ -83,8 +83,8 @@ export interface UnsealJob {
   readonly segmentEnd: number;
   /** The sealed segments, no byte more. */
   readonly source: ArenaRange;
-  /** Of another lease, or elsewhere in the same. */
-  readonly target: ArenaRange;
+  /** Of another lease, or elsewhere in the same; or memory of the caller's own, 64 KiB at least, out of `newBytes`. */
+  readonly target: ArenaRange | Uint8Array;
 }
 
 /** As `SealJob`, of a chunk that somebody else has sealed. */
@@ -222,6 +222,8 @@ export interface Datapath extends AsyncDisposable {
    * for a device, when there is more to open, or when anything is wrong with a fragment: `open` it, which finds out.
    */
   openNow(job: OpenJob): Extract<OpenOutcome, { readonly kind: "opened" }> | undefined;
+  /** As `readSealed`, under the conditions of `openNow`; false: `readSealed` it. */
+  readSealedNow(job: FetchJob): boolean;
   rebuild(job: RebuildJob): Promise<RebuildOutcome>;
   /** Header and CRC of one fragment. */
   verify(source: FragmentSource): Promise<FragmentFault | undefined>;

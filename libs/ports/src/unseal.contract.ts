@@ -43,6 +43,16 @@ class SealedInMemory implements Disposable {
   get segments(): number {
     return Math.ceil(this.size / segmentSize);
   }
+  source(first: number, end: number): UnsealJob["source"] {
+    const plainSize = Math.min(this.size, end * segmentSize) - first * segmentSize;
+    const offset = first * sealedSegmentSize;
+    return { lease: this.sealed, offset, size: sealedSize(plainSize) };
+  }
+  openInto(first: number, end: number, job: Pick<UnsealJob, "source" | "target">) {
+    const { identity, size } = this;
+    const segments = { segmentFirst: first, segmentEnd: end };
+    return this.#datapath.unseal({ identity, size, ...segments, ...job });
+  }
   /** Segments `[first, end)` out of what lies at `start` of the sealed bytes; also checks what the target holds then. */
   async unseal(
     first = 0,
@@ -57,11 +67,7 @@ class SealedInMemory implements Disposable {
       size: this.size,
       segmentFirst: first,
       segmentEnd: end,
-      source: {
-        lease: this.sealed,
-        offset: first * sealedSegmentSize,
-        size: sealedSize(wanted.byteLength),
-      },
+      source: this.source(first, end),
       target: { lease: target, offset: 3, size: wanted.byteLength },
       ...changes,
     });
@@ -90,6 +96,26 @@ export function unsealContract(name: string, open: OpenDatapathPlace): void {
           expect(await chunk.unseal(first, end)).toBe("opened");
         }
       }
+    }
+  });
+
+  test(`${name}: unseal() opens into memory of the caller's own, if that is not small`, async () => {
+    await using place = await open();
+    using chunk = await SealedInMemory.make(place.datapath, 3 * segmentSize + 77);
+    const room = newBytes(4 * segmentSize);
+    const target = room.subarray(segmentSize, 2 * segmentSize + 77);
+    const into = { target, source: chunk.source(2, 4) };
+    expect(await chunk.openInto(2, 4, into)).toBe("opened");
+    const wanted = chunk.plain.bytes.subarray(2 * segmentSize);
+    expect(Buffer.compare(target, wanted)).toBe(0);
+    expect(room.subarray(0, segmentSize).every((byte) => byte === 0)).toBe(true);
+    expect(room.subarray(2 * segmentSize + 77).every((byte) => byte === 0)).toBe(true);
+    chunk.sealed.bytes[3 * sealedSegmentSize + 20]! ^= 1;
+    expect(await chunk.openInto(2, 4, into)).toBe("tampered");
+    expect(room.every((byte) => byte === 0)).toBe(true);
+    for (const size of [segmentSize + 76, segmentSize - 1]) {
+      const small = { ...into, target: room.subarray(0, size) };
+      await expect(chunk.openInto(2, 4, small)).rejects.toThrow(DatapathError);
     }
   });
 

@@ -177,30 +177,39 @@ export class SimDatapath implements Datapath {
   openNow(): undefined {
     return undefined;
   }
+  readSealedNow(): boolean {
+    return false;
+  }
   #openSegments(job: OpenJob, sealed: Uint8Array): boolean {
     const start = job.segmentFirst * (segmentSize + segmentOverhead);
-    return this.#unsealSegments(job, sealed.subarray(start));
+    return this.#unsealSegments(job, sealed.subarray(start), slice(job.target));
   }
   async unseal(job: UnsealJob): Promise<"opened" | "tampered"> {
     await this.#turns();
     const { size, segmentFirst, segmentEnd, source, target } = job;
+    const into = target instanceof Uint8Array ? target : slice(target);
     const plainSize = Math.min(size, segmentEnd * segmentSize) - segmentFirst * segmentSize;
     const isSane =
       segmentFirst >= 0 &&
       segmentFirst < segmentEnd &&
       segmentEnd <= Math.ceil(size / segmentSize) &&
       source.size === sealedSize(plainSize) &&
-      plainSize <= target.size;
+      plainSize <= into.byteLength &&
+      (into !== target || into.byteLength >= segmentSize);
     if (!isSane)
       throw new DatapathError("bad_argument", 0, "Cannot unseal: the job makes no sense");
-    if (this.#unsealSegments(job, slice(source))) return "opened";
-    slice(target).fill(0);
+    if (this.#unsealSegments(job, slice(source), into)) return "opened";
+    into.fill(0);
     return "tampered";
   }
   /** Segments `[segmentFirst, segmentEnd)`, the first of which begins where `sealed` does. */
-  #unsealSegments(job: Omit<OpenJob, "profile" | "fragments">, sealed: Uint8Array): boolean {
+  #unsealSegments(
+    job: Omit<OpenJob, "profile" | "fragments" | "target">,
+    sealed: Uint8Array,
+    target: Uint8Array,
+  ): boolean {
     const count = Math.ceil(job.size / segmentSize);
-    let at = job.target.offset;
+    let at = 0;
     for (let i = job.segmentFirst; i < job.segmentEnd; i++) {
       const start = (i - job.segmentFirst) * (segmentSize + segmentOverhead);
       const size = Math.min(segmentSize, job.size - i * segmentSize) + segmentOverhead;
@@ -211,8 +220,8 @@ export class SimDatapath implements Datapath {
         sealed.subarray(start + 12, start + size),
       );
       if (plain === undefined) return false;
-      assert(at + plain.byteLength <= job.target.offset + job.target.size, "the target has room");
-      job.target.lease.bytes.set(plain, at);
+      assert(at + plain.byteLength <= target.byteLength, "the target has room");
+      target.set(plain, at);
       at += plain.byteLength;
     }
     return true;
