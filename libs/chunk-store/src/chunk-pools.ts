@@ -82,6 +82,9 @@ export class ChunkPools implements AsyncDisposable {
   ): Promise<"read" | "not_found" | "lost"> {
     return this.#of(request.pool).getSealed(request);
   }
+  getSealedNow(request: GetSealedRequest & { readonly pool: number }): boolean {
+    return this.#find(request.pool)?.getSealedNow(request) === true; // `getSealed` says why a pool is absent
+  }
   /** As `ChunkStore.profile`; none where the pool is absent. */
   profileOf(pool: number): Profile | undefined {
     return this.#find(pool)?.profile;

@@ -23,7 +23,7 @@ import { planProfile } from "@kiseki/placement";
 import type { Profile } from "@kiseki/ports";
 import { compactPool } from "./compact.ts";
 import { getChunk, getChunkNow } from "./get.ts";
-import { getSealedChunk } from "./get-sealed.ts";
+import { getSealedChunk, getSealedNow } from "./get-sealed.ts";
 import { beginEvacuation, endEvacuation, moveLeaving } from "./evacuate.ts";
 import { addMember, findMember, removeMember, replaceMember, resyncMember } from "./members.ts";
 import { closeAll, openPool } from "./open-pool.ts";
@@ -96,6 +96,10 @@ export class ChunkStore implements AsyncDisposable {
   /** Sealed segments into the start of `target`. Faults met are counted and queued for repair. @throws {ChunkStoreError} `closed`. */
   getSealed(request: GetSealedRequest): Promise<"read" | "not_found" | "lost"> {
     return this.#fly(getSealedChunk(this.#pool, request));
+  }
+  /** As `getSealed`, at once; false when that takes waiting or anything is wrong: `getSealed` it. @throws {ChunkStoreError} `closed`. */
+  getSealedNow(request: GetSealedRequest): boolean {
+    return getSealedNow(this.#pool, request);
   }
   /** As `get`, at once; `undefined` when that takes waiting or anything is wrong: `get` it. @throws {ChunkStoreError} `closed`. */
   getNow(request: GetRequest): GetOutcome | undefined {

@@ -23,6 +23,18 @@ export async function getSealedChunk(pool: Pool, request: GetSealedRequest): Pro
   }
 }
 
+/** As `getSealedChunk`, of one segment, at once; false when that takes waiting or anything is wrong: that finds out. */
+export function getSealedNow(pool: Pool, request: GetSealedRequest): boolean {
+  pool.checkOpen();
+  const row = pool.row(rowKey(request.chunkId, request.sealId));
+  if (row?.plainSize !== request.size) return false;
+  const { profile, sources } = planRead(pool, request, row);
+  if (sources === undefined) return false;
+  const { size, segmentFirst, segmentEnd, isVerifying, target } = request;
+  const range = { size, segmentFirst, segmentEnd, isVerifying, target };
+  return pool.ports.datapath.readSealedNow({ profile, fragments: sources, ...range });
+}
+
 /** `isOver`: there are no other fragments that another try could read. */
 async function tryGet(
   pool: Pool,

@@ -2,8 +2,9 @@ import { afterAll, beforeAll, expect, test } from "bun:test";
 import { inodeId, millis, newBytes, prngFromSeed, toUtf8 } from "@kiseki/base";
 import { systemClock } from "@kiseki/host";
 import type { Datapath } from "@kiseki/ports";
-import type { Invalidation } from "@kiseki/vfs";
+import type { Invalidation, PlanPiece } from "@kiseki/vfs";
 import { crypto, file, openArena, openAt, readFile, tryAt, writeFile } from "./bed.test-helper.ts";
+import type { Client } from "./index.ts";
 import { FaultyProxy } from "./faulty-proxy.test-helper.ts";
 import { TestNode, token } from "./test-node.test-helper.ts";
 
@@ -48,6 +49,62 @@ test("ContentStore: no byte of plaintext and no key leaves the client, small con
   expect(seen.byteLength).toBeGreaterThan(600_000);
   expect(seen.includes("canary")).toBe(false);
   for (const dek of node.deks.values()) expect(seen.includes(dek)).toBe(false);
+});
+
+/** Files of the sizes, one behind the other; how they are read. */
+async function smallFiles(client: Client, sizes: readonly number[]) {
+  const sources: Uint8Array[] = [];
+  let end = 0;
+  for (const size of sizes) {
+    const source = prngFromSeed(size).fill(newBytes(size));
+    await writeFile(client, source, end);
+    sources.push(source);
+    end += size;
+  }
+  const plan = await client.files.plan(file, 0, end);
+  if (plan.kind === "refused") throw new Error(plan.code);
+  return { sources, pieces: plan.pieces };
+}
+async function readSmall(client: Client, pieces: readonly PlanPiece[]) {
+  const chunks = pieces.filter((piece) => client.smallReads.takes(piece));
+  let all: readonly (Uint8Array | undefined)[] = [];
+  await client.smallReads.read(chunks, async (found) => {
+    all = found.map((bytes) => bytes?.slice());
+  });
+  return all;
+}
+
+test("SmallReads: many small chunks come in one frame, and what does not come is told", async () => {
+  await using node = await TestNode.open(crypto);
+  await using client = await openAt(datapath, node);
+  const { sources, pieces } = await smallFiles(client, [1, 4096, 5, 65_536, 70]);
+  expect(await readSmall(client, pieces)).toEqual(sources);
+  expect(node.framesOfMany).toBe(1);
+  const [first, second] = [...node.stored];
+  node.stored.delete(first![0]);
+  second![1].sealed[100]! ^= 1;
+  const [lost, damaged, ...rest] = await readSmall(client, pieces);
+  expect([lost, damaged]).toEqual([undefined, undefined]);
+  expect(rest).toEqual(sources.slice(2));
+  for (const fault of ["malformed", "busy", "internal"] as const) {
+    node.bulkFaults.push(fault);
+    expect(await readSmall(client, pieces)).toEqual(sources.map(() => undefined));
+  }
+});
+test("SmallReads: takes whole chunks of a segment, and asks no node that knows of no such frames", async () => {
+  await using node = await TestNode.open(crypto);
+  node.bulkEntriesMax = 0;
+  await using client = await openAt(datapath, node);
+  const { sources, pieces } = await smallFiles(client, [9, 65_536, 65_537]);
+  const [small, segment, large] = pieces;
+  expect(pieces.map((piece) => client.smallReads.takes(piece))).toEqual([true, true, false]);
+  expect(large?.length).toBe(65_537);
+  const part = { ...small!, length: 8 };
+  expect(client.smallReads.takes(part)).toBe(false);
+  expect(client.smallReads.takes({ kind: "hole", offset: 0, length: 9 })).toBe(false);
+  expect(await readSmall(client, [small!, segment!])).toEqual([undefined, undefined]);
+  expect(node.framesOfMany).toBe(0);
+  expect(sources).toHaveLength(3);
 });
 
 test("ContentStore: what is sent again is the same bytes, and another lease is taken when the node asks for it", async () => {

@@ -6,6 +6,8 @@ import { askCachePolicy, askKeyHealth } from "./cache/ask-policy.ts";
 import { ByteGate } from "./content/byte-gate.ts";
 import { KeyLeases } from "./content/key-leases.ts";
 import { NativeContentStore } from "./content/native-content-store.ts";
+import { RequestIds } from "./content/request-ids.ts";
+import { SmallReads } from "./content/small-reads.ts";
 import { Cluster } from "./discovery/cluster.ts";
 import type { Identity } from "./discovery/node-link.ts";
 import { resolveHost } from "./discovery/resolve.ts";
@@ -45,6 +47,8 @@ export interface ClientOptions {
 export interface Client {
   readonly files: FileService;
   readonly content: ContentStore;
+  /** Reads many small chunks at once. */
+  readonly smallReads: Pick<SmallReads, "takes" | "read">;
   /** Plans of many files at once, each from its beginning on; of the first of `files`, at least of one. */
   planFiles(files: readonly FileRef[]): ReturnType<RpcFileService["planFiles"]>;
   /** Ids in hex. */
@@ -120,6 +124,7 @@ export async function openClient(
   };
   void watchChanges({ clock, prng, sessions, signal }, id, files.listeners);
   const gate = new ByteGate(Math.floor(datapath.arena.sizeTotal * gateShare));
+  const requestIds = new RequestIds();
   const content = new NativeContentStore({
     clock,
     crypto,
@@ -127,6 +132,7 @@ export async function openClient(
     asking,
     leases,
     gate,
+    requestIds,
   });
   const { isReadOnly } = found.value;
   const ids = { tenant: tenantId, namespace: toHex(id) };
@@ -134,6 +140,7 @@ export async function openClient(
     kind: "opened",
     files,
     content,
+    smallReads: new SmallReads({ crypto, datapath, asking, gate, requestIds }),
     planFiles: (wanted) => files.planFiles(wanted),
     ...ids,
     workflows,

@@ -3,13 +3,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type ChunkId, newBytes, prngFromSeed, type SealId, toHex } from "@kiseki/base";
 import {
+  bulkEntrySize,
   type BulkRequest,
   bulkRequestSize,
   bulkSealedSize,
   type BulkStatus,
+  bulkStatusesSize,
   capabilitySize,
+  decodeBulkEntries,
   decodeBulkRequest,
   encodeBulkAnswer,
+  putBulkStatuses,
   receiptSize,
 } from "@kiseki/format";
 import type { Crypto } from "@kiseki/ports";
@@ -51,6 +55,9 @@ export class TestNode implements AsyncDisposable {
   sessions: string[] = [];
   sessionsOpened = 0;
   readonly clientIds = new Set<string>();
+  /** Entries of the frames for many chunks that it takes; of a node that knows of none 0. */
+  bulkEntriesMax = 128;
+  framesOfMany = 0;
   leaseMs = 30_000;
   renewals = 0;
   leases = 0;
@@ -121,6 +128,7 @@ export class TestNode implements AsyncDisposable {
           isBulkTls,
           smallSizeMax: 4096,
           chunkSizeMax: 4 * 1024 * 1024,
+          bulkEntriesMax: this.bulkEntriesMax,
         };
       },
       renewSession: async ({ session }: { session: Uint8Array }) => {
@@ -243,7 +251,7 @@ export class TestNode implements AsyncDisposable {
     while (rest.byteLength >= bulkRequestSize) {
       const request = decodeBulkRequest(rest, (source) => this.#crypto.crc32c(0, source));
       if (request === undefined) return void socket.terminate();
-      const payloadSize = request.kind === "write" ? bulkSealedSize(request) : 0;
+      const payloadSize = sentSize(request);
       if (rest.byteLength < bulkRequestSize + payloadSize) break;
       const payload = rest.subarray(bulkRequestSize, bulkRequestSize + payloadSize);
       rest = rest.subarray(bulkRequestSize + payloadSize);
@@ -263,6 +271,7 @@ export class TestNode implements AsyncDisposable {
     flush(socket);
   }
   #keep(request: BulkRequest, sent: Buffer): [BulkStatus, Uint8Array] {
+    if (request.kind === "read_many") return ["ok", this.#readMany(sent)];
     const key = keyOf(request.chunkId, request.sealId);
     const known = this.stored.get(key);
     if (request.kind === "read") {
@@ -277,6 +286,19 @@ export class TestNode implements AsyncDisposable {
     receipt.set(request.sealId, 32);
     this.stored.set(key, { sealed: Buffer.from(sent), receipt });
     return ["ok", receipt];
+  }
+
+  #readMany(sent: Buffer): Uint8Array {
+    this.framesOfMany += 1;
+    const entries = decodeBulkEntries(sent);
+    if (entries === undefined) throw new Error("Entries that are none");
+    const found = entries.map(
+      ({ chunkId, sealId }) => this.stored.get(keyOf(chunkId, sealId))?.sealed,
+    );
+    const statuses = newBytes(bulkStatusesSize(entries.length));
+    const each = found.map((sealed) => (sealed === undefined ? "not_found" : "ok"));
+    putBulkStatuses(each, statuses);
+    return Buffer.concat([statuses, ...found.filter((sealed) => sealed !== undefined)]);
   }
 
   [Symbol.asyncDispose](): Promise<void> {
@@ -312,6 +334,10 @@ interface Apply {
   }[];
 }
 
+function sentSize(request: BulkRequest): number {
+  if (request.kind === "read_many") return request.count * bulkEntrySize;
+  return request.kind === "write" ? bulkSealedSize(request) : 0;
+}
 const received = new WeakMap<object, Buffer>();
 const keyOf = (chunk: ChunkId, seal: SealId): string => toHex(chunk) + toHex(seal);
 function flush(socket: Bun.Socket<Buffer[]>): void {

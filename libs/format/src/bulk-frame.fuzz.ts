@@ -9,7 +9,15 @@ import {
   decodeBulkAnswer,
   decodeBulkRequest,
   encodeBulkRequest,
+  takeBulkStatuses,
 } from "./bulk-frame.ts";
+import {
+  bulkEntriesMax,
+  bulkEntrySealedSize,
+  bulkEntrySize,
+  decodeBulkEntries,
+  encodeBulkEntries,
+} from "./bulk-entries.ts";
 import { capabilitySize, decodeCapability, encodeCapability } from "./chunk-capability.ts";
 import { decodeReceipt, encodeReceipt, receiptSize } from "./write-receipt.ts";
 
@@ -19,7 +27,12 @@ const samples: readonly BulkRequest[] = [
   { kind: "write", ...target, isSmall: false, payloadCrc: 1 },
   { kind: "write", ...target, size: 9, isSmall: true, payloadCrc: 1 },
   { kind: "read", ...target, segmentFirst: 1, segmentEnd: 3, isVerifying: true },
+  { kind: "read_many", requestId: 7, count: 2, payloadCrc: 1 },
 ];
+const entries = encodeBulkEntries([
+  { ...ids, capability: newBytes(capabilitySize), size: 9 },
+  { ...ids, capability: newBytes(capabilitySize), size: 65_536 },
+]);
 const anySum = (sum: number) => (): number => sum;
 
 /** `size` bytes of `source`, with zeros where it is shorter. */
@@ -48,8 +61,10 @@ export const bulkFrames: FuzzTarget = {
     );
     must(answer === undefined || answer.payloadSize <= bulkPayloadMax, "an answer is bounded");
     tryTickets(fitted(mutateBytes(prng, source), receiptSize));
+    tryEntries(mutateBytes(prng, entries));
     if (request === undefined) return "refused";
-    const size = bulkSealedSize(request);
+    const size =
+      request.kind === "read_many" ? request.count * bulkEntrySize : bulkSealedSize(request);
     must(size >= 1 && size <= bulkPayloadMax, "what a request moves is bounded");
     must(
       decodeBulkRequest(encodeBulkRequest(request, anySum(sum)), anySum(sum)) !== undefined,
@@ -58,6 +73,18 @@ export const bulkFrames: FuzzTarget = {
     return "accepted";
   },
 };
+
+function tryEntries(source: Uint8Array): void {
+  takeBulkStatuses(source, source.byteLength >> 1);
+  const found = decodeBulkEntries(source);
+  if (found === undefined) return;
+  must(found.length <= bulkEntriesMax, "entries are counted");
+  must(
+    found.every((entry) => bulkEntrySealedSize(entry) <= 65_564),
+    "an entry asks for a segment",
+  );
+  must(sameBytes(encodeBulkEntries(found), source), "entries say all that they hold");
+}
 
 function tryTickets(source: Uint8Array): void {
   const capability = decodeCapability(source.subarray(0, capabilitySize));

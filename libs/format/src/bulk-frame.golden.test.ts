@@ -3,6 +3,9 @@ import { chunkId, epoch, newBytes, sealId, tenantId, toHex, wallTime } from "@ki
 import {
   type BulkAnswer,
   bulkAnswerSize,
+  bulkEntriesMax,
+  type BulkEntry,
+  bulkEntrySize,
   bulkPayloadMax,
   type BulkRequest,
   bulkRequestSize,
@@ -14,15 +17,19 @@ import {
   capabilitySize,
   type ChunkCapability,
   decodeBulkAnswer,
+  decodeBulkEntries,
   decodeBulkRequest,
   decodeCapability,
   decodeReceipt,
   encodeBulkAnswer,
+  encodeBulkEntries,
   encodeBulkRequest,
   encodeCapability,
   encodeReceipt,
+  putBulkStatuses,
   receiptSize,
   splitReceipt,
+  takeBulkStatuses,
   type WriteReceipt,
 } from "./index.ts";
 
@@ -148,6 +155,11 @@ const requests: readonly (readonly [name: string, request: BulkRequest, hex: str
     { kind: "read", ...target, segmentFirst: 0, segmentEnd: 1, isVerifying: true },
     `4b425142 01020200 0200000001000000 00000000 00000000 01000200 00000000 01000000 00000000 ${shared} 6422dcfe`,
   ],
+  [
+    "v1 read of many",
+    { kind: "read_many", requestId: 0x1_0000_0002, count: 3, payloadCrc: 0xdeadbeef },
+    `4b425142 01030000 0200000001000000 98010000 efbeadde 03000000 00000000 00000000 00000000 ${"00".repeat(148)} f74f16df`,
+  ],
 ];
 test.each([...requests])("encodeBulkRequest() keeps the bytes of %s", (_, request, hex) => {
   const bytes = encodeBulkRequest(request, crc32c);
@@ -156,7 +168,8 @@ test.each([...requests])("encodeBulkRequest() keeps the bytes of %s", (_, reques
   expect(decodeBulkRequest(bytes, crc32c)).toEqual(request);
 });
 test("bulkSealedSize() counts what a request moves", () => {
-  expect(requests.map(([, request]) => bulkSealedSize(request))).toEqual([
+  const single = requests.map(([, request]) => request).filter(({ kind }) => kind !== "read_many");
+  expect(single.map((request) => bulkSealedSize(request as never))).toEqual([
     0x20001 + 3 * 28,
     5 + 28,
     0x10001 + 2 * 28,
@@ -172,10 +185,11 @@ function resigned(bytes: Uint8Array, change: (view: DataView) => void): Uint8Arr
   return bytes;
 }
 test("decodeBulkRequest() refuses what makes no sense, and every changed byte", () => {
-  const [write, , read] = requests.map(([, request]) => request);
+  const [write, , read, , many] = requests.map(([, request]) => request);
   const faults: readonly (readonly [BulkRequest, (view: DataView) => void])[] = [
     [write!, (view) => view.setUint8(4, 2)],
     [write!, (view) => view.setUint8(5, 3)],
+    [write!, (view) => view.setUint8(5, 4)],
     [write!, (view) => view.setUint16(6, 2, true)],
     [write!, (view) => view.setUint16(6, 1, true)], // small content is one segment at most
     [write!, (view) => view.setUint32(12, 0x20_0000, true)],
@@ -186,6 +200,11 @@ test("decodeBulkRequest() refuses what makes no sense, and every changed byte", 
     [read!, (view) => view.setUint32(16, 1, true)],
     [read!, (view) => view.setUint32(28, 3, true)],
     [read!, (view) => view.setUint32(32, 4, true)],
+    [many!, (view) => view.setUint16(6, 2, true)],
+    [many!, (view) => view.setUint32(16, 3 * 136 + 1, true)],
+    [many!, (view) => view.setUint32(24, 4, true)],
+    [many!, (view) => (view.setUint32(16, 0, true), view.setUint32(24, 0, true))],
+    [many!, (view) => (view.setUint32(16, 129 * 136, true), view.setUint32(24, 129, true))],
   ];
   for (const [request, change] of faults) {
     const bytes = resigned(encodeBulkRequest(request, crc32c), change);
@@ -196,6 +215,32 @@ test("decodeBulkRequest() refuses what makes no sense, and every changed byte", 
     bytes[at]! ^= 1;
     expect(decodeBulkRequest(bytes, crc32c)).toBeUndefined();
   }
+});
+
+const entry: BulkEntry = { chunkId: chunk, sealId: seal, capability: target.capability, size: 5 };
+test("encodeBulkEntries() keeps the bytes of entries", () => {
+  const entries = [entry, { ...entry, size: 65_536 }];
+  const bytes = encodeBulkEntries(entries);
+  const ids = `${"c1".repeat(32)} ${"5e".repeat(16)} ${"ca".repeat(80)}`;
+  expect(toHex(bytes)).toBe(toHex(bytesOf(`${ids} 05000000 00000000 ${ids} 00000100 00000000`)));
+  expect(decodeBulkEntries(bytes)).toEqual(entries);
+});
+test("decodeBulkEntries() refuses more than a segment of a chunk, and more entries than a frame has", () => {
+  const changed = (change: (view: DataView) => void): Uint8Array => {
+    const bytes = encodeBulkEntries([entry]);
+    change(new DataView(bytes.buffer));
+    return bytes;
+  };
+  expect(decodeBulkEntries(changed(() => undefined))).toEqual([entry]);
+  expect(decodeBulkEntries(changed((view) => view.setUint32(128, 0, true)))).toBeUndefined();
+  expect(decodeBulkEntries(changed((view) => view.setUint32(128, 65_537, true)))).toBeUndefined();
+  expect(decodeBulkEntries(changed((view) => view.setUint32(132, 1, true)))).toBeUndefined();
+  expect(decodeBulkEntries(newBytes(0))).toBeUndefined();
+  expect(decodeBulkEntries(newBytes(bulkEntrySize - 1))).toBeUndefined();
+  const many = encodeBulkEntries(Array.from({ length: bulkEntriesMax }, () => entry));
+  expect(decodeBulkEntries(many)).toHaveLength(128);
+  const [one] = [encodeBulkEntries([entry])];
+  expect(decodeBulkEntries(Buffer.concat([many, one]))).toBeUndefined();
 });
 
 const answer: BulkAnswer = {
@@ -236,6 +281,14 @@ test("encodeBulkAnswer() numbers the statuses for ever", () => {
       status,
     );
   }
+});
+test("putBulkStatuses() keeps the bytes of how each entry fared", () => {
+  const bytes = newBytes(6);
+  putBulkStatuses(["ok", "not_found", "forbidden"], bytes);
+  expect(toHex(bytes)).toBe("000007000200");
+  expect(takeBulkStatuses(bytes, 3)).toEqual(["ok", "not_found", "forbidden"]);
+  expect(takeBulkStatuses(bytes, 4)).toBeUndefined();
+  expect(takeBulkStatuses(bytesOf("0c00"), 1)).toBeUndefined();
 });
 test("decodeBulkAnswer() refuses payloads that no answer has, and every changed byte", () => {
   const large = resigned(encodeBulkAnswer(answer, crc32c), (view) =>

@@ -1,4 +1,5 @@
 import { assert, type ChunkId, chunkId, newBytes, type SealId, sealId } from "@kiseki/base";
+import { bulkEntriesMax, bulkEntrySize } from "./bulk-entries.ts";
 import { capabilitySize } from "./chunk-capability.ts";
 import { type Crc32c, recordPayloadMax } from "./record.ts";
 
@@ -19,7 +20,11 @@ const answerMagic = 0x4141424b; // "KBAA"
 const version = 1;
 const chunkSizeMax = 4 * 1024 * 1024;
 /** Numbers are on the wire: append only. */
-const kinds = { write: 1, read: 2 } as const;
+const kinds = { write: 1, read: 2, read_many: 3 } as const;
+type Kind = keyof typeof kinds;
+const kindNames: ReadonlyMap<number, Kind> = new Map(
+  Object.entries(kinds).map(([name, number]) => [number, name as Kind]),
+);
 const flags = { small: 1, verify: 2 } as const;
 const statuses = {
   /** A write's payload is its receipt, a read's the sealed bytes. */
@@ -50,9 +55,11 @@ const statusNames: ReadonlyMap<number, BulkStatus> = new Map(
   Object.entries(statuses).map(([name, number]) => [number, name as BulkStatus]),
 );
 
-interface BulkTarget {
+interface BulkFrame {
   /** The client's, unique among those under way on the connection; `[0, 2^53)`. */
   readonly requestId: number;
+}
+interface BulkTarget extends BulkFrame {
   readonly chunkId: ChunkId;
   readonly sealId: SealId;
   /** 80 bytes, see `ChunkCapability`. */
@@ -75,6 +82,13 @@ export type BulkRequest =
       readonly segmentEnd: number;
       /** What came before did not open: read whole fragments with their checksums, and repair. */
       readonly isVerifying: boolean;
+    })
+  | (BulkFrame & {
+      /** Whole chunks of one segment each; the payload is a `BulkEntry` for each. */
+      readonly kind: "read_many";
+      /** `[1, bulkEntriesMax]` */
+      readonly count: number;
+      readonly payloadCrc: number;
     });
 
 /** The header of an answer; its payload follows. */
@@ -94,7 +108,7 @@ const sealedBytes = (size: number): number =>
   size + Math.ceil(size / segmentSize) * segmentOverhead;
 
 /** Sealed bytes that a request brings (`write`) or asks for (`read`). */
-export function bulkSealedSize(request: BulkRequest): number {
+export function bulkSealedSize(request: Exclude<BulkRequest, { kind: "read_many" }>): number {
   if (request.kind === "write") return sealedBytes(request.size);
   const { segmentFirst, segmentEnd, size } = request;
   return sealedBytes(Math.min(size, segmentEnd * segmentSize) - segmentFirst * segmentSize);
@@ -110,13 +124,28 @@ function u53(view: DataView, offset: number): number | undefined {
 }
 
 export function encodeBulkRequest(request: BulkRequest, crc32c: Crc32c): Uint8Array {
-  assert(request.capability.byteLength === capabilitySize, "a capability has its size");
   const target = newBytes(bulkRequestSize);
   const view = new DataView(target.buffer);
   view.setUint32(0, requestMagic, true);
   view.setUint8(4, version);
   view.setUint8(5, kinds[request.kind]);
   putU53(view, 8, request.requestId);
+  if (request.kind === "read_many") {
+    view.setUint32(16, request.count * bulkEntrySize, true);
+    view.setUint32(20, request.payloadCrc, true);
+    view.setUint32(24, request.count, true);
+  } else {
+    putTarget(view, target, request);
+  }
+  view.setUint32(bulkRequestSize - 4, crc32c(target.subarray(0, bulkRequestSize - 4)), true);
+  return target;
+}
+function putTarget(
+  view: DataView,
+  target: Uint8Array,
+  request: Exclude<BulkRequest, { kind: "read_many" }>,
+): void {
+  assert(request.capability.byteLength === capabilitySize, "a capability has its size");
   view.setUint32(24, request.size, true);
   if (request.kind === "write") {
     view.setUint16(6, request.isSmall ? flags.small : 0, true);
@@ -130,8 +159,6 @@ export function encodeBulkRequest(request: BulkRequest, crc32c: Crc32c): Uint8Ar
   target.set(request.chunkId, 40);
   target.set(request.sealId, 72);
   target.set(request.capability, 88);
-  view.setUint32(bulkRequestSize - 4, crc32c(target.subarray(0, bulkRequestSize - 4)), true);
-  return target;
 }
 
 /**
@@ -142,8 +169,10 @@ export function decodeBulkRequest(source: Uint8Array, crc32c: Crc32c): BulkReque
   const view = new DataView(source.buffer, source.byteOffset, bulkRequestSize);
   if (!holdsUp(view, source, bulkRequestSize, requestMagic, crc32c)) return undefined;
   const requestId = u53(view, 8);
+  if (requestId === undefined) return undefined;
+  if (view.getUint8(5) === kinds.read_many) return decodeMany(view, requestId);
   const size = view.getUint32(24, true);
-  if (requestId === undefined || size < 1 || size > chunkSizeMax) return undefined;
+  if (size < 1 || size > chunkSizeMax) return undefined;
   const target = {
     requestId,
     size,
@@ -170,6 +199,14 @@ export function decodeBulkRequest(source: Uint8Array, crc32c: Crc32c): BulkReque
   return { kind: "read", ...target, segmentFirst, segmentEnd, isVerifying };
 }
 
+function decodeMany(view: DataView, requestId: number): BulkRequest | undefined {
+  const [payloadSize, count] = [view.getUint32(16, true), view.getUint32(24, true)];
+  if (count < 1 || count > bulkEntriesMax || payloadSize !== count * bulkEntrySize)
+    return undefined;
+  if (view.getUint16(6, true) !== 0) return undefined;
+  return { kind: "read_many", requestId, count, payloadCrc: view.getUint32(20, true) };
+}
+
 export function encodeBulkAnswer(answer: BulkAnswer, crc32c: Crc32c): Uint8Array {
   const target = newBytes(bulkAnswerSize);
   const view = new DataView(target.buffer);
@@ -190,14 +227,36 @@ export function decodeBulkAnswer(source: Uint8Array, crc32c: Crc32c): BulkAnswer
   const view = new DataView(source.buffer, source.byteOffset, bulkAnswerSize);
   if (!holdsUp(view, source, bulkAnswerSize, answerMagic, crc32c)) return undefined;
   const requestId = u53(view, 8);
-  const number = view.getUint8(5);
-  const kind = number === kinds.write ? "write" : number === kinds.read ? "read" : undefined;
+  const kind = kindNames.get(view.getUint8(5));
   const status = statusNames.get(view.getUint16(6, true));
   const payloadSize = view.getUint32(16, true);
   if (requestId === undefined || kind === undefined || status === undefined) return undefined;
   if (payloadSize > bulkPayloadMax) return undefined;
   const [payloadCrc, retryAfterMs] = [view.getUint32(20, true), view.getUint32(24, true)];
   return { requestId, kind, status, payloadSize, payloadCrc, retryAfterMs };
+}
+
+/** Before the sealed chunks of an answer to `read_many`: how each of them fared, in two bytes. */
+export const bulkStatusesSize = (count: number): number => 2 * count;
+
+export function putBulkStatuses(given: readonly BulkStatus[], target: Uint8Array): void {
+  const view = new DataView(target.buffer, target.byteOffset, bulkStatusesSize(given.length));
+  for (let i = 0; i < given.length; i++) view.setUint16(2 * i, statuses[given[i]!], true);
+}
+/** Of the first `count` entries; `undefined`: there are too few, or one that nobody knows. */
+export function takeBulkStatuses(
+  source: Uint8Array,
+  count: number,
+): readonly BulkStatus[] | undefined {
+  if (source.byteLength < bulkStatusesSize(count)) return undefined;
+  const view = new DataView(source.buffer, source.byteOffset, source.byteLength);
+  const found: BulkStatus[] = [];
+  for (let i = 0; i < count; i++) {
+    const status = statusNames.get(view.getUint16(2 * i, true));
+    if (status === undefined) return undefined;
+    found.push(status);
+  }
+  return found;
 }
 
 function holdsUp(

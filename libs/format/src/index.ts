@@ -280,6 +280,14 @@ export {
   encodeUsage,
   settingSizeMax,
 } from "./rows/values.ts";
+export type { BulkEntry } from "./bulk-entries.ts";
+export {
+  bulkEntriesMax,
+  bulkEntrySealedSize,
+  bulkEntrySize,
+  decodeBulkEntries,
+  encodeBulkEntries,
+} from "./bulk-entries.ts";
 export type { BulkAnswer, BulkRequest, BulkStatus } from "./bulk-frame.ts";
 export {
   bulkAnswerSize,
@@ -287,10 +295,13 @@ export {
   bulkRequestSize,
   bulkRequestsMax,
   bulkSealedSize,
+  bulkStatusesSize,
   decodeBulkAnswer,
   decodeBulkRequest,
   encodeBulkAnswer,
   encodeBulkRequest,
+  putBulkStatuses,
+  takeBulkStatuses,
 } from "./bulk-frame.ts";
 export type { ChunkCapability } from "./chunk-capability.ts";
 export {

@@ -8,6 +8,7 @@ import {
   DatapathError,
   sealedSize,
   segmentSize,
+  type UnsealJob,
 } from "@kiseki/ports";
 import type { ContentStore, FileRef, FileRefusal, PlanPiece, StoredContent } from "@kiseki/vfs";
 import type { BulkReply } from "../bulk/bulk-connection.ts";
@@ -18,6 +19,7 @@ import type { Session } from "../service/sessions.ts";
 import { type ChunkAccess, chunkAccess } from "./access.ts";
 import type { ByteGate } from "./byte-gate.ts";
 import type { KeyLeases, LeasedKey } from "./key-leases.ts";
+import type { RequestIds } from "./request-ids.ts";
 import { Written, type WrittenPart } from "./written.ts";
 
 /** Segments that one read asks for: several are under way while one is opened. */
@@ -33,6 +35,7 @@ interface Ports {
   readonly asking: Asking;
   readonly leases: KeyLeases;
   readonly gate: ByteGate;
+  readonly requestIds: RequestIds;
 }
 
 /**
@@ -41,7 +44,6 @@ interface Ports {
  */
 export class NativeContentStore implements ContentStore {
   readonly #ports: Ports;
-  #requestNext = 1;
 
   constructor(ports: Ports) {
     this.#ports = ports;
@@ -126,7 +128,7 @@ export class NativeContentStore implements ContentStore {
   ): Promise<Attempted<Uint8Array>> {
     const { chunkId, sealId, capability } = key;
     const isSmall = size <= session.smallSizeMax;
-    const target = { requestId: this.#requestNext++, chunkId, sealId, capability };
+    const target = { requestId: this.#ports.requestIds.take(), chunkId, sealId, capability };
     const receipt = newBytes(receiptSize);
     const reply = await session.bulk.exchange({
       request: { kind: "write", ...target, size, isSmall, payloadCrc },
@@ -183,24 +185,27 @@ export class NativeContentStore implements ContentStore {
     const segmentFirst = Math.floor(part.start / segmentSize);
     const segmentEnd = Math.ceil(part.end / segmentSize);
     const plainSize = Math.min(access.size, segmentEnd * segmentSize) - segmentFirst * segmentSize;
-    using share = await gate.take(plainSize + sealedSize(plainSize), asking.patienceMs);
+    const isDirect = into.byteLength === plainSize && plainSize >= segmentSize;
+    const room = sealedSize(plainSize) + (isDirect ? 0 : plainSize);
+    using share = await gate.take(room, asking.patienceMs);
     if (share === undefined) return refused("unreachable"); // those before it get no answers
     const { deadline } = asking;
-    using plain = await datapath.arena.borrow(plainSize, neverAborted);
+    using plain = isDirect ? undefined : await datapath.arena.borrow(plainSize, neverAborted);
     using sealed = await datapath.arena.borrow(sealedSize(plainSize), neverAborted);
+    const target = plain ? { lease: plain, offset: 0, size: plainSize } : into;
     const range = { segmentFirst, segmentEnd };
     let isVerifying = false;
     const ended = await asking.persist(async (_last, leftMs) => {
       const session = await asking.session(leftMs);
       if (session.kind === "failed") return session;
       const wanted = { ...range, isVerifying, deadline };
-      const opened = await this.#fetch(session.value, access, wanted, sealed, plain);
+      const opened = await this.#fetch(session.value, access, wanted, sealed, target);
       isVerifying ||= opened.kind === "failed" && opened.verdict === bulkVerdict.read.tampered;
       return opened;
     });
     if (ended.kind === "refused") return ended;
     const offset = part.start - segmentFirst * segmentSize;
-    into.set(plain.bytes.subarray(offset, offset + into.byteLength));
+    if (plain) into.set(plain.bytes.subarray(offset, offset + into.byteLength));
     return { kind: "read" };
   }
 
@@ -210,13 +215,13 @@ export class NativeContentStore implements ContentStore {
     access: ChunkAccess,
     { segmentFirst, segmentEnd, isVerifying, deadline }: Fetching,
     sealed: ArenaLease,
-    plain: ArenaLease,
+    target: UnsealJob["target"],
   ): Promise<Attempted<undefined>> {
     const { chunkId, sealId, capability, size } = access;
-    const target = { requestId: this.#requestNext++, chunkId, sealId, capability, size };
+    const named = { requestId: this.#ports.requestIds.take(), chunkId, sealId, capability, size };
     const sealedBytes = sealed.bytes;
     const reply = await session.bulk.exchange({
-      request: { kind: "read", ...target, segmentFirst, segmentEnd, isVerifying },
+      request: { kind: "read", ...named, segmentFirst, segmentEnd, isVerifying },
       payload: undefined,
       sink: sealedBytes,
       deadline,
@@ -229,7 +234,7 @@ export class NativeContentStore implements ContentStore {
       segmentFirst,
       segmentEnd,
       source: { lease: sealed, offset: 0, size: sealedBytes.byteLength },
-      target: { lease: plain, offset: 0, size: plain.bytes.byteLength },
+      target,
     });
     if (outcome === "opened") return { kind: "done", value: undefined };
     const isWhole = this.#ports.crypto.crc32c(0, sealedBytes) === reply.payloadCrc;

@@ -23,6 +23,8 @@ export interface Session {
   /** Content of up to so many bytes is small. */
   readonly smallSizeMax: number;
   readonly chunkSizeMax: number;
+  /** Chunks that the node reads for one frame; 0: it knows of no such frames. */
+  readonly bulkEntriesMax: number;
 }
 
 export interface SessionOptions {
@@ -191,10 +193,10 @@ function readSession(
   number: number,
 ): Session | undefined {
   const bulkAt = parseHostPort(answer.bulkEndpoint);
-  const { session: id, leaseMs, smallSizeMax, chunkSizeMax } = answer;
+  const { session: id, leaseMs, smallSizeMax, chunkSizeMax, bulkEntriesMax } = answer;
   const isRight =
     id.byteLength === 16 && answer.tenantId.byteLength === 16 && leaseMs > 0 && chunkSizeMax > 0;
   if (!isRight || answer.protocol !== protocol || bulkAt === undefined) return undefined;
   const bulk = link.bulk(bulkAt, answer.isBulkTls);
-  return { id, number, link, bulk, smallSizeMax, chunkSizeMax };
+  return { id, number, link, bulk, smallSizeMax, chunkSizeMax, bulkEntriesMax };
 }

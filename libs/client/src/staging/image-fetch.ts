@@ -22,7 +22,7 @@ const roomWaitMs = 600_000;
 const smallSizeMax = 64 * 1024;
 const zeros = newBytes(1024 * 1024);
 
-type Chunk = PlanPiece & { readonly kind: "chunk" };
+export type Chunk = PlanPiece & { readonly kind: "chunk" };
 type Image = Pick<StagedFile, "image" | "size" | "checksum" | "chunks">;
 /** `changed`: somebody wrote the file meanwhile, so its pieces are not of one moment. */
 export type Fetched =
@@ -87,10 +87,18 @@ export class ImageFetch {
     const ended = await Promise.all(reads);
     const refusal = ended.find((read) => read.kind === "refused");
     if (refusal !== undefined) return refusal;
-    const written = await this.#ports.images.write(bytes);
+    const fetched = await this.write(bytes, chunks);
     bytes.fill(0);
+    return fetched;
+  }
+  /** The image of a small file, all of whose bytes are here. @throws where the disk fails. */
+  async write(
+    bytes: Uint8Array,
+    chunks: readonly Chunk[],
+  ): Promise<Exclude<Fetched, { kind: "changed" } | FileRefusal>> {
+    const written = await this.#ports.images.write(bytes);
     if ("kind" in written) return written;
-    this.#ports.onWritten(size);
+    this.#ports.onWritten(bytes.byteLength);
     const ids = new Set(chunks.map(({ chunkId }) => toHex(chunkId)));
     return { kind: "fetched", image: { ...written, chunks: [...ids] } };
   }

@@ -4,6 +4,7 @@ import type { FileAttributes, FileRef, FileRefusal, FileRefusalCode, ReadPlan } 
 import type { ImageStore } from "../cache/image-store.ts";
 import type { Client } from "../open-client.ts";
 import { ImageFetch } from "./image-fetch.ts";
+import { groupSmall, type PlannedFile, type SmallFile } from "./small-files.ts";
 import { isGone, type Walked, type WalkedFile, walkDataset, type WalkFault } from "./walk.ts";
 
 export interface StagingProgress {
@@ -44,12 +45,14 @@ export interface StagingOptions {
 }
 interface Ports {
   readonly clock: Clock;
-  readonly client: Pick<Client, "files" | "content" | "planFiles" | "namespace">;
+  readonly client: Pick<Client, "files" | "content" | "smallReads" | "planFiles" | "namespace">;
   readonly images: Pick<ImageStore, "begin" | "write" | "verify" | "saveManifest" | "manifests">;
 }
 
 const planCountMax = 256;
 const filesUnderWayMax = 64;
+/** Names of images that wait for the disk at once, of one group of small files. */
+const namesUnderWayMax = 16;
 const verifyingMax = 4;
 /** Plans of a file that somebody writes. */
 const triesMax = 4;
@@ -201,8 +204,17 @@ class Staging {
       const files = wanted.slice(start, start + plans.length);
       start += plans.length;
       batch = this.#plan(wanted, start);
-      const planned = files.map((file, index) => [file, plans[index]!] as const);
-      await sideBySide(filesUnderWayMax, planned, ([file, plan]) => this.#stage(file, plan));
+      const planned = files.map((file, index) => ({ file, plan: plans[index]! }));
+      const { groups, others } = groupSmall(this.#ports.client.smallReads, planned);
+      const work = [
+        ...groups.map((group) => () => this.#stageSmall(group)),
+        ...others.map(
+          ({ file, plan }) =>
+            () =>
+              this.#stage(file, plan),
+        ),
+      ];
+      await sideBySide(filesUnderWayMax, work, (act) => act());
       await this.#saveSometimes();
     }
     await batch;
@@ -221,6 +233,25 @@ class Staging {
     return [];
   }
 
+  /** What does not come in the one frame is fetched by itself. */
+  async #stageSmall(group: readonly SmallFile[]): Promise<void> {
+    if (this.#isEnding) return;
+    const left: PlannedFile[] = [];
+    const pieces = group.map(({ piece }) => piece);
+    await this.#ports.client.smallReads.read(pieces, async (found) => {
+      await sideBySide(namesUnderWayMax, [...group.keys()], async (at) => {
+        const [small, bytes] = [group[at]!, found[at]];
+        if (bytes === undefined) left.push(small);
+        else if (!this.#isEnding) await this.#write(small, bytes);
+      });
+    });
+    await sideBySide(filesUnderWayMax, left, ({ file, plan }) => this.#stage(file, plan));
+  }
+  async #write({ file, piece }: SmallFile, bytes: Uint8Array): Promise<void> {
+    const written = await this.#fetch.write(bytes, [piece]);
+    if (written.kind === "fetched") this.#keep(file, file.attributes, written.image);
+    else this.#noRoom();
+  }
   async #stage(walked: WalkedFile, first: ReadPlan | FileRefusal): Promise<void> {
     const { files } = this.#ports.client;
     let { attributes } = walked;

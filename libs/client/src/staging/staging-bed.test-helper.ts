@@ -4,9 +4,11 @@ import { join } from "node:path";
 import { type InodeId, newBytes, prngFromSeed, toUtf8 } from "@kiseki/base";
 import type { StagedFile } from "@kiseki/cache";
 import { openCrypto, systemClock, systemPrng } from "@kiseki/host";
-import type { FileAttributes } from "@kiseki/vfs";
+import type { FileAttributes, PlanPiece } from "@kiseki/vfs";
 import { openStagingPool, type StagingPool } from "../cache/staging-pool.ts";
+import type { UseSmall } from "../content/small-reads.ts";
 import { FakeNode, type FakeSession } from "../files/fake-service.test-helper.ts";
+import type { Chunk } from "./image-fetch.ts";
 import { type Staged, stageDataset, type StagingFault, type StagingOptions } from "./stage.ts";
 import { datasetNames } from "./walk.ts";
 
@@ -90,6 +92,21 @@ export class StagingBed implements AsyncDisposable {
       files: session,
       content: session,
       namespace: "cd".repeat(16),
+      smallReads: {
+        takes: (piece: PlanPiece): piece is Chunk => piece.kind === "chunk" && piece.length <= 4096,
+        read: async (pieces: readonly Chunk[], use: UseSmall) => {
+          const found = await Promise.all(
+            pieces.map(async (piece) => {
+              // Not all that are asked for come.
+              if (piece.length % 7 === 0) return undefined;
+              const bytes = newBytes(piece.length);
+              const read = await session.read(piece, 0, bytes);
+              return read.kind === "refused" ? undefined : bytes;
+            }),
+          );
+          await use(found);
+        },
+      },
       planFiles: async (files: readonly FileAttributes["ref"][]) => {
         // Never all that were asked for.
         const some = files.slice(0, 10);

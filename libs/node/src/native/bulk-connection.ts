@@ -1,18 +1,21 @@
-import { assert, type Millis } from "@kiseki/base";
+import { assert, type Millis, newBytes } from "@kiseki/base";
 import {
+  bulkEntrySize,
+  bulkPayloadMax,
   bulkRequestSize,
   type BulkRequest,
   bulkRequestsMax,
   bulkSealedSize,
   type BulkStatus,
   type ChunkCapability,
+  decodeBulkEntries,
   decodeBulkRequest,
   encodeBulkAnswer,
 } from "@kiseki/format";
-import type { ArenaLease } from "@kiseki/ports";
 import { SocketOutput } from "../front/socket-output.ts";
 import { chunkShare } from "../object/budget.ts";
 import { type BulkOutcome, bulkStatus, checkRight, workRead, workWrite } from "./bulk-work.ts";
+import { manySize, workReadMany } from "./bulk-read-many.ts";
 import type { Native } from "./native.ts";
 
 export interface BulkSocket {
@@ -24,13 +27,12 @@ export interface BulkSocket {
   terminate(): void;
 }
 type WriteRequest = Extract<BulkRequest, { kind: "write" }>;
-/** A payload on its way into the arena. */
-interface Incoming {
-  readonly request: WriteRequest;
-  readonly right: ChunkCapability;
-  readonly size: number;
-  readonly lease: ArenaLease;
-  readonly share: Disposable;
+type ManyRequest = Extract<BulkRequest, { kind: "read_many" }>;
+/** A payload on its way here; disposed of where it never comes. */
+interface Incoming extends Disposable {
+  readonly target: Uint8Array;
+  /** All of it is here. */
+  readonly begin: (crc: number) => void;
   filled: number;
   crc: number;
 }
@@ -153,6 +155,11 @@ export class BulkConnection {
     await this.#slot();
     if (this.#isEnding) return part.byteLength;
     this.#requestIds.add(request.requestId);
+    if (request.kind === "read_many") this.#incoming = this.#entries(request);
+    else await this.#takeRequest(request);
+    return part.byteLength;
+  }
+  async #takeRequest(request: Exclude<BulkRequest, ManyRequest>): Promise<void> {
     const right = checkRight(this.#native, request, this.#certified);
     if (typeof right === "string") {
       if (request.kind === "write") this.#unwantedSize = bulkSealedSize(request);
@@ -163,7 +170,6 @@ export class BulkConnection {
       this.#incoming = await this.#receive(request, right);
       if (this.#isEnding) this.#release();
     }
-    return part.byteLength;
   }
   async #slot(): Promise<void> {
     while (this.#requestIds.size >= bulkRequestsMax && !this.#isEnding) {
@@ -180,22 +186,40 @@ export class BulkConnection {
     try {
       const share = held.use(await budget.take(chunkShare(request.size), signal, "fill"));
       const lease = held.use(await datapath.arena.borrow(size, signal));
-      held.move();
-      return { request, right, size, lease, share, filled: 0, crc: 0 };
+      const owned = held.move();
+      return {
+        target: lease.bytes.subarray(0, size),
+        begin: (crc) =>
+          this.#begin(request, workWrite(this.#native, request, right, { lease, share, crc })),
+        filled: 0,
+        crc: 0,
+        [Symbol.dispose]: () => owned.dispose(),
+      };
     } catch (reason) {
       if (signal.aborted) return undefined;
       throw reason;
     }
   }
+  #entries(request: ManyRequest): Incoming {
+    const target = newBytes(request.count * bulkEntrySize);
+    const begin = (crc: number): void => {
+      if (crc !== request.payloadCrc) return this.#answer(request, bulkStatus("checksum"));
+      const entries = decodeBulkEntries(target);
+      if (entries === undefined || manySize(entries) > bulkPayloadMax) return this.#refuse(request);
+      const work = workReadMany(this.#native, entries, this.#certified, this.#gone.signal);
+      this.#begin(request, work);
+    };
+    return { target, begin, filled: 0, crc: 0, [Symbol.dispose]: () => undefined };
+  }
   #fill(incoming: Incoming, source: Uint8Array): number {
-    const part = source.subarray(0, incoming.size - incoming.filled);
-    incoming.lease.bytes.set(part, incoming.filled);
+    const { target } = incoming;
+    const part = source.subarray(0, target.byteLength - incoming.filled);
+    target.set(part, incoming.filled);
     incoming.filled += part.byteLength;
     incoming.crc = this.#native.ports.crypto.crc32c(incoming.crc, part) >>> 0;
-    if (incoming.filled === incoming.size) {
+    if (incoming.filled === target.byteLength) {
       this.#incoming = undefined;
-      const { request, right } = incoming;
-      this.#begin(request, workWrite(this.#native, request, right, incoming));
+      incoming.begin(incoming.crc);
     }
     return part.byteLength;
   }
@@ -256,8 +280,7 @@ export class BulkConnection {
   }
   #release(): void {
     this.#queue.length = 0;
-    this.#incoming?.lease[Symbol.dispose]();
-    this.#incoming?.share[Symbol.dispose]();
+    this.#incoming?.[Symbol.dispose]();
     this.#incoming = undefined;
   }
 }

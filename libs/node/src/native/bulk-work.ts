@@ -2,6 +2,7 @@ import { newBytes, operationId, storedKeyset, toHex } from "@kiseki/base";
 import { ChunkStoreError } from "@kiseki/chunk-store";
 import {
   bulkAnswerSize,
+  type BulkEntry,
   type BulkRequest,
   bulkSealedSize,
   type BulkStatus,
@@ -48,7 +49,7 @@ export function fingerprintOf({ ports }: Native, sealed: Uint8Array): Uint8Array
 /** Whether a capability is for this; else what the client is told. `certified`: the tenant of the connection's certificate. */
 export function checkRight(
   native: Native,
-  request: BulkRequest,
+  request: BulkEntry & { readonly kind: "read" | "write" },
   certified: string | undefined,
 ): ChunkCapability | BulkStatus {
   const { tickets, clock } = native;
@@ -60,7 +61,7 @@ export function checkRight(
   return right.epoch < native.node.epoch ? "stale" : right;
 }
 
-function statusOf(native: Native, reason: unknown): BulkStatus {
+export function statusOf(native: Native, reason: unknown): BulkStatus {
   if (reason instanceof ChunkStoreError) {
     if (reason.code === "bad_checksum") return "checksum";
     if (reason.code === "no_space") return "no_space";

@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, expect, test } from "bun:test";
 import { connect as connectTls } from "node:tls";
 import { epoch, newBytes, sealId as toSealId, chunkId as toChunkId, wallTime } from "@kiseki/base";
-import { bulkRequestSize, decodeReceipt, splitReceipt } from "@kiseki/format";
+import {
+  type BulkEntry,
+  bulkEntrySealedSize,
+  bulkRequestSize,
+  bulkStatusesSize,
+  decodeReceipt,
+  encodeBulkEntries,
+  splitReceipt,
+  takeBulkStatuses,
+} from "@kiseki/format";
 import { systemPrng } from "@kiseki/host";
 import { toRpcError } from "@kiseki/rpc";
 import {
@@ -119,6 +128,81 @@ test("a capability opens what it was given for, and nothing else", async () => {
   expect(await read({ epoch: epoch(bed.node.epoch - 1n) })).toBe("stale");
   expect((await link.read({ ...reading, capability: key.capability })).status).toBe("forbidden");
   expect((await link.read(readKey(other, 5000))).status).toBe("not_found");
+});
+
+/** How each fared, and the sealed bytes of those that came. */
+async function readMany(entries: readonly (BulkEntry & object)[]) {
+  const payload = encodeBulkEntries(entries);
+  const payloadCrc = crypto.crc32c(0, payload) >>> 0;
+  const draft = { kind: "read_many", count: entries.length, payloadCrc } as const;
+  const reply = await link.ask(draft as never, payload);
+  if (reply.status !== "ok") return { status: reply.status, statuses: [], sealed: [] };
+  const statuses = takeBulkStatuses(reply.payload, entries.length)!;
+  let at = bulkStatusesSize(entries.length);
+  const sealed = entries
+    .filter((_, i) => statuses[i] === "ok")
+    .map((entry) => reply.payload.subarray(at, (at += bulkEntrySealedSize(entry))));
+  expect(at).toBe(reply.payload.byteLength);
+  return { status: reply.status, statuses, sealed };
+}
+function entryOf({ chunkId, sealId, ...rest }: ReturnType<typeof readKey>): BulkEntry {
+  return { ...rest, chunkId: toChunkId(chunkId.slice()), sealId: toSealId(sealId.slice()) };
+}
+
+test("many small chunks come in one answer, each with its own status and right", async () => {
+  const sizes = [1, 4096, 65_536, 300, 5000];
+  const kept = await Promise.all(
+    sizes.map(async (size) => {
+      const key = await leaseOne();
+      const sealed = sealChunk(key, random(size));
+      expect((await link.write(key, size, sealed)).status).toBe("ok");
+      return { reading: readKey(key, size), sealed };
+    }),
+  );
+  const all = await readMany(kept.map(({ reading }) => entryOf(reading)));
+  expect(all.statuses).toEqual(sizes.map(() => "ok"));
+  all.sealed.forEach((bytes, i) => expect(Buffer.compare(bytes, kept[i]!.sealed)).toBe(0));
+
+  const entries = kept.map(({ reading }) => entryOf(reading));
+  const unknown = entryOf(readKey(await leaseOne(), 4096));
+  const old = kept[2]!.reading.grant({ epoch: epoch(bed.node.epoch - 1n) });
+  const some = await readMany([
+    { ...entries[0]!, capability: random(80) },
+    entries[1]!,
+    { ...entries[2]!, capability: old },
+    unknown,
+    { ...entries[3]!, size: 301 },
+    entries[4]!,
+  ]);
+  expect(some.statuses).toEqual(["forbidden", "ok", "stale", "not_found", "forbidden", "ok"]);
+  expect(Buffer.compare(some.sealed[0]!, kept[1]!.sealed)).toBe(0);
+  expect(Buffer.compare(some.sealed[1]!, kept[4]!.sealed)).toBe(0);
+});
+
+test("entries that are damaged on their way are asked for again, and those that are none end the connection", async () => {
+  const key = await leaseOne();
+  expect((await link.write(key, 9, sealChunk(key, random(9)))).status).toBe("ok");
+  const entry = entryOf(readKey(key, 9));
+  const payload = encodeBulkEntries([entry]);
+  const draft = (payloadCrc: number, count = 1) =>
+    ({ kind: "read_many", count, payloadCrc }) as never;
+  const crc = crypto.crc32c(0, payload) >>> 0;
+  expect((await link.ask(draft(crc ^ 1), payload)).status).toBe("checksum");
+  expect((await readMany([entry])).statuses).toEqual(["ok"]);
+  const arena = (): number => bed.node.ports.datapath.arena.sizeLent;
+  const before = arena();
+  using other = await BulkLink.open(bed.bulk.port);
+  const bad = payload.slice();
+  bad.fill(0xff, 128, 136);
+  const answer = await other.ask(draft(crypto.crc32c(0, bad) >>> 0), bad);
+  expect(answer.status).toBe("malformed");
+  await other.closed;
+  using greedy = await BulkLink.open(bed.bulk.port);
+  const many = encodeBulkEntries(Array.from({ length: 128 }, () => ({ ...entry, size: 65_536 })));
+  const refused = await greedy.ask(draft(crypto.crc32c(0, many) >>> 0, 128), many);
+  expect(refused.status).toBe("malformed");
+  await greedy.closed;
+  expect(arena()).toBeLessThanOrEqual(before);
 });
 
 test("nobody's payload takes memory without a right to it, and the frames behind it are understood", async () => {

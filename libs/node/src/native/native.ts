@@ -3,6 +3,7 @@ import type { ChunkTickets } from "@kiseki/auth";
 import type { Catalog } from "@kiseki/catalog";
 import type { ChunkStore } from "@kiseki/chunk-store";
 import { listSessions } from "@kiseki/composition";
+import { bulkEntriesMax } from "@kiseki/format";
 import type { Clock } from "@kiseki/ports";
 import { type NativeBackend, type NativeCall, RpcError } from "@kiseki/rpc";
 import type { Logger } from "@kiseki/telemetry";
@@ -129,6 +130,7 @@ export class Native implements AsyncDisposable {
         isBulkTls,
         smallSizeMax: this.ports.smallSizeMax,
         chunkSizeMax,
+        bulkEntriesMax,
       };
     } catch (reason) {
       throw rpcErrorOf(reason);
