@@ -1,4 +1,4 @@
-import { type Pointer, toArrayBuffer } from "bun:ffi";
+import { type Pointer, ptr, toArrayBuffer } from "bun:ffi";
 import { assert, GiB } from "@kiseki/base";
 import type { Arena, ArenaLease, ArenaRange } from "@kiseki/ports";
 import { DatapathError } from "@kiseki/ports";
@@ -125,6 +125,18 @@ class NativeLease implements ArenaLease {
     this.#bytes = undefined;
     this.#arena.giveBack(this.offset);
   }
+}
+
+/** Smaller arrays may lie where the engine moves them. */
+const outsideSizeMin = 64 * 1024;
+/** Where memory of the caller's own is. @throws {DatapathError} `bad_argument` when it may not stay there. */
+export function addressOutside(target: Uint8Array): number {
+  const size = target.byteLength;
+  const { buffer } = target;
+  const stays = buffer instanceof ArrayBuffer && !buffer.resizable;
+  if (size < outsideSizeMin || !stays)
+    throw new DatapathError("bad_argument", 0, `Cannot use ${size} bytes outside the arena`);
+  return ptr(target);
 }
 
 /** Offset in the arena of a range. @throws {DatapathError} `bad_argument` when it is not one of this arena. */

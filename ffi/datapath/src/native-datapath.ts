@@ -1,4 +1,4 @@
-import { type Pointer, ptr } from "bun:ffi";
+import type { Pointer } from "bun:ffi";
 import { assert, toUtf8 } from "@kiseki/base";
 import type {
   AppendJob,
@@ -32,7 +32,7 @@ import {
   segmentOverhead,
   segmentSize,
 } from "@kiseki/ports";
-import { addressOf, NativeArena } from "./arena.ts";
+import { addressOf, addressOutside, NativeArena } from "./arena.ts";
 import { NativeHashState } from "./hash.ts";
 import { JobPool } from "./pool.ts";
 import type { JobRecord } from "./records.ts";
@@ -231,7 +231,7 @@ class Driver implements NativeDatapath {
       else this.#setTarget(record, target);
     };
     const take = (record: JobRecord) => {
-      assert(!(target instanceof Uint8Array) || isOutside(target), "the target is still there");
+      if (target instanceof Uint8Array) addressOutside(target); // it lives until here
       const outcome = outcomes[record.get("outcome")];
       assert(outcome === "opened" || outcome === "tampered", "what is here is not lost");
       return outcome;
@@ -439,14 +439,9 @@ const payloadsOf = (profile: Profile): readonly number[] =>
     ? [0]
     : Array.from({ length: profile.data + profile.parity }, (_, i) => i);
 
-/** Smaller arrays may lie where the engine moves them. */
-const outsideSizeMin = segmentSize;
-const isOutside = (target: Uint8Array): boolean => target.byteLength >= outsideSizeMin;
 function setOutside(record: JobRecord, target: Uint8Array): void {
-  if (!isOutside(target))
-    throw new DatapathError("bad_argument", 0, `Cannot use ${target.byteLength} bytes elsewhere`);
   record.set("flags", flag.outside);
-  record.setWide("targetOffset", ptr(target));
+  record.setWide("targetOffset", addressOutside(target));
   record.setWide("targetSize", target.byteLength);
 }
 function setIdentity(record: JobRecord, identity: SealIdentity): void {

@@ -123,24 +123,13 @@ export async function openClient(
     for (const listener of files.listeners) listener.sessionEnded();
   };
   void watchChanges({ clock, prng, sessions, signal }, id, files.listeners);
-  const gate = new ByteGate(Math.floor(datapath.arena.sizeTotal * gateShare));
-  const requestIds = new RequestIds();
-  const content = new NativeContentStore({
-    clock,
-    crypto,
-    datapath,
-    asking,
-    leases,
-    gate,
-    requestIds,
-  });
+  const transfers = openTransfers({ clock, crypto, datapath, asking, leases });
   const { isReadOnly } = found.value;
   const ids = { tenant: tenantId, namespace: toHex(id) };
   return {
     kind: "opened",
     files,
-    content,
-    smallReads: new SmallReads({ crypto, datapath, asking, gate, requestIds }),
+    ...transfers,
     planFiles: (wanted) => files.planFiles(wanted),
     ...ids,
     workflows,
@@ -149,6 +138,18 @@ export async function openClient(
     keyHealth: (timeoutMs) => askKeyHealth(asking, timeoutMs),
     close,
   };
+}
+
+/** What moves content, within the room of the arena. */
+function openTransfers(
+  ports: Pick<ClientPorts, "clock" | "crypto" | "datapath"> & {
+    readonly asking: Asking;
+    readonly leases: KeyLeases;
+  },
+): Pick<Client, "content" | "smallReads"> {
+  const gate = new ByteGate(Math.floor(ports.datapath.arena.sizeTotal * gateShare));
+  const shared = { ...ports, gate, requestIds: new RequestIds() };
+  return { content: new NativeContentStore(shared), smallReads: new SmallReads(shared) };
 }
 
 function faultText(code: FileRefusalCode, fault: string | undefined, namespace: string): string {
