@@ -29,17 +29,23 @@ function checksum(crypto: Crypto, key: string, number: number, segment: Uint8Arr
   return crypto.crc32c(crypto.crc32c(0, toUtf8(name)), segment);
 }
 
-/** A copy of the block with its trailer, as the file has it. */
-export function blockFileContent(crypto: Crypto, key: string, plaintext: Uint8Array): Uint8Array {
+/** Size of the file itself. */
+export const blockContentSize = (size: number): number => size + trailerSize(size);
+
+/** Fills `content` with a copy of the block and its trailer, as the file has them. */
+export function fillBlockContent(
+  crypto: Crypto,
+  key: string,
+  plaintext: Uint8Array,
+  content: Uint8Array,
+): void {
   const size = plaintext.byteLength;
-  const content = newBytes(size + trailerSize(size));
   content.set(plaintext);
-  const trailer = new DataView(content.buffer, size);
+  const trailer = new DataView(content.buffer, content.byteOffset + size, trailerSize(size));
   for (let number = 0, at = 0; at < size; number += 1, at += segmentSize) {
     const segment = plaintext.subarray(at, at + segmentSize);
     trailer.setUint32(number * checksumSize, checksum(crypto, key, number, segment));
   }
-  return content;
 }
 
 /** Makes the file, never over another. */

@@ -1,16 +1,17 @@
 import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
-import { type Prng, toHex } from "@kiseki/base";
+import { newBytes, type Prng, toHex } from "@kiseki/base";
 import type { CacheMode, Manifest, Ticket } from "@kiseki/cache";
 import type { Clock, Crypto } from "@kiseki/ports";
 import type { ContentStore, StagedFiles } from "@kiseki/vfs";
 import { streamBlockAround } from "../content/blocks.ts";
 import {
-  blockFileContent,
+  blockContentSize,
   blockFileSize,
   type BlockPart,
   type BlockPorts,
   codeOf,
+  fillBlockContent,
   isReadable,
   readBlockFile,
   readBlockNow,
@@ -69,6 +70,8 @@ export interface DiskCache {
   close(): Promise<void>;
 }
 
+const reusedSizeMin = 256 * 1024;
+const reusedCountMax = 8;
 /** Copies under way to the disk; what comes on top is not kept. */
 const storingSizeMax = 32 * 1024 * 1024;
 
@@ -223,6 +226,8 @@ class CachedContent implements ContentStore {
   readonly #content: ContentStore;
   readonly #files: CacheFiles;
   #sizeStoring = 0;
+  /** Zeroized, of copies that were stored. */
+  readonly #free: Uint8Array[] = [];
 
   constructor(
     { crypto, content, readNow = () => false }: Pick<Ports, "crypto" | "content" | "readNow">,
@@ -309,8 +314,10 @@ class CachedContent implements ContentStore {
       return;
     }
     this.#sizeStoring += size;
+    const content = this.#memory(blockContentSize(size));
+    fillBlockContent(this.#crypto, key, plaintext, content);
     this.#files.run(
-      this.#store(ticket, blockFileContent(this.#crypto, key, plaintext)).finally(() => {
+      this.#store(ticket, content).finally(() => {
         this.#sizeStoring -= size;
       }),
     );
@@ -328,5 +335,12 @@ class CachedContent implements ContentStore {
       await this.#files.endStore(ticket, isStored);
     }
     content.fill(0);
+    if (content.byteLength >= reusedSizeMin && this.#free.length < reusedCountMax)
+      this.#free.push(content);
+  }
+  /** Memory that is new costs as much as the copy. */
+  #memory(size: number): Uint8Array {
+    const index = this.#free.findLastIndex(({ byteLength }) => byteLength === size);
+    return index < 0 ? newBytes(size) : this.#free.splice(index, 1)[0]!;
   }
 }

@@ -49,7 +49,7 @@ interface Ahead {
 }
 
 /** Makes images of files: pieces are fetched side by side and written in order. */
-export class ImageFetch {
+export class ImageFetch implements Disposable {
   readonly #ports: Ports;
   readonly #gate: ByteGate;
   readonly #slabs: Uint8Array[] = [];
@@ -193,8 +193,12 @@ export class ImageFetch {
     return (this.#slabs.pop() ?? newBytes(pieceSizeMax)).subarray(0, size);
   }
   #giveBack({ bytes, share }: Ahead): void {
-    bytes.fill(0);
     if (bytes.buffer.byteLength === pieceSizeMax) this.#slabs.push(new Uint8Array(bytes.buffer));
+    else bytes.fill(0);
     share[Symbol.dispose]();
+  }
+  /** When all is fetched: nothing of it stays in memory. */
+  [Symbol.dispose](): void {
+    for (const slab of this.#slabs.splice(0)) slab.fill(0);
   }
 }

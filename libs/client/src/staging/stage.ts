@@ -122,6 +122,7 @@ class Staging {
   }
 
   async run(): Promise<Staged | StagingFault> {
+    using _ = this.#fetch;
     const wanted = await this.#keepWhole();
     await this.#fetchAll(wanted);
     if (this.#fault === undefined && this.#options.signal.aborted)
