@@ -177,43 +177,49 @@ test("import names what another object is in the way of, and replaces it only wh
   expect(Buffer.from((await to.get("contested", "b"))!).toString()).toBe("theirs b");
 });
 
-/** Passes bytes on, changes what comes from `port` wherever it says `corrupt me`, and hides checksums. */
-function startLiar(port: number): Promise<Server> {
+/** Passes bytes on; those that come from `port` as `change` makes them, which keeps none where it answers nothing. */
+async function startProxy(
+  port: number,
+  change: (bytes: Buffer) => Buffer | undefined,
+): Promise<{ readonly server: Server; readonly url: string }> {
   const server = createServer((client) => {
     const target = connect(port, "127.0.0.1");
     client.pipe(target);
     target.on("data", (bytes: Buffer) => {
-      const at = bytes.indexOf("corrupt me");
-      if (at !== -1) bytes.write("C", at);
-      const text = bytes.toString("latin1").replaceAll("x-amz-checksum-", "x-amz-nothing--");
-      client.write(Buffer.from(text, "latin1"));
+      const changed = change(bytes);
+      if (changed !== undefined) client.write(changed);
     });
     target.on("end", () => client.end());
     for (const socket of [client, target])
       socket.on("error", () => [client, target].map((each) => each.destroy()));
   });
-  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve(server)));
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const address = server.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  return { server, url: `http://127.0.0.1:${address.port}` };
+}
+
+/** Changes what is sent wherever it says `corrupt me`, and hides checksums. */
+function lie(bytes: Buffer): Buffer {
+  const at = bytes.indexOf("corrupt me");
+  if (at !== -1) bytes.write("C", at);
+  const text = bytes.toString("latin1").replaceAll("x-amz-checksum-", "x-amz-nothing--");
+  return Buffer.from(text, "latin1");
 }
 
 test("import names an object that a byte changed of on its way, and takes no copy for done", async () => {
   await from.createBucket("lied");
   await from.put("lied", "good", "as it is");
   await from.put("lied", "bad", "corrupt me, if you can");
-  const liar = await startLiar(source.s3Port);
-  const address = liar.address();
-  if (address === null || typeof address === "string") throw new Error("no port");
+  const liar = await startProxy(source.s3Port, lie);
   const state = join(node.directory, "lied-state.json");
   const words = ["--bucket", "lied", "--state", state];
   try {
-    const { code, rows } = await importObjects(
-      ...words,
-      "--from",
-      `http://127.0.0.1:${address.port}`,
-    );
+    const { code, rows } = await importObjects(...words, "--from", liar.url);
     const left = rows.filter(({ kind }) => kind === "not_carried").map(({ name }) => name);
     expect([code, left]).toEqual([1, ["lied/bad"]]);
   } finally {
-    liar.close();
+    liar.server.close();
   }
   expect(Buffer.from((await to.get("lied", "good"))!).toString()).toBe("as it is");
   expect(existsSync(state)).toBe(false);
@@ -225,12 +231,20 @@ test("import that was killed goes on where it was, and leaves nothing out", asyn
   await Promise.all(keys.map((key) => from.put("killed", key, `body of ${key}`)));
   const state = join(node.directory, "killed-state.json");
   const words = ["--bucket", "killed", "--state", state];
+  // At first it never gets past one of them: else it might be over before it is killed.
+  let isHeld = true;
+  const proxy = await startProxy(source.s3Port, (bytes) =>
+    isHeld && bytes.includes("body of key/5") ? undefined : bytes,
+  );
+  words.push("--from", proxy.url);
   const child = startKiseki(importWords(...words, "--parallel", "1"));
   await until("a step was noted", () => existsSync(state));
   child.kill("SIGKILL");
   await child.exited;
+  isHeld = false;
   const there = (await to.list("killed")).size;
   const { code, total } = await importObjects(...words);
+  proxy.server.close();
   expect([code, Number(total!["objects"]) < 12, there < 12]).toEqual([0, true, true]);
   expect(await to.list("killed")).toEqual(await from.list("killed"));
 });

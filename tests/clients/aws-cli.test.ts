@@ -66,7 +66,13 @@ test("aws s3 sync of every size up, again without work, down, and with --delete"
 test("a broken aws s3 cp leaves an upload that is listed, aborted, and the retry succeeds", async () => {
   await client.createBucket("aws-broken");
   const source = join(await tools.makeTree("broken", new Map([["file", 64 * MiB]])), "file");
-  const upload = tools.startAws("s3", "cp", "--no-progress", source, "s3://aws-broken/file");
+  // From its standard input, which does not end: it cannot be over too early.
+  const upload = tools.pipeAws("s3", "cp", "--no-progress", "-", "s3://aws-broken/file");
+  const writing = (async () => {
+    void upload.stdin.write(await Bun.file(source).arrayBuffer());
+    await upload.stdin.flush();
+  })();
+  writing.catch(() => undefined); // the pipe breaks with it
   await until("the upload has begun", async () => (await uploadsOf("aws-broken")).length === 1);
   upload.kill("SIGKILL");
   await upload.exited;
@@ -86,7 +92,8 @@ test("aws s3 cp outlives a node that is killed and started again under it", asyn
   await client.createBucket("aws-outage");
   const source = join(await tools.makeTree("outage", new Map([["file", 64 * MiB]])), "file");
   const upload = tools.startAws("s3", "cp", "--no-progress", source, "s3://aws-outage/file");
-  await until("the upload has begun", async () => (await uploadsOf("aws-outage")).length === 1);
+  const hasBegun = async () => (await uploadsOf("aws-outage")).length === 1;
+  await until("it has begun, or is over", async () => upload.exitCode !== null || hasBegun());
   const { s3Port } = node;
   await node.kill();
   await node.start({ s3Port });

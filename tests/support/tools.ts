@@ -146,6 +146,10 @@ export class Tools {
   startAws(...words: readonly string[]): Subprocess<"ignore", "pipe", "pipe"> {
     return this.start([pythonProgram("aws"), ...words]);
   }
+  /** The same, with a standard input to write to. */
+  pipeAws(...words: readonly string[]): Subprocess<"pipe", "pipe", "pipe"> {
+    return Bun.spawn([awsProgram(), ...words], { ...this.#place, stdin: "pipe" });
+  }
 
   /** Writes files of these names and sizes below `folder`; returns its path. */
   async makeTree(folder: string, files: ReadonlyMap<string, number>): Promise<string> {
