@@ -11,7 +11,7 @@ import type { Answer, Operation, Refusal, VersionRef } from "./operation.ts";
 import { isRefusal, refuse } from "./operation.ts";
 import type { Step } from "./step.ts";
 import { allocateBoth } from "./step.ts";
-import { keepOpenFile } from "./split-version.ts";
+import { isSplittable, keepOpenFile, splitVersion } from "./split-version.ts";
 import type { Target } from "./target.ts";
 import {
   addCurrent,
@@ -116,11 +116,16 @@ export function isFreeing(step: Step, target: Target): boolean {
   return versioning === "suspended" && getOldNull(step.map, target)?.kind === "object";
 }
 
-/** Whether a current file becomes an old version. One with other names lives on under these. */
-function isKeptVersion(step: Step, target: Target, current: ObjectEntry): boolean {
+/** Whether a current file becomes an old version. `isShared`: it lives on under other names. */
+function isKeptVersion(
+  step: Step,
+  target: Target,
+  current: ObjectEntry,
+  isShared: boolean,
+): boolean {
   const { versioning } = target.namespace;
-  if (versioning !== "enabled" && current.isNull) return false;
-  return isObject(current) && linksOf(step, current) === 1;
+  if ((versioning !== "enabled" && current.isNull) || !isObject(current)) return false;
+  return !isShared || isSplittable(getCold(step.map, step.context, target, current));
 }
 /** Whether a version that is locked would lose this name of several, and so the key that it was locked under. */
 export function isDetachingLocked(step: Step, target: Target): boolean {
@@ -140,10 +145,12 @@ export function displaceCurrent(step: Step, target: Target): void {
   assert(!isLockEnabled || versioning === "enabled", "where versions are locked all are kept");
   const current = getCurrentNode(step.map, step.context, target);
   if (current !== undefined) {
-    const isKept = isKeptVersion(step, target, current);
+    const isShared = linksOf(step, current) > 1;
+    const isKept = isKeptVersion(step, target, current, isShared);
     removeCurrent(step, target, current);
-    if (isKept) addOld(step, target, keepOpenFile(step, target, current));
-    else freeCurrent(step, target, current);
+    const keep = isShared ? splitVersion : keepOpenFile;
+    if (isKept) addOld(step, target, keep(step, target, current));
+    if (!isKept || isShared) freeCurrent(step, target, current);
   }
   if (versioning !== "suspended") return;
   const oldNull = getOldNull(step.map, target);

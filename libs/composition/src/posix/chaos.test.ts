@@ -190,6 +190,7 @@ test(`no order of operations leaves rows that disagree, seed ${seed}`, () => {
   const tree = new Tree();
   const prng = prngFromSeed(seed);
   const world: World = { prng, tree, refs: [], locked: new Map(), nextSeal: 1 };
+  tree.bed.keeper = () => (prng.chance(1, 4) ? pick(prng, clients) : undefined);
   let taken = 0;
   for (let i = 0; i < operationsCount; i++) {
     if (i >= 150 && i % 50 === 0) changeNamespace(world, i);

@@ -169,11 +169,11 @@ test("hard links are one file under several names, counted once", () => {
   ).toMatchObject({ kind: "deleted" });
   expect(lookupUsage(tree.bed.map, namespaceA)).toMatchObject({ objects: 1, bytes: 0 });
 });
-test("link refuses directories, and namespaces that keep versions", () => {
+test("link refuses directories, and namespaces whose versions are no more made", () => {
   fresh();
   tree.mkdir("d");
   expect(tree.link("d", "e")).toBe("is_a_directory");
-  fresh("enabled");
+  fresh("suspended");
   tree.make("f");
   expect(tree.link("f", "g")).toBe("links_not_kept");
 });

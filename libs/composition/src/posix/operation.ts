@@ -127,7 +127,7 @@ export type PosixOperation =
       /** As of `unlink`, for what the target names. */
       readonly client?: ClientId;
     })
-  /** Another name for a file; not for directories, and not where versions are kept (`links_not_kept`). Answers `file`. */
+  /** Another name for a file; not for directories, and not where versions are locked or no more made (`links_not_kept`). Answers `file`. */
   | (Posix & PlaceName & { readonly kind: "link"; readonly file: FileRef })
   /** What is absent stays. The size is changed by the content's `truncate`. Answers `file`. */
   | (Posix & {

@@ -1,8 +1,7 @@
-import type { ObjectEntry } from "@kiseki/format";
 import { coldKey, encodeHead, headKey } from "@kiseki/format";
 import { adjustHead } from "../directories.ts";
 import { isHeld } from "../holds.ts";
-import { isObject, linksOf, touchNode } from "../inodes.ts";
+import { isObject, touchNode } from "../inodes.ts";
 import { addMarker, coverOld, isDetachingLocked } from "../objects.ts";
 import type { Answer, Refusal } from "../operation.ts";
 import { isRefusal, refuse } from "../operation.ts";
@@ -57,7 +56,7 @@ function removeFile(step: Step, target: Target): Refusal | undefined {
   const current = getCurrentNode(step.map, step.context, target);
   if (current === undefined) return refuse("no_such_file");
   if (isDetachingLocked(step, target)) return refuse("object_locked");
-  if (versioning !== "off" && isVersioned(step, current)) {
+  if (versioning !== "off" && isObject(current)) {
     const marked = addMarker(step, target);
     return isRefusal(marked) ? marked : undefined;
   }
@@ -67,8 +66,6 @@ function removeFile(step: Step, target: Target): Refusal | undefined {
   if (versioning !== "off") coverOld(step, target);
   return settleTarget(step, target, true);
 }
-const isVersioned = (step: Step, current: ObjectEntry): boolean =>
-  isObject(current) && linksOf(step, current) === 1;
 
 export function rmdir(step: Step, operation: Of<"rmdir">): Answer | Refusal {
   const parent = openDirectory(step, operation.namespace, operation.directory);

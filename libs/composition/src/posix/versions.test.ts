@@ -171,6 +171,59 @@ test("a file that is open when its name goes can be written, and its version sta
     expect(tree.act(truncate)).toBe("stale_file");
   }
 });
+test("a name of several leaves a version when it goes, and the file lives on under the others", () => {
+  const named = { namespace: namespaceA, key: toUtf8("g") };
+  const removals: readonly (readonly [string, readonly string[], () => unknown])[] = [
+    ["unlink", ["f *", "g m *", "g"], () => tree.unlink("g")],
+    ["DELETE", ["f *", "g m *", "g"], () => tree.bed.decide({ ...named, kind: "delete_object" })],
+    ["PUT over it", ["f *", "g *", "g"], () => put(tree.bed, "g")],
+    ["a rename over it", ["f *", "g *", "g", "x m *", "x"], () => tree.rename("x", "g")],
+  ];
+  for (const [how, left, remove] of removals) {
+    fresh("enabled");
+    put(tree.bed, "f", content2, 42);
+    if (left.includes("x")) {
+      put(tree.bed, "x");
+      put(tree.bed, "x");
+    }
+    const { inode } = tree.get("f").ref;
+    expect(tree.link("f", "g")).toMatchObject({ links: 2, size: 42 });
+    remove();
+    expect([how, versions()]).toEqual([how, [...left]]);
+    expect(tree.get("f")).toMatchObject({ links: 1, size: 42, ref: { inode } });
+    checkMap(tree.bed.map, testDirKeys);
+    // What is left as a version is not changed with the file.
+    const { ref } = tree.get("f");
+    tree.act({ kind: "truncate_file", namespace: namespaceA, file: ref, size: 7 });
+    const page = listVersions(tree.bed.map, testDirKeys, {
+      namespace: namespaceA,
+      prefix: toUtf8("g"),
+      delimiter: new Uint8Array(0),
+      countMax: 9,
+    });
+    const items = page.kind === "refused" ? [] : page.items;
+    expect(items.at(-1)).toMatchObject({ entry: { size: 42 }, isLatest: false });
+    checkMap(tree.bed.map, testDirKeys);
+  }
+});
+test("a name with versions behind it gets one above them by a link", () => {
+  fresh("enabled");
+  put(tree.bed, "f", content2, 42);
+  for (let turn = 0; turn < 3; turn++) {
+    expect(tree.link("f", "g")).toMatchObject({ links: 2 });
+    const at = (key: string) => {
+      const found = lookupObject(tree.bed.map, testDirKeys, {
+        namespace: namespaceA,
+        key: toUtf8(key),
+      });
+      return found.kind === "object" ? found.entry.version : undefined;
+    };
+    expect(at("g")).toBe(at("f"));
+    tree.unlink("g");
+    checkMap(tree.bed.map, testDirKeys);
+  }
+  expect(versions()).toEqual(["f *", "g m *", "g", "g m", "g", "g m", "g"]);
+});
 test("a file with several names stays under each of them while its version is locked", () => {
   fresh();
   tree.make("f");
@@ -191,7 +244,7 @@ test("a file with several names stays under each of them while its version is lo
   tree.bed.now = 10_000_000;
   expect(tree.unlink("g")).toMatchObject({ links: 1 });
   expect(tree.unlink("f")).toMatchObject({ links: 0 });
-  expect(versions()).toEqual(["f m *", "f", "x *"]);
+  expect(versions()).toEqual(["f m *", "f", "g m *", "g", "x *"]);
 });
 test("a hold keeps files from being removed, replaced or moved", () => {
   fresh();
