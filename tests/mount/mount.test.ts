@@ -57,6 +57,11 @@ test.skipIf(!hasFuse)("a mount shows what S3 wrote, and S3 what was written ther
   await until("the names are seen", () => existsSync(mount.path("from/s3/small")));
   expect(readdirSync(mount.path("from/s3")).sort()).toEqual(["large", "small"]);
   expect(digest(readFileSync(mount.path("from/s3/large")))).toBe(digest(large));
+  // A folder that S3 made has one link: programs that count folders by links look at each name instead.
+  expect(statSync(mount.path("from")).nlink).toBe(1);
+  expect(
+    bounded("find", mount.path("from"), "-type", "f").output.trim().split("\n").sort(),
+  ).toEqual(["large", "small"].map((name) => mount.path(`from/s3/${name}`)));
   mkdirSync(mount.path("from/mount"));
   writeFileSync(mount.path("from/mount/file"), large);
   const back = await s3.call("GET", "data", "from/mount/file");

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import {
   closeSync,
   existsSync,
+  linkSync,
   mkdirSync,
   mkdtempSync,
   openSync,
@@ -11,6 +12,7 @@ import {
   readSync,
   renameSync,
   rmdirSync,
+  statSync,
   unlinkSync,
   writeFileSync,
 } from "node:fs";
@@ -86,6 +88,57 @@ test.skipIf(!hasFuse).each(["rw", "ro"])(
     for (const fd of opened) closeSync(fd);
   },
 );
+
+test.skipIf(!hasFuse)(
+  "mounts append to one file, line after line, and who reads meanwhile sees no zeros",
+  async () => {
+    await using one = await KisekiMount.start(node, { namespace: "shared" });
+    await using two = await KisekiMount.start(node, { namespace: "shared" });
+    writeFileSync(one.path("appended"), "");
+    const script = `import os, sys
+f = os.open(sys.argv[1], os.O_WRONLY | os.O_APPEND)
+for i in range(60): os.write(f, b"%s %d\\n" % (sys.argv[2].encode() * 300, i))
+os.close(f)`;
+    const writers = [one, two].map((mount, index) =>
+      Bun.spawn(["timeout", "18", "python3", "-c", script, mount.path("appended"), `w${index}`]),
+    );
+    let isWriting = true;
+    const written = Promise.all(writers.map(({ exited }) => exited)).finally(
+      () => (isWriting = false),
+    );
+    while (isWriting) {
+      expect(readFileSync(two.path("appended")).includes(0)).toBe(false);
+      await Bun.sleep(20);
+    }
+    expect(await written).toEqual([0, 0]);
+    using s3 = await S3Client.of(node);
+    const { body } = await s3.call("GET", "shared", "appended");
+    const lines = Buffer.from(body).toString().trim().split("\n");
+    for (const [index] of writers.entries()) {
+      const own = lines.filter((line) => line.startsWith(`w${index}`));
+      const wanted = Array.from({ length: 60 }, (_, i) => `${`w${index}`.repeat(300)} ${i}`);
+      expect(own).toEqual(wanted);
+    }
+    expect(lines).toHaveLength(120);
+  },
+);
+
+test.skipIf(!hasFuse)("mounts link files of a bucket that keeps versions", async () => {
+  using s3 = await S3Client.of(node);
+  await s3.createBucket("versioned");
+  const enabled = "<VersioningConfiguration><Status>Enabled</Status></VersioningConfiguration>";
+  await s3.expect("PUT", "versioned", "", { query: { versioning: "" }, body: enabled });
+  await using mount = await KisekiMount.start(node, { namespace: "versioned" });
+  writeFileSync(mount.path("f"), "content");
+  linkSync(mount.path("f"), mount.path("g"));
+  expect(statSync(mount.path("g"))).toMatchObject({ nlink: 2, ino: statSync(mount.path("f")).ino });
+  const { headers } = await s3.call("HEAD", "versioned", "g");
+  unlinkSync(mount.path("g"));
+  expect(readFileSync(mount.path("f"), "utf8")).toBe("content");
+  const versionId = headers.get("x-amz-version-id")!;
+  const kept = await s3.call("GET", "versioned", "g", { query: { versionId } });
+  expect([kept.status, Buffer.from(kept.body).toString()]).toEqual([200, "content"]);
+});
 
 test.skipIf(!hasFuse)("mounts keep little memory while nothing happens", async () => {
   await using mount = await KisekiMount.start(node, { namespace: "shared" });
