@@ -1,4 +1,7 @@
-/** fsx on the kernel's mounts of a built node: one that remembers, and three at once that ask each time. */
+/**
+ * fsx on the kernel's mounts of a built node: one that remembers, and three at once that ask each time. In full with those of
+ * libs/client/src/files/fsx.test.ts, where neither kernel nor network take part, a million operations of each.
+ */
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import { join } from "node:path";
 import { isFull, NodeProcess, plainEnvironment } from "../support/node-process.ts";
@@ -49,7 +52,7 @@ test.skipIf(!hasFuse)(
   `fsx agrees with a mount that remembers (KISEKI_SIM_SEED=${seed})`,
   async () => {
     await using mount = await KisekiMount.start(node, { namespace: "fsx" });
-    expect(await fsx(isFull ? 350_000 : 2_000, [mount])).toBe("0 ");
+    expect(await fsx(isFull ? 150_000 : 2_000, [mount])).toBe("0 ");
   },
 );
 
@@ -60,6 +63,6 @@ test.skipIf(!hasFuse)(
     await using one = await KisekiMount.start(node, words);
     await using two = await KisekiMount.start(node, words);
     await using three = await KisekiMount.start(node, words);
-    expect(await fsx(isFull ? 80_000 : 600, [one, two, three])).toBe("0 ");
+    expect(await fsx(isFull ? 40_000 : 600, [one, two, three])).toBe("0 ");
   },
 );

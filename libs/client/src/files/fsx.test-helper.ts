@@ -15,6 +15,7 @@ import {
 /** A file may be so long; most steps fall around the end of the first piece. */
 const sizeMax = (4 << 20) + 300_000;
 const windowStart = (4 << 20) - 200_000;
+const noiseSize = 1 << 20;
 
 export interface FsxOptions {
   readonly seed: number;
@@ -27,6 +28,7 @@ export interface FsxOptions {
 /** Index of the first byte that differs; -1 for none. */
 function difference(a: Uint8Array, b: Uint8Array): number {
   if (a.byteLength !== b.byteLength) return Math.min(a.byteLength, b.byteLength);
+  if (Buffer.compare(a, b) === 0) return -1;
   return a.findIndex((byte, i) => byte !== b[i]);
 }
 interface Place {
@@ -40,6 +42,8 @@ class Fsx {
   readonly #prng: Prng;
   readonly #name: string;
   readonly #model = new Uint8Array(sizeMax);
+  /** What is written is cut out of this: to draw each byte anew would take longer than the step. */
+  readonly #noise: Uint8Array;
   #size = 0;
   /** Of each mount; the one that takes a step is `#at`. */
   readonly #handles: number[] = [];
@@ -50,6 +54,7 @@ class Fsx {
     this.#options = options;
     this.#prng = prngFromSeed(options.seed);
     this.#name = `fsx-${options.seed}`;
+    this.#noise = this.#prng.fill(new Uint8Array(noiseSize));
   }
 
   get #mount(): Mounted {
@@ -126,7 +131,8 @@ class Fsx {
   }
 
   async #write({ offset, length }: Place): Promise<string> {
-    const bytes = this.#prng.fill(new Uint8Array(length));
+    const start = this.#prng.below(noiseSize - length);
+    const bytes = this.#noise.slice(start, start + length);
     await good(this.#fs.write(this.#handle, offset, bytes));
     this.#model.set(bytes, offset);
     this.#size = Math.max(this.#size, offset + length);
