@@ -129,6 +129,7 @@ JobAcctGatherType=jobacct_gather/none
 AccountingStorageType=accounting_storage/none
 AccountingStoreFlags=job_comment
 ReturnToService=2
+SchedulerParameters=batch_sched_delay=0,sched_interval=1
 PrologFlags=Alloc
 PrologEpilogTimeout=60
 Prolog=${at("prolog")}
