@@ -95,18 +95,19 @@ function filesBelow(directory: string): string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
+const clientEnvironment = (directory: string) => ({
+  ...plainEnvironment(),
+  KISEKI_CACHE_DIR: directory,
+  KISEKI_DATA_ADDR: `127.0.0.1:${node.rpcPort}`,
+  KISEKI_TENANT: "default",
+  KISEKI_NAMESPACE: "data",
+  KISEKI_CONFIG_DIR: node.configDirectory,
+});
 /** Stages `set/` into `directory`; the id of the pool that a daemon has then. */
 async function stage(directory: string): Promise<string> {
   const words = ["--json", "stage", "--daemon", "--dataset", "set/"];
   const child = Bun.spawn([...chooseCommand("kiseki-client"), ...words], {
-    env: {
-      ...plainEnvironment(),
-      KISEKI_CACHE_DIR: directory,
-      KISEKI_DATA_ADDR: `127.0.0.1:${node.rpcPort}`,
-      KISEKI_TENANT: "default",
-      KISEKI_NAMESPACE: "data",
-      KISEKI_CONFIG_DIR: node.configDirectory,
-    },
+    env: clientEnvironment(directory),
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -213,9 +214,10 @@ test.skipIf(!hasFuse)("SIGUSR1 wipes: the device has nothing, and reads go on", 
   expect(await next.end("SIGTERM")).toBe(0);
 });
 
-async function cacheCommand(directory: string, ...words: string[]) {
-  const child = Bun.spawn([...chooseCommand("kiseki-client"), "--json", "cache", ...words], {
-    env: { ...plainEnvironment(), KISEKI_CACHE_DIR: directory },
+/** A command of `kiseki-client`. */
+async function clientCommand(directory: string, ...words: string[]) {
+  const child = Bun.spawn([...chooseCommand("kiseki-client"), "--json", ...words], {
+    env: clientEnvironment(directory),
     stdin: "ignore",
     stdout: "pipe",
     stderr: "pipe",
@@ -239,7 +241,7 @@ test.skipIf(!hasFuse)(
     readAll(staged);
     readAll(plain);
     await until("blocks are kept", () => filesBelow(disk.directory).length > fileCount);
-    const counted = await cacheCommand(disk.directory, "--stats");
+    const counted = await clientCommand(disk.directory, "cache", "--stats");
     const pools = counted.said["pools"] as readonly Record<string, Record<string, unknown>>[];
     expect(pools.find((each) => String(each["pool"]) === pool)).toMatchObject({
       use: "in_use",
@@ -255,7 +257,7 @@ test.skipIf(!hasFuse)(
     const stranger = ["setpriv", "--reuid=65534", "--clear-groups"] as const;
     const met = bounded(...stranger, "stat", join(disk.directory, control!));
     expect(met.output).toContain("Permission denied");
-    const wiped = await cacheCommand(disk.directory, "--wipe");
+    const wiped = await clientCommand(disk.directory, "cache", "--wipe");
     expect(wiped).toEqual({ code: 0, said: { wiped: 2, in_use: 0, left_bytes: 0 } });
     expect(disk.find(canary)).toBe(-1);
     for (const mount of [staged, plain]) {
@@ -263,9 +265,25 @@ test.skipIf(!hasFuse)(
       expect(await mount.end("SIGTERM")).toBe(0);
       expect(await mount.errors()).toContain('"event":"cache_wiped","why":"asked"');
     }
-    expect(await cacheCommand(disk.directory, "--stats")).toMatchObject({ said: { pools: [] } });
+    expect(await clientCommand(disk.directory, "cache", "--stats")).toMatchObject({
+      said: { pools: [] },
+    });
   },
 );
+
+test.skipIf(!hasFuse)("a release leaves nothing of its dataset on the device", async () => {
+  await using disk = await Disk.make(128);
+  const pool = await stage(disk.directory);
+  expect(disk.find(canary)).toBeGreaterThan(0);
+  const released = await clientCommand(disk.directory, "stage", "--release", "set/");
+  expect(released).toMatchObject({ code: 0, said: { released: "/set", left: [] } });
+  expect(disk.find(canary)).toBe(-1);
+  expect(await stage(disk.directory)).not.toBe("");
+  expect(disk.find(canary)).toBeGreaterThan(0);
+  expect(await clientCommand(disk.directory, "stage", "--release-all")).toMatchObject({ code: 0 });
+  expect(disk.find(canary)).toBe(-1);
+  expect(readdirSync(disk.directory, { recursive: true }).join()).not.toContain(pool);
+});
 
 test.skipIf(!hasFuse)("a wipe takes staged files from who has them open, too", async () => {
   await using disk = await Disk.make(128);
