@@ -6,6 +6,8 @@ interface Sleeper {
   readonly order: number;
   readonly isBackground: boolean;
   readonly wake: () => void;
+  /** It is not to be woken: its signal, which may outlive all nodes, does not keep it. */
+  readonly forget: () => void;
 }
 
 /** Nobody can go on: work is under way that nothing will ever end. */
@@ -47,14 +49,16 @@ export class SimClock implements Clock {
   #sleep(duration: Millis, signal: AbortSignal, isBackground: boolean): Promise<void> {
     if (signal.aborted) return Promise.reject(signal.reason);
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const sleeper = { at: this.#now + duration, order: this.#order++, isBackground, wake: resolve };
-    this.#sleepers.push(sleeper);
     const abort = (): void => {
       this.#sleepers = this.#sleepers.filter((other) => other !== sleeper);
       reject(signal.reason);
     };
+    const forget = (): void => signal.removeEventListener("abort", abort);
+    const place = { at: this.#now + duration, order: this.#order++, isBackground };
+    const sleeper: Sleeper = { ...place, wake: resolve, forget };
+    this.#sleepers.push(sleeper);
     signal.addEventListener("abort", abort, { once: true });
-    return promise.finally(() => signal.removeEventListener("abort", abort));
+    return promise.finally(forget);
   }
   /** Lets time pass until the next sleeper wakes; false when nobody sleeps. */
   wakeNext(): boolean {
@@ -77,6 +81,7 @@ export class SimClock implements Clock {
   }
   /** The process of the sleepers ended: none wakes. */
   forgetSleepers(): void {
+    for (const { forget } of this.#sleepers) forget();
     this.#sleepers = [];
   }
 }

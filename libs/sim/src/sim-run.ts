@@ -89,6 +89,7 @@ class SimRun {
     await this.#start([]);
     while (this.trace.operations < this.#operations) await this.#phase();
     this.#faults.gather();
+    await this.#living.bury(); // what sleeps on would keep the whole world in memory
   }
   get #living(): SimNode {
     if (this.#node === undefined) throw new SimFinding("Must hold: the node runs");
