@@ -162,6 +162,7 @@ static void spoil(struct world *world, struct record *record) {
     }
     words[at] = chance(world, 4) ? odd_number(world) : words[at] ^ 1u << chance(world, 32);
   }
+  record->flags &= ~(uint32_t)FLAG_OUTSIDE; /* an address: its array is the caller's word alone */
 }
 
 static void check_outside(struct world *world, const struct record *asked) {
