@@ -163,7 +163,9 @@ test("tenant shred wants its name twice, leaves the default tenant, and what has
   await ask("hold", "release", "data", "case-1", ...of);
   const headers = { "x-amz-bucket-object-lock-enabled": "true" };
   await guest.s3.expect("PUT", "locked", "", { headers });
-  await refused(1, "locked (Object Lock)", ...confirmed);
+  await refused(1, "locked (Object Lock)", ...confirmed, "--force");
+  await guest.s3.expect("DELETE", "locked", "");
+  await ask("hold", "set", "data", "case-2", ...of);
   for (const [name, text] of [
     ["default", "the default tenant"],
     ["nobody", "no tenant of this name"],

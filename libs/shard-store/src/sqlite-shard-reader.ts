@@ -96,7 +96,13 @@ export class SqliteShardReader implements Disposable {
   }
   /** Every view shows the state of now until `leave`. */
   hold(): void {
-    this.enter().get(nothing); // a transaction begins with what it reads
+    const map = this.enter();
+    try {
+      map.get(nothing); // a transaction begins with what it reads
+    } catch (reason) {
+      this.leave();
+      throw reason;
+    }
   }
   #inTransaction<T>(body: () => T): T {
     this.enter();

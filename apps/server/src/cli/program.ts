@@ -177,7 +177,7 @@ function addTenants(parent: Command, add: Add): void {
   const shred = "destroy a tenant's key for good; nothing that it stored opens any more";
   add(parent, "shred <tenant>", shred, shredTenant)
     .option("--confirm <tenant>", "its name or id once more")
-    .option("--force", "even where holds or Object Lock keep something");
+    .option("--force", "even where holds keep something (Object Lock always does)");
 }
 
 function addBuckets(parent: Command, add: Add): void {

@@ -1,5 +1,6 @@
 import { fromUuid, type TenantId, tenantId, toUuid } from "@kiseki/base";
 import { listNamespaces, lookupHolds } from "@kiseki/composition";
+import type { Hold } from "@kiseki/format";
 import type { ShredReport } from "@kiseki/kms";
 import { RpcError } from "@kiseki/rpc";
 import type { OpenTenant } from "../object/types.ts";
@@ -35,16 +36,15 @@ function findShreddable(parts: AdminParts, { tenant: word, confirmation }: Shred
   return tenant;
 }
 
-/** Buckets from which nothing may be removed, by what keeps it. */
-function keptBuckets({ store }: OpenTenant, now: number): readonly string[] {
+/** Buckets from which nothing may be removed, by what keeps it: Object Lock, or a hold that `isActive`. */
+function keptBuckets({ store }: OpenTenant, isActive: (hold: Hold) => boolean): readonly string[] {
   const kept: string[] = [];
   store.view((map) => {
     for (let after: string | undefined; ;) {
       const { namespaces, next } = listNamespaces(map, after, pageMax);
       for (const { id, name, isLockEnabled } of namespaces) {
-        const isHeld = lookupHolds(map, id).some(({ until }) => until === undefined || until > now);
-        if (isHeld) kept.push(`${name} (hold)`);
-        else if (isLockEnabled) kept.push(`${name} (Object Lock)`);
+        if (isLockEnabled) kept.push(`${name} (Object Lock)`);
+        else if (lookupHolds(map, id).some(isActive)) kept.push(`${name} (hold)`);
       }
       if (next === undefined) return;
       after = next;
@@ -53,11 +53,21 @@ function keptBuckets({ store }: OpenTenant, now: number): readonly string[] {
   return kept;
 }
 
-/** What somebody has to keep is kept (decision 0009). @throws {RpcError} `not_empty`; what opening throws. */
-async function checkNothingKept(parts: AdminParts, tenant: TenantId, signal: AbortSignal) {
+/**
+ * What somebody has to keep is kept (decision 0009); force overrules holds, and nobody Object Lock.
+ * @throws {RpcError} `not_empty`; what opening throws.
+ */
+async function checkNothingKept(
+  parts: AdminParts,
+  tenant: TenantId,
+  isForced: boolean,
+  signal: AbortSignal,
+) {
   const { tenants, storage } = parts.node;
   if (storage.tenantKeys.isShredded(tenant)) return;
-  const kept = keptBuckets(await tenants.open(tenant, "read", signal), parts.clock.realtime());
+  const now = parts.clock.realtime();
+  const isActive = ({ until }: Hold): boolean => !isForced && (until === undefined || until > now);
+  const kept = keptBuckets(await tenants.open(tenant, "read", signal), isActive);
   if (kept.length === 0) return;
   const names =
     kept.slice(0, 5).join(", ") + (kept.length > 5 ? ` and ${kept.length - 5} more` : "");
@@ -68,7 +78,7 @@ async function checkNothingKept(parts: AdminParts, tenant: TenantId, signal: Abo
 export async function* shred(parts: AdminParts, request: ShredRequest, signal: AbortSignal) {
   const { node, clock } = parts;
   const tenant = findShreddable(parts, request);
-  if (!request.isForced) await checkNothingKept(parts, tenant, signal);
+  await checkNothingKept(parts, tenant, request.isForced, signal);
   let report: ShredReport | undefined;
   const work = async (looking: AbortSignal): Promise<void> => {
     const { promise, reject } = Promise.withResolvers<never>();

@@ -555,7 +555,7 @@ export type ShredTenantRequest = Message<"kiseki.v1.ShredTenantRequest"> & {
   confirmation: string;
 
   /**
-   * Holds and buckets with Object Lock are no reason to refuse.
+   * Holds are no reason to refuse; a bucket with Object Lock always is.
    *
    * @generated from field: bool is_forced = 3;
    */
