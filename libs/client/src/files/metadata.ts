@@ -1,6 +1,5 @@
 import {
   type Absent,
-  type Applied,
   type Attributes,
   type Caller,
   type Change,
@@ -19,7 +18,7 @@ import {
   withoutSetId,
 } from "@kiseki/vfs";
 import type { Holds } from "./holds.ts";
-import { after, isRefused, type Mount } from "./mount.ts";
+import { after, isRefused, type Mount, type Settled } from "./mount.ts";
 import type { Writer } from "./writing.ts";
 
 export interface Name {
@@ -205,17 +204,18 @@ export class Metadata {
       mount.names.setWhole(made.number, mount.until(asked));
     return made;
   }
-  #placed(applied: Applied, at: Name): FileNode {
+  #placed(applied: Settled, at: Name): FileNode {
     const mount = this.#mount;
     const node = mount.nodes.getOrMake(applied.attributes);
     mount.settle(node, applied.attributes);
-    this.place(node, at.parent, nameKey(at.name), mount.until(mount.now()));
+    this.place(node, at.parent, nameKey(at.name), applied.namesUntil);
     return node;
   }
 
   async make(at: Name, node: NewNode, mode: number, caller: Caller): Promise<Entry | Failure> {
     const made = await this.create(at, node, { mode, isExclusive: true }, caller);
-    return isFailure(made) ? made : this.#mount.enter(made, this.#mount.until(this.#mount.now()));
+    if (isFailure(made)) return made;
+    return this.#mount.enter(made, this.#mount.names.until(at.parent, nameKey(at.name)));
   }
 
   async link(number: NodeNumber, at: Name): Promise<Entry | Failure> {
@@ -231,7 +231,7 @@ export class Metadata {
       name: at.name,
     });
     if (isFailure(applied)) return applied;
-    return mount.enter(this.#placed(applied, at), mount.until(mount.now()));
+    return mount.enter(this.#placed(applied, at), applied.namesUntil);
   }
 
   async remove(at: Name, kind: "unlink" | "remove_directory"): Promise<undefined | Failure> {
@@ -247,7 +247,7 @@ export class Metadata {
       mount.names.forget(at.parent, key);
       return applied;
     }
-    mount.names.set(at.parent, key, 0, mount.until(mount.now()));
+    mount.names.set(at.parent, key, 0, applied.namesUntil);
     const told = mount.nodes.get(mount.nodes.numberOf(applied.attributes.ref.inode));
     const node = last === undefined ? undefined : mount.nodes.get(last);
     // By a name that was not known it may still be a file that is.
@@ -300,7 +300,7 @@ export class Metadata {
     mount.names.forget(source.parent, sourceKey);
     mount.names.forget(target.parent, targetKey);
     if (isFailure(applied)) return applied;
-    const until = mount.until(mount.now());
+    const until = applied.namesUntil;
     const moved = mount.nodes.getOrMake(applied.attributes);
     mount.settle(moved, applied.attributes);
     const isSame = source.parent === target.parent && sourceKey === targetKey;

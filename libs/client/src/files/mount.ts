@@ -67,6 +67,18 @@ export function isRefused(answer: object): answer is FileRefusal {
   return "kind" in answer && answer.kind === "refused";
 }
 
+/** What an own operation came to. */
+export interface Settled extends Applied {
+  /** Until when its names are believed: not at all when answers of later operations in its directories came before its own. */
+  readonly namesUntil: number;
+}
+
+/** Directories in which the operation changes names. */
+function directoriesOf(operation: FileOperation): readonly bigint[] {
+  if (operation.kind === "rename") return [operation.source.parent, operation.target.parent];
+  return "parent" in operation ? [operation.parent] : [];
+}
+
 /** What all operations of one mount share: who is asked, what is known, which files are open. */
 export class Mount {
   readonly service: FileService;
@@ -190,19 +202,25 @@ export class Mount {
     }
   }
 
-  async apply(operation: FileOperation): Promise<Applied | Failure> {
+  async apply(operation: FileOperation): Promise<Settled | Failure> {
     if (this.options.isReadOnly) return fail("EROFS");
+    const doubts = new Map<FileNode, number>();
+    for (const inode of directoriesOf(operation)) {
+      const known = this.nodes.get(this.nodes.numberOf(inode));
+      if (known !== undefined) doubts.set(known, known.doubts);
+    }
     const applied = await this.service.apply(operation);
     if (isRefused(applied)) return failureOf(applied.code);
-    this.settleDirectories(applied);
-    return applied;
-  }
-  settleDirectories(applied: Applied): void {
     const now = this.now();
-    for (const attributes of applied.directories) {
-      const known = this.nodes.get(this.nodes.numberOf(attributes.ref.inode));
-      known?.settle(attributes, this.until(now), now);
-    }
+    const until = this.until(now);
+    const isOvertaken = [...doubts].some(([directory, before]) => {
+      if (directory.doubts === before) return false;
+      const told = applied.directories.find(({ ref }) => ref.inode === directory.ref.inode);
+      return told === undefined || told.changed <= directory.attributes.changed;
+    });
+    for (const told of applied.directories)
+      this.nodes.get(this.nodes.numberOf(told.ref.inode))?.settle(told, until, now);
+    return { ...applied, namesUntil: isOvertaken ? 0 : until };
   }
 
   /** Takes over what an own operation left of a node. `isWrite`: it changed content, by what the kernel has in its pages too. */
