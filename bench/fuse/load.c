@@ -125,21 +125,26 @@ static double read_again(const char *folder, long count) {
   close(fd);
   return rate((double)count * 4 * (1 << 20), started);
 }
-/* Of 4 KiB, at random places of a file that was read before: half a million of them. */
-static double read_cached(const char *folder, long count) {
-  read_file(folder, count);
+/* Reads of 4 KiB at random places of a file of `count` MiB. Reads in a second. */
+static double read_places(int fd, long count, long reads) {
   char memory[4096];
   uint64_t chance = 88172645463325252u;
-  long reads = 500000;
-  int fd = open(path(folder, 0), O_RDONLY);
   double started = now();
   for (long i = 0; i < reads; i++) {
     chance ^= chance << 13, chance ^= chance >> 7, chance ^= chance << 17;
     off_t offset = (off_t)(chance % (uint64_t)(count * 256)) * 4096;
     check(pread(fd, memory, sizeof memory, offset) == sizeof memory, "read");
   }
-  close(fd);
   return rate((double)reads, started);
+}
+/* Of a file that was read before. */
+static double read_cached(const char *folder, long count) {
+  read_file(folder, count);
+  int fd = open(path(folder, 0), O_RDONLY);
+  check(fd >= 0, "open");
+  double found = read_places(fd, count, 500000);
+  close(fd);
+  return found;
 }
 
 /* The kernel keeps no page of `fd` from here on. */
@@ -162,20 +167,12 @@ static double read_forgotten(const char *folder, long count) {
 }
 /* The same, 4 KiB at random places: each is asked for. */
 static double read_forgotten_small(const char *folder, long count) {
-  char memory[4096];
-  uint64_t chance = 88172645463325252u;
-  long reads = 3000;
   int fd = open(path(folder, 0), O_RDONLY);
   check(fd >= 0 && posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM) == 0, "open");
   forget(fd);
-  double started = now();
-  for (long i = 0; i < reads; i++) {
-    chance ^= chance << 13, chance ^= chance >> 7, chance ^= chance << 17;
-    off_t offset = (off_t)(chance % (uint64_t)(count * 256)) * 4096;
-    check(pread(fd, memory, sizeof memory, offset) == sizeof memory, "read");
-  }
+  double found = read_places(fd, count, 3000);
   close(fd);
-  return rate((double)reads, started);
+  return found;
 }
 /* One epoch of a training: every file once, in an order of chance, by processes side by side. Files in a second. */
 #define READERS 4
