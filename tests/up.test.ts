@@ -56,6 +56,12 @@ class Home implements AsyncDisposable {
 const lastObject = ({ stdout }: Outcome) =>
   JSON.parse(stdout.trimEnd().split("\n").at(-1)!) as Readonly<Record<string, string | number>>;
 
+/** What `--json` prints on every call, no more and no less. */
+const factNames = [
+  ...["access_key", "data_dir", "metrics_endpoint", "pid", "region", "rpc_endpoint"],
+  ...["s3_endpoint", "secret_key"],
+];
+
 const start = ["--devices", "2", "--device-size", "128MiB", "--mirror"] as const;
 
 test("up starts a node, says secrets once, and leaves a running node alone", async () => {
@@ -76,18 +82,7 @@ test("up starts a node, says secrets once, and leaves a running node alone", asy
 
   const facts = lastObject(await home.up("--json"));
   expect(facts["secret_key"]).toBe(secret.secret_key);
-  expect(Object.keys(facts).sort()).toEqual(
-    [
-      "access_key",
-      "data_dir",
-      "metrics_endpoint",
-      "pid",
-      "rpc_endpoint",
-      "region",
-      "s3_endpoint",
-      "secret_key",
-    ].sort(),
-  );
+  expect(Object.keys(facts).toSorted()).toEqual(factNames);
   expect((await fetch(`${facts["metrics_endpoint"]}/health/ready`)).status).toBe(200);
   expect((await fetch(String(facts["s3_endpoint"]))).headers.get("x-amz-request-id")).toBeTruthy();
   expect((await stat(join(home.path, "mirror/cluster-key"))).isFile()).toBe(true);
@@ -98,7 +93,10 @@ test("up --status and --stop say what is, and a stopped node starts with what it
   expect((await home.up("--status")).code).toBe(3);
   expect((await home.up("--stop")).code).toBe(0);
   const first = lastObject(await home.up(...start, join(home.path, "mirror"), "--json"));
-  expect((await home.up("--status")).code).toBe(0);
+  expect(Object.keys(first).toSorted()).toEqual(factNames);
+  const status = await home.up("--status", "--json");
+  expect(status.code).toBe(0);
+  expect(lastObject(status)).toEqual(first);
   const other = await home.up("--device-size", "256MiB");
   expect(other.code).toBe(1);
   expect(other.stderr).toContain("stop it first");
@@ -107,6 +105,9 @@ test("up --status and --stop say what is, and a stopped node starts with what it
   const again = lastObject(await home.up("--json"));
   expect(again["access_key"]).toBe(first["access_key"]!);
   expect(again["pid"]).not.toBe(first["pid"]!);
+  const facts = lastObject(await home.up("--json")); // it runs, and is left alone
+  expect(facts).toEqual(again);
+  expect(facts["secret_key"]).toBe(first["secret_key"]!);
 }, 20_000);
 
 test("up leaves neither secret nor recovery code in what it keeps, and shows why a start failed", async () => {
