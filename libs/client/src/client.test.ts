@@ -206,6 +206,68 @@ test("FileService: a session lives while it is idle", async () => {
   expect(node.sessionsOpened).toBe(1);
 });
 
+/** A client at one node of two, and what says of either that it is the owner. */
+async function openTwo(leaseMs: number, seedsOf: (ports: number[]) => number[]) {
+  await using building = new AsyncDisposableStack();
+  const one = building.use(await TestNode.open(crypto));
+  const two = building.use(await TestNode.open(crypto));
+  for (const node of [one, two]) node.leaseMs = leaseMs;
+  const owns = (node: TestNode): void => {
+    for (const each of [one, two]) each.rpcEndpoint = `https://127.0.0.1:${node.rpcPort}`;
+  };
+  owns(one);
+  const identity = { token, authority: one.certificate + two.certificate };
+  const ports = seedsOf([one.rpcPort, two.rpcPort]);
+  const seeds = ports.map((port) => `127.0.0.1:${port}`).join(",");
+  const client = building.use(await openAt(datapath, one, { seeds, identity }));
+  let ends = 0;
+  const heard: Invalidation[] = [];
+  client.files.listen({
+    invalidated: (change) => heard.push(change),
+    sessionEnded: () => (ends += 1),
+  });
+  const owned = building.move();
+  const lives = (): readonly number[] => [ends, new Set([...one.clientIds, ...two.clientIds]).size];
+  const dispose = { [Symbol.asyncDispose]: () => owned.disposeAsync() };
+  return { one, two, owns, client, heard, lives, ...dispose };
+}
+
+test("FileService: a node that says that it does not own the range is left for the owner, in the same life", async () => {
+  await using place = await openTwo(30_000, (ports) => ports);
+  const { one, two, owns, client, heard, lives } = place;
+  owns(two);
+  one.applyFaults.push("moved");
+  expect((await client.files.apply({ kind: "truncate", file, size: 1 })).kind).toBe("applied");
+  await writeFile(client, toUtf8("with keys and over the bulk port of the new owner"));
+  expect([one.applied, two.applied, one.stored.size]).toEqual([[], ["truncate", "write"], 0]);
+  expect(lives()).toEqual([0, 1]);
+  two.changes.push({ inode: 7n, isDirectory: false });
+  while (heard.length === 0) await Bun.sleep(5);
+  // And back, whatever the owner before said once.
+  owns(one);
+  two.applyFaults.push("moved");
+  expect((await client.files.apply({ kind: "truncate", file, size: 2 })).kind).toBe("applied");
+  expect([one.applied, lives()]).toEqual([["truncate"], [0, 1]]);
+});
+
+test("FileService: another seed is asked when the first still takes the owner before for it", async () => {
+  await using place = await openTwo(30_000, (ports) => ports);
+  const { one, two, client, lives } = place;
+  two.rpcEndpoint = `https://127.0.0.1:${two.rpcPort}`;
+  one.applyFaults.push("moved", "moved");
+  expect((await client.files.apply({ kind: "truncate", file, size: 1 })).kind).toBe("applied");
+  expect([two.applied, lives()]).toEqual([["truncate"], [0, 1]]);
+});
+
+test("FileService: an owner that has changed is found by the TTL of the routes, though nobody says so", async () => {
+  await using place = await openTwo(2_000, ([first]) => [first!]);
+  const { two, owns, client, lives } = place;
+  owns(two);
+  while (two.sessionsOpened === 0) await Bun.sleep(10);
+  expect((await client.files.apply({ kind: "truncate", file, size: 1 })).kind).toBe("applied");
+  expect([two.applied, lives()]).toEqual([["truncate"], [0, 1]]);
+});
+
 test("FileService: what others changed is heard, once", async () => {
   await using node = await TestNode.open(crypto);
   await using proxy = await FaultyProxy.open({ host: "127.0.0.1", port: node.rpcPort });

@@ -94,7 +94,7 @@ export async function openClient(
     { tenant, workflow: options.workflow },
   );
   const sessions = new Sessions({ clock, prng, cluster }, { tenant, hostName }, signal);
-  const asking = new Asking({ clock, prng, cluster, sessions, deadlineMs, signal });
+  const asking = new Asking({ clock, prng, sessions, deadlineMs, signal });
   const leases = new KeyLeases({ clock, crypto, asking });
   const close = async (): Promise<void> => {
     if (signal.aborted) return;

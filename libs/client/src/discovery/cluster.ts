@@ -13,6 +13,8 @@ export class Cluster implements Disposable {
   readonly #identity: Identity;
   readonly #seeds: readonly HostPort[];
   readonly #links = new Map<string, NodeLink>();
+  /** Those that said that they own nothing of what they were asked for. */
+  readonly #denied = new Set<NodeLink>();
   #routes: (Routes & { readonly until: number }) | undefined;
   #clusterId: Uint8Array | undefined;
   #asking: Promise<void> | undefined;
@@ -45,12 +47,12 @@ export class Cluster implements Disposable {
 
   /** The node that owns the tenant's shard. `undefined`: no seed is reachable, or none that knows. */
   async owner(): Promise<NodeLink | undefined> {
-    const isFresh = this.#routes && this.#ports.clock.monotonic() < this.#routes.until;
-    if (!isFresh) {
-      const asked = this.#discover();
-      if (this.#routes === undefined) await asked;
-    }
-    const links = (this.#routes?.owners ?? []).map((at) => this.#link(at));
+    const asked = this.#refresh();
+    if (this.#routes === undefined) await asked;
+    const owners = (this.#routes?.owners ?? []).map((at) => this.#link(at));
+    const undenied = owners.filter((link) => !this.#denied.has(link));
+    if (undenied.length === 0) this.#denied.clear();
+    const links = undenied.length === 0 ? owners : undenied;
     const well = links.find(({ mayTry }) => mayTry);
     if (well === undefined) void this.#discover(); // another node may own it by now
     return well ?? links[0];
@@ -62,9 +64,18 @@ export class Cluster implements Disposable {
     return this.#routes?.advisoryEndpoint ?? "";
   }
 
-  /** What is known is not so any more: the next question goes to a seed. */
-  moved(): void {
+  /** Whether the routes, asked for again once they are old, name others and not this node. */
+  isElsewhere(link: NodeLink): boolean {
+    void this.#refresh();
+    const owners = this.#routes?.owners.map((at) => this.#link(at));
+    return owners !== undefined && !owners.includes(link);
+  }
+
+  /** A node said that it does not own what it was asked for: the next question goes to a seed, to another one where there is one. */
+  moved(link: NodeLink): void {
+    this.#denied.add(link);
     this.#routes = undefined;
+    this.#seedNext += 1;
   }
 
   #link(at: HostPort): NodeLink {
@@ -76,6 +87,10 @@ export class Cluster implements Disposable {
     return link;
   }
 
+  async #refresh(): Promise<void> {
+    const isFresh = this.#routes && this.#ports.clock.monotonic() < this.#routes.until;
+    if (!isFresh) await this.#discover();
+  }
   #discover(): Promise<void> {
     this.#asking ??= this.#askSeeds().finally(() => (this.#asking = undefined));
     return this.#asking;

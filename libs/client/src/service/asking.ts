@@ -2,7 +2,6 @@ import { millis, type Prng } from "@kiseki/base";
 import type { Clock } from "@kiseki/ports";
 import { type FailureMessage, type NativeClient, toRpcError } from "@kiseki/rpc";
 import type { FileRefusal } from "@kiseki/vfs";
-import type { Cluster } from "../discovery/cluster.ts";
 import { type Fate, rpcVerdict, verdictOfFailure } from "../retry/fates.ts";
 import { type Attempted, persist } from "../retry/persist.ts";
 import { within } from "../retry/within.ts";
@@ -18,7 +17,6 @@ export type Act<T> = (
 interface Ports {
   readonly clock: Clock;
   readonly prng: Prng;
-  readonly cluster: Cluster;
   readonly sessions: Sessions;
   /** How long an operation is tried before its caller is told that it failed. */
   readonly deadlineMs: number;
@@ -46,12 +44,9 @@ export class Asking {
   async persist<T>(
     attempt: (last: Fate | undefined, leftMs: number) => Promise<Attempted<T>>,
   ): Promise<{ readonly kind: "done"; readonly value: T } | FileRefusal> {
-    const { clock, prng, signal, cluster } = this.#ports;
+    const { clock, prng, signal } = this.#ports;
     const deadline = millis(this.deadline);
-    const ended = await persist({ clock, prng, deadline, signal }, (last, leftMs) => {
-      if (last === "discover") cluster.moved();
-      return attempt(last, leftMs);
-    });
+    const ended = await persist({ clock, prng, deadline, signal }, attempt);
     if (ended.kind === "done") this.#isLost = false;
     else if (ended.code !== "interrupted") this.#isLost = ended.code === "unreachable";
     return ended;
@@ -82,6 +77,14 @@ export class Asking {
     });
   }
 
+  /** What the end of an attempt says of the session. */
+  hear(session: Session, ended: Attempted<unknown>): void {
+    if (ended.kind === "done") return;
+    const { fate } = ended.verdict;
+    if (fate === "new_session") this.#ports.sessions.forgotten(session);
+    else if (fate === "discover") this.#ports.sessions.moved(session);
+  }
+
   /** One attempt. A failure of the whole answer is its end; the session hears how it went. */
   async once<T extends { readonly failure?: FailureMessage | undefined }>(
     session: Session,
@@ -90,7 +93,7 @@ export class Asking {
   ): Promise<Attempted<T>> {
     const { clock, sessions } = this.#ports;
     const { link } = session;
-    const client = await link.client();
+    const client = await within(link.client(), leftMs, undefined);
     if (client === undefined) return { kind: "failed", verdict: rpcVerdict.unreachable };
     const sentAt = clock.monotonic();
     try {
@@ -102,9 +105,7 @@ export class Asking {
         return { kind: "done", value };
       }
       const failure = failureOfWire(value.failure);
-      if (failure.kind === "failed" && failure.verdict.fate === "new_session") {
-        sessions.forgotten(session);
-      }
+      this.hear(session, failure);
       return failure;
     } catch (reason) {
       const { code } = toRpcError(reason);

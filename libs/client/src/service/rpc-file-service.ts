@@ -93,9 +93,7 @@ export class RpcFileService implements FileService {
       const late = { kind: "failed", verdict: rpcVerdict.timeout } as const;
       const applied = this.#applier.apply(session.value, operation, size);
       const ended = await within<Attempted<FileResult>>(applied, leftMs, late);
-      if (ended.kind === "failed" && ended.verdict.fate === "new_session") {
-        sessions.forgotten(session.value);
-      }
+      asking.hear(session.value, ended);
       return ended;
     });
   }

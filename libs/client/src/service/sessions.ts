@@ -20,6 +20,8 @@ export interface Session {
   readonly number: number;
   readonly link: NodeLink;
   readonly bulk: BulkPool;
+  /** Aborts when its node is left for another; a node that ends it ends what goes on in it by itself. */
+  readonly leaving: AbortController;
   /** Content of up to so many bytes is small. */
   readonly smallSizeMax: number;
   readonly chunkSizeMax: number;
@@ -100,6 +102,16 @@ export class Sessions {
   forgotten(session: Session): void {
     if (session === this.#current) this.#current = undefined;
   }
+  /** The node does not own what it was asked for: the same life goes on with the one that does. */
+  moved(session: Session): void {
+    if (session !== this.#current) return; // another was as quick
+    this.#ports.cluster.moved(session.link);
+    this.#leave(session);
+  }
+  #leave(session: Session): void {
+    this.#current = undefined;
+    session.leaving.abort();
+  }
 
   async #open(): Promise<Attempted<Session>> {
     const { clock, cluster, prng } = this.#ports;
@@ -146,10 +158,11 @@ export class Sessions {
   }
 
   async #keep(life: Life): Promise<void> {
-    const { clock } = this.#ports;
+    const { clock, cluster } = this.#ports;
     while (this.#life === life && !this.#signal.aborted) {
       if (this.#isOver(life)) return this.#lapse(life);
       const every = Math.max(50, life.leaseMs / 4);
+      if (this.#current && cluster.isElsewhere(this.#current.link)) this.#leave(this.#current);
       const session = this.#current;
       if (session === undefined) await within(this.ensure(), every, undefined);
       else if (clock.monotonic() - life.renewedAt >= every) await this.#renew(session, every);
@@ -198,5 +211,6 @@ function readSession(
     id.byteLength === 16 && answer.tenantId.byteLength === 16 && leaseMs > 0 && chunkSizeMax > 0;
   if (!isRight || answer.protocol !== protocol || bulkAt === undefined) return undefined;
   const bulk = link.bulk(bulkAt, answer.isBulkTls);
-  return { id, number, link, bulk, smallSizeMax, chunkSizeMax, bulkEntriesMax };
+  const leaving = new AbortController();
+  return { id, number, link, bulk, leaving, smallSizeMax, chunkSizeMax, bulkEntriesMax };
 }

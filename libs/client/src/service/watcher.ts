@@ -42,13 +42,14 @@ async function hear(
 ): Promise<boolean> {
   const session = await sessions.ensure();
   if (session.kind === "failed") return false;
-  const { id, link } = session.value;
+  const { id, link, leaving } = session.value;
   const client: NativeClient | undefined = await link.client();
   if (client === undefined) return false;
   let hasHeard = false;
   try {
     const request = { session: id, namespace, position };
-    for await (const message of client.files.watchChanges(request, { signal })) {
+    const hearing = AbortSignal.any([signal, leaving.signal]);
+    for await (const message of client.files.watchChanges(request, { signal: hearing })) {
       hasHeard = true;
       link.answered();
       if (message.isReset) {
@@ -62,7 +63,7 @@ async function hear(
       seen(message.position);
     }
   } catch (reason) {
-    if (signal.aborted) return hasHeard;
+    if (signal.aborted || leaving.signal.aborted) return hasHeard;
     if (rpcVerdict[toRpcError(reason).code].fate === "elsewhere") link.failed();
   }
   return hasHeard;
