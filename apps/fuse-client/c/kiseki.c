@@ -210,20 +210,32 @@ kiseki_status kiseki_release(kiseki_client *client, const char *path) {
   return put_path(&fields, path) ? call_plainly(client, verb_release, &fields) : bad_path();
 }
 
+/* Writes `path` with one `/` before each name, as stagings are listed; the bytes of it. */
+static size_t normalize(const char *path, char *normal) {
+  size_t size = 0;
+  for (size_t at = 0; path[at] != '\0'; at++) {
+    if (path[at] == '/') continue;
+    if (at == 0 || path[at - 1] == '/') normal[size++] = '/';
+    normal[size++] = path[at];
+  }
+  if (size == 0) normal[size++] = '/';
+  return size;
+}
 /* Whether `path` is one of the texts of a list. */
 static bool is_listed(const uint8_t *list, size_t size, const char *path) {
-  size_t wanted = strlen(path);
-  while (wanted > 1 && path[wanted - 1] == '/') wanted--;
+  char normal[path_size_max + 2];
+  size_t wanted = normalize(path, normal);
   for (size_t at = 4; at + 2 <= size;) {
     size_t length = take_u16(list + at);
     if (at + 2 + length > size) return false;
-    if (length == wanted && memcmp(list + at + 2, path, length) == 0) return true;
+    if (length == wanted && memcmp(list + at + 2, normal, length) == 0) return true;
     at += 2 + length;
   }
   return false;
 }
 kiseki_status kiseki_stage_status(kiseki_client *client, const char *path, int *is_staged) {
   if (client == NULL || path == NULL || is_staged == NULL) return no_client();
+  if (strlen(path) > path_size_max) return bad_path();
   uint8_t *list = malloc(status_size_max);
   if (list == NULL) return fail_with(KISEKI_IO_ERROR, "No memory");
   struct fields fields = {.size = 0};

@@ -37,6 +37,8 @@ export interface StagingParts {
   readonly sizeMax: number;
   /** By policy. */
   readonly isAllowed: boolean;
+  /** Why there is no cache on disk, where one was asked for. */
+  readonly fault: string | undefined;
 }
 
 /** A namespace as files, with all that it stands on. */
@@ -50,6 +52,8 @@ export interface OpenNamespace extends AsyncDisposable {
   readonly counters: CacheCounters;
   readonly workflows: ClientWorkflows;
   readonly staging: StagingParts;
+  /** What is not as it was asked for, for whoever opened it. */
+  readonly notes: readonly string[];
   stats(): CacheStats;
   /** Nothing that was read before is served any more; what is kept on disk is erased when it settles. */
   wipe(): Promise<void>;
@@ -65,20 +69,19 @@ export async function openNamespace(
   await using building = new AsyncDisposableStack();
   const { client, crypto } = building.use(await connect(plan, nativeDirectory));
   const isReadOnly = plan.isReadOnly || client.isReadOnly;
-  const { policy, settings } = await underPolicy(plan, client, log);
+  const { policy, settings, notes } = await underPolicy(plan, client, log);
   const { cacheMode, cacheL1Max, metaTtlMs } = settings;
   const cacheSizeMax = cacheMode === "bypass" ? 0 : cacheL1Max;
   const counters = new CacheCounters(cacheMode === "bypass");
   const memory = new RamBlockCache(cacheSizeMax);
   const nodes = counters.fetches(client.content);
-  const onFault = (code: string): void => {
-    counters.errors += 1;
-    log("cache_fault", { code });
-  };
+  const { codes, onFault } = watchFaults(counters, log);
   const { isStaging } = plan;
   const ports = { crypto, content: nodes, readNow: openReadCached(nativeDirectory) };
   const cache = await openCache(client, ports, settings, policy, { onFault, isStaging });
   if (cache !== undefined) building.defer(() => cache.close());
+  const fault = cache && faultOf(cache, settings, codes);
+  const told = [...notes, fault, cache && adoptionNote(cache, settings, policy, codes)];
   const isPassing = isReadOnly && cache?.staged !== undefined && process.geteuid?.() === 0;
   const fileSystem = await openFileSystem(
     {
@@ -121,9 +124,46 @@ export async function openNamespace(
   const done = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
   const { workflows } = client;
   const isAllowed = policy.isStagingEnabled;
-  const staging = { client, cache, sizeMax: settings.cacheL2Max, isAllowed };
+  const staging = { client, cache, sizeMax: settings.cacheL2Max, isAllowed, fault };
   const known = { isReadOnly, settings, isPassing, counters, workflows, staging };
-  return { fileSystem, ...known, stats, wipe, ...done };
+  const said = told.filter((note) => note !== undefined);
+  return { fileSystem, ...known, notes: said, stats, wipe, ...done };
+}
+
+/** Codes of what goes wrong with the cache on disk, as it is counted and logged. */
+function watchFaults(counters: CacheCounters, log: Log) {
+  const codes: string[] = [];
+  const onFault = (code: string): void => {
+    counters.errors += 1;
+    codes.push(code);
+    log("cache_fault", { code });
+  };
+  return { codes, onFault };
+}
+function faultOf(
+  { pool }: DiskCache,
+  { cacheDirectory }: MountSettings,
+  codes: readonly string[],
+): string | undefined {
+  if (pool !== undefined) return undefined;
+  const why = codes.at(-1) === "EPERM" ? "it is another's, or others may change it" : codes.at(-1);
+  return `nothing is kept on disk: ${cacheDirectory} cannot be used (${why}); name another folder by KISEKI_CACHE_DIR`;
+}
+/** Said where whoever staged waits for nothing. */
+function adoptionNote(
+  { pool }: DiskCache,
+  { poolId }: MountSettings,
+  policy: CachePolicy,
+  codes: readonly string[],
+): string | undefined {
+  if (poolId === undefined || pool?.id === poolId) return undefined;
+  const reasons: Readonly<Record<string, string>> = {
+    ENOENT: "there is no such pool in the folder of the cache",
+    EBUSY: "another process has it",
+  };
+  const code = codes[0] ?? "";
+  const why = policy.isStagingEnabled ? (reasons[code] ?? code) : "policy allows no staging";
+  return `the pool ${poolId} is not taken over: ${why}; files are read from the nodes`;
 }
 
 /** Where there can be no socket the owner of the pool has signals. */
@@ -164,12 +204,16 @@ async function underPolicy(
   { settings: wanted }: MountPlan,
   client: Client,
   log: Log,
-): Promise<{ readonly policy: CachePolicy; readonly settings: MountSettings }> {
+): Promise<{
+  readonly policy: CachePolicy;
+  readonly settings: MountSettings;
+  readonly notes: readonly string[];
+}> {
   const asked = client.cachePolicy();
   const found = await resolvePolicy(asked, wanted.cacheDirectory, client.tenant);
   const { settings, notes } = clampSettings(wanted, found.policy);
   log("cache_policy", { source: found.source, mode: settings.cacheMode, notes });
-  return { policy: found.policy, settings };
+  return { policy: found.policy, settings, notes };
 }
 
 async function openCache(

@@ -82,7 +82,9 @@ export async function serveMount(
     log("cache_wiped", { why: "asked" });
     void namespace.wipe();
   });
-  const ready = { ready: true, target: mount.target };
+  const { notes } = namespace;
+  const ready = { ready: true, target: mount.target, notes };
+  if (!isDetached) for (const note of notes) console.note(note);
   if (isDetached) console.emit(ready);
   else console.say(`${plan.source} is mounted on ${mount.target}`, ready);
   log("mounted", { read_only: isReadOnly });

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from typing import List
 
 import pytest
@@ -73,10 +74,24 @@ def test_a_dataset_is_staged_and_released(cache_dir: str) -> None:
         assert client.stage_status() == [] and client.cache_stats().l2_bytes < 3_700_000
         with pytest.raises(kiseki.KisekiError, match="Cannot stage /no"):
             client.stage("/no/such/thing")
-        client.stage("/set/deep")
+        client.stage(pathlib.PurePosixPath("/set/deep"))
         client.release_all()
         assert client.stage_status() == []
         assert client.read_bytes("/set/deep/file") == contents["/set/deep/file"]
+
+
+def test_what_is_not_as_it_was_asked_for_is_told(
+    tmp_path: pathlib.Path, cache_dir: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    tmp_path.chmod(0o777)
+    with kiseki.Client(cache_dir=str(tmp_path)) as client:
+        assert "nothing is kept on disk: %s" % tmp_path in caplog.text
+        with pytest.raises(kiseki.KisekiError, match="cannot be used"):
+            client.stage("/")
+    nowhere = "0a" * 16
+    with kiseki.Client(cache_dir=cache_dir, cache_pool_id=nowhere) as client:
+        assert "the pool %s is not taken over: there is no such pool" % nowhere in caplog.text
+        assert client.stage_status() == []
 
 
 def test_staging_needs_a_cache() -> None:

@@ -35,8 +35,10 @@ def test_a_client_that_cannot_start_says_why(monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(kiseki.KisekiError, match="Cannot find kiseki-client"):
         kiseki.Client(program="/nowhere/kiseki-client")
     monkeypatch.delenv("KISEKI_TENANT")
-    with pytest.raises(kiseki.KisekiError, match="--tenant"):
+    with pytest.raises(kiseki.KisekiError, match="Cannot open the client[^:]*:\\s+--tenant .KISEKI_TENANT. is required"):
         kiseki.Client()
+    names = [each.__module__ for each in (kiseki.Client, kiseki.CacheStatsView, kiseki.KisekiError)]
+    assert names == ["kiseki"] * 3
 
 
 def test_a_closed_client_refuses_and_closes_once(cache_dir: str) -> None:

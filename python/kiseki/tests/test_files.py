@@ -104,6 +104,9 @@ def test_attributes_are_changed(client: kiseki.Client, folder: str) -> None:
     client.chmod(path, 0o640)
     client.utime(path, (10**18 + 7, 10**18 + 9))
     client.truncate(path, 3)
+    with pytest.raises(OSError) as refused:
+        client.truncate(path, -1)
+    assert refused.value.errno == errno.EINVAL
     client.utime(path, (10**18 + 7, 10**18 + 9))
     found = client.stat(path)
     assert (found.st_mode & 0o777, found.st_size, found.st_mtime_ns) == (0o640, 3, 10**18 + 9)

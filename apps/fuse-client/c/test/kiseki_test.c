@@ -73,7 +73,12 @@ static void check_staging(kiseki_client *client) {
   CHECK(kiseki_stage_status(client, "/c-small", &is_staged) == KISEKI_OK && is_staged == 0);
   CHECK(kiseki_stage(client, "/missing", 0) == KISEKI_NOT_FOUND);
   CHECK(kiseki_stage(client, "/c-small", 20000) == KISEKI_OK);
-  CHECK(kiseki_stage_status(client, "/c-small/", &is_staged) == KISEKI_OK && is_staged == 1);
+  const char *names[] = {"/c-small", "/c-small/", "c-small", "//c-small"};
+  for (int at = 0; at < 4; at++) {
+    is_staged = 7;
+    CHECK(kiseki_stage_status(client, names[at], &is_staged) == KISEKI_OK && is_staged == 1);
+  }
+  CHECK(kiseki_stage_status(client, "/", &is_staged) == KISEKI_OK && is_staged == 0);
   CHECK(kiseki_release(client, "/c-small") == KISEKI_OK);
   CHECK(kiseki_stage_status(client, "/c-small", &is_staged) == KISEKI_OK && is_staged == 0);
   CHECK(kiseki_cache_stats(client, &stats) == KISEKI_OK);

@@ -8,6 +8,7 @@ import {
   shells,
 } from "@kiseki/cli";
 import { Command } from "commander";
+import { withCacheFolder } from "./cache-folder.ts";
 import { Console } from "./console.ts";
 
 export type Environment = Readonly<Record<string, string | undefined>>;
@@ -83,7 +84,8 @@ export async function runCommand(
 ): Promise<ExitCode> {
   let ended: ExitCode = exitCode.ok;
   const { name, words } = run;
-  const program = build({ ...run, onEnd: (code) => (ended = code) });
+  const environment = withCacheFolder(run.environment);
+  const program = build({ ...run, environment, onEnd: (code) => (ended = code) });
   if (words.includes("--json")) program.configureOutput({ writeErr: () => undefined });
   return (await runWords(program, words, (error) => new Console(name, true).fail(error))) ?? ended;
 }

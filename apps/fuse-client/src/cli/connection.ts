@@ -43,7 +43,7 @@ export const connectionOptionNames = [
   "config_dir",
 ] as const;
 
-const variables: Readonly<Partial<Record<keyof ConnectionFlags, string>>> = {
+const variables: Readonly<Record<keyof ConnectionFlags, string>> = {
   dataAddr: "KISEKI_DATA_ADDR",
   tenant: "KISEKI_TENANT",
   namespace: "KISEKI_NAMESPACE",
@@ -75,17 +75,12 @@ export function readConnection(
 ): Connection {
   const find = (name: keyof ConnectionFlags): string | undefined => {
     const option = name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);
-    const variable = variables[name];
-    return (
-      flags[name] ??
-      values.get(option) ??
-      ((variable === undefined ? undefined : environment[variable]) || undefined)
-    );
+    return flags[name] ?? values.get(option) ?? (environment[variables[name]] || undefined);
   };
   const need = (flag: string, name: keyof ConnectionFlags): string => {
     const value = find(name);
     if (value) return value;
-    faults.push(`${flag} is required`);
+    faults.push(`${flag} (${variables[name]}) is required`);
     return "";
   };
   const found = {

@@ -49,8 +49,9 @@ async function mount(
 function tell(plan: MountPlan, started: Started, console: Console): ExitCode {
   if (started.kind === "failed") return exitOfFailure(started);
   const { pid, said } = started;
-  const { target } = said;
-  console.say(`${plan.source} is mounted on ${String(target)}`, { mounted: target, pid });
+  const { target, notes } = said as { readonly target: string; readonly notes: readonly string[] };
+  for (const note of notes) console.note(note);
+  console.say(`${plan.source} is mounted on ${target}`, { mounted: target, pid, notes });
   return exitCode.ok;
 }
 

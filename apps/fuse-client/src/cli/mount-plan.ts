@@ -32,6 +32,7 @@ export interface MountPlan extends Connection {
 }
 /** What is asked for before it is checked; `undefined`: not said. */
 export interface MountWords {
+  /** Empty: nothing is mounted. */
   readonly target: string;
   readonly connection: ConnectionFlags;
   readonly isReadOnly: boolean;
@@ -131,7 +132,8 @@ export function planMount(words: MountWords, environment: Environment): MountPla
     faults.push("-o workflow_ref (KISEKI_WORKFLOW_REF) is a UUID or 32 hex digits");
   if (faults.length > 0) {
     const lines = faults.map((fault) => `  ${fault}`).join("\n");
-    throw new CommandError(exitCode.arguments, `Cannot mount with these words:\n${lines}`);
+    const what = words.target === "" ? "open the client" : "mount";
+    throw new CommandError(exitCode.arguments, `Cannot ${what} with these words:\n${lines}`);
   }
   const { seeds, tenant, namespace } = connection;
   const isReadOnly = words.isReadOnly || (flags & mountFlags.readOnly) !== 0;

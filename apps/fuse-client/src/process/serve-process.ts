@@ -113,7 +113,7 @@ export async function serveProcess(
   const server = listenUnix(socketPath, token, table, (handles) => files.closeAll(handles));
   process.on("SIGINT", () => undefined); // Ctrl-C is for the parent, with which this ends
   process.on("SIGTERM", () => ending.resolve());
-  console.emit({ ready: true, socket: socketPath, notes: plan.notes });
+  console.emit({ ready: true, socket: socketPath, notes: [...plan.notes, ...namespace.notes] });
   await Promise.race([ending.promise, parent.gone]);
   const isStored = await finish();
   await server.close();

@@ -47,14 +47,17 @@ function faultOf(dataset: string, fault: StagingFault, isLate: boolean): CallErr
   }
 }
 
+const noCache = (fault: string | undefined): string =>
+  `There is no cache on disk into which to stage${fault === undefined ? "" : `: ${fault}`}`;
+
 /** Calls about staging: into the pool of this process, whose reads then come out of it. One after another. */
-export function stagingCalls({ client, cache, sizeMax, isAllowed }: StagingParts) {
+export function stagingCalls({ client, cache, sizeMax, isAllowed, fault }: StagingParts) {
   let last: Promise<unknown> = Promise.resolve();
   const inTurn = <T>(work: (images: Images) => Promise<T>): Promise<T> => {
     const images = cache?.images;
     if (!isAllowed) throw new CallError(errnos.EPERM, "Policy does not allow staging");
     if (cache === undefined || images === undefined)
-      throw new CallError(errnos.EINVAL, "There is no cache on disk into which to stage");
+      throw new CallError(errnos.EINVAL, noCache(fault));
     const done = last.then(() => work(images));
     last = done.catch(() => undefined);
     return done;

@@ -153,7 +153,7 @@ class Client:
 
     # --- the cache, staging, workflows
 
-    def stage(self, namespace_path: str, *, timeout: Optional[float] = None, progress: Optional[Callable[[StageProgress], None]] = None) -> None:
+    def stage(self, namespace_path: Path, *, timeout: Optional[float] = None, progress: Optional[Callable[[StageProgress], None]] = None) -> None:
         """Fetches a file, or all files below a folder, into the local cache and keeps them there until they are released.
 
         As of now: stage again to refresh. What is staged already is not fetched again.
@@ -168,16 +168,16 @@ class Client:
                 progress(StageProgress(*fields.unpack("QQQQ")))
 
         millis = 0 if timeout is None else max(1, round(timeout * 1000))
-        self._call(Verb.STAGE, struct.pack("<Q", millis), pack_text(namespace_path), progress=report)
+        self._call(Verb.STAGE, struct.pack("<Q", millis), pack_text(os.fspath(namespace_path)), progress=report)
 
     def stage_status(self) -> List[str]:
         """Paths of what is staged."""
         fields = self._call(Verb.STAGE_STATUS)
         return [fields.text() for _ in range(fields.number("I"))]
 
-    def release(self, namespace_path: str) -> None:
+    def release(self, namespace_path: Path) -> None:
         """Lets go of what was staged there."""
-        self._call(Verb.RELEASE, pack_text(namespace_path))
+        self._call(Verb.RELEASE, pack_text(os.fspath(namespace_path)))
 
     def release_all(self) -> None:
         """Lets go of everything that was staged."""
@@ -378,6 +378,8 @@ class Client:
         self._change(path, 1, mode=mode)
 
     def truncate(self, path: Path, size: int) -> None:
+        if size < 0:
+            raise OSError(22, os.strerror(22), os.fspath(path))
         self._change(path, 8, size=size)
 
     def utime(self, path: Path, ns: Tuple[int, int]) -> None:
