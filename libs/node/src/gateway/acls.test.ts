@@ -290,6 +290,35 @@ test("policies see tags of objects and of requests", async () => {
   expect(await put()).toBe(403);
 });
 
+test("an object's tags say nothing of who may delete it or write over it, as at AWS", async () => {
+  const bucket = await makeBucket();
+  const statement = (Effect: string, tag: string) => ({
+    Effect,
+    Principal: "*",
+    Action: ["s3:GetObject", "s3:PutObject", "s3:PutObjectTagging", "s3:DeleteObject"],
+    Resource: `arn:aws:s3:::${bucket}/*`,
+    Condition: { StringEquals: { [`s3:ExistingObjectTag/${tag}`]: "1" } },
+  });
+  const Statement = [statement("Allow", "open"), statement("Deny", "shut")];
+  const body = JSON.stringify({ Version: "2012-10-17", Statement });
+  expect((await root("PUT", `/${bucket}?policy`, { body })).status).toBe(204);
+  for (const name of ["open", "shut"]) {
+    await root("PUT", `/${bucket}/${name}`, {
+      body: name,
+      headers: { "x-amz-tagging": `${name}=1` },
+    });
+  }
+  expect((await nobody("GET", `/${bucket}/open`)).text).toBe("open");
+  for (const more of [{}, { "x-amz-tagging": "open=1" }]) {
+    expect((await nobody("PUT", `/${bucket}/open`, "x", more)).status).toBe(403);
+  }
+  expect((await nobody("DELETE", `/${bucket}/open`)).status).toBe(403);
+  expect((await root("GET", `/${bucket}/shut`)).status).toBe(403);
+  expect((await root("PUT", `/${bucket}/shut`, { body: "x" })).status).toBe(200);
+  await root("PUT", `/${bucket}/shut`, { body: "x", headers: { "x-amz-tagging": "shut=1" } });
+  expect((await root("DELETE", `/${bucket}/shut`)).status).toBe(204);
+});
+
 test("whoever began an upload in another tenant's bucket may look at it and abort it, and nobody else's", async () => {
   const bucket = await makeBucket("ObjectWriter", { "x-amz-acl": "public-read-write" });
   const begin = async (who: typeof root, key: string): Promise<string> => {

@@ -170,7 +170,11 @@ function ofNeed(key: string, facts: RequestFacts, need: Need): Values {
   return headerActions(name)?.has(action) === true ? one(words.header(name)) : undefined;
 }
 
-function ofPlace(key: string, { objectTags, bucketTags, owner }: PlaceFacts): Values {
+/** Whoever writes over or deletes an object is not judged by its tags, says AWS: no policy can let them in or keep them out so. */
+const existingTagActions =
+  /^s3:((Get|Put)Object(Version)?(Acl|Tagging)|DeleteObject(Version)?Tagging|GetObject(Version)?(Attributes)?)$/;
+
+function ofPlace(key: string, { objectTags, bucketTags, owner }: PlaceFacts, need: Need): Values {
   if (key === "aws:resourceaccount" || key === "s3:resourceaccount") return [owner];
   for (const [prefix, tags] of [
     ["s3:existingobjecttag/", objectTags],
@@ -178,6 +182,9 @@ function ofPlace(key: string, { objectTags, bucketTags, owner }: PlaceFacts): Va
     ["aws:resourcetag/", bucketTags],
   ] as const) {
     if (!key.startsWith(prefix)) continue;
+    if (tags === objectTags && (need.isNew === true || !existingTagActions.test(need.action))) {
+      return undefined;
+    }
     return one(tags().find(([name]) => name === key.slice(prefix.length))?.[1]);
   }
   return undefined;
@@ -191,7 +198,7 @@ export function conditionValues(
   place: PlaceFacts,
 ): Values {
   return (
-    ofPlace(key, place) ??
+    ofPlace(key, place, need) ??
     (key.startsWith("s3:") ? ofNeed(key, facts, need) : ofPrincipal(key, facts)) ??
     ofRequest(key, facts)
   );
