@@ -319,6 +319,20 @@ test("an object's tags say nothing of who may delete it or write over it, as at 
   expect((await root("DELETE", `/${bucket}/shut`)).status).toBe(204);
 });
 
+test("a part goes by who may write into the bucket, not by who owns what stands under its key", async () => {
+  const bucket = await makeBucket("ObjectWriter", { "x-amz-acl": "public-read-write" });
+  expect((await other("PUT", `/${bucket}/key`, { body: "theirs" })).status).toBe(200);
+  const begun = await other("POST", `/${bucket}/key?uploads`);
+  const id = /<UploadId>([^<]*)</.exec(begun.text)![1]!;
+  const part = () => other("PUT", `/${bucket}/key?partNumber=1&uploadId=${id}`, { body: "more" });
+  expect((await part()).status).toBe(200);
+  expect((await root("PUT", `/${bucket}?acl`, acl("private"))).status).toBe(200);
+  expect([(await part()).status, (await other("GET", `/${bucket}/key`)).text]).toEqual([
+    403,
+    "theirs",
+  ]);
+});
+
 test("whoever began an upload in another tenant's bucket may look at it and abort it, and nobody else's", async () => {
   const bucket = await makeBucket("ObjectWriter", { "x-amz-acl": "public-read-write" });
   const begin = async (who: typeof root, key: string): Promise<string> => {

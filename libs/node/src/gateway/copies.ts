@@ -169,6 +169,8 @@ export async function copyObject(scope: CallScope, call: CopyObjectCall): Promis
   using encryption = encryptTarget(scope, call.bucket, call.encryption);
   const told = refuseEarly(scope, call);
   if (found.entry.size > partSourceSizeMax) throw fail("InvalidRequest");
+  const tags = call.areTagsReplaced ? [] : toTags(found.cold.attributes);
+  if (tags.length > 0 && !scope.access.mayCopyTags(call, tags)) throw fail("AccessDenied");
   const wanted = wantedAttributes(call, found);
   const acl = newObjectAcl(scope, call.bucket, call.attributes.acl);
   const conditions = toConditions(call.conditions);

@@ -34,9 +34,10 @@ import type { ContentReader } from "../object/read-content.ts";
 import type { DataPorts } from "../object/types.ts";
 import type { Workflows } from "../advisory/workflows.ts";
 import { Access, type Account } from "./access/access.ts";
+import { begunWords } from "./access/begun-upload.ts";
 import { bucketSide } from "./access/bucket-side.ts";
 import type { RequestFacts } from "./access/conditions.ts";
-import type { RequestWords } from "./access/needs.ts";
+import type { Need, RequestWords } from "./access/needs.ts";
 import { type Place, Places, type PlacesOptions } from "./access/place.ts";
 import { requestWords } from "./access/request-words.ts";
 import { CorsGate } from "./cors.ts";
@@ -341,7 +342,9 @@ export class Gateway {
       "source" in call && bucket === call.source.bucket ? source : place;
     const ownerOf = (bucket: string) => placeOf(bucket).owner;
     const sideOf = (bucket: string) => bucketSide(placeOf(bucket), bucket, shown(ownerOf(bucket)));
-    const access = Access.authorize({ principal, ownerOf, facts, sideOf }, call);
+    const begun = (need: Need) => begunWords(place, need, shown(owner), region);
+    const parts = { principal, ownerOf, facts, sideOf, begunWords: begun };
+    const access = Access.authorize(parts, call);
     checkExpectedOwner(request, owner.account, source.owner.account);
     const target: CallScope = {
       ports,

@@ -76,6 +76,7 @@ export function benchAuthorize({ calls }: { calls: number }, who: keyof typeof a
         authType: "REST-HEADER",
       }),
       sideOf: () => side,
+      begunWords: () => [],
     };
     if (Access.authorize(parts, call).principal === principal) witness += 1;
   }

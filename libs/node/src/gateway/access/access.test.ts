@@ -415,3 +415,95 @@ test("headers that name somebody do not make the caller somebody", async () => {
     expect([name, signed.status]).toEqual([name, name === "x-amz-security-token" ? 400 : 403]);
   }
 });
+
+const idOf = ({ text }: Reply): string => /<UploadId>([^<]*)/.exec(text)![1]!;
+const completeOf = (etag: string | undefined): string =>
+  `<CompleteMultipartUpload><Part><PartNumber>1</PartNumber><ETag>${etag}</ETag></Part></CompleteMultipartUpload>`;
+
+test.each([
+  ["encryption", "s3:x-amz-server-side-encryption", "AES256", "x-amz-server-side-encryption"],
+  [
+    "encryption by KMS",
+    "s3:x-amz-server-side-encryption",
+    "aws:kms",
+    "x-amz-server-side-encryption",
+  ],
+  ["an ACL", "s3:x-amz-acl", "bucket-owner-full-control", "x-amz-acl"],
+  ["a storage class", "s3:x-amz-storage-class", "STANDARD", "x-amz-storage-class"],
+  ["a tag", "s3:RequestObjectTag/class", "public", "x-amz-tagging"],
+])(
+  "parts and completes hold to a policy that asks for %s by what their upload asked for",
+  async (_, key, value, header) => {
+    const asked = { [header]: header === "x-amz-tagging" ? `class=${value}` : value };
+    const other = {
+      [header]:
+        header === "x-amz-acl" ? "private" : header === "x-amz-tagging" ? "class=x" : undefined,
+    };
+    const allow = {
+      Effect: "Allow",
+      Action: ["s3:PutObject", "s3:PutObjectAcl", "s3:PutObjectTagging"],
+      Resource: "*",
+    };
+    const bucket = await makeBucket();
+    const deny = open("s3:PutObject", {
+      Effect: "Deny",
+      Condition: { StringNotEquals: { [key]: value } },
+    });
+    await putPolicy(bucket, policyOf(deny).replaceAll("BUCKET", bucket));
+    const byDeny = makeUser(policyOf(allow));
+    const byAllow = makeUser(policyOf({ ...allow, Condition: { StringEquals: { [key]: value } } }));
+    const without = Object.fromEntries(
+      Object.entries(other).filter(([, text]) => text !== undefined),
+    ) as Record<string, string>;
+    for (const user of [byDeny, byAllow]) {
+      const ask = (method: string, query: string, call?: Call) =>
+        bed.call(user, method, `/${bucket}/parts?${query}`, call);
+      expect((await ask("POST", "uploads", { headers: without })).status).toBe(403);
+      const id = idOf(await ask("POST", "uploads", { headers: asked }));
+      const part = await ask("PUT", `partNumber=1&uploadId=${id}`, { body: "content" });
+      expect([part.status, part.text]).toEqual([200, ""]);
+      const body = completeOf(part.headers["etag"]);
+      expect((await ask("POST", `uploadId=${id}`, { body })).status).toBe(200);
+    }
+    // What the bucket's root began otherwise, or nobody did, is not let in.
+    await root("DELETE", `/${bucket}?policy`);
+    const begun = idOf(await root("POST", `/${bucket}/parts?uploads`, { headers: without }));
+    // That the ACL is the owner's alone, or the class the usual one, may be said or not: it is the same.
+    const isSame = header === "x-amz-acl" || header === "x-amz-storage-class";
+    for (const id of [...(isSame ? [] : [begun]), begun.replace(/^./, "f"), "none"]) {
+      const put = await bed.call(byAllow, "PUT", `/${bucket}/parts?partNumber=1&uploadId=${id}`, {
+        body: "x",
+      });
+      expect([id, put.status, codeOf(put)]).toEqual([id, 403, "AccessDenied"]);
+    }
+  },
+);
+
+test("a copy that takes tags along needs the right to read them and to put them", async () => {
+  const [from, to] = [await makeBucket(), await makeBucket()];
+  await root("PUT", `/${from}/tagged`, { body: "x", headers: { "x-amz-tagging": "class=secret" } });
+  const allow = (bucket: string, action: string, more: object = {}) => ({
+    Effect: "Allow",
+    Action: action,
+    Resource: `arn:aws:s3:::${bucket}/*`,
+    ...more,
+  });
+  const both = [allow(from, "s3:GetObject"), allow(to, "s3:PutObject")];
+  const [read, put] = [allow(from, "s3:GetObjectTagging"), allow(to, "s3:PutObjectTagging")];
+  const wanting = (value: string) => ({
+    Condition: { StringEquals: { "s3:RequestObjectTag/class": value } },
+  });
+  const copy = async (statements: readonly object[], name = "tagged", more = {}) => {
+    const headers = { "x-amz-copy-source": `/${from}/${name}`, ...more };
+    return (await bed.call(makeUser(policyOf(...statements)), "PUT", `/${to}/copy`, { headers }))
+      .status;
+  };
+  expect(await copy(both, "key")).toBe(200);
+  expect(await copy(both)).toBe(403);
+  expect(await copy([...both, read])).toBe(403);
+  expect(await copy([...both, put])).toBe(403);
+  expect(await copy([...both, read, put])).toBe(200);
+  expect(await copy([...both, read, { ...put, ...wanting("public") }])).toBe(403);
+  expect(await copy([...both, read, { ...put, ...wanting("secret") }])).toBe(200);
+  expect(await copy(both, "tagged", { "x-amz-tagging-directive": "REPLACE" })).toBe(200);
+});

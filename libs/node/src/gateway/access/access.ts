@@ -13,6 +13,7 @@ import { noSide } from "./bucket-side.ts";
 import { conditionValues, type PlaceFacts, type RequestFacts } from "./conditions.ts";
 import {
   callNeeds,
+  copiedTagsNeeds,
   deleteNeeds,
   listNeed,
   lockNeed,
@@ -48,6 +49,9 @@ export interface BucketSide {
   readonly bucketTags: PlaceFacts["bucketTags"];
 }
 
+/** Headers in whose place others count; by lower-case name. */
+type AskedHeaders = Readonly<Record<string, string | undefined>>;
+
 export interface AccessParts {
   readonly principal: Principal;
   /** Whose the bucket is. */
@@ -55,6 +59,8 @@ export interface AccessParts {
   /** Made only when a policy has to be asked. */
   readonly facts: () => RequestFacts;
   readonly sideOf: (bucket: string) => BucketSide;
+  /** Headers by which the upload that a need is part of may have been begun; none: there is no such upload. */
+  readonly begunWords: (need: Need) => readonly AskedHeaders[];
 }
 
 function resourceOf({ bucket, key }: Need): string {
@@ -97,6 +103,24 @@ export class Access {
   }
 
   isAllowed(need: Need): boolean {
+    return (
+      this.#isAllowedAsSent(need) || (need.partOf !== undefined && this.#isAllowedAsBegun(need))
+    );
+  }
+
+  /** Headers of an upload come with its begin alone, and policies ask for them at each of its parts. */
+  #isAllowedAsBegun(part: Need): boolean {
+    const { principal, sideOf, begunWords } = this.#parts;
+    const { partOf: _, ...need } = part;
+    const { bucket, action } = need;
+    if (bucket === undefined) return false;
+    // Nothing is looked up for those who could put nothing.
+    const couldPut = this.#couldDo([action], bucket) || sideOf(bucket).isGranted(need, principal);
+    if (!couldPut) return false;
+    return begunWords(part).some((words) => this.#isAllowedOf(need, words));
+  }
+
+  #isAllowedAsSent(need: Need): boolean {
     const isNewBucket = need.isNew === true && need.key === undefined;
     if (this.#isFree(isNewBucket ? undefined : need.bucket)) return true;
     const { principal, ownerOf, sideOf } = this.#parts;
@@ -137,6 +161,15 @@ export class Access {
     return this.#isAllowedOf(putTagsNeed({ bucket, key }, versionId), asked);
   }
 
+  /** The tags of a source that a copy takes along, as if its request had named them. */
+  mayCopyTags(call: Extract<S3Call, { kind: "copy_object" }>, tags: readonly Tag[]): boolean {
+    const asked = {
+      "x-amz-tagging": formatTaggingHeader(tags),
+      "x-amz-tagging-directive": "REPLACE",
+    };
+    return copiedTagsNeeds(call).every((need) => this.#isAllowedOf(need, asked));
+  }
+
   /** The lock of a document, in the words of a put's headers: those beside the document set nothing. */
   mayPutLock(
     call: { readonly bucket: string; readonly key: Uint8Array },
@@ -147,7 +180,7 @@ export class Access {
   }
 
   /** As if the request had these headers. */
-  #isAllowedOf(need: Need, headers: Readonly<Record<string, string | undefined>>): boolean {
+  #isAllowedOf(need: Need, headers: AskedHeaders): boolean {
     if (this.#isFree(need.bucket)) return true;
     const other = this.#withWords((words) => ({
       ...words,

@@ -1,5 +1,5 @@
 /** What a bucket says of who may use it, read from its settings; remembered with its row. */
-import { listParts, lookupObject } from "@kiseki/composition";
+import { lookupObject } from "@kiseki/composition";
 import type { ObjectAttributes } from "@kiseki/format";
 import {
   type Acl,
@@ -10,11 +10,11 @@ import {
 } from "@kiseki/policy";
 import { type Owner, publicAccessBlockSetting, taggingSetting } from "@kiseki/s3";
 import { bucketAcl, bucketOwnership, objectAcl } from "../acls.ts";
-import { parseUploadId } from "../listings.ts";
 import type { CallScope } from "../scope.ts";
 import { findSetting } from "../settings.ts";
 import { openVersionId } from "../versions.ts";
 import type { BucketSide } from "./access.ts";
+import { lookUpUpload } from "./begun-upload.ts";
 import type { Need } from "./needs.ts";
 
 /** A tenant, and what is remembered of its buckets. */
@@ -88,19 +88,14 @@ function isGrantedByAcl(
 
 /** An upload keeps who began it where that is somebody else than the bucket's owner, who needs no grant. */
 function isInitiator(
-  { place: { tenant, buckets }, owner }: Pick<Acls, "place" | "owner">,
-  { bucket, key, uploadId }: Need,
+  { place, owner }: Pick<Acls, "place" | "owner">,
+  need: Need,
   principal: Principal,
 ): boolean {
-  const row = bucket === undefined ? undefined : buckets.find(tenant, bucket);
-  const upload = uploadId === undefined ? undefined : parseUploadId(uploadId);
-  if (principal.kind === "anonymous" || row === undefined || key === undefined) return false;
-  if (upload === undefined) return false;
-  const dirKeys = tenant.dirKeys(tenant.keys("read"));
-  const query = { namespace: row.id, key, upload, after: 0, countMax: 1 };
-  const page = tenant.store.view((map) => listParts(map, dirKeys, query));
-  if (page.kind === "refused") return false;
-  return objectAcl(page.upload.attributes, owner).owner.id === principal.canonicalId;
+  if (principal.kind === "anonymous") return false;
+  const attributes = lookUpUpload(place, need, need.uploadId);
+  if (attributes === undefined) return false;
+  return objectAcl(attributes, owner).owner.id === principal.canonicalId;
 }
 
 /** Of the object that is there; `undefined` when there is none. */

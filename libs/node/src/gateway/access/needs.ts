@@ -14,6 +14,8 @@ export interface Need {
   readonly isNew?: boolean;
   /** About an upload: whoever began it may look at it and end it. */
   readonly uploadId?: string;
+  /** About a part of this upload, or its end: what its begin asked for counts as asked for. */
+  readonly partOf?: string;
 }
 
 /** What a request says beside its call. */
@@ -51,6 +53,10 @@ const onObject = (action: string, { bucket, key }: OnKey, versionId?: string): N
 const onUpload = (action: string, call: OnKey & { readonly uploadId: string }): Need => ({
   ...onObject(action, call),
   uploadId: call.uploadId,
+});
+const onPart = (call: OnKey & { readonly uploadId: string }): Need => ({
+  ...onNew("PutObject", call),
+  partOf: call.uploadId,
 });
 const onNew = (action: string, call: OnKey): Need => ({ ...onObject(action, call), isNew: true });
 
@@ -125,17 +131,22 @@ interface Source extends OnKey {
 const readSource = (source: Source): Need =>
   onObject("GetObject", source, source.versionId ?? (source.isNullVersion ? "null" : undefined));
 
+const readSourceTags = (source: Source): Need =>
+  onObject("GetObjectTagging", source, readSource(source).versionId);
+
 function copiedObject(call: OnKey & { readonly source: Source }, words: RequestWords) {
   const { source } = call;
-  const isTagged = words.header("x-amz-tagging-directive") !== "REPLACE";
-  const versionId = readSource(source).versionId;
-  // Tags come along: who may not read them may not copy them; asked for where they could tell something.
-  const tags = isTagged && words.header("x-amz-tagging-directive") === "COPY";
+  const isAsked = words.header("x-amz-tagging-directive") === "COPY";
   return [
     readSource(source),
-    ...(tags ? [onObject("GetObjectTagging", source, versionId)] : []),
+    ...(isAsked ? [readSourceTags(source)] : []),
     ...newObject(call, words),
   ];
+}
+
+/** Of a copy that takes tags along, once they are known: they are read there and put here. */
+export function copiedTagsNeeds(call: OnKey & { readonly source: Source }): readonly Need[] {
+  return [readSourceTags(call.source), onNew("PutObjectTagging", call)];
 }
 
 function bypass(call: OnKey, { header }: RequestWords): readonly Need[] {
@@ -231,9 +242,9 @@ export const needsOf: NeedsOf = {
   delete_object_tagging: (call, words) => [onObject("DeleteObjectTagging", call, version(words))],
   // multipart
   create_multipart_upload: newObject,
-  upload_part: (call) => [onObject("PutObject", call)],
-  upload_part_copy: (call) => [readSource(call.source), onObject("PutObject", call)],
-  complete_multipart_upload: (call) => [onObject("PutObject", call)],
+  upload_part: (call) => [onPart(call)],
+  upload_part_copy: (call) => [readSource(call.source), onPart(call)],
+  complete_multipart_upload: (call) => [onPart(call)],
   abort_multipart_upload: (call) => [onUpload("AbortMultipartUpload", call)],
 };
 
