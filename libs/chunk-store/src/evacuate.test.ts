@@ -132,6 +132,37 @@ test(`moveLeaving() leaves what has too many fragments for those that stay, and 
   expect(pool.store.profile).toEqual({ kind: "ec", data: 3, parity: 1 });
 });
 
+test(`moveLeaving() moves nothing of a chunk that has yet to be repaired ${replay}`, async () => {
+  const pool = await TestPool.make(seedOfRun, 5);
+  const chunks = await fill(pool, 40, true); // copies on three of five
+  await pool.store.evacuateDevice(idOf(pool, 1), { mayLoseRedundancy: true });
+  pool.disk(3).gone = true;
+  await pool.crash("kill");
+  const missing = pool.store.status().devices.find(({ state }) => state === "missing")!;
+  pool.disk(3).gone = false;
+  pool.disk(3).zero();
+  await pool.store.replaceDevice(missing.id, { path: "disk3" });
+  const thin = () =>
+    chunks.filter(({ chunkId, sealId }) => pool.store.inspect(chunkId, sealId)!.missing > 0);
+  const waiting = thin();
+  const holds = ({ chunkId, sealId }: Chunk, device: Uint8Array): boolean =>
+    pool.store
+      .inspect(chunkId, sealId)!
+      .fragments.some((one) => Buffer.compare(one.device, device) === 0);
+  const leaving = idOf(pool, 1);
+  const staying = waiting.filter((chunk) => holds(chunk, leaving));
+  expect(staying.length).toBeGreaterThan(0);
+  expect(await pool.store.moveLeaving()).toMatchObject({
+    left: staying.length,
+    waiting: staying.length,
+  });
+  expect(staying.every((chunk) => holds(chunk, leaving))).toBe(true);
+  await pool.store.repair();
+  expect(thin()).toEqual([]);
+  expect((await pool.store.moveLeaving()).left).toBe(0);
+  await expectAll(pool, chunks);
+});
+
 test(`evacuateDevice() refuses what the rest of the pool cannot take ${replay}`, async () => {
   const alone = await TestPool.make(seedOfRun, 1);
   expect(

@@ -144,7 +144,7 @@ async function moveFragment(pool: Pool, device: Device, key: Uint8Array): Promis
     if (row === undefined || here === undefined) return 0;
     if (dropSpare(pool, device, key, row)) continue;
     const ref = { chunkId: keyChunkId(key), sealId: keySealId(key) };
-    if (here.bad) {
+    if (here.bad || lacksAny(pool, row)) {
       pool.queueRepair(ref); // which writes it elsewhere
       return "stays";
     }
@@ -156,6 +156,14 @@ async function moveFragment(pool: Pool, device: Device, key: Uint8Array): Promis
     const after = pool.row(rowKey(ref.chunkId, ref.sealId));
     if (after !== undefined && isOn(device, after) && after === row) return "stays";
   }
+}
+/**
+ * Where it would go may be a device that lost its own fragment and has not got it back: until then what is there may
+ * have to survive a second loss of the same device, so repair comes first.
+ */
+function lacksAny(pool: Pool, row: Row): boolean {
+  const best = bestSet(row, pool.usable);
+  return lacking(best.profile, best.fragments, pool.usable).length > 0;
 }
 /** Takes fragments of the device out of a row that is complete without them. */
 function dropSpare(pool: Pool, device: Device, key: Uint8Array, row: Row): boolean {

@@ -68,7 +68,8 @@ export function add(node: SimNode): Promise<string> {
   const { world, ports } = node;
   const isWhole = devicesOf(node).every(({ state }) => state === "healthy" || state === "degraded");
   const path = pick(world.prng, unusedPaths(node));
-  if (path === undefined || !isWhole) return Promise.resolve("skipped");
+  if (path === undefined || !isWhole || world.disks.get(path)!.gone)
+    return Promise.resolve("skipped");
   return told(async () => {
     await node.alive(ports.chunkStore.addDevice(0, { path, force: true }));
     world.count("devices added");
