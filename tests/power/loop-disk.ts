@@ -1,8 +1,8 @@
 import { dlopen } from "bun:ffi";
 import { closeSync, openSync } from "node:fs";
-import { mkdir, mkdtemp, rm, statfs, truncate, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, stat, statfs, truncate, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 
 /** Runs a program to its end. @throws {Error} with what it said, unless its status is 0. */
 export async function runTool(words: readonly string[]): Promise<string> {
@@ -68,6 +68,33 @@ export class LoopDisk implements AsyncDisposable {
   }
   [Symbol.asyncDispose](): Promise<void> {
     return this.unmount();
+  }
+}
+
+/** A file as a raw block device. Needs root. */
+export class LoopDevice implements AsyncDisposable {
+  readonly path: string;
+  readonly image: string;
+  private constructor(path: string, image: string) {
+    this.path = path;
+    this.image = image;
+  }
+  static async create(image: string, size: number): Promise<LoopDevice> {
+    await writeFile(image, "");
+    await truncate(image, size);
+    return new LoopDevice((await runTool(["losetup", "--find", "--show", image])).trim(), image);
+  }
+  /** Whether what lies below can take back what is discarded. */
+  async takesDiscard(): Promise<boolean> {
+    const limit = `/sys/block/${basename(this.path)}/queue/discard_max_bytes`;
+    return Number(await readFile(limit, "utf8")) > 0;
+  }
+  /** Bytes that the image takes on its disk. */
+  async allocated(): Promise<number> {
+    return (await stat(this.image)).blocks * 512;
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    await runTool(["losetup", "--detach", this.path]);
   }
 }
 

@@ -212,7 +212,7 @@ static void unseal_round(struct world *world) {
 
 static void one_round(struct world *world) {
   static const uint32_t kinds[] = {JOB_HASH,   JOB_SEAL,   JOB_CODE,  JOB_OPEN, JOB_OPEN, JOB_OPEN, JOB_FETCH, JOB_FETCH,
-                                   JOB_REBUILD, JOB_REBUILD, JOB_VERIFY, JOB_APPEND, JOB_READ};
+                                   JOB_REBUILD, JOB_REBUILD, JOB_VERIFY, JOB_APPEND, JOB_READ, JOB_DISCARD};
   struct record asked = world->good;
   asked.kind = kinds[chance(world, sizeof kinds / sizeof *kinds)];
   asked.flags = chance(world, 32) | (chance(world, 2) ? FLAG_VERIFY : 0);

@@ -13,7 +13,7 @@
 #define EXPORT __attribute__((visibility("default")))
 
 enum {
-  DATAPATH_ABI = 5,
+  DATAPATH_ABI = 6,
   PAGE_SIZE = 4096,
   SEGMENT_SIZE = 65536,
   NONCE_SIZE = 12,
@@ -35,12 +35,12 @@ enum {
 
 enum job_kind {
   JOB_HASH = 1, JOB_SEAL, JOB_OPEN, JOB_REBUILD, JOB_VERIFY, JOB_APPEND, JOB_READ, JOB_DEVICE_OPEN, JOB_DEVICE_CLOSE, JOB_UNSEAL,
-  JOB_CODE, JOB_FETCH,
+  JOB_CODE, JOB_FETCH, JOB_DISCARD,
 };
 enum status { STATUS_OK, STATUS_IO, STATUS_NO_SPACE, STATUS_CLOSED, STATUS_BAD_ARGUMENT, STATUS_BUSY };
 enum outcome { OUTCOME_DONE, OUTCOME_LOST, OUTCOME_TAMPERED };
 enum fault { FAULT_NONE, FAULT_IO, FAULT_HEADER, FAULT_CRC, FAULT_TAG };
-enum flag { FLAG_SYNC = 1, FLAG_OWN = 2, FLAG_DIRECT = 4, FLAG_READ_ONLY = 8, FLAG_STATE = 16, FLAG_CACHED = 32, FLAG_VERIFY = 64, FLAG_OUTSIDE = 128 };
+enum flag { FLAG_SYNC = 1, FLAG_OWN = 2, FLAG_DIRECT = 4, FLAG_READ_ONLY = 8, FLAG_STATE = 16, FLAG_CACHED = 32, FLAG_VERIFY = 64, FLAG_OUTSIDE = 128, FLAG_BLOCK = 256 };
 enum hash_algorithm { HASH_MD5 = 1, HASH_SHA256 = 2, HASH_SHA1 = 4, HASH_CRC32 = 8, HASH_CRC32C = 16, HASH_CRC64NVME = 32, HASH_ALL = 63 };
 
 struct fragment { /* a source of open, rebuild, verify; `fault` is the answer */
@@ -96,6 +96,7 @@ void device_open_job(struct devices *devices, struct record *record);
 void device_close_job(struct devices *devices, struct record *record);
 void append_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
 void read_job(struct devices *devices, struct arena *arena, struct record *record, uint8_t *scratch);
+void discard_job(struct devices *devices, struct record *record);
 /* Reads [offset, offset + size) of a device somewhere into `room`, which holds size + 2 pages and is page-aligned.
  * The address of the bytes, or NULL: device closed, read failed, end reached. `only_cached`: what would have to wait for
  * the device is not read, and errno is EAGAIN. */

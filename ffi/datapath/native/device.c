@@ -25,7 +25,7 @@ struct device {
   int fd;        /* -1: free */
   int direct_fd; /* of the same file, for large appends; -1: it takes no O_DIRECT */
   uint32_t generation, users;
-  int closing, direct, read_only, failed;
+  int closing, direct, read_only, failed, is_block;
   uint64_t size;
 };
 struct devices {
@@ -36,7 +36,7 @@ struct devices {
 /* What a job holds of a device: it stays open until device_leave. */
 struct grip {
   struct device *device;
-  int fd, direct_fd, direct, read_only, failed;
+  int fd, direct_fd, direct, read_only, failed, is_block;
   uint64_t size;
 };
 
@@ -73,7 +73,8 @@ static int device_enter(struct devices *devices, uint32_t slot, struct grip *gri
   if (device) {
     device->users++;
     *grip = (struct grip){.device = device, .fd = device->fd, .direct_fd = device->direct_fd, .direct = device->direct,
-                          .read_only = device->read_only, .failed = device->failed, .size = device->size};
+                          .read_only = device->read_only, .failed = device->failed, .is_block = device->is_block,
+                          .size = device->size};
   }
   pthread_mutex_unlock(&devices->mutex);
   return device ? 0 : -1;
@@ -86,10 +87,11 @@ static void device_leave(struct devices *devices, struct grip *grip, int has_fai
   pthread_mutex_unlock(&devices->mutex);
 }
 
-static int size_of(int fd, uint64_t *size) {
+static int size_of(int fd, uint64_t *size, int *is_block) {
   struct stat stat;
   if (fstat(fd, &stat) != 0) return -1;
-  if (S_ISBLK(stat.st_mode)) return ioctl(fd, BLKGETSIZE64, size);
+  *is_block = S_ISBLK(stat.st_mode);
+  if (*is_block) return ioctl(fd, BLKGETSIZE64, size);
   if (!S_ISREG(stat.st_mode)) {
     errno = EINVAL;
     return -1;
@@ -114,8 +116,9 @@ void device_open_job(struct devices *devices, struct record *record) {
   int direct = (record->flags & FLAG_DIRECT) != 0, read_only = (record->flags & FLAG_READ_ONLY) != 0;
   int fd = open(path, (read_only ? O_RDONLY : O_RDWR) | (direct ? O_DIRECT : 0) | O_CLOEXEC | O_NOCTTY);
   uint64_t size = 0;
+  int is_block = 0;
   if (fd < 0) return fail(record, STATUS_IO, errno);
-  if (size_of(fd, &size) != 0) {
+  if (size_of(fd, &size, &is_block) != 0) {
     fail(record, STATUS_IO, errno);
     close(fd);
     return;
@@ -133,9 +136,10 @@ void device_open_job(struct devices *devices, struct record *record) {
     struct device *device = &devices->device[place];
     uint32_t generation = (device->generation + 1) % (UINT32_MAX / DEVICES_MAX);
     *device = (struct device){.fd = fd, .direct_fd = direct_fd, .generation = generation, .direct = direct,
-                              .read_only = read_only, .size = size};
+                              .read_only = read_only, .is_block = is_block, .size = size};
     record->device = generation * DEVICES_MAX + place;
     record->device_size = size;
+    record->flags = is_block ? FLAG_BLOCK : 0;
   }
   pthread_mutex_unlock(&devices->mutex);
   if (place < DEVICES_MAX) return;
@@ -372,4 +376,21 @@ void append_job(struct devices *devices, struct arena *arena, struct record *rec
   if (device_enter(devices, record->device, &grip) != 0) return fail(record, STATUS_CLOSED, 0);
   append_gripped(&grip, record, parts, count, total, scratch, &has_failed);
   device_leave(devices, &grip, has_failed);
+}
+
+/* --- discarding ----------------------------------------------------------------------------------------------------------- */
+
+static void discard_gripped(const struct grip *grip, struct record *record) {
+  uint64_t range[2] = {record->device_offset, record->device_size};
+  if (range[0] > grip->size || range[1] > grip->size - range[0]) return fail(record, STATUS_BAD_ARGUMENT, EINVAL);
+  if (range[0] % PAGE_SIZE || range[1] % PAGE_SIZE || !range[1]) return fail(record, STATUS_BAD_ARGUMENT, EINVAL);
+  if (!grip->is_block || grip->read_only || grip->failed) return;
+  (void)ioctl(grip->fd, BLKDISCARD, range); /* a device that does not take it keeps what it has: nobody needs it */
+}
+
+void discard_job(struct devices *devices, struct record *record) {
+  struct grip grip;
+  if (device_enter(devices, record->device, &grip) != 0) return fail(record, STATUS_CLOSED, 0);
+  discard_gripped(&grip, record);
+  device_leave(devices, &grip, 0);
 }

@@ -58,6 +58,7 @@ static void run_job(struct datapath *datapath, struct record *record, uint8_t *s
     case JOB_VERIFY: verify_job(devices, record, scratch); break;
     case JOB_APPEND: append_job(devices, arena, record, scratch); break;
     case JOB_READ: read_job(devices, arena, record, scratch); break;
+    case JOB_DISCARD: discard_job(devices, record); break;
     case JOB_DEVICE_OPEN: device_open_job(devices, record); break;
     case JOB_DEVICE_CLOSE: device_close_job(devices, record); break;
     default: fail(record, STATUS_BAD_ARGUMENT, 0);

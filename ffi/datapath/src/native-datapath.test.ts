@@ -1,8 +1,8 @@
 import { expect, test } from "bun:test";
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, existsSync, openSync, writeSync } from "node:fs";
 import { mkdtemp, open, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { chunkId, newBytes, prngFromSeed, sealId } from "@kiseki/base";
 import type { Datapath, FetchJob, FragmentSource, OpenJob, Profile, SealJob } from "@kiseki/ports";
 import { DatapathError, fragmentStride, segmentOverhead, segmentSize } from "@kiseki/ports";
@@ -330,6 +330,46 @@ test("a read-only device refuses append(); a folder is no device", async () => {
   expect(await codeOf(datapath.append({ device: slot, offset: 0, ranges, sync: true }))).toBe("io");
   expect(await codeOf(datapath.openDevice({ path: join(path, ".."), direct: false }))).toBe("io");
 });
+
+const hasLoop = process.getuid?.() === 0 && existsSync("/dev/loop-control");
+
+test.skipIf(!hasLoop)(
+  "discard() tells a block device, and no more of it than was asked",
+  async () => {
+    await using folder = await openFolder();
+    const image = await folder.prepare("image", 8 * mebibyte);
+    const lent = Bun.spawnSync(["losetup", "--find", "--show", image]);
+    const path = lent.stdout.toString().trim();
+    expect(path).toStartWith("/dev/loop");
+    const limit = `/sys/block/${basename(path)}/queue/discard_max_bytes`;
+    const takesDiscard = Number(await readFile(limit, "utf8")) > 0;
+    try {
+      await using datapath = openDatapath(options);
+      const { slot, size } = await datapath.openDevice({ path, direct: false });
+      expect(size).toBe(8 * mebibyte);
+      using lease = datapath.arena.lend(4 * mebibyte)!;
+      lease.bytes.fill(7);
+      const all = { lease, offset: 0, size: 4 * mebibyte };
+      await datapath.append({ device: slot, offset: 0, ranges: [all], sync: true });
+      for (const [offset, size] of [
+        [mebibyte, 8 * mebibyte], // beyond its end
+        [100, blockSize],
+        [0, 0],
+      ] as const)
+        expect(await codeOf(datapath.discard(slot, offset, size)!)).toBe("bad_argument");
+      await datapath.discard(slot, mebibyte, 2 * mebibyte);
+      await datapath.read(slot, 0, all);
+      const shown = (at: number) =>
+        new Set(lease.bytes.subarray(at * mebibyte, (at + 1) * mebibyte));
+      const gone = new Set([takesDiscard ? 0 : 7]);
+      expect([0, 1, 2, 3].map(shown)).toEqual([new Set([7]), gone, gone, new Set([7])]);
+      await datapath.closeDevice(slot);
+      expect(datapath.discard(slot, 0, blockSize)).toBeUndefined();
+    } finally {
+      Bun.spawnSync(["losetup", "--detach", path]);
+    }
+  },
+);
 
 test("jobs refuse ranges outside their lease, lengths that do not fit, sources over targets", async () => {
   await using datapath = openDatapath(options);

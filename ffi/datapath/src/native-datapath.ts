@@ -105,6 +105,8 @@ class Driver implements NativeDatapath {
   readonly #pool: JobPool;
   readonly #isOwner: boolean;
   readonly #timed: DatapathOptions["timed"];
+  /** Block devices that were opened here. */
+  readonly #blocks = new Set<DeviceSlot>();
 
   constructor(
     native: Native,
@@ -339,11 +341,16 @@ class Driver implements NativeDatapath {
         const direct = options.direct ? flag.direct : 0;
         record.set("flags", direct | (options.readOnly === true ? flag.readOnly : 0));
       },
-      (record) => ({ slot: record.get("device"), size: record.getWide("deviceSize") }),
+      (record) => {
+        const slot = record.get("device");
+        if ((record.get("flags") & flag.block) !== 0) this.#blocks.add(slot);
+        return { slot, size: record.getWide("deviceSize") };
+      },
       () => `Cannot open device ${options.path}`,
     );
   }
   closeDevice(slot: DeviceSlot): Promise<void> {
+    this.#blocks.delete(slot);
     return this.#pool.run(
       (record) => {
         record.begin("deviceClose");
@@ -403,6 +410,19 @@ class Driver implements NativeDatapath {
         throw reason;
       throw new DatapathError("io", reason.errno, reason.message); // an earlier part was written
     }
+  }
+  discard(device: DeviceSlot, offset: number, size: number): Promise<void> | undefined {
+    if (!this.#blocks.has(device)) return undefined;
+    return this.#pool.run(
+      (record) => {
+        record.begin("discard");
+        record.set("device", device);
+        record.setWide("deviceOffset", offset);
+        record.setWide("deviceSize", size);
+      },
+      () => {},
+      () => `Cannot discard ${size} bytes at ${offset} of device ${device}`,
+    );
   }
   #setTarget(record: JobRecord, target: ArenaRange): void {
     record.setWide("targetOffset", addressOf(this.arena, target));

@@ -26,6 +26,7 @@ export const jobKind = {
   unseal: 10,
   code: 11,
   fetch: 12,
+  discard: 13,
 } as const;
 export type JobKind = keyof typeof jobKind;
 export const flag = {
@@ -37,6 +38,7 @@ export const flag = {
   cached: 32,
   verify: 64,
   outside: 128,
+  block: 256,
 } as const;
 export const statuses = ["ok", "io", "no_space", "closed", "bad_argument", "busy"] as const;
 export const outcomes = ["opened", "lost", "tampered"] as const satisfies OpenOutcome["kind"][];

@@ -1,7 +1,7 @@
 import { dlopen, FFIType, suffix } from "bun:ffi";
 import { assert } from "@kiseki/base";
 
-const abiVersion = 5;
+const abiVersion = 6;
 const { ptr, u32, u64, i32, f64, function: callback } = FFIType;
 const nothing = FFIType.void;
 

@@ -105,3 +105,35 @@ test(`compactPool() hands records to other devices where no zone is left to move
   await pool.crash("kill");
   for (const chunk of kept) expect(await pool.get(chunk)).toEqual(chunk.plain);
 });
+
+for (const index of ["kept", "lost"] as const) {
+  test(`compact() discards what it gives back, and no more; index ${index} ${replay}`, async () => {
+    const pool = await TestPool.make(seedOfRun, 2, { zoneSize });
+    for (const disk of pool.disks.values()) disk.takesDiscard = true;
+    const kept = (await fillZones(pool, [1, 0, 2, 1])).flat();
+    const written = (): number => {
+      const { content } = pool.disk(0);
+      let blocks = 0;
+      for (let at = deviceDataOffset; at < content.byteLength; at += 4096)
+        if (content.subarray(at, at + 4096).some((byte) => byte !== 0)) blocks += 1;
+      return blocks;
+    };
+    const before = written();
+    await pool.store.compact();
+    expect(written()).toBeLessThan(before - (3 * zoneSize) / 4096 / 2);
+    for (const chunk of kept) expect(await pool.get(chunk)).toEqual(chunk.plain);
+    for (const crash of ["kill", "power"] as const) {
+      await pool.crash(crash, index);
+      for (const chunk of kept) expect(await pool.get(chunk)).toEqual(chunk.plain);
+      const more = pool.chunk(9000);
+      await pool.put(more);
+      kept.push(more);
+    }
+    const { faults } = await pool.store.scrub();
+    if (index === "kept") expect(faults).toBe(0); // else of the dead, which a summary that stayed still names
+    for (const chunk of kept) {
+      expect(await pool.get(chunk)).toEqual(chunk.plain);
+      expect(pool.store.inspect(chunk.chunkId, chunk.sealId)!.missing).toBe(0);
+    }
+  });
+}

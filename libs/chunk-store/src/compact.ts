@@ -97,9 +97,21 @@ async function freeZone(pool: Pool, device: Device, zone: number): Promise<Moved
   pool.flush();
   pool.ports.index.checkpoint();
   failpoint("compact-checkpointed");
+  const discarding = discardZone(pool, device, zone);
+  if (discarding !== undefined) await discarding;
   zones.readers[zone]! -= 1;
   if (zones.readers[zone] === 0) zones.set(zone, "free");
   return moved;
+}
+
+/** Block devices alone hear of it; a zone that somebody still reads keeps what it has until it is begun anew. */
+function discardZone(pool: Pool, device: Device, zone: number): Promise<void> | undefined {
+  const { zones, slot } = device;
+  if (slot === undefined || zones.readers[zone] !== 1) return undefined;
+  const discarding = pool.ports.datapath.discard(slot, device.offsetOf(zone, 0), zones.zoneSize);
+  return discarding?.catch((reason: unknown) => {
+    if (!(reason instanceof DatapathError)) throw reason; // it has gone: nothing of the zone is missed
+  });
 }
 
 /** Bytes moved; or why not all: nowhere to, or something in it is bad and must stay. */

@@ -270,6 +270,15 @@ function deviceContract(name: string, open: OpenDatapathPlace): void {
     await datapath.closeDevice(slot);
   });
 
+  test(`${name}: discard() leaves a file as it is`, async () => {
+    await using place = await open();
+    const { datapath } = place;
+    const path = await place.prepareDevice(4 * blockSize);
+    const { slot } = await datapath.openDevice({ path, direct: false });
+    expect(datapath.discard(slot, 0, 4 * blockSize)).toBeUndefined();
+    await datapath.closeDevice(slot);
+  });
+
   test(`${name}: append() takes more ranges than any system call does`, async () => {
     await using place = await open();
     const { datapath } = place;

@@ -236,6 +236,12 @@ export interface Datapath extends AsyncDisposable {
   read(device: DeviceSlot, offset: number, target: ArenaRange): Promise<void>;
   /** @throws {DatapathError} after which nothing is known of the range (`io`) or nothing was written (`no_space`). */
   append(job: AppendJob): Promise<void>;
+  /**
+   * Tells a block device that nobody needs `[offset, offset + size)` any more, whole blocks; what it shows there afterwards
+   * is not said. Resolves when the device has heard it, and also when it does not take it. `undefined` for a file, which
+   * keeps what was preallocated. @throws {DatapathError} of a range outside, or of a device that is closed
+   */
+  discard(device: DeviceSlot, offset: number, size: number): Promise<void> | undefined;
 }
 
 /** Size of a chunk of `size` plaintext bytes once sealed. */

@@ -322,6 +322,11 @@ export class SimDatapath implements Datapath {
     }
     await this.#effect("synced");
   }
+  discard(device: DeviceSlot, offset: number, size: number): Promise<void> | undefined {
+    const disk = this.#disk(device);
+    if (!disk.takesDiscard) return undefined;
+    return this.#turns().then(() => this.#guard(() => disk.discard(offset, size)));
+  }
   async #effect(effect: SimDatapathEffect): Promise<void> {
     this.onEffect(effect);
     if (this.#closed) await new Promise<never>(() => {});

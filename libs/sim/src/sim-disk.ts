@@ -63,6 +63,8 @@ export class SimDisk {
   gone = false;
   /** Appends fail with no space while set. */
   full = false;
+  /** A block device, not a file; set by tests before it is used. */
+  takesDiscard = false;
   readonly struck: Record<DiskFault, number> = {
     lost_write: 0,
     late_write: 0,
@@ -162,6 +164,16 @@ export class SimDisk {
       } else this.#settle(write.offset, write.size);
     }
     this.#pending = later;
+  }
+  /** Some of it is zeros at once, the rest never. @throws {SimDiskError} */
+  discard(offset: number, size: number): void {
+    this.#check();
+    assert(offset % block === 0 && size % block === 0, "whole blocks are discarded");
+    for (let at = offset; at < offset + size; at += block) {
+      if (!this.#prng.chance(9, 10)) continue;
+      this.#durable.fill(0, at, at + block);
+      this.#current.fill(0, at, at + block);
+    }
   }
   #settle(offset: number, size: number): void {
     this.#durable.set(this.#current.subarray(offset, offset + size), offset);
