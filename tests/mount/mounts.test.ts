@@ -185,6 +185,26 @@ test.skipIf(!hasFuse)(
   },
 );
 
+test.skipIf(!hasFuse)(
+  "mounts carry the workflow that their job names, which is counted",
+  async () => {
+    const unknown = async (): Promise<number> => {
+      const pattern = /^kiseki_workflow_refs_total\{protocol="rpc",result="unknown"\} (\d+)$/m;
+      return Number(pattern.exec(await node.metrics())?.[1] ?? 0);
+    };
+    const readBack = async (environment: Readonly<Record<string, string>>): Promise<number> => {
+      const before = await unknown();
+      await using mount = await KisekiMount.start(node, { namespace: "shared", environment });
+      writeFileSync(mount.path("of-a-job"), "content");
+      expect(readFileSync(mount.path("of-a-job"), "utf8")).toBe("content");
+      expect(await mount.end("SIGTERM")).toBe(0);
+      return (await unknown()) - before;
+    };
+    expect(await readBack({})).toBe(0);
+    expect(await readBack({ KISEKI_WORKFLOW_REF: "0a".repeat(16) })).toBeGreaterThan(1);
+  },
+);
+
 function strangeCertificate(): string {
   const key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"];
   const words = ["req", "-x509", ...key, "-keyout", "/dev/null", "-subj", "/CN=strange"];

@@ -73,6 +73,15 @@ test("policy narrows what the constructor says", async () => {
 });
 
 if (isFull) {
+  test("pip installs the package where there is nothing but Python", async () => {
+    await bed.need("python3", "-m", "venv", "bare");
+    const bare = join(bed.folder, "bare/bin/python");
+    await bed.need(bare, "-m", "pip", "install", "--quiet", "./source");
+    const program = "import kiseki; print(kiseki.__file__); kiseki.Client().close()";
+    const { code, output } = await bed.run("env", "-u", "PYTHONPATH", bare, "-c", program);
+    expect({ code, output }).toEqual({ code: 0, output: expect.stringContaining("/bare/lib/") });
+  }, 180_000);
+
   // The system's PyTorch, which comes without CUDA.
   test("a model of PyTorch trains over files of a namespace", async () => {
     const torch = cached("sdk-torch-1/bin/python", "--tests-full");

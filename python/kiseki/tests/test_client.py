@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import contextlib
+import gc
 import inspect
 import multiprocessing
 import os
@@ -8,7 +10,8 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
+import warnings
+from typing import Any, Iterator, List
 
 import pytest
 
@@ -85,6 +88,25 @@ def test_a_pickled_client_is_the_same_client(client: kiseki.Client, folder: str)
     copy.write_bytes(folder + "/file", b"x")
     copy.close()
     assert client.read_bytes(folder + "/file") == b"x"
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        dropped = pickle.loads(pickle.dumps(client))
+        assert dropped.exists(folder + "/file")
+        with unraisable() as seen:
+            del dropped
+            gc.collect()
+        assert seen == []
+
+
+@contextlib.contextmanager
+def unraisable() -> Iterator[List[str]]:
+    """What goes wrong where nobody can be told."""
+    seen: List[str] = []
+    before, sys.unraisablehook = sys.unraisablehook, lambda found: seen.append(repr(found.exc_value))
+    try:
+        yield seen
+    finally:
+        sys.unraisablehook = before
 
 
 PROGRAM = """

@@ -154,6 +154,9 @@ class Link:
     def close(self) -> None:
         self._break("The client is closed")
 
+    def __del__(self) -> None:
+        self._socket.close()
+
     def call(
         self,
         verb: Verb,
