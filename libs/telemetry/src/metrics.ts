@@ -1,6 +1,7 @@
 import { assert } from "@kiseki/base";
 import { type MetricName, type Metrics, metricTable } from "@kiseki/ports";
-import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
+import { collectDefaultMetrics, Gauge, type Metric as AnyMetric, Registry } from "prom-client";
+import { CounterTally, HistogramTally } from "./tallies.ts";
 
 export interface MetricsRegistry extends Metrics {
   /** The Prometheus text format, version 0.0.4. */
@@ -9,16 +10,22 @@ export interface MetricsRegistry extends Metrics {
   read(): Promise<ReadonlyMap<string, number>>;
 }
 
-type Metric = Counter | Gauge | Histogram;
+type Metric = CounterTally | Gauge | HistogramTally;
 
 function makeMetric(registry: Registry, name: MetricName): Metric {
   const row = metricTable[name];
-  const labelNames = "labels" in row ? [...row.labels] : [];
-  const common = { name, help: row.help, labelNames, registers: [registry] };
-  if (row.kind === "counter") return new Counter(common);
-  if (row.kind === "gauge") return new Gauge(common);
-  return new Histogram({ ...common, buckets: "buckets" in row ? [...row.buckets] : [] });
+  const labelNames: readonly string[] = "labels" in row ? row.labels : [];
+  const common = { name, help: row.help, labelNames };
+  if (row.kind === "gauge") return new Gauge({ ...common, registers: [registry] });
+  const bounds = "buckets" in row ? row.buckets : [];
+  const tally =
+    row.kind === "counter" ? new CounterTally(common) : new HistogramTally({ ...common, bounds });
+  // The registry asks a metric for its name and its values, no more; the type wants all of a metric of its own.
+  registry.registerMetric(tally as unknown as AnyMetric);
+  return tally;
 }
+
+const none = {};
 
 /** To look at the spaces of another engine's heap, ours stops for a tenth of a second and counts all that lives. */
 const costly = ["total", "used", "available"].map((what) => `nodejs_heap_space_size_${what}_bytes`);
@@ -37,20 +44,20 @@ export function openMetrics(): MetricsRegistry {
     return metric;
   };
   return {
-    add(name, amount, labels = {}) {
+    add(name, amount, labels = none) {
       const metric = find(name);
-      assert(metric instanceof Counter, `${name} is a counter`);
-      metric.inc(labels, amount);
+      assert(metric instanceof CounterTally, `${name} is a counter`);
+      metric.add(amount, labels);
     },
-    set(name, value, labels = {}) {
+    set(name, value, labels = none) {
       const metric = find(name);
       assert(metric instanceof Gauge, `${name} is a gauge`);
       metric.set(labels, value);
     },
-    observe(name, value, labels = {}) {
+    observe(name, value, labels = none) {
       const metric = find(name);
-      assert(metric instanceof Histogram, `${name} is a histogram`);
-      metric.observe(labels, value);
+      assert(metric instanceof HistogramTally, `${name} is a histogram`);
+      metric.observe(value, labels);
     },
     expose: () => registry.metrics(),
     async read() {
