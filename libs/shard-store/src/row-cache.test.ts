@@ -1,7 +1,7 @@
 import { expect, test } from "bun:test";
 import { epoch, prngFromSeed, toUtf8 } from "@kiseki/base";
 import { openPlainPlace } from "./place.test-helper.ts";
-import { type CachedRow, RowBudget, type RowCache } from "./row-cache.ts";
+import { type CachedRow, RowBudget, type RowCache, rowText } from "./row-cache.ts";
 
 /** A source that counts how often it is asked. */
 function source(rows: Readonly<Record<string, string>>) {
@@ -31,7 +31,7 @@ test("RowCache.forget() asks anew, of old generations too", () => {
   const before = source({ a: "old" });
   cache.get(key("a"), before);
   for (const name of ["b", "c", "d"]) cache.get(key(name), before); // "a" is in the older half now
-  cache.forget(key("a"));
+  cache.forget(rowText(key("a")));
   expect(cache.get(key("a"), source({ a: "new" }))).toEqual(toUtf8("new"));
 });
 
@@ -92,26 +92,25 @@ test("RowCache.recall() answers the same result until a row that it was made of 
   const cache = new RowBudget(1 << 20).open();
   const rows = source({ a: "one" });
   const first = recalled(cache, rows, "a", "b");
-  cache.forget(key("c"));
+  cache.forget(rowText(key("c")));
   expect(recalled(cache, rows, "a", "b")).toBe(first);
-  cache.forget(key("b")); // one that was absent
+  cache.forget(rowText(key("b"))); // one that was absent
   expect(cache.recall("it")).toBeUndefined();
   const second = recalled(cache, rows, "a", "b");
   cache.get(key("a"), rows);
-  cache.forget(key("a"));
+  cache.forget(rowText(key("a")));
   expect(cache.recall("it")).toBeUndefined();
   expect(second).not.toBe(first);
 });
 
 test("RowCache.replace() knows what was written, and what was deleted is none", () => {
   const cache = new RowBudget(1 << 20).open();
-  const value = toUtf8("new");
   cache.get(key("a"), source({ a: "old" }));
-  cache.replace(key("a"), value);
-  value.fill(0); // the caller's
+  cache.replace(rowText(key("a")), toUtf8("new"));
   const nothing = source({});
+  cache.get(key("a"), nothing)!.fill(0); // the caller's
   expect(cache.get(key("a"), nothing)).toEqual(toUtf8("new"));
-  cache.replace(key("a"), undefined);
+  cache.replace(rowText(key("a")), undefined);
   expect(cache.get(key("a"), nothing)).toBeUndefined();
   expect(nothing.asked).toEqual(["a"]);
 });
@@ -127,7 +126,7 @@ test("RowCache.remember() gives back the bytes of rows that nobody else asked fo
   expect(cache.get(key("own"), rows)).toEqual(toUtf8("one"));
   expect(rows.asked).toEqual(["common", "own", "own"]);
   expect(cache.recall("it")).toBeDefined();
-  cache.forget(key("own"));
+  cache.forget(rowText(key("own")));
   expect(cache.recall("it")).toBeUndefined();
 });
 

@@ -1,6 +1,7 @@
 import type { Epoch, LogIndex } from "@kiseki/base";
 import { assert, compareBytes } from "@kiseki/base";
 import type { CommitOutcome, ShardTx } from "@kiseki/ports";
+import { rowText } from "./row-cache.ts";
 
 /** Clean rows that a transaction remembers; past it they are read again. Changed rows are always kept. */
 const cleanRowsMax = 8192;
@@ -9,6 +10,8 @@ const cleanValueSizeMax = 4096;
 /** One row as the transaction sees it. */
 export interface OverlayRow {
   readonly key: Uint8Array;
+  /** `rowText` of the key. */
+  readonly text: string;
   /** The committed value; `undefined` when there is none. Meaningless while `isOldKnown` is false. */
   old: Uint8Array | undefined;
   isOldKnown: boolean;
@@ -22,7 +25,8 @@ export interface OverlayRow {
 
 /** What a transaction asks of its store. All run inside one open write transaction of SQLite. */
 export interface ShardTxHost {
-  get(key: Uint8Array): Uint8Array | undefined;
+  /** `text`: `rowText` of the key. */
+  get(key: Uint8Array, text: string): Uint8Array | undefined;
   scan: ShardTx["scan"];
   put(key: Uint8Array, value: Uint8Array): void;
   /** Puts the row if the key is free; false, and nothing done, if it is not. */
@@ -36,9 +40,6 @@ export interface ShardTxHost {
   ): CommitOutcome | Promise<CommitOutcome>;
   rollback(): void;
 }
-
-/** Keys of bytes as keys of a `Map`. */
-const textOf = (key: Uint8Array): string => key.toHex();
 
 /**
  * A batch over an open SQLite transaction. Changed rows wait in a small cache, so that a row written
@@ -57,13 +58,13 @@ export class SqliteShardTx implements ShardTx {
   }
   get(key: Uint8Array): Uint8Array | undefined {
     assert(this.#isOpen, "the transaction is open");
-    const text = textOf(key);
+    const text = rowText(key);
     const row = this.#rows.get(text);
     if (row !== undefined) return row.now?.slice();
-    const value = this.#host.get(key);
+    const value = this.#host.get(key, text);
     const isSmall = value === undefined || value.byteLength <= cleanValueSizeMax;
     if (isSmall && this.#rows.size < cleanRowsMax) {
-      const clean = { key: key.slice(), old: value, isOldKnown: true, now: value };
+      const clean = { key: key.slice(), text, old: value, isOldKnown: true, now: value };
       this.#rows.set(text, { ...clean, isChanged: false, isDirty: false });
       return value?.slice();
     }
@@ -94,11 +95,11 @@ export class SqliteShardTx implements ShardTx {
   }
   #change(key: Uint8Array, value: Uint8Array | undefined): void {
     assert(this.#isOpen, "the transaction is open");
-    const text = textOf(key);
+    const text = rowText(key);
     let row = this.#rows.get(text);
     if (row === undefined) {
       const blank = { old: undefined, isOldKnown: false, now: undefined };
-      row = { key: key.slice(), ...blank, isChanged: false, isDirty: false };
+      row = { key: key.slice(), text, ...blank, isChanged: false, isDirty: false };
       this.#rows.set(text, row);
     }
     row.now = value;
@@ -136,7 +137,7 @@ export function writeRow(
   if (!row.isOldKnown) {
     row.isOldKnown = true;
     if (row.now !== undefined && host.insert(row.key, row.now)) return;
-    row.old = host.get(row.key);
+    row.old = host.get(row.key, row.text);
   }
   if (row.now !== undefined) host.put(row.key, row.now);
   else host.delete(row.key);

@@ -89,7 +89,7 @@ export class SqliteShardStore implements ShardStore {
     this.#committer = options.openCommitter?.(database);
     this.#cache = (options.rows ?? new RowBudget(cacheSizeDefault)).open();
     this.#host = {
-      get: (key) => this.#cache.get(key, this.#map), // asked only for rows that the transaction has not written
+      get: (key, text) => this.#cache.get(key, this.#map, undefined, text), // asked only for rows that the transaction has not written
       scan: (range, visit) => this.#map.scan(range, visit),
       put: (key, value) => void this.#statements.put.run(key, value),
       insert: (key, value) => this.#statements.insert.run(key, value).changes === 1,
@@ -248,7 +248,7 @@ export class SqliteShardStore implements ShardStore {
       throw new ShardStoreError("not_committed", "Cannot write the batch", { cause: reason });
     }
     const finish = (): CommitOutcome => {
-      for (const { key, now } of written) this.#cache.replace(key, now);
+      for (const { text, now } of written) this.#cache.replace(text, now);
       this.#state = state;
       this.#sums = sums;
       for (const check of this.#checks) check.committed(changes);
