@@ -155,6 +155,22 @@ test("FileService: an operation that is sent again is done once, and refusals co
   expect(await client.files.lookup(name)).toEqual({ kind: "refused", code: "no_such_key" });
 });
 
+test("FileService: an operation that was given up while it waited is never sent", async () => {
+  await using node = await TestNode.open(crypto);
+  await using proxy = await FaultyProxy.open({ host: "127.0.0.1", port: node.rpcPort });
+  const words = { seeds: `127.0.0.1:${proxy.port}`, deadlineMs: 1_000 };
+  await using client = await openAt(datapath, node, words);
+  proxy.weather = { kind: "black_hole" };
+  const all = Array.from({ length: 40 }, (_, size) =>
+    client.files.apply({ kind: "truncate", file, size }),
+  );
+  for (const answer of await Promise.all(all)) expect(answer.kind).toBe("refused");
+  proxy.weather = { kind: "fair" };
+  proxy.cut();
+  while ((await client.files.apply({ kind: "truncate", file, size: 0 })).kind === "refused");
+  expect(node.applied).toEqual(["truncate"]);
+});
+
 test("FileService: operations that come together go together", async () => {
   await using node = await TestNode.open(crypto);
   await using client = await openAt(datapath, node);

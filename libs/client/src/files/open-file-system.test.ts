@@ -315,6 +315,23 @@ test("writers wait while too much is in memory", async () => {
   expect((await lookup(fs, "f")).attributes.size).toBe(3 << 19);
 });
 
+test("who waits for room behind what the nodes do not take now is told in the end", async () => {
+  const node = new FakeNode();
+  const { fs } = await mountOn(node.open(), { dirtySizeMax: 12 << 20 });
+  const { handle } = await create(fs, "f");
+  const { promise, resolve } = Promise.withResolvers<void>();
+  node.meddle = (call) => (call === "store" ? promise : call === "write" ? "busy" : undefined);
+  // All of it is on its way in the background, whose failure keeps it in memory.
+  expect(fs.write(handle, 0, new Uint8Array(12 << 20))).toBe(12 << 20);
+  await settled();
+  const waiting = bad(fs.write(handle, 12 << 20, new Uint8Array(1)));
+  await settled();
+  resolve();
+  expect(await waiting).toBe("EAGAIN");
+  expect(node.count("write")).toBe(2);
+  expect(await bad(fs.write(handle, 0, new Uint8Array(1)))).toBe("none");
+});
+
 test("a long stream goes to the node in pieces of full size before it is closed", async () => {
   const node = new FakeNode();
   const { fs } = await mountOn(node.open());

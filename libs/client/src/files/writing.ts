@@ -139,12 +139,15 @@ export class Writer {
     return undefined;
   }
 
-  /** Waits until something was stored; starts it where nothing is under way. */
+  /**
+   * Waits until something was stored, or is lost. What is under way may end with its bytes kept, because nobody asked for it: who
+   * waits here does ask, behind it.
+   */
   async #makeRoom(): Promise<void> {
     const room = new Promise<void>((resolve) => {
       this.#waiting.add(resolve);
     });
-    for (const file of this.#mount.files.values()) if (file.buffer.isDirty) void this.flush(file);
+    for (const file of this.#mount.files.values()) void this.flush(file);
     await room;
   }
 

@@ -2,6 +2,7 @@ import { BoundedQueue } from "@kiseki/base";
 import type { FileResult } from "@kiseki/rpc";
 import { rpcVerdict, type Verdict } from "../retry/fates.ts";
 import type { Attempted } from "../retry/persist.ts";
+import { within } from "../retry/within.ts";
 import { type Asking, failureOfWire } from "./asking.ts";
 import type { OperationInit } from "./operation-message.ts";
 import type { Session } from "./sessions.ts";
@@ -18,7 +19,10 @@ interface Waiting {
   /** Bytes of it, about. */
   readonly size: number;
   readonly settle: (ended: Attempted<FileResult>) => void;
+  /** Nobody waits for it any more: what is not sent yet never is, or it would come behind what its caller did since. */
+  isGivenUp: boolean;
 }
+const late: Attempted<never> = { kind: "failed", verdict: rpcVerdict.timeout };
 const tooMuch: Verdict = { fate: "again", code: "busy" };
 
 /**
@@ -37,12 +41,19 @@ export class Applier {
     this.#namespace = namespace;
   }
 
-  apply(session: Session, operation: OperationInit, size: number): Promise<Attempted<FileResult>> {
+  async apply(
+    session: Session,
+    operation: OperationInit,
+    size: number,
+    leftMs: number,
+  ): Promise<Attempted<FileResult>> {
     const { promise, resolve } = Promise.withResolvers<Attempted<FileResult>>();
-    const isTaken = this.#waiting.push({ session, operation, size, settle: resolve });
-    if (!isTaken) resolve({ kind: "failed", verdict: tooMuch });
+    const one = { session, operation, size, settle: resolve, isGivenUp: false };
+    if (!this.#waiting.push(one)) return { kind: "failed", verdict: tooMuch };
     this.#send();
-    return promise;
+    const ended = await within(promise, leftMs, late);
+    one.isGivenUp = true;
+    return ended;
   }
 
   #send(): void {
@@ -66,6 +77,7 @@ export class Applier {
       const one = this.#next ?? this.#waiting.shift();
       this.#next = undefined;
       if (one === undefined) return batch;
+      if (one.isGivenUp) continue;
       const [first] = batch;
       const isFull = batch.length === batchCountMax || size + one.size > batchSizeMax;
       if (first !== undefined && (isFull || one.session !== first.session)) {

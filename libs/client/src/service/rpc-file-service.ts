@@ -17,9 +17,8 @@ import type {
   NameRef,
   ReadPlan,
 } from "@kiseki/vfs";
-import { rpcVerdict, type Verdict, verdictOfFailure } from "../retry/fates.ts";
-import { type Attempted, refused } from "../retry/persist.ts";
-import { within } from "../retry/within.ts";
+import { type Verdict, verdictOfFailure } from "../retry/fates.ts";
+import { refused } from "../retry/persist.ts";
 import { Applier } from "./applier.ts";
 import type { Act, Asking } from "./asking.ts";
 import { goneAttributes, lockMessage, readAttributes, readLock, refMessage } from "./attributes.ts";
@@ -90,9 +89,7 @@ export class RpcFileService implements FileService {
       if (session.kind === "failed") return session;
       bound ??= session.value.number;
       if (bound !== session.value.number) return { kind: "failed", verdict: otherSession };
-      const late = { kind: "failed", verdict: rpcVerdict.timeout } as const;
-      const applied = this.#applier.apply(session.value, operation, size);
-      const ended = await within<Attempted<FileResult>>(applied, leftMs, late);
+      const ended = await this.#applier.apply(session.value, operation, size, leftMs);
       asking.hear(session.value, ended);
       return ended;
     });
