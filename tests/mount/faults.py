@@ -1,6 +1,6 @@
 """Work in a mounted folder while the network between mount and node is bad.
 
-faults.py work FOLDER SEED SECONDS  operations that all have to succeed, the content checked; prints how many, and the longest
+faults.py work FOLDER SEED SECONDS  operations that all have to succeed, the content checked; prints a line for each, at last the longest
 faults.py fail FOLDER               waits for a line, then tries one operation of each sort; prints errno and seconds of each
 """
 
@@ -65,10 +65,11 @@ class Work:
             act()
             longest = max(longest, time.monotonic() - began)
             count += 1
+            print(count, flush=True)
         for name, data in self.files.items():
             same(get(self.path(name)) == data, True)
         self.list()
-        print(count, f"{longest:.1f}")
+        print(f"longest {longest:.1f}")
 
 
 def fail(folder):

@@ -57,6 +57,19 @@ function clear(): void {
   setWeather({ kind: "fair" });
   for (const proxy of proxies) proxy.cut();
 }
+/** What a child says, line after line. */
+function linesOf(stream: ReadableStream<Uint8Array>) {
+  const lines: string[] = [];
+  const read = async (): Promise<void> => {
+    let rest = "";
+    for await (const bytes of stream) {
+      const [last = "", ...whole] = (rest + Buffer.from(bytes)).split("\n").toReversed();
+      lines.push(...whole.toReversed());
+      rest = last;
+    }
+  };
+  return { lines, end: read() };
+}
 const stateOf = (pid: number): string =>
   /^State:\s+(\S)/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))![1]!;
 
@@ -67,6 +80,8 @@ test.skipIf(!hasFuse)(
     const prng = prngFromSeed(seed);
     const seconds = isFull ? 120 : 5;
     const child = start("work", mount.folder, `${seed}`, `${seconds}`);
+    const said = linesOf(child.stdout);
+    const errors = new Response(child.stderr).text();
     const end = performance.now() + seconds * 1000;
     const weathers: readonly Weather[] = [
       { kind: "slow", delayMs: 20 },
@@ -78,16 +93,15 @@ test.skipIf(!hasFuse)(
       setWeather(weathers[turn % weathers.length]!);
       await Bun.sleep(200 + prng.below(800));
       clear();
-      await Bun.sleep(prng.below(500));
+      // Of two operations one was begun in good weather: however slow the machine, none is kept from ending for good.
+      const before = said.lines.length;
+      await until("it goes on", () => said.lines.length > before + 1 || child.exitCode !== null);
     }
-    const [said, errors] = await Promise.all([
-      new Response(child.stdout).text(),
-      new Response(child.stderr).text(),
-    ]);
-    expect([await child.exited, errors]).toEqual([0, ""]);
-    const [count = 0, longest = 99] = said.split(" ").map(Number);
-    expect(count).toBeGreaterThan(0);
-    expect(longest).toBeLessThan(isFull ? 15 : 10);
+    expect([await child.exited, await errors]).toEqual([0, ""]);
+    await said.end;
+    expect(said.lines.length).toBeGreaterThan(1);
+    const [, longest] = /^longest (.+)$/.exec(said.lines.at(-1)!)!;
+    expect(Number(longest)).toBeLessThan(20);
   },
 );
 
