@@ -354,7 +354,7 @@ test("chooseRun() takes what lies side by side, and not what is long already", (
   expect(chooseRun([])).toBeUndefined();
 });
 
-test("content under a customer's key is neither read nor written nor copied", () => {
+test("content under a customer's key is neither read, written nor copied, nor linked where versions are kept", () => {
   const { bed, file } = written();
   const facts = {
     kind: "customer",
@@ -371,6 +371,9 @@ test("content under a customer's key is neither read nor written nor copied", ()
   expect(bed.act(sealed, { kind: "truncate_file", size: 0 })).toBe("customer_key");
   const copy = { kind: "copy_range", source: sealed, sourceStart: 0, start: 0, length: 9 } as const;
   expect(bed.act(file, copy)).toBe("customer_key");
+  expect(bed.tree.link("o", "p")).toMatchObject({ links: 2 });
+  bed.bed.decide({ kind: "set_versioning", namespace: namespaceA, versioning: "enabled" });
+  expect(bed.tree.link("o", "q")).toBe("links_not_kept");
 });
 
 const paths = ["a", "b", "d/c", "d/e"] as const;
