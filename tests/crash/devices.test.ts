@@ -1,6 +1,7 @@
 /**
  * Devices come and go under load: one is added, another evacuated while the node is killed, at random and where a record
- * has moved, then removed. Everything acknowledged is there all the time.
+ * has moved, then removed. Everything acknowledged is there all the time. In full lifecycle rules, locks and
+ * notifications are at work beside it; in the gate random-kills.test.ts has them.
  */
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
@@ -8,10 +9,10 @@ import { expect, test } from "bun:test";
 import { kiseki, kisekiJson, startKiseki } from "../support/cli.ts";
 import { isFull, NodeProcess, until } from "../support/node-process.ts";
 import { S3Client } from "../support/s3-client.ts";
+import { SideLoad } from "../support/side-load.ts";
 import { chance, Workload } from "../support/workload.ts";
 
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 1e9));
-const words = ["--gc-interval-s", "1"];
 const killed = { code: null, signal: "SIGKILL" };
 
 test(
@@ -19,6 +20,8 @@ test(
   async () => {
     const dice = chance(seed);
     await using node = await NodeProcess.create({ devices: 3, mirrors: 0, deviceSize: "128MiB" });
+    await using side = isFull ? await SideLoad.open(node.directory) : undefined;
+    const words = ["--gc-interval-s", "1", ...(side?.words ?? [])];
     const its = ["--config-dir", node.configDirectory, "device"];
     const workload = new Workload(seed, 2); // what it writes has to move
     let leaving = "";
@@ -30,6 +33,7 @@ test(
       using client = await S3Client.of(node);
       if (failpoint !== undefined) await workload.check(client);
       await workload.begin(client);
+      await side?.begin(node);
       const enough = workload.acknowledged + 20;
       await until(`${enough} writes are acknowledged`, () => workload.acknowledged >= enough);
       if (failpoint === undefined) {
@@ -41,7 +45,7 @@ test(
       const evacuating = startKiseki([...its, "evacuate", leaving]);
       await Promise.race([evacuating.exited, Bun.sleep(1000 * dice()), node.ended()]);
       if (node.isRunning) expect(await node.kill()).toEqual(killed);
-      await Promise.all([workload.ended(), evacuating.exited]);
+      await Promise.all([workload.ended(), side?.ended(), evacuating.exited]);
     }
     await node.start({ words });
     let error = "";
@@ -49,10 +53,11 @@ test(
       using client = await S3Client.of(node);
       await workload.check(client);
       await workload.begin(client);
+      await side?.begin(node);
       const evacuating = kiseki([...its, "evacuate", leaving]);
       // On a busy machine new writes keep it from an end for long; what it does under them is seen by then.
       await Promise.race([evacuating, Bun.sleep(2000)]);
-      await workload.stop();
+      await Promise.all([workload.stop(), side?.stop()]);
       const ended = await evacuating;
       expect([ended.code, ended.error]).toEqual([0, expect.stringContaining("device remove")]);
       const removed = await kiseki([...its, "remove", leaving]);
@@ -67,6 +72,7 @@ test(
     const states = (await kisekiJson([...its, "list"])).map(({ state }) => state);
     expect(states).toEqual(["healthy", "healthy", "healthy"]);
     expect([...workload.refusals]).toEqual([]);
+    expect((await side?.faults(client)) ?? []).toEqual([]);
   },
-  isFull ? 60_000 : 20_000,
+  isFull ? 120_000 : 20_000,
 );

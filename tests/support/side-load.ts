@@ -42,6 +42,7 @@ export class SideLoad implements AsyncDisposable {
   /** The bucket and all of its settings were acknowledged. */
   #isPrepared = false;
   #running: Promise<unknown> = Promise.resolve();
+  #isStopping = false;
   #counter = 0;
 
   private constructor(hook: Webhook, targets: string) {
@@ -71,7 +72,7 @@ export class SideLoad implements AsyncDisposable {
     this.#isPrepared = true;
   }
 
-  /** Writes until the connections break. */
+  /** Writes until the connections break or `stop`. */
   async begin(node: NodeProcess): Promise<void> {
     const client = await S3Client.of(node);
     try {
@@ -81,6 +82,7 @@ export class SideLoad implements AsyncDisposable {
       throw reason;
     }
     this.#isCounting = true;
+    this.#isStopping = false;
     const all = Array.from({ length: writers }, () => this.#write(client));
     this.#running = Promise.all(all).finally(() => client[Symbol.dispose]());
     this.#running.catch(() => undefined); // seen by whoever waits for the end
@@ -92,9 +94,13 @@ export class SideLoad implements AsyncDisposable {
   async ended(): Promise<void> {
     await this.#running;
   }
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await this.#running;
+  }
 
   async #write(client: S3Client): Promise<void> {
-    for (;;) {
+    while (!this.#isStopping) {
       const number = (this.#counter += 1);
       const isKept = number % 4 === 0 && this.#kept.length < keptMax;
       const key = `${isKept ? "stay" : "gone"}/${number}`;
