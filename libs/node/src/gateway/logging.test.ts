@@ -18,8 +18,8 @@ async function linesOf(bucket: string): Promise<readonly string[]> {
   );
   return objects.flatMap((text) => text.split("\n").filter((line) => line !== ""));
 }
-const enable = (bucket: string, target: string, rest = ""): Promise<Reply> =>
-  call("PUT", `/${bucket}?logging`, {
+const enable = (bucket: string, target: string, rest = "", who = bed.main): Promise<Reply> =>
+  bed.call(who, "PUT", `/${bucket}?logging`, {
     body: `<BucketLoggingStatus><LoggingEnabled><TargetBucket>${target}</TargetBucket><TargetPrefix>log/</TargetPrefix>${rest}</LoggingEnabled></BucketLoggingStatus>`,
   });
 
@@ -70,6 +70,31 @@ test("requests of a logged bucket are delivered as lines of AWS's form, those of
   expect(keys).toHaveLength(1);
   expect(keys[0]).toMatch(/^log\/\d{4}-\d\d-\d\d-\d\d-\d\d-\d\d-[0-9A-F]{16}$/);
 }, 20_000);
+
+test("a log goes where whoever asks for it may put objects, and nowhere else", async () => {
+  for (const bucket of ["/asked", "/mine", "/closed"]) await call("PUT", bucket);
+  const { catalog } = bed.node.storage;
+  const user = catalog.createUser(bed.node.defaultTenant, "logger");
+  const allow = (Action: string, resource: string) => ({
+    Effect: "Allow",
+    Action,
+    Resource: `arn:aws:s3:::${resource}`,
+  });
+  const Statement = [allow("s3:PutBucketLogging", "asked"), allow("s3:PutObject", "mine/log/*")];
+  const policy = JSON.stringify({ Version: "2012-10-17", Statement });
+  catalog.putPolicy(bed.node.defaultTenant, "logger", policy);
+  catalog.attachPolicy(user.id, "logger");
+  const key = catalog.createAccessKey(user.id);
+  const ask = async (target: string): Promise<readonly (number | string)[]> => {
+    const { status, text } = await enable("asked", target, "", key);
+    return [status, /<Code>([^<]*)/.exec(text)?.[1] ?? ""];
+  };
+  expect(await ask("closed")).toEqual([403, "AccessDenied"]);
+  expect(await ask("nowhere")).toEqual([403, "AccessDenied"]);
+  expect(await ask("mine")).toEqual([200, ""]);
+  const shown = await call("GET", "/asked?logging");
+  expect(shown.text).toContain("<TargetBucket>mine<");
+});
 
 test("a bucket may log to itself: a delivery is no request", async () => {
   await call("PUT", "/loop");
