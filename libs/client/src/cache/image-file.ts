@@ -1,6 +1,5 @@
-import { closeSync, constants, open as openDescriptor, type Stats, writeSync } from "node:fs";
+import { closeSync, constants, openSync, type Stats, writeSync } from "node:fs";
 import { type FileHandle, open } from "node:fs/promises";
-import { promisify } from "node:util";
 import { MiB, newBytes } from "@kiseki/base";
 import type { StagedFile } from "@kiseki/cache";
 import type { Crypto } from "@kiseki/ports";
@@ -15,18 +14,16 @@ export interface WrittenImage {
   readonly checksum: number;
 }
 
-const openFile = promisify(openDescriptor);
-
 /**
- * Makes the file of a small image, never over another. A new name may wait for the disk's journal; what follows goes to the
- * kernel's memory, and is cheaper here than by turns of a thread.
+ * Makes the file of a small image, never over another. All of it goes to the kernel's memory, and is cheaper here than by turns
+ * of a thread; that a new name waits for the disk's journal now and then costs less.
  */
 export async function writeImage(
   crypto: Crypto,
   path: string,
   bytes: Uint8Array,
 ): Promise<WrittenImage> {
-  const file = await openFile(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+  const file = openSync(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
   try {
     for (let at = 0; at < bytes.byteLength;)
       at += writeSync(file, bytes, at, bytes.byteLength - at, at);

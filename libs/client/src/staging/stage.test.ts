@@ -131,6 +131,41 @@ test("stageDataset() stages a file that changes meanwhile as it is at one moment
   await pool.close();
 });
 
+test("stageDataset() plans and fetches on while a batch waits for its last file, and ends when all have ended", async () => {
+  await using bed = await StagingBed.open();
+  for (let i = 0; i < 40; i++) await bed.write(`set/${i}`, 101);
+  const pool = await bed.pool();
+  const third = Promise.withResolvers<void>();
+  let plansCount = 0;
+  bed.onPlanFiles = () => (plansCount += 1) === 3 && third.resolve();
+  let readsCount = 0;
+  bed.onSmallReads = () => ((readsCount += 1) === 1 ? third.promise : undefined);
+  expect(await bed.stage(pool, "/set")).toMatchObject({ kind: "staged", filesCount: 40 });
+  expect(readsCount).toBe(4);
+  expect(await bed.images(pool, "/set")).toHaveProperty("size", 40);
+  // A disk that fails under the first batch: the second ends before the call does, and begins nothing.
+  await pool.images.release("/set");
+  const [failing, second] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  readsCount = 0;
+  bed.onSmallReads = () => {
+    readsCount += 1;
+    if (readsCount === 1) return failing.promise;
+    failing.reject(new Error("The disk fails"));
+    return second.promise;
+  };
+  let isEnded = false;
+  let filesDone = 0;
+  const onProgress = (progress: StagingProgress): void => void ({ filesDone } = progress);
+  const staging = bed.stage(pool, "/set", { onProgress }).finally(() => (isEnded = true));
+  await failing.promise.catch(() => undefined);
+  await Bun.sleep(20);
+  expect(isEnded).toBe(false);
+  second.resolve();
+  expect(await staging.catch((reason: Error) => reason.message)).toBe("The disk fails");
+  expect(filesDone).toBe(0);
+  await pool.close();
+});
+
 test("stageDataset() refuses what has no room, before and while it fetches", async () => {
   await using bed = await StagingBed.open();
   await bed.write("set/one", 100_000);

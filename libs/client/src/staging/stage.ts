@@ -50,6 +50,7 @@ interface Ports {
 }
 
 const planCountMax = 256;
+const batchesUnderWayMax = 2;
 const filesUnderWayMax = 64;
 /** Names of images that wait for the disk at once, of one group of small files. */
 const namesUnderWayMax = 16;
@@ -94,6 +95,8 @@ class Staging {
   /** Here already, and not looked at yet. */
   readonly #unverified = new Set<StagedFile>();
   #fault: StagingFault | undefined;
+  /** The disk has failed: no more is begun. */
+  #isBroken = false;
   #filesTotal: number;
   #bytesTotal: number;
   #bytesDone = 0;
@@ -142,7 +145,7 @@ class Staging {
     };
   }
   get #isEnding(): boolean {
-    return this.#fault !== undefined || this.#options.signal.aborted;
+    return this.#fault !== undefined || this.#isBroken || this.#options.signal.aborted;
   }
   #tell(phase: StagingProgress["phase"]): void {
     this.#options.onProgress({
@@ -197,28 +200,45 @@ class Staging {
     return wanted;
   }
 
+  /** Two batches are under way, and a third is planned: neither the nodes nor this process wait for the last file of one. */
   async #fetchAll(wanted: readonly WalkedFile[]): Promise<void> {
-    // The next batch is planned while this one is fetched.
+    const underWay: Promise<void>[] = [];
     let batch = this.#plan(wanted, 0);
-    for (let start = 0; start < wanted.length && !this.#isEnding;) {
-      const plans = await batch;
-      const files = wanted.slice(start, start + plans.length);
-      start += plans.length;
-      batch = this.#plan(wanted, start);
-      const planned = files.map((file, index) => ({ file, plan: plans[index]! }));
-      const { groups, others } = groupSmall(this.#ports.client.smallReads, planned);
-      const work = [
-        ...groups.map((group) => () => this.#stageSmall(group)),
-        ...others.map(
-          ({ file, plan }) =>
-            () =>
-              this.#stage(file, plan),
-        ),
-      ];
-      await sideBySide(filesUnderWayMax, work, (act) => act());
-      await this.#saveSometimes();
+    try {
+      for (let start = 0; start < wanted.length && !this.#isEnding;) {
+        const plans = await batch;
+        const files = wanted.slice(start, start + plans.length);
+        start += plans.length;
+        batch = this.#plan(wanted, start);
+        const fetching = this.#fetchBatch(files, plans);
+        fetching.catch(() => (this.#isBroken = true)); // and is looked at below
+        underWay.push(fetching);
+        if (underWay.length < batchesUnderWayMax) continue;
+        await underWay.shift();
+        await this.#saveSometimes();
+      }
+    } finally {
+      await batch;
+      // Whatever becomes of one: images are written until all have ended.
+      await Promise.allSettled(underWay);
     }
-    await batch;
+    await Promise.all(underWay);
+  }
+  #fetchBatch(
+    files: readonly WalkedFile[],
+    plans: readonly (ReadPlan | FileRefusal)[],
+  ): Promise<void> {
+    const planned = files.map((file, index) => ({ file, plan: plans[index]! }));
+    const { groups, others } = groupSmall(this.#ports.client.smallReads, planned);
+    const work = [
+      ...groups.map((group) => () => this.#stageSmall(group)),
+      ...others.map(
+        ({ file, plan }) =>
+          () =>
+            this.#stage(file, plan),
+      ),
+    ];
+    return sideBySide(filesUnderWayMax, work, (act) => act());
   }
   async #plan(
     wanted: readonly WalkedFile[],

@@ -22,6 +22,10 @@ export class StagingBed implements AsyncDisposable {
   readonly session: FakeSession = this.node.open();
   readonly directory: string;
   readonly faults: string[] = [];
+  /** Asked for plans of several files, before it answers. */
+  onPlanFiles: () => void = () => undefined;
+  /** Awaited before small files are read, or refused. */
+  onSmallReads: () => Promise<void> | undefined = () => undefined;
   readonly #prng = prngFromSeed(11);
   private constructor(directory: string) {
     this.directory = directory;
@@ -95,6 +99,7 @@ export class StagingBed implements AsyncDisposable {
       smallReads: {
         takes: (piece: PlanPiece): piece is Chunk => piece.kind === "chunk" && piece.length <= 4096,
         read: async (pieces: readonly Chunk[], use: UseSmall) => {
+          await this.onSmallReads();
           const found = await Promise.all(
             pieces.map(async (piece) => {
               // Not all that are asked for come.
@@ -108,6 +113,7 @@ export class StagingBed implements AsyncDisposable {
         },
       },
       planFiles: async (files: readonly FileAttributes["ref"][]) => {
+        this.onPlanFiles();
         // Never all that were asked for.
         const some = files.slice(0, 10);
         const plans = await Promise.all(some.map((file) => session.plan(file, 0, 2 ** 40)));
