@@ -156,6 +156,28 @@ test("tidy: every file of ports is a port with a contract that somebody runs (ca
   expect(contractRule(tree(port, unused))).toHaveLength(1);
 });
 
+test("tidy: stored bytes outside of libs/format have golden samples too (canary)", () => {
+  const files = ["libs/cache/src/policy.ts", "libs/policy/src/stored-acl.ts"] as const;
+  for (const path of files)
+    expect(goldenRule(tree([path, "export function encodeA() {}"]))).toHaveLength(1);
+  expect(goldenRule(tree(["libs/http/src/a.ts", "export function encodeA() {}"]))).toEqual([]);
+});
+
+test("tidy: flags of every program and variables of every script are looked for (canary)", () => {
+  const page: readonly [string, string] = ["docs/operations.md", ""];
+  const faults = operations(
+    tree(
+      page,
+      ["apps/a/src/a.ts", 'option("--unheard-of <n>")'],
+      ["libs/a/src/a.ts", 'env["KISEKI_UNHEARD_OF"]'],
+      ["libs/ports/src/metric-table.ts", '"kiseki_unheard_of_total"'],
+    ),
+  );
+  expect(faults).toContain("docs/operations.md: lacks --unheard-of");
+  expect(faults).toContain("docs/operations.md: lacks KISEKI_UNHEARD_OF");
+  expect(faults).toContain("docs/operations.md: lacks kiseki_unheard_of_total");
+});
+
 test("tidy: each fault of the canary for places is found", () => {
   expect(placeRule(tree(["a.md", `${host} ${"/ho"}me/me`]))).toHaveLength(2);
 });

@@ -33,7 +33,15 @@ export const contractRule: Rule = (tree) =>
   });
 
 /** Modules with bytes that outlive a process, apart from all of `libs/format`. */
-const storedElsewhere = /^libs\/(shard-store\/src\/shard-state|s3\/src\/list-token)\.ts$/;
+const storedElsewhere = new RegExp(
+  `^libs/(${[
+    "cache/src/(manifest|policy)",
+    "node/src/lifecycle/progress",
+    "policy/src/stored-[a-z-]+",
+    "s3/src/(list-token|settings/ownership)",
+    "shard-store/src/shard-state",
+  ].join("|")})\\.ts$`,
+);
 
 const isStored = ({ path }: SourceFile): boolean =>
   (/^libs\/format\/src\/(?!index\.ts)[\w/-]+\.ts$/.test(path) || storedElsewhere.test(path)) &&

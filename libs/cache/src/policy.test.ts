@@ -2,14 +2,11 @@ import { expect, test } from "bun:test";
 import { prngFromSeed } from "@kiseki/base";
 import {
   cacheChoices,
-  type CachePolicy,
   type CacheRules,
   choiceUnder,
   clusterPolicy,
-  encodeRules,
   faultsOfRules,
   narrowPolicy,
-  parsePolicy,
   parseRules,
   policyConservative,
   policyUsual,
@@ -53,21 +50,6 @@ test("choiceUnder() takes what is wanted if it is allowed, else the nearest", ()
   expect(choiceUnder(policyConservative, "pinned")).toBe("organic");
   expect(choiceUnder({ ...policyUsual, modesAllowed: ["pinned"] })).toBe("pinned");
   expect(choiceUnder({ ...policyUsual, isEnabled: false }, "pinned")).toBe("bypass");
-});
-
-// Append only: catalogs and pools keep them.
-const golden: readonly (readonly [rules: CacheRules, text: string])[] = [
-  [{}, '{"version":1}'],
-  [
-    { ...policyConservative, nodeSizeMax: 7 },
-    '{"version":1,"isEnabled":true,"modesAllowed":["organic","bypass"],"sizeMax":10737418240,"nodeSizeMax":7,"metadataTtlMs":5000,"disconnectSecondsMax":300,"keyHealthIntervalMs":30000,"isStagingEnabled":false}',
-  ],
-];
-test.each(golden)("encodeRules() and parseRules() keep v1, row %#", (rules, text) => {
-  expect(encodeRules(rules)).toBe(text);
-  expect(parseRules(text)).toEqual(rules);
-  const isWhole = Object.keys(rules).length > 0;
-  expect(parsePolicy(text)).toEqual(isWhole ? (rules as CachePolicy) : undefined);
 });
 
 test("parseRules() takes nothing else", () => {
