@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 const root = join(import.meta.dir, "../../..");
 const seed = Number(process.env["KISEKI_SIM_SEED"] ?? Math.floor(Math.random() * 2 ** 30));
-const events = process.env["KISEKI_TEST_FULL"] === "1" ? 400_000 : 10_000;
+const events = process.env["KISEKI_TEST_FULL"] === "1" ? 100_000 : 10_000;
 const flags = ["-std=gnu11", "-Wall", "-Wextra", "-Werror", "-D_GNU_SOURCE", "-O1", "-g"];
 
 function run(...command: string[]): string {
