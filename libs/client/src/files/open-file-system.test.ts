@@ -382,6 +382,31 @@ test("a reader of a growing file sees no zeros that nobody wrote", async () => {
   expect(seen + rest.byteLength).toBe((await lookup(a.fs, "log")).attributes.size);
 });
 
+test("a read of many pieces ends, though the file has changed at each question", async () => {
+  const node = new MachineNode();
+  const writer = await mountOn(node.open());
+  const { handle } = await create(writer.fs, "f");
+  for (let at = 0; at < 5; at += 1) {
+    await good(writer.fs.write(handle, at * 5000, new Uint8Array(5000).fill(65 + at)));
+    await good(writer.fs.fsync(handle, false));
+  }
+  const session = node.open();
+  const plan = session.plan.bind(session);
+  let asked = 0;
+  session.plan = async (...words) => {
+    const answer = await plan(...words);
+    if (answer.kind === "refused") return answer;
+    asked += 1;
+    if (asked > 100) return { kind: "refused", code: "unreachable" };
+    const contentVersion = answer.contentVersion + BigInt(asked);
+    return { ...answer, contentVersion, pieces: answer.pieces.slice(0, 1) };
+  };
+  const reader = await mountOn(session);
+  const found = await readAt(reader.fs, await open(reader.fs, "f", readOnly), 0, 30_000);
+  expect(found).toHaveLength(25_000);
+  expect([0, 1, 2, 3, 4].map((at) => found[at * 5000 + 4999])).toEqual([65, 66, 67, 68, 69]);
+});
+
 test("a flush that ends while a read is under way takes nothing from the read", async () => {
   const node = new FakeNode();
   const { fs } = await mountOn(node.open());

@@ -157,17 +157,22 @@ export class Reader {
     return this.#askInParts(file, start, end);
   }
 
-  /** A file in many pieces: from `start` on, in as many questions as it takes, all of one version. */
+  /**
+   * A file in many pieces: from `start` on, in as many questions as it takes, all of one version. Where others change it all the
+   * time, each is of its own moment, as with a read for each.
+   */
   async #askInParts(file: OpenFile, start: number, end: number): Promise<Lay | Failure> {
     const pieces: KnownPiece[] = [];
     let at = start;
     let version: bigint | undefined;
+    let attempts = 1;
     for (;;) {
       const lay = await this.#ask(file, at, Math.max(end, at + planSpan));
       if (isFailure(lay)) return lay;
       const isOther = version !== undefined && version !== lay.version;
       version = lay.version;
-      if (isOther) {
+      if (isOther && attempts < attemptsMax) {
+        attempts += 1;
         pieces.length = 0;
         at = start;
         continue;
