@@ -1,9 +1,10 @@
 /**
  * `bun run bench staging`: how fast `kiseki-client stage` brings objects to this machine's disk, against GETs of the same
- * objects of the same node by the loader, in turn. The client's start is not in the time, listing and writing are.
+ * objects of the same node by the loader, in turn, and beside plain writes of as many files to the same disk: a GET writes
+ * nothing. The client's start is not in the time, listing and writing are.
  * KISEKI_TEST_FULL=1 gives the node time to write its large device file.
  */
-import { rmSync } from "node:fs";
+import { closeSync, mkdirSync, openSync, rmSync, writeSync } from "node:fs";
 import { mkdtemp } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -20,6 +21,7 @@ const fillSeconds = 3600;
 interface Round {
   readonly staged: number;
   readonly fetched: number;
+  readonly plain: number;
 }
 interface Staged {
   readonly files: number;
@@ -49,6 +51,19 @@ function runClient(node: NodeProcess, cache: string, ...words: readonly string[]
   return JSON.parse(stdout.toString()) as object;
 }
 
+/** Files a second that one thread makes and writes, none of them synced. */
+function writePlain(folder: string, { objects, size }: Case): number {
+  mkdirSync(folder);
+  const bytes = new Uint8Array(size).fill(1);
+  const began = performance.now();
+  for (let i = 0; i < objects; i++) {
+    const file = openSync(join(folder, `file-${i}`), "wx", 0o600);
+    for (let at = 0; at < size;) at += writeSync(file, bytes, at, Math.min(size - at, 4 * MiB), at);
+    closeSync(file);
+  }
+  return (objects * 1000) / (performance.now() - began);
+}
+
 /** `gib`: of the large objects together. `folder`: of the pools, on the disk that is measured. */
 export async function benchStaging(options: {
   readonly objects: number;
@@ -72,6 +87,11 @@ export async function benchStaging(options: {
   await s3.createBucket("bench");
   const server = { port: node.s3Port, pid: node.pid, ...(await node.credentials()) };
   const cache = await mkdtemp(join(options.folder ?? tmpdir(), "kiseki-bench-"));
+  // Small files stay until all rounds are over: names made soon after others were removed are dear.
+  const release = (folder: string): void => {
+    runClient(node, cache, "--release-all");
+    rmSync(folder, { recursive: true });
+  };
   try {
     for (const one of cases) {
       await runCase(server, { ...one, operation: "put" }, fillSeconds);
@@ -87,20 +107,23 @@ export async function benchStaging(options: {
         const staged = runClient(node, cache, ...words) as Staged;
         const after = await readCounters(node.pid);
         const client = await readCounters(staged.pid);
-        runClient(node, cache, "--release-all");
+        const folder = join(cache, `plain-${one.name}-${round}`);
+        const plain = writePlain(folder, one);
+        if (one.size >= MiB) release(folder);
         if (staged.files !== one.objects) throw new Error(`${staged.files} files are staged`);
-        rows.push({ staged: staged.files / staged.seconds, fetched });
+        rows.push({ staged: staged.files / staged.seconds, fetched, plain });
         const each = (cpu: number): string => ((cpu * 1e6) / staged.files).toFixed(0);
         console.log(
           `  cpu: GET ${get.toFixed(0)} µs of the node, staging ${each(after.cpuSeconds - before.cpuSeconds)} µs of the node and ${each(client.cpuSeconds)} µs of the client`,
         );
       }
+      runClient(node, cache, "--release-all");
       const size = one.size / MiB;
       const show = (rate: number): string =>
         `${rate.toFixed(1).padStart(8)}/s ${(rate * size).toFixed(0).padStart(5)} MiB/s`;
       const ratio = median(rows.map(({ staged, fetched }) => staged / fetched));
       console.log(
-        `${one.name.padEnd(6)} ${one.objects} objects: GET ${show(median(rows.map(({ fetched }) => fetched)))}  staged ${show(median(rows.map(({ staged }) => staged)))}  ${ratio.toFixed(2)} (wanted ${wanted})`,
+        `${one.name.padEnd(6)} ${one.objects} objects: GET ${show(median(rows.map(({ fetched }) => fetched)))}  staged ${show(median(rows.map(({ staged }) => staged)))}  plain ${show(median(rows.map(({ plain }) => plain)))}  ${ratio.toFixed(2)} (wanted ${wanted})`,
       );
     }
   } finally {
