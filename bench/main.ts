@@ -3,13 +3,13 @@
  * `bun run bench memory`, `bun run bench scale [--objects N] [--buckets N] [--rounds N] [--seconds N]`, `bun run bench fuse [--rounds N]`, `bun run bench staged [--rounds N]`,
  * `bun run bench staging [--objects N] [--gib N] [--rounds N] [--seconds N] [--folder DIR]` (10,000 small objects and 20 GiB of large ones by default),
  * `bun run bench epochs [--rounds N] [--keep] [--plot]` (epoch times by cache mode, and blocks of the cache against a C daemon),
- * `bun run bench mount [--rounds N] [--megabytes N] [--keep]`,
+ * `bun run bench blocks [--rounds N]` (the latter alone), `bun run bench mount [--rounds N] [--megabytes N] [--keep]`,
  * `bun run bench keys [--objects N] [--folder DIR] [--minutes N] [--fill]` (ten million objects by default; kept in DIR and gone on with by the next call),
  * `bun run bench report`: what the
  * parts measure is said in docs/benchmarks.md.
  */
 import { parseArgs } from "node:util";
-import { benchEpochs } from "./fuse/epochs.ts";
+import { benchBlocks, benchEpochs } from "./fuse/epochs.ts";
 import { benchFuse } from "./fuse/fuse.ts";
 import { benchMount } from "./fuse/mounts.ts";
 import { benchStaged } from "./fuse/staged.ts";
@@ -105,6 +105,9 @@ switch (positionals[0]) {
       folder: values.folder,
     });
     break;
+  case "blocks":
+    await benchBlocks(Number(values.rounds));
+    break;
   case "epochs":
     await benchEpochs(Number(values.rounds), values.keep);
     break;
@@ -114,7 +117,9 @@ switch (positionals[0]) {
   case "report":
     break;
   default:
-    console.error("bench: s3, memory, scale, keys, epochs, fuse, mount, staged, staging or report");
+    console.error(
+      "bench: s3, memory, scale, keys, blocks, epochs, fuse, mount, staged, staging or report",
+    );
     process.exit(2);
 }
 if (values.keep || positionals[0] === "report") await writeReport();

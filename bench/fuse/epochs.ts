@@ -203,6 +203,22 @@ export async function benchEpochs(rounds: number, keeps: boolean): Promise<void>
   }
 }
 
+/** The reads out of blocks alone, printed. */
+export async function benchBlocks(rounds: number): Promise<void> {
+  const work = mkdtempSync(join(process.env["KISEKI_BENCH_DIR"] ?? tmpdir(), "kiseki-bench-"));
+  try {
+    const { load, peer } = await build(work);
+    await using node = await NodeProcess.started({ devices: 1, mirrors: 0, deviceSize: "640MiB" });
+    using s3 = await S3Client.of(node);
+    await s3.createBucket("bench");
+    await s3.put("bench", "large/file-0", random(blockMiB << 20));
+    const blocks = await measureBlocks({ node, work, load }, peer, rounds);
+    for (const line of describeBlocks(blocks)) console.log(line.join("  "));
+  } finally {
+    rmSync(work, { recursive: true, force: true });
+  }
+}
+
 const seconds = (value: number): string => (value === 0 ? "" : value.toFixed(2));
 const whatOf: Readonly<Record<EpochRow["mode"], string>> = {
   bypass: "bypass: nothing is kept",
@@ -220,14 +236,16 @@ export function describeEpochs({ rows, blocks }: EpochsResult): readonly (readon
       seconds(row.first),
       seconds(row.later),
     ]),
-    ...blocks.map(({ what, mount, peer, ratio }) => [
-      what,
-      mount.toFixed(0),
-      peer.toFixed(0),
-      `${ratio.toFixed(2)} (${blockFloor} ${ratio >= blockFloor ? "met" : "**missed**"})`,
-    ]),
+    ...describeBlocks(blocks),
   ];
 }
+const describeBlocks = (blocks: readonly BlockRow[]): readonly (readonly string[])[] =>
+  blocks.map(({ what, mount, peer, ratio }) => [
+    what,
+    mount.toFixed(0),
+    peer.toFixed(0),
+    `${ratio.toFixed(2)} (${blockFloor} ${ratio >= blockFloor ? "met" : "**missed**"})`,
+  ]);
 
 /** Bars of seconds: staging, first and later epoch of each mode. */
 export function drawEpochs({ rows }: EpochsResult): string {

@@ -2,10 +2,12 @@
 import { afterAll, beforeAll, expect, setDefaultTimeout, test } from "bun:test";
 import {
   closeSync,
+  constants,
   existsSync,
   openSync,
   readdirSync,
   readFileSync,
+  readlinkSync,
   readSync,
   truncateSync,
   writeFileSync,
@@ -305,6 +307,63 @@ test.skipIf(!hasFuse)("a wipe takes staged files from who has them open, too", a
   readAll(mount);
   expect(await mount.end("SIGTERM")).toBe(0);
 });
+
+/** Reads of an open file that the kernel's pages have no part in. */
+const readDirectly = (fd: number, offset: number, length: number): Buffer => {
+  const target = Buffer.alloc(length);
+  return target.subarray(0, readSync(fd, target, 0, length, offset));
+};
+/** Files of blocks that a process holds open. */
+function blocksOpen(pid: number): number {
+  const links = readdirSync(`/proc/${pid}/fd`).map((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`);
+    } catch {
+      return "";
+    }
+  });
+  return links.filter((link) => link.includes("/chunks/")).length;
+}
+
+test.skipIf(!hasFuse)(
+  "blocks that the device reads by itself: right bytes, none of a damaged block, nothing after a wipe",
+  async () => {
+    await using disk = await Disk.make(128);
+    const environment = { KISEKI_CACHE_DIR: disk.directory };
+    const options = "ro,cache_l1_max=1M";
+    await using mount = await KisekiMount.start(node, { namespace: "data", options, environment });
+    const right = contentOf("f0");
+    const fd = openSync(mount.path("set/f0"), constants.O_RDONLY | constants.O_DIRECT);
+    const readThrough = (): void => {
+      for (let at = 0; at < size; at += 131_072)
+        expect(readDirectly(fd, at, 131_072).equals(right.subarray(at, at + 131_072))).toBe(true);
+    };
+    await until("its blocks are kept and lent", () => {
+      readThrough();
+      return blocksOpen(mount.pid) >= 2;
+    });
+    for (let i = 0; i < 3; i += 1) readThrough();
+    for (const path of filesBelow(disk.directory)) {
+      const bytes = readFileSync(path);
+      bytes[5000]! ^= 1;
+      writeFileSync(path, bytes);
+    }
+    readThrough();
+    await until("they are lent again", () => {
+      readThrough();
+      return blocksOpen(mount.pid) >= 2;
+    });
+    mount.signal("SIGUSR1");
+    await until("blocks are erased", () => filesBelow(disk.directory).length === 0);
+    expect(blocksOpen(mount.pid)).toBe(0);
+    expect(disk.find(canary)).toBe(-1);
+    readThrough();
+    closeSync(fd);
+    expect(await mount.end("SIGTERM")).toBe(0);
+    expect(await mount.errors()).toContain('"code":"EBADMSG"');
+    expect(filesBelow(disk.directory)).toEqual([]);
+  },
+);
 
 test.skipIf(!hasFuse)("a cache on a full disk costs nothing but its hits", async () => {
   await using disk = await Disk.make(16);

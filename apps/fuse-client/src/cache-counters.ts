@@ -78,6 +78,7 @@ export class CacheCounters {
         return isRead;
       },
       isNear: (...request) => content.isNear?.(...request) ?? false,
+      lend: (...request) => content.lend?.(...request),
     };
   }
   /** Behind the cache on disk. */
@@ -91,10 +92,11 @@ export class CacheCounters {
     };
   }
 
-  stats(l1Bytes: number, l2Bytes: number): CacheStats {
+  /** `lentReads`: answered out of the cache on disk without anybody here. */
+  stats(l1Bytes: number, l2Bytes: number, lentReads = 0): CacheStats {
     return {
       l1Hits: this.#l1Hits,
-      l2Hits: this.#imageHits + Math.max(0, this.#reads - this.#fetches),
+      l2Hits: lentReads + this.#imageHits + Math.max(0, this.#reads - this.#fetches),
       misses: this.isBypass ? 0 : this.#fetches,
       bypasses: this.isBypass ? this.#fetches : 0,
       errors: this.errors,

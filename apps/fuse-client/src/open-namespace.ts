@@ -77,7 +77,7 @@ export async function openNamespace(
   const nodes = counters.fetches(client.content);
   const { codes, onFault } = watchFaults(counters, log);
   const { isStaging } = plan;
-  const ports = { crypto, content: nodes, readNow: openReadCached(nativeDirectory) };
+  const ports = { crypto, content: nodes, kernel, readNow: openReadCached(nativeDirectory) };
   const cache = await openCache(client, ports, settings, policy, { onFault, isStaging });
   if (cache !== undefined) building.defer(() => cache.close());
   const fault = cache && faultOf(cache, settings, codes);
@@ -107,7 +107,8 @@ export async function openNamespace(
     fileSystem.wipe();
     await erased;
   };
-  const stats = (): CacheStats => counters.stats(memory.byteCount, cache?.sizeOnDisk ?? 0);
+  const stats = (): CacheStats =>
+    counters.stats(memory.byteCount, cache?.sizeOnDisk ?? 0, kernel.blocks?.lentReads);
   if (cache?.pool !== undefined)
     building.use(controlOf(cache.pool, { settings, stats, wipe }, log));
   building.use(
@@ -218,7 +219,7 @@ async function underPolicy(
 
 async function openCache(
   client: Client,
-  ports: Pick<Parameters<typeof openDiskCache>[0], "content" | "crypto" | "readNow">,
+  ports: Pick<Parameters<typeof openDiskCache>[0], "content" | "crypto" | "kernel" | "readNow">,
   { cacheMode, cacheDirectory, cacheL1Max, cacheL2Max, poolId }: MountSettings,
   policy: CachePolicy,
   { onFault, isStaging }: Pick<Parameters<typeof openDiskCache>[1], "onFault" | "isStaging">,

@@ -17,6 +17,9 @@ const enodev = 19;
 /** What the file system tells the kernel; nothing is cached there before the mount is. */
 export class KernelRelay implements KernelCache {
   to: KernelCache | undefined;
+  get blocks(): KernelCache["blocks"] {
+    return this.to?.blocks;
+  }
   invalidateNode(node: NodeNumber, offset: number, length: number): void {
     this.to?.invalidateNode(node, offset, length);
   }

@@ -103,6 +103,13 @@ static int asks_for_lock(const uint8_t *request, size_t size) {
   return head.opcode == FUSE_SETLK || head.opcode == FUSE_SETLKW;
 }
 
+/* The request lies in the first page of `slot`: an answer with bytes is made behind it. */
+static int is_answered_here(struct reader *reader, uint8_t *slot, size_t size) {
+  struct device *device = reader->device;
+  if (answered_at_once(device, reader->fd, slot, size)) return 1;
+  return size <= PAGE && answered_by_lent(device, reader->fd, slot, size, slot + PAGE, device->slot_size - PAGE);
+}
+
 static void *read_requests(void *argument) {
   struct reader *reader = argument;
   struct device *device = reader->device;
@@ -114,7 +121,7 @@ static void *read_requests(void *argument) {
     ssize_t size;
     reader->turn++;
     do size = read_request(reader, request);
-    while (size > 0 && answered_at_once(device, reader->fd, request, (size_t)size));
+    while (size > 0 && is_answered_here(reader, request, (size_t)size));
     if (size == 0) break;
     if (asks_for_lock(request, (size_t)size)) let_others_go_first(reader);
     put_request(device, (uint32_t)slot, (uint32_t)size, number);
@@ -159,9 +166,15 @@ EXPORT struct device *kiseki_fuse_start(int32_t fd, uint32_t slots, uint32_t slo
   if (slot_size < READ_SIZE_MIN || slot_size % PAGE != 0 || slot_size > 64 << 20) return NULL;
   struct device *device = calloc(1, sizeof *device);
   if (!device) return NULL;
+  device->lending = lending_make();
+  if (!device->lending) {
+    free(device);
+    return NULL;
+  }
   device->memory_size = CONTROL_SIZE + (size_t)slots * slot_size;
   void *memory = mmap(NULL, device->memory_size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
   if (memory == MAP_FAILED) {
+    lending_end(device->lending);
     free(device);
     return NULL;
   }
@@ -264,6 +277,7 @@ EXPORT void kiseki_fuse_stop(struct device *device) {
     if (device->reader[i].is_started) wait_for_end(&device->reader[i]);
   notifier_stop(device);
   for (uint32_t i = 0; i < device->reader_count; i++) close(device->reader[i].fd);
+  lending_end(device->lending);
   munmap(device->control, device->memory_size);
   free(device);
 }

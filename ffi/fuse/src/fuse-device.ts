@@ -30,8 +30,28 @@ export interface QuickHandle {
   readonly flags: number;
 }
 
+/** Bytes of a node's file that lie in a file of this machine. */
+export interface LentBlock {
+  /** Of the file of this machine, which the device closes. */
+  readonly descriptor: number;
+  readonly node: number;
+  /** Content that the node's file has while it has these bytes. */
+  readonly version: bigint;
+  /** Where they begin in the node's file. */
+  readonly start: number;
+  readonly length: number;
+  /** Where they begin in the block, and the block's size; its checksums follow it. */
+  readonly position: number;
+  readonly blockSize: number;
+  /** CRC-32C that the checksum of each segment goes on from. */
+  readonly seed: number;
+  /** The node's file ends with them. */
+  readonly isEnd: boolean;
+}
+
 /** As in `native/fuse.h`. */
 const slotsMax = 256;
+const lentMax = 16_384;
 /** Handles from here on the device gave out by itself. */
 const quickBase = 2 ** 48;
 /** Of them taken over by one call. */
@@ -52,6 +72,9 @@ export class FuseDevice {
   readonly #sizes: Uint32Array;
   readonly #readers: Uint32Array;
   readonly #isOpening: Uint32Array;
+  readonly #lentReads: Uint32Array;
+  /** Not 0: bytes of the slot's block were read since it was cleared. */
+  readonly #lentUses: Uint8Array;
   readonly #taken = new Float64Array(3 * takenMax);
   readonly #slots: Uint8Array[] = [];
   readonly #keepAlive = setInterval(() => this.#trim(), trimMillis);
@@ -89,6 +112,8 @@ export class FuseDevice {
       (index) => new Uint32Array(memory, index * slotsMax * 4, slotsMax),
     ) as [Uint32Array, Uint32Array, Uint32Array];
     this.#isOpening = new Uint32Array(memory, 3 * slotsMax * 4, 1);
+    this.#lentReads = new Uint32Array(memory, 3 * slotsMax * 4 + 4, 1);
+    this.#lentUses = new Uint8Array(memory, 3 * slotsMax * 4 + 8, lentMax);
     for (let number = 0; number < slotCount; number++)
       this.#slots.push(new Uint8Array(memory, controlSize + number * slotSize, slotSize));
   }
@@ -219,6 +244,49 @@ export class FuseDevice {
   }
   closeBacking(id: number): void {
     if (!this.#isClosed) this.#native.kiseki_fuse_backing_close(this.#device, id);
+  }
+  /** Slots that blocks may be lent in. */
+  get lentMax(): number {
+    return this.#isClosed ? 0 : this.#native.kiseki_fuse_lent_max(this.#device);
+  }
+  /** Reads that were answered out of lent blocks without this thread, ever; it starts again at 2^32. */
+  get lentReads(): number {
+    return this.#isClosed ? 0 : this.#lentReads[0]!;
+  }
+  /**
+   * Reads of the node, while it is vouched for with this version, are answered out of the block without this thread. False: it is not
+   * lent, and the descriptor stays the caller's. What the slot had is taken back.
+   */
+  lend(slot: number, block: LentBlock): boolean {
+    if (this.#isClosed) return false;
+    const { descriptor, node, version, start, position, length, blockSize, seed, isEnd } = block;
+    const result = this.#native.kiseki_fuse_lend(
+      this.#device,
+      slot,
+      ...([descriptor, node, version, start] as const),
+      ...([position, length, blockSize, seed, isEnd ? 1 : 0] as const),
+    );
+    return result === 0;
+  }
+  /** Nothing is read out of the slot's block any more once this returns. */
+  takeBack(slot: number): void {
+    if (!this.#isClosed) this.#native.kiseki_fuse_take_back(this.#device, slot);
+  }
+  /** The first slot from `from` on whose block was read since this was told of it; -1: there is none. */
+  takeLentUse(from: number): number {
+    if (this.#isClosed) return -1;
+    const slot = this.#lentUses.indexOf(1, from);
+    if (slot >= 0) this.#lentUses[slot] = 0;
+    return slot;
+  }
+  /** For so long the node's file has the content of this version. */
+  vouchReads(node: number, version: bigint, milliseconds: number): void {
+    if (!this.#isClosed)
+      this.#native.kiseki_fuse_vouch_reads(this.#device, node, version, milliseconds);
+  }
+  /** No read of the node is answered without this thread any more once this returns. */
+  withdrawReads(node: number): void {
+    if (!this.#isClosed) this.#native.kiseki_fuse_withdraw_reads(this.#device, node);
   }
   /** Notifications that the kernel refused, ever. */
   get notificationsFailed(): number {

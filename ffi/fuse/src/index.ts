@@ -5,7 +5,7 @@
  * Invariants: C keeps addresses of its own mappings only; an answer goes to the descriptor its request was read from;
  * every write to the device is checked and its refusal returned; this thread never waits for the kernel:
  * notifications have a thread of their own. Opens of files that are vouched for are answered without it, and it can take such
- * handles over. Refuses sizes that do not fit before it takes memory.
+ * handles over; so are reads of blocks that were lent. Refuses sizes that do not fit before it takes memory.
  */
 export type { QuickHandle, Slot } from "./fuse-device.ts";
 export { FuseDevice } from "./fuse-device.ts";

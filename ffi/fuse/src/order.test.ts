@@ -21,7 +21,7 @@ test.each(["address,undefined", "thread"])(
     const folder = await mkdtemp(join(tmpdir(), "kiseki-order-"));
     await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
     const program = join(folder, "order");
-    const native = ["device", "notify", "quick", "quiet"].map(
+    const native = ["crc32c", "device", "lent", "notify", "quick", "quiet"].map(
       (each) => `ffi/fuse/native/${each}.c`,
     );
     const sources = ["-Iffi/fuse/native", "ffi/fuse/native-test/order.c", ...native, "-lpthread"];

@@ -1,7 +1,7 @@
 import { dlopen, FFIType, suffix } from "bun:ffi";
 import { assert } from "@kiseki/base";
 
-const abiVersion = 5;
+const abiVersion = 6;
 const { ptr, u32, u64, i32, function: callback } = FFIType;
 const nothing = FFIType.void;
 
@@ -30,6 +30,14 @@ const symbols = {
   kiseki_fuse_withdraw: { args: [ptr, u64], returns: nothing },
   kiseki_fuse_take: { args: [ptr, u64, ptr], returns: u32 },
   kiseki_fuse_take_all: { args: [ptr, ptr, u32], returns: u32 },
+  kiseki_fuse_lent_max: { args: [ptr], returns: u32 },
+  kiseki_fuse_lend: {
+    args: [ptr, u32, i32, u64, u64, u64, u32, u32, u32, u32, u32],
+    returns: i32,
+  },
+  kiseki_fuse_take_back: { args: [ptr, u32], returns: nothing },
+  kiseki_fuse_vouch_reads: { args: [ptr, u64, u64, u32], returns: nothing },
+  kiseki_fuse_withdraw_reads: { args: [ptr, u64], returns: nothing },
   kiseki_fuse_notify: { args: [ptr, u32, ptr, u32], returns: i32 },
   kiseki_fuse_notices_failed: { args: [ptr], returns: u32 },
 } as const;

@@ -1,4 +1,13 @@
+import type { NodeNumber } from "./file-system.ts";
 import type { FileRef, FileRefusal, PlanPiece, StoredContent } from "./file-service.ts";
+
+/** The file that a piece is of. */
+export interface LendingFile {
+  readonly node: NodeNumber;
+  /** Of its content. */
+  readonly version: bigint;
+  readonly size: number;
+}
 
 /** Bytes of one namespace: sealed and opened by the client, kept by the nodes. Never throws and never rejects. */
 export interface ContentStore {
@@ -22,6 +31,8 @@ export interface ContentStore {
   ): boolean;
   /** Whether the block of `size` bytes from `start` (in the piece) on is kept on this machine, or the stream's block around it. */
   isNear?(piece: PlanPiece & { readonly kind: "chunk" }, start: number, size: number): boolean;
+  /** Lends the kernel what this machine keeps of the piece around `start` (in the piece), and near it. */
+  lend?(piece: PlanPiece & { readonly kind: "chunk" }, start: number, file: LendingFile): void;
 }
 
 /** No piece of content crosses a multiple of this: where chunks are cut (DESIGN §3). */

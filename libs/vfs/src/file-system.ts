@@ -1,4 +1,5 @@
 import type { Failure } from "./errno.ts";
+import type { LentBlocks } from "./lent-blocks.ts";
 import type {
   AllocatedRange,
   FileKind,
@@ -106,6 +107,8 @@ export interface CopyRange {
 
 /** What the file system has to tell the kernel, and who stands before it, unasked. */
 export interface KernelCache {
+  /** Reads may be answered unasked out of blocks that are lent; absent where they may not, or not yet. */
+  readonly blocks?: LentBlocks | undefined;
   /**
    * Attributes and, from `offset` on, pages. The kernel hears of it, and of entries, a little later: after the answer that whoever
    * calls this may be about to give.

@@ -4,7 +4,7 @@
  * Refuses nothing by throwing: errors are values, one table says which errno a refusal is.
  */
 export { type BlockCache, RamBlockCache } from "./block-cache.ts";
-export type { ContentStore } from "./content-store.ts";
+export type { ContentStore, LendingFile } from "./content-store.ts";
 export { pieceSizeMax } from "./content-store.ts";
 export { CookieJar } from "./cookie-jar.ts";
 export type { DirtyPiece } from "./dirty-ranges.ts";
@@ -57,6 +57,7 @@ export type {
   Outcome,
 } from "./file-system.ts";
 export { rootNode } from "./file-system.ts";
+export type { LentBlock, LentBlocks } from "./lent-blocks.ts";
 export { NameCache, nameKey, nameOfKey } from "./name-cache.ts";
 export { type FileNode, NodeTable } from "./node-table.ts";
 export { packPieces } from "./pack-pieces.ts";

@@ -41,6 +41,9 @@ export class PlanWindow {
   get version(): bigint | undefined {
     return this.#version;
   }
+  get until(): number {
+    return this.#until;
+  }
 
   forget(): void {
     this.#pieces = [];

@@ -22,6 +22,7 @@ import {
   Failure,
   type FileSystem,
   type KernelCache,
+  type LentBlocks,
   type NodeNumber,
 } from "@kiseki/vfs";
 import { Backings } from "./backings.ts";
@@ -343,6 +344,9 @@ export class FuseSession implements KernelCache {
     return false;
   }
 
+  get blocks(): LentBlocks {
+    return this.#device;
+  }
   vouchOpens(node: NodeNumber, milliseconds: number): void {
     // Each close of a file with locks has to come here.
     if (!this.#quiet.isLocked(node)) this.#device.vouch(node, milliseconds);

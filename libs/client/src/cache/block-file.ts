@@ -7,7 +7,7 @@ import type { Crypto } from "@kiseki/ports";
 import { pieceSizeMax } from "@kiseki/vfs";
 
 /** What is checked by itself, so that a part of a block can be read alone. */
-const segmentSize = 64 * 1024;
+const segmentSize = 4096;
 /** After the plaintext, for each segment: CRC-32C of the file's name, its number and its bytes, so that nothing passes for another. */
 const checksumSize = 4;
 const trailerSize = (size: number): number => Math.ceil(size / segmentSize) * checksumSize;
@@ -23,10 +23,14 @@ export function blockFileSize(size: number): number {
 export const codeOf = (reason: unknown): string =>
   reason instanceof Error && "code" in reason ? String(reason.code) : "EIO";
 
+/** What the checksums of a block go on from. */
+export const seedOf = (crypto: Crypto, key: string): number => crypto.crc32c(0, toUtf8(key));
+const numberBytes = newBytes(4);
+const numberView = new DataView(numberBytes.buffer);
 /** Of segment `number` of the block. */
-function checksum(crypto: Crypto, key: string, number: number, segment: Uint8Array): number {
-  const name = number === 0 ? key : `${key}/${number}`;
-  return crypto.crc32c(crypto.crc32c(0, toUtf8(name)), segment);
+function checksum(crypto: Crypto, seed: number, number: number, segment: Uint8Array): number {
+  numberView.setUint32(0, number, true);
+  return crypto.crc32c(crypto.crc32c(seed, numberBytes), segment);
 }
 
 /** Size of the file itself. */
@@ -40,11 +44,12 @@ export function fillBlockContent(
   content: Uint8Array,
 ): void {
   const size = plaintext.byteLength;
+  const seed = seedOf(crypto, key);
   content.set(plaintext);
   const trailer = new DataView(content.buffer, content.byteOffset + size, trailerSize(size));
   for (let number = 0, at = 0; at < size; number += 1, at += segmentSize) {
     const segment = plaintext.subarray(at, at + segmentSize);
-    trailer.setUint32(number * checksumSize, checksum(crypto, key, number, segment));
+    trailer.setUint32(number * checksumSize, checksum(crypto, seed, number, segment));
   }
 }
 
@@ -132,9 +137,10 @@ function isRight(
   trailer: Uint8Array,
 ): boolean {
   const sums = new DataView(trailer.buffer);
+  const seed = seedOf(crypto, key);
   for (let index = 0, at = 0; at < target.byteLength; index += 1, at += segmentSize) {
     const segment = target.subarray(at, at + segmentSize);
-    const sum = checksum(crypto, key, from / segmentSize + index, segment);
+    const sum = checksum(crypto, seed, from / segmentSize + index, segment);
     if (sum !== sums.getUint32(index * checksumSize)) return false;
   }
   return true;

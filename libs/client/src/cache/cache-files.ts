@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { BlockTable, type CacheCapacityExceeded, type CacheMode, type Ticket } from "@kiseki/cache";
 import { codeOf, eraseFile } from "./block-file.ts";
+import type { Lending } from "./lending.ts";
 import type { Pool } from "./pool.ts";
 import type { Room } from "./room.ts";
 
@@ -14,6 +15,8 @@ export interface CacheFilesOptions {
   /** Bytes on the disk of this process. */
   readonly sizeMax: number;
   readonly room: Room;
+  /** Blocks that are read unasked. */
+  readonly lending?: Lending | undefined;
   /** Told whatever goes wrong: reads then go to the nodes. */
   readonly tell: (code: string) => void;
 }
@@ -24,13 +27,15 @@ export class CacheFiles {
   readonly tell: (code: string) => void;
   readonly #table: BlockTable;
   readonly #room: Room;
+  readonly lending: Lending | undefined;
   readonly #tasks = new Set<Promise<void>>();
   #generation = 0;
 
-  constructor(pool: Pool, { mode, sizeMax, room, tell }: CacheFilesOptions) {
+  constructor(pool: Pool, { mode, sizeMax, room, lending, tell }: CacheFilesOptions) {
     this.pool = pool;
     this.#table = new BlockTable(mode, sizeMax);
     this.#room = room;
+    this.lending = lending;
     this.tell = tell;
   }
 
@@ -61,12 +66,22 @@ export class CacheFiles {
   /** Gives a ticket back; see `BlockTable.endRead`. */
   endRead(ticket: Ticket, isRight: boolean): boolean {
     const isServed = this.#table.endRead(ticket, isRight);
+    if (!isRight) this.lending?.takeBack(ticket.key);
     this.#eraseSoon(ticket.key);
     return isServed;
   }
 
   admit(key: string, size: number, isPinned?: boolean): Ticket | CacheCapacityExceeded | undefined {
-    return this.isAccepting ? this.#table.admit(key, size, isPinned) : undefined;
+    if (!this.isAccepting) return undefined;
+    this.#noteUses();
+    return this.#table.admit(key, size, isPinned);
+  }
+  /** What was read unasked was used, too. */
+  #noteUses(): void {
+    for (const key of this.lending?.takeUsed() ?? []) {
+      const ticket = this.#table.read(key);
+      if (ticket !== undefined) this.endRead(ticket, true);
+    }
   }
   /** Makes room, then says whether the file may be written now. */
   async begin(ticket: Ticket): Promise<boolean> {
@@ -84,6 +99,7 @@ export class CacheFiles {
   /** Where others have the room, what is used least makes room again. */
   async #hasRoom({ size }: Ticket): Promise<boolean> {
     if (await this.#room.has(size, this.#table.sizeOnDisk)) return true;
+    this.#noteUses();
     const keys = this.#table.evict(size);
     if (keys.length === 0) return false;
     await Promise.all(keys.map((key) => this.#erase(key)));
@@ -104,12 +120,14 @@ export class CacheFiles {
 
   /** Serves it no more, and erases it once nobody reads it. */
   async release(key: string): Promise<void> {
+    this.lending?.takeBack(key);
     this.#table.release(key);
     await this.#erase(key);
   }
   /** Erases all that is there; what is read or stored goes when that has ended. */
   async wipe(): Promise<void> {
     this.#generation += 1;
+    this.lending?.takeAllBack();
     const keys = this.#table.wipe();
     const eraseSome = async (): Promise<void> => {
       for (let key = keys.pop(); key !== undefined; key = keys.pop()) await this.#erase(key);
@@ -133,6 +151,7 @@ export class CacheFiles {
     if (this.#table.takeErasable(key)) await this.#eraseNow(key);
   }
   async #eraseNow(key: string): Promise<void> {
+    this.lending?.takeBack(key);
     try {
       await eraseFile(this.path(key));
       this.#table.erased(key);

@@ -8,6 +8,7 @@ import { openCrypto, systemClock, systemPrng } from "@kiseki/host";
 import type { ContentStore } from "@kiseki/vfs";
 import { type Chunk, chunkOf, namespace, tenant } from "./cache-bed.test-helper.ts";
 import { type DiskCache, openDiskCache } from "./disk-cache.ts";
+import { LentReader } from "./lent-reader.test-helper.ts";
 import { writeImage } from "./staging-bed.test-helper.ts";
 import { openStagingPool } from "./staging-pool.ts";
 
@@ -29,6 +30,10 @@ class Model implements ContentStore {
   /** What was read before the last wipe is other bytes: served later, it would be seen. */
   wipes = 0;
   stagedReads = 0;
+  /** Of this session. */
+  reader = new LentReader(5);
+  lentReads = 0;
+  #isHarmed = false;
   fetches = 0;
   reads = 0;
 
@@ -54,8 +59,10 @@ class Model implements ContentStore {
     const adopted = this.#prng.below(2) === 0 ? await this.#stage() : undefined;
     const options = { directory: this.#directory, tenant, namespace, mode, adopted };
     const onFault = (): void => undefined;
+    this.reader = new LentReader(1 + this.#prng.below(6));
+    this.#isHarmed = false;
     this.#cache = await openDiskCache(
-      { ...ports, content: this },
+      { ...ports, content: this, kernel: { blocks: this.reader } },
       { ...options, sizeMax: this.#sizeMax, onFault },
     );
   }
@@ -74,7 +81,8 @@ class Model implements ContentStore {
 
   async step(): Promise<void> {
     const choice = this.#prng.below(100);
-    if (choice < 60) await this.#read();
+    if (choice < 45) await this.#read();
+    else if (choice < 60) this.#readLent();
     else if (choice < 78) this.#readStaged();
     else if (choice < 84) await this.#harm();
     else if (choice < 89) this.#cache.accept(this.#prng.below(3) > 0);
@@ -99,6 +107,17 @@ class Model implements ContentStore {
     );
     await this.#cache.idle();
   }
+  #readLent(): void {
+    for (let number = 0; number < 12; number += 1) {
+      if (this.#prng.below(2) === 0)
+        this.#cache.content.lend?.(chunkOf(number, size), 0, { node: number, version: 1n, size });
+      this.reader.vouchReads(number, 1n);
+      const target = newBytes(size);
+      if (!this.reader.read(number, 0, target)) continue;
+      this.lentReads += 1;
+      expect(Buffer.compare(target, bytesOf(number, this.wipes))).toBe(0);
+    }
+  }
   #readStaged(): void {
     const inode = 1 + this.#prng.below(4);
     const image = this.#cache.staged?.open(BigInt(inode));
@@ -112,7 +131,9 @@ class Model implements ContentStore {
   }
   async #wipe(): Promise<void> {
     this.wipes += 1;
-    await this.#cache.wipe();
+    const wiped = this.#cache.wipe();
+    expect(this.reader.lent.size).toBe(0);
+    await wiped;
     await this.#cache.idle();
     expect(await this.files()).toEqual([]);
   }
@@ -120,6 +141,7 @@ class Model implements ContentStore {
     const files = await this.files();
     const path = files[this.#prng.below(Math.max(1, files.length))];
     if (path === undefined) return;
+    this.#isHarmed = true;
     const how = this.#prng.below(4);
     if (how === 0) await fs.truncate(path, this.#prng.below(size));
     else if (how === 1) await fs.unlink(path);
@@ -132,6 +154,7 @@ class Model implements ContentStore {
   }
   async check(): Promise<void> {
     await this.#cache.idle();
+    if (!this.#isHarmed) expect(this.reader.nameless).toBe(0);
     const files = await this.files();
     let used = 0;
     for (const path of files) used += Math.ceil((await fs.stat(path)).size / 4096) * 4096;
@@ -147,6 +170,7 @@ class Model implements ContentStore {
   }
   async close(): Promise<void> {
     await this.#cache.close();
+    expect(this.reader.lent.size).toBe(0);
     expect(await this.files()).toEqual([]);
   }
 }
@@ -154,6 +178,7 @@ class Model implements ContentStore {
 test(`openDiskCache() gives right bytes, stays in its room, and serves nothing of before a wipe, seed ${seed}`, async () => {
   let hits = 0;
   let stagedReads = 0;
+  let lentReads = 0;
   for (let run = 0; run < runCount; run += 1) {
     const directory = await fs.mkdtemp(join(tmpdir(), "kiseki-cache-"));
     const model = new Model(prngFromSeed(seed + run), directory);
@@ -162,8 +187,10 @@ test(`openDiskCache() gives right bytes, stays in its room, and serves nothing o
     await model.close();
     hits += model.reads - model.fetches;
     stagedReads += model.stagedReads;
+    lentReads += model.lentReads;
     await fs.rm(directory, { recursive: true });
   }
   expect(hits).toBeGreaterThan(runCount);
   expect(stagedReads).toBeGreaterThan(0);
+  expect(lentReads).toBeGreaterThan(0);
 });

@@ -3,8 +3,8 @@ import { join } from "node:path";
 import { newBytes, type Prng, toHex } from "@kiseki/base";
 import type { CacheMode, Manifest, Ticket } from "@kiseki/cache";
 import type { Clock, Crypto } from "@kiseki/ports";
-import type { ContentStore, StagedFiles } from "@kiseki/vfs";
-import { streamBlockAround } from "../content/blocks.ts";
+import type { ContentStore, KernelCache, LendingFile, StagedFiles } from "@kiseki/vfs";
+import { blockAround, randomBlockSize, streamBlockAround } from "../content/blocks.ts";
 import {
   blockContentSize,
   blockFileSize,
@@ -16,10 +16,12 @@ import {
   readBlockFile,
   readBlockNow,
   type ReadNow,
+  seedOf,
   writeBlockFile,
 } from "./block-file.ts";
 import { CacheFiles } from "./cache-files.ts";
 import { ImageStore } from "./image-store.ts";
+import { Lending } from "./lending.ts";
 import { adoptPool, adoptWaitMs, eraseInside, openPool, type Pool, scavenge } from "./pool.ts";
 import { Room } from "./room.ts";
 import { StagedReader } from "./staged-reader.ts";
@@ -96,6 +98,8 @@ type Ports = {
   readonly content: ContentStore;
   /** Of open files of this machine; without it every read of the disk is another thread's. */
   readonly readNow?: ReadNow;
+  /** May answer reads by itself. */
+  readonly kernel?: Pick<KernelCache, "blocks">;
 };
 
 /** Faults of the disk are told by `onFault`; the content works without it. */
@@ -176,7 +180,8 @@ async function openOnDisk(
   pool ??= await openPool(options, ports.prng);
   try {
     const room = new Room(ports.clock, pool, { directory, nodeSizeMax });
-    const files = new CacheFiles(pool, { mode, sizeMax, room, tell });
+    const lending = ports.kernel && new Lending(ports.kernel);
+    const files = new CacheFiles(pool, { mode, sizeMax, room, lending, tell });
     const images = await ImageStore.open(ports, files);
     const chunks = join(pool.path, "chunks");
     // Blocks that another process kept: what they are is in no table.
@@ -270,6 +275,39 @@ class CachedContent implements ContentStore {
     const around = streamBlockAround(piece, { from });
     const isHere = this.#files.has(keyOf(piece, { from, to: from + size }));
     return isHere || this.#files.has(keyOf(piece, around));
+  }
+
+  lend(piece: Chunk, start: number, file: LendingFile): void {
+    const from = piece.chunkOffset + start;
+    const around = streamBlockAround(piece, { from });
+    if (!this.#files.has(keyOf(piece, around))) {
+      this.#lendBlock(piece, blockAround(piece, from, randomBlockSize), file);
+      return;
+    }
+    // Who reads one block is about to read the others.
+    if (!this.#lendBlock(piece, around, file)) return;
+    for (let at = piece.chunkOffset; at < piece.chunkOffset + piece.length;) {
+      const block = streamBlockAround(piece, { from: at });
+      this.#lendBlock(piece, block, file);
+      at = block.to;
+    }
+  }
+  /** Whether it is lent now and was not before. */
+  #lendBlock(piece: Chunk, { from, to }: Range, file: LendingFile): boolean {
+    const { lending } = this.#files;
+    const key = keyOf(piece, { from, to });
+    const start = piece.offset + from - piece.chunkOffset;
+    if (lending === undefined || lending.isLent(key, file, start) || !this.#files.has(key))
+      return false;
+    const block = { ...file, key, start, length: to - from };
+    try {
+      lending.lend({ ...block, path: this.#files.path(key), seed: seedOf(this.#crypto, key) });
+      return true;
+    } catch (reason) {
+      // Whoever reads it next finds out what it is.
+      this.#files.tell(codeOf(reason));
+      return false;
+    }
   }
 
   /** A few bytes here and there of what was once read as a stream. */

@@ -104,7 +104,7 @@ export class Content {
     const bytes = new Uint8Array(Math.min(length, copiedSizeMax));
     const count = await this.#reader.read(source, sourceOffset, bytes);
     if (isFailure(count) || count === 0) return count;
-    target.file.buffer.write(targetOffset, bytes.subarray(0, count));
+    target.file.write(targetOffset, bytes.subarray(0, count));
     const failure = await this.#writer.flushNow(target.file);
     return failure ?? count;
   }

@@ -6,12 +6,10 @@ import {
   type KnownPiece,
   pieceSizeMax,
 } from "@kiseki/vfs";
-import { streamBlockSize } from "../content/blocks.ts";
+import { randomBlockSize, streamBlockSize } from "../content/blocks.ts";
 import { isRefused } from "./mount.ts";
 
 type Chunk = KnownPiece & { readonly kind: "chunk" };
-/** What a block is cut to that is read here and there: a segment is the least that can be opened. */
-const randomBlockSize = 64 * 1024;
 const keySpan = 2 * pieceSizeMax;
 /** Bytes fetched ahead at once; what somebody waits for comes on top. */
 const aheadSizeMax = 32 * 1024 * 1024;

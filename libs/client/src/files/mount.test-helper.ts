@@ -9,6 +9,7 @@ import {
   type FileService,
   type FileSystem,
   isFailure,
+  type LentBlocks,
   type OpenFlags,
   type Outcome,
   RamBlockCache,
@@ -82,6 +83,10 @@ export interface Mounted {
   readonly told: string[];
   /** Nodes whose opens are vouched for, and until when. */
   readonly vouched: ReadonlyMap<number, number>;
+  /** Nodes whose reads are, of which content, and until when. */
+  readonly readable: ReadonlyMap<number, readonly [version: bigint, until: number]>;
+  /** Pieces that were to be lent: of what node, and where in the file they begin. */
+  readonly lent: (readonly [node: number, offset: number])[];
 }
 export async function mountOn(
   ports: FileService & ContentStore,
@@ -91,11 +96,27 @@ export async function mountOn(
   const clock = new TestClock();
   const told: string[] = [];
   const vouched = new Map<number, number>();
+  const readable = new Map<number, [bigint, number]>();
+  const lent: [number, number][] = [];
+  const blocks: LentBlocks = {
+    lentMax: 1,
+    lentReads: 0,
+    lend: () => false,
+    takeBack: () => undefined,
+    takeLentUse: () => -1,
+    vouchReads: (node, version, ms) => void readable.set(node, [version, clock.monotonic() + ms]),
+    withdrawReads: (node) => void readable.delete(node),
+  };
+  const content: ContentStore = {
+    write: (...request) => ports.write(...request),
+    read: (...request) => ports.read(...request),
+    lend: (piece, start, { node }) => void lent.push([node, piece.offset + start]),
+  };
   const all = { ...defaults, ...options };
   const fs = await openFileSystem(
     {
       service: ports,
-      content: ports,
+      content,
       clock,
       cache: new RamBlockCache(all.cacheSizeMax),
       staged,
@@ -105,12 +126,13 @@ export async function mountOn(
           void told.push(`entry ${parent} ${Buffer.from(name).toString()}`),
         vouchOpens: (node, ms) => void vouched.set(node, clock.monotonic() + ms),
         withdrawOpens: (node) => void vouched.delete(node),
+        blocks,
       },
     },
     all,
   );
   if (isFailure(fs)) throw new Error(`no mount: ${fs.name}`);
-  return { fs, clock, told, vouched };
+  return { fs, clock, told, vouched, readable, lent };
 }
 
 /** The answer, or the test fails with the error's name. */

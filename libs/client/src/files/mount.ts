@@ -135,6 +135,7 @@ export class Mount {
     if (file.handles > 0 || file.isBusy || file.buffer.isDirty || file.buffer.isFlushing) return;
     if (this.files.get(file.node.number) !== file) return;
     this.#closeImage(file, true);
+    file.endLending();
     this.files.delete(file.node.number);
     file.node.uses -= 1;
     this.nodes.release(file.node);
@@ -281,6 +282,21 @@ export class Mount {
     if (kernel === undefined || left <= 0) return;
     node.vouch(() => kernel.withdrawOpens(node.number));
     kernel.vouchOpens(node.number, left);
+  }
+  /** While the plan is good and nobody writes, reads of what this machine keeps of `[start, end)` need not come here. */
+  lend(file: OpenFile, start: number, end: number): void {
+    const { content } = this;
+    const blocks = this.kernel?.blocks;
+    const { plan, buffer, node } = file;
+    if (blocks === undefined || content.lend === undefined || plan.version === undefined) return;
+    const left = Math.min(vouchMax, Math.floor(plan.until - this.now()));
+    if (left <= 0 || file.hasLostHandle || buffer.isDirty || buffer.isFlushing) return;
+    const known = { node: node.number, version: plan.version, size: plan.size };
+    for (const piece of plan.slice(start, end)) {
+      if (piece.kind === "chunk") content.lend(piece, Math.max(0, start - piece.offset), known);
+    }
+    file.lent(() => blocks.withdrawReads(node.number));
+    blocks.vouchReads(node.number, plan.version, left);
   }
   /** The kernel hears of it after the request that is being answered: see `KernelCache`. */
   tellKernel(tell: (kernel: KernelCache) => void): void {

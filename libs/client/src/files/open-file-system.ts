@@ -145,7 +145,10 @@ class MountedFileSystem implements MountedFiles {
   #sessionEnded(): void {
     this.#writer.loseAll();
     for (const handle of this.#handles.values()) {
-      if (handle instanceof FileHandle && handle.hasLocks) handle.isLost = true;
+      if (!(handle instanceof FileHandle) || !handle.hasLocks) continue;
+      handle.isLost = true;
+      handle.file.hasLostHandle = true;
+      handle.file.endLending();
     }
     for (const file of this.#mount.files.values()) {
       file.lockOwners.clear();

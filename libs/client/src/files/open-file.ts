@@ -30,6 +30,9 @@ export class OpenFile {
   image: StagedImage | undefined;
   /** The same, when it is not shown any more and the kernel may read it still. */
   imageLost: StagedImage | undefined;
+  /** A handle of it is lost: each read has to be looked at. */
+  hasLostHandle = false;
+  #withdraw: (() => void) | undefined;
   /** The node keeps the inode for this session though it has no name. */
   isHeld = false;
   /** Owners of range locks, for flush. */
@@ -73,7 +76,23 @@ export class OpenFile {
     }
   }
 
+  /** Reads of it are answered without asking here, until `withdraw`, which comes before it is anything else. */
+  lent(withdraw: () => void): void {
+    this.#withdraw = withdraw;
+  }
+  endLending(): void {
+    const withdraw = this.#withdraw;
+    this.#withdraw = undefined;
+    withdraw?.();
+  }
+  /** Into memory. */
+  write(offset: number, source: Uint8Array): void {
+    this.endLending();
+    this.buffer.write(offset, source);
+  }
+
   forgetPlan(): void {
+    this.endLending();
     this.planEpoch += 1;
     this.plan.forget();
   }

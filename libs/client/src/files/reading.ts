@@ -51,6 +51,7 @@ export class Reader {
       const lay = { size: plan.size, pieces: plan.slice(offset, end) };
       const count = this.#copyNow(file, lay, offset, target);
       if (count !== undefined) {
+        this.#mount.lend(file, offset, offset + count);
         this.#readAhead(handle, offset, count);
         return count;
       }
@@ -199,6 +200,7 @@ export class Reader {
     const isNews = answer.contentVersion !== known.contentVersion;
     if (planEpoch === file.planEpoch) {
       const until = Math.min(mount.until(asked), asked + answer.leaseMs / 2);
+      if (answer.contentVersion !== file.plan.version) file.endLending();
       file.plan.add(answer, start, until);
       if (isNews) file.node.doubt();
     }

@@ -84,7 +84,7 @@ export class Writer {
 
   #take(handle: FileHandle, offset: number, source: Uint8Array): Outcome<number> {
     const { file } = handle;
-    file.buffer.write(offset, source);
+    file.write(offset, source);
     file.writtenAt = this.#mount.clock.realtime();
     file.dirtySince ??= this.#mount.now();
     this.#account(file);
