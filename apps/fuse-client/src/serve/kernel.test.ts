@@ -163,6 +163,10 @@ test.skipIf(!hasFuse)("FuseSession is not asked for opens that were vouched for"
     await mount.ask("held");
     return (await mount.line()) as { flushes: number; opens: number; handles: number };
   };
+  /** The kernel releases what a process had open some time after it has ended. */
+  const noneHeld = async (): Promise<void> => {
+    while ((await held()).handles > 0) await Bun.sleep(5);
+  };
   const python = (script: string) =>
     shell("python3", "-c", `import fcntl,os,sys,time; p=sys.argv[1]\n${script}`, path);
   readFileSync(path);
@@ -171,7 +175,8 @@ test.skipIf(!hasFuse)("FuseSession is not asked for opens that were vouched for"
   expect(python(many)).toMatchObject({ code: 0, output: "" });
   // Those that a timer found open may have been taken over.
   expect((await held()).opens - before.opens).toBeLessThan(20);
-  expect(await held()).toMatchObject({ handles: 0, flushes: before.flushes });
+  await noneHeld();
+  expect(await held()).toMatchObject({ flushes: before.flushes });
 
   const direct = "fd=os.open(p, os.O_RDONLY|os.O_DIRECT)\n";
   expect(python(`${direct}print(os.pread(fd, 7, 0), os.fstat(fd).st_size)`).output).toBe(
@@ -199,7 +204,7 @@ print(os.waitpid(pid, 0)[1])`;
 
   const removing = `${direct}os.unlink(p)\nprint(os.pread(fd, 7, 0))`;
   expect(python(removing).output).toBe("b'content'\n");
-  expect(await held()).toMatchObject({ handles: 0 });
+  await noneHeld();
 });
 
 test.skipIf(!hasFuse)(
