@@ -50,6 +50,8 @@ export interface OpenNamespace extends AsyncDisposable {
   /** The kernel may read staged files by itself. */
   readonly isPassing: boolean;
   readonly counters: CacheCounters;
+  /** Absent without a cache on disk. */
+  readonly latencies: DiskCache["latencies"] | undefined;
   readonly workflows: ClientWorkflows;
   readonly staging: StagingParts;
   /** What is not as it was asked for, for whoever opened it. */
@@ -70,7 +72,7 @@ export async function openNamespace(
   const { client, crypto } = building.use(await connect(plan, nativeDirectory));
   const isReadOnly = plan.isReadOnly || client.isReadOnly;
   const { policy, settings, notes } = await underPolicy(plan, client, log);
-  const { cacheMode, cacheL1Max, metaTtlMs } = settings;
+  const { cacheMode, cacheL1Max, cacheL2Max: sizeMax, metaTtlMs } = settings;
   const cacheSizeMax = cacheMode === "bypass" ? 0 : cacheL1Max;
   const counters = new CacheCounters(cacheMode === "bypass");
   const memory = new RamBlockCache(cacheSizeMax);
@@ -110,7 +112,7 @@ export async function openNamespace(
   const stats = (): CacheStats =>
     counters.stats(memory.byteCount, cache?.sizeOnDisk ?? 0, kernel.blocks?.lentReads);
   if (cache?.pool !== undefined)
-    building.use(controlOf(cache.pool, { settings, stats, wipe }, log));
+    building.use(controlOf(cache.pool, { settings, latencies: cache.latencies, stats, wipe }, log));
   building.use(
     startGuard(client, policy, {
       // The kernel's pages are to go even where nothing else is kept.
@@ -123,12 +125,11 @@ export async function openNamespace(
   );
   const parts = building.move();
   const done = { [Symbol.asyncDispose]: () => parts.disposeAsync() };
+  const staging = { client, cache, sizeMax, isAllowed: policy.isStagingEnabled, fault };
   const { workflows } = client;
-  const isAllowed = policy.isStagingEnabled;
-  const staging = { client, cache, sizeMax: settings.cacheL2Max, isAllowed, fault };
   const known = { isReadOnly, settings, isPassing, counters, workflows, staging };
   const said = told.filter((note) => note !== undefined);
-  return { fileSystem, ...known, notes: said, stats, wipe, ...done };
+  return { fileSystem, ...known, notes: said, latencies: cache?.latencies, stats, wipe, ...done };
 }
 
 /** Codes of what goes wrong with the cache on disk, as it is counted and logged. */

@@ -6,7 +6,8 @@ import {
   readCacheSettings,
   throwFaults,
 } from "../staging/plan.ts";
-import { liveStats, wipeLive } from "../process/pool-control.ts";
+import { liveLatencies, liveStats, wipeLive } from "../process/pool-control.ts";
+import type { LatencyRows } from "../process/cache-calls.ts";
 import { countPools, findPools, type FoundPool, usedShare, wipeFound } from "../staging/pools.ts";
 import type { Run } from "./command.ts";
 import { Console } from "./console.ts";
@@ -29,7 +30,7 @@ async function stats(directory: string, console: Console): Promise<ExitCode> {
       staged_files: pool.imagesCount,
       staged_bytes: pool.imagesSize,
       staged_datasets: pool.datasets,
-      live: pool.use === "in_use" ? liveRow(await liveStats(pool)) : null,
+      live: pool.use === "in_use" ? await liveRow(pool) : null,
     })),
   );
   const lines = rows.map(
@@ -39,7 +40,9 @@ async function stats(directory: string, console: Console): Promise<ExitCode> {
       (live === null
         ? ""
         : `\n  ${live.l1_hits} hits in memory (${formatSize(live.l1_bytes)}), ${live.l2_hits} on disk, ` +
-          `${live.misses} misses; ${live.wipes} wipes, ${live.errors} errors`),
+          `${live.misses} misses; ${live.wipes} wipes, ${live.errors} errors` +
+          latencyText("reads", live.l2_read_latency_us) +
+          latencyText("writes", live.l2_write_latency_us)),
   );
   const used = share === undefined ? "is not there" : `${(share * 100).toFixed(0)} % used`;
   console.say([`${directory}: file system ${used}`, ...lines].join("\n"), {
@@ -50,8 +53,10 @@ async function stats(directory: string, console: Console): Promise<ExitCode> {
   return exitCode.ok;
 }
 /** What a mount or a library counts by itself. */
-function liveRow(stats: Awaited<ReturnType<typeof liveStats>>) {
+async function liveRow(pool: FoundPool) {
+  const stats = await liveStats(pool);
   if (stats === undefined) return null;
+  const latencies = await liveLatencies(pool);
   return {
     l1_hits: stats.l1Hits,
     l2_hits: stats.l2Hits,
@@ -62,7 +67,13 @@ function liveRow(stats: Awaited<ReturnType<typeof liveStats>>) {
     meta_hits: stats.metaHits,
     meta_misses: stats.metaMisses,
     wipes: stats.wipes,
+    l2_read_latency_us: latencies?.read ?? null,
+    l2_write_latency_us: latencies?.write ?? null,
   };
+}
+function latencyText(what: string, row: LatencyRows["read"] | null): string {
+  if (row === null || row.count === 0) return "";
+  return `\n  ${row.count} ${what} of blocks on disk: half within ${row.p50} µs, 99 % within ${row.p99} µs`;
 }
 
 /** Clients that live empty their own pools and go on; all others go. */

@@ -38,6 +38,7 @@ export const verbs = {
   cacheStats: 40,
   cacheMode: 41,
   wipe: 42,
+  cacheLatencies: 43,
   stage: 50,
   stageStatus: 51,
   release: 52,

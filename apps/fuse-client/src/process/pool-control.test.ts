@@ -4,7 +4,7 @@ import { chmodSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } fr
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { CacheStats } from "../cache-counters.ts";
-import { liveStats, serveControl, wipeLive } from "./pool-control.ts";
+import { liveLatencies, liveStats, serveControl, wipeLive } from "./pool-control.ts";
 
 const id = "0123456789abcdef".repeat(2);
 const counted = (wipes: number): CacheStats => ({
@@ -27,8 +27,10 @@ function poolFolder(): Disposable & { readonly path: string } {
   mkdirSync(path, { recursive: true, mode: 0o700 });
   return { path, [Symbol.dispose]: () => rmSync(parent, { recursive: true }) };
 }
+const tookOften = (count: number) => ({ count, within: (share: number) => count * share * 100 });
 class Owner {
   readonly settings = { cacheMode: "organic" };
+  readonly latencies = { read: tookOften(3), write: tookOften(0) };
   wipes = 0;
   erasing: Promise<void> = Promise.resolve();
   stats = (): CacheStats => counted(this.wipes);
@@ -45,6 +47,10 @@ test("wipeLive() and liveStats() reach who has the pool, and a wipe is told when
   await using _ = serveControl(pool, owner);
   expect(statSync(join(pool.path, "control")).mode & 0o777).toBe(0o600);
   expect(await liveStats(pool)).toEqual(counted(0));
+  expect(await liveLatencies(pool)).toEqual({
+    read: { count: 3, p50: 150, p99: 297 },
+    write: { count: 0, p50: 0, p99: 0 },
+  });
   const { promise, resolve } = Promise.withResolvers<void>();
   owner.erasing = promise;
   const wiping = wipeLive(pool);

@@ -6,7 +6,13 @@ import { rmSync } from "node:fs";
 import { join } from "node:path";
 import { toUtf8 } from "@kiseki/base";
 import type { CacheStats } from "../cache-counters.ts";
-import { cacheCalls, type CacheOwner, readStats } from "./cache-calls.ts";
+import {
+  cacheCalls,
+  type CacheOwner,
+  type LatencyRows,
+  readLatencies,
+  readStats,
+} from "./cache-calls.ts";
 import type { Call } from "./connection.ts";
 import {
   FieldReader,
@@ -55,10 +61,22 @@ export async function liveStats(pool: Pool): Promise<CacheStats | undefined> {
   using caller = await Caller.to(pool);
   return await statsOf(caller);
 }
-async function statsOf(caller: Caller | undefined): Promise<CacheStats | undefined> {
-  const answer = await caller?.call("cacheStats", answerWaitMs);
+/** How long its disk took; `undefined`: it does not say. */
+export async function liveLatencies(pool: Pool): Promise<LatencyRows | undefined> {
+  using caller = await Caller.to(pool);
+  return await answerOf(caller, "cacheLatencies", readLatencies);
+}
+const statsOf = (caller: Caller | undefined): Promise<CacheStats | undefined> =>
+  answerOf(caller, "cacheStats", readStats);
+
+async function answerOf<T>(
+  caller: Caller | undefined,
+  name: VerbName,
+  read: (fields: FieldReader) => T,
+): Promise<T | undefined> {
+  const answer = await caller?.call(name, answerWaitMs);
   try {
-    return answer && readStats(answer);
+    return answer && read(answer);
   } catch (reason) {
     if (reason instanceof ProtocolError) return undefined;
     throw reason;

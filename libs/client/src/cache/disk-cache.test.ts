@@ -56,6 +56,9 @@ test("openDiskCache() reads what it kept without the node, for its owner alone, 
   const bed = await bedAt(at.path);
   for (const number of [1, 2, 1, 2, 1]) await expectRight(bed, number);
   expect(bed.origin.reads).toBe(2);
+  const { read, write } = bed.cache.latencies;
+  expect([read.count, write.count]).toEqual([3, 2]);
+  expect(Math.min(read.within(0.5), write.within(0.5))).toBeGreaterThan(0);
   const files = await filesIn(at.path);
   expect(files).toHaveLength(2);
   for (const path of files) {

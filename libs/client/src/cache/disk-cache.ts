@@ -21,6 +21,7 @@ import {
 } from "./block-file.ts";
 import { CacheFiles } from "./cache-files.ts";
 import { ImageStore } from "./image-store.ts";
+import { type CacheLatencies, Latency } from "./latency.ts";
 import { Lending } from "./lending.ts";
 import { adoptPool, adoptWaitMs, eraseInside, openPool, type Pool, scavenge } from "./pool.ts";
 import { Room } from "./room.ts";
@@ -50,6 +51,8 @@ export interface DiskCache {
   readonly content: ContentStore;
   /** Of this process alone; absent without a disk. */
   readonly pool: Pick<Pool, "id" | "path"> | undefined;
+  /** Of its blocks; what is staged, and what the kernel's own threads read, is not among them. */
+  readonly latencies: CacheLatencies;
   /** Absent where nothing was adopted and nothing is staged here. */
   readonly staged: StagedFiles | undefined;
   /** Bytes that may be on the disk, images with them. */
@@ -127,6 +130,7 @@ export async function openDiskCache(ports: Ports, options: DiskCacheOptions): Pr
   return {
     content,
     pool,
+    latencies: content.latencies,
     staged,
     get sizeOnDisk() {
       return files.sizeOnDisk;
@@ -201,6 +205,7 @@ function withoutDisk(content: ContentStore): DiskCache {
   return {
     content,
     pool: undefined,
+    latencies: { read: new Latency(), write: new Latency() },
     staged: undefined,
     sizeOnDisk: 0,
     manifests: [],
@@ -226,6 +231,8 @@ function partAround(piece: Chunk, range: Range): BlockPart | undefined {
 
 /** Reads out of files where they have the bytes, else of the nodes. Never throws, as what it stands before. */
 class CachedContent implements ContentStore {
+  readonly latencies: CacheLatencies = { read: new Latency(), write: new Latency() };
+  readonly #clock: Clock;
   readonly #crypto: Crypto;
   readonly #blocks: BlockPorts;
   readonly #content: ContentStore;
@@ -235,9 +242,15 @@ class CachedContent implements ContentStore {
   readonly #free: Uint8Array[] = [];
 
   constructor(
-    { crypto, content, readNow = () => false }: Pick<Ports, "crypto" | "content" | "readNow">,
+    {
+      clock,
+      crypto,
+      content,
+      readNow = () => false,
+    }: Pick<Ports, "clock" | "crypto" | "content" | "readNow">,
     files: CacheFiles,
   ) {
+    this.#clock = clock;
     this.#crypto = crypto;
     this.#blocks = { crypto, readNow };
     this.#content = content;
@@ -319,8 +332,10 @@ class CachedContent implements ContentStore {
     const ticket = this.#files.read(part.key);
     if (ticket === undefined) return false;
     let isRight: boolean | undefined = false;
+    const began = this.#clock.monotonic();
     try {
       isRight = readBlockNow(this.#blocks, this.#files.path(part.key), part, target);
+      if (isRight === true) this.latencies.read.record(this.#clock.monotonic() - began);
       if (isRight === false) this.#files.tell("EBADMSG");
     } catch (reason) {
       this.#files.tell(codeOf(reason));
@@ -332,8 +347,10 @@ class CachedContent implements ContentStore {
     const ticket = this.#files.read(part.key);
     if (ticket === undefined) return false;
     let isRight = false;
+    const began = this.#clock.monotonic();
     try {
       isRight = await readBlockFile(this.#blocks, this.#files.path(part.key), part, target);
+      if (isRight) this.latencies.read.record(this.#clock.monotonic() - began);
       if (!isRight) this.#files.tell("EBADMSG");
     } catch (reason) {
       this.#files.tell(codeOf(reason));
@@ -364,8 +381,10 @@ class CachedContent implements ContentStore {
   async #store(ticket: Ticket, content: Uint8Array): Promise<void> {
     if (await this.#files.begin(ticket)) {
       let isStored = false;
+      const began = this.#clock.monotonic();
       try {
         await writeBlockFile(this.#files.path(ticket.key), content);
+        this.latencies.write.record(this.#clock.monotonic() - began);
         isStored = true;
       } catch (reason) {
         this.#files.tell(codeOf(reason));
