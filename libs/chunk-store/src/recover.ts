@@ -82,7 +82,9 @@ export async function recoverDevice(pool: Pool, device: Device): Promise<void> {
   const last = open.toSorted((a, b) => b.groupLast - a.groupLast)[0];
   for (const zone of open) if (zone !== last) device.zones.set(zone.zone, "full");
   if (last?.headless === true && !(await writeHeader(pool, device, last))) return;
-  await pool.startWriter(device, groupLast(device, mark), last && resumeAt(pool, device, last));
+  const seen = device.zones.groupsLast.reduce((most, group) => Math.max(most, group), 0);
+  const resume = last && resumeAt(pool, device, last);
+  await pool.startWriter(device, highestGroup(device, seen, mark), resume);
 }
 /** Begins a zone again that is gone on with: without its header nobody would look into it. False when the device fails. */
 async function writeHeader(pool: Pool, device: Device, found: ZoneFindings): Promise<boolean> {
@@ -127,8 +129,14 @@ function resumeAt(pool: Pool, device: Device, found: ZoneFindings): WriterResume
       readHeadersBefore(scanSource(pool, device), { zone, generation, start, headersBefore }, room),
   };
 }
-const groupLast = (device: Device, mark: number | undefined): number =>
-  device.zones.groupsLast.reduce((most, group) => Math.max(most, group), mark ?? 0);
+/**
+ * No group above it is on the device. Without a mark there may be later ones than were seen: in a zone that was open and
+ * whose beginning is gone, each at least a block.
+ */
+export function highestGroup(device: Device, seen: number, mark: number | undefined): number {
+  if (mark !== undefined) return Math.max(seen, mark);
+  return seen === 0 ? 0 : seen + device.zones.zoneSize / deviceBlockSize;
+}
 
 /** The zone table beside the rows, and the mark up to which the rows are complete; `undefined` without. */
 export function loadZones(pool: Pool, device: Device): number | undefined {

@@ -3,7 +3,14 @@ import { DatapathError } from "@kiseki/ports";
 import type { Device } from "./device.ts";
 import { sameSpot } from "./get.ts";
 import type { Pool } from "./pool.ts";
-import { loadZones, markOf, mergeRecord, recoverDevice, scanDevice } from "./recover.ts";
+import {
+  highestGroup,
+  loadZones,
+  markOf,
+  mergeRecord,
+  recoverDevice,
+  scanDevice,
+} from "./recover.ts";
 import type { Fragment } from "./row.ts";
 import { decodeRow, keyChunkId, keySealId, withoutSpareBad } from "./row.ts";
 import { scanRows } from "./scan-rows.ts";
@@ -26,7 +33,7 @@ export async function resync(pool: Pool, device: Device): Promise<void> {
     const findings = (await scanDevice(pool, device, undefined)).filter(isInUse(known));
     const { zones } = device;
     // Numbers that the index has seen are not given again: a row must never fit another record.
-    let groupLast = Math.max(device.writer?.durable ?? 0, markOf(pool, device) ?? 0);
+    let groupLast = device.writer?.durable ?? 0;
     for (const found of findings) {
       zones.set(found.zone, "full"); // what follows its tail is not looked into again
       zones.generations[found.zone] = found.generation;
@@ -45,7 +52,11 @@ export async function resync(pool: Pool, device: Device): Promise<void> {
     device.reason = undefined;
     for (const found of findings)
       for (const record of found.records) mergeRecord(pool, device, record);
-    await pool.startWriter(device, groupLast, undefined);
+    await pool.startWriter(
+      device,
+      highestGroup(device, groupLast, markOf(pool, device)),
+      undefined,
+    );
     pool.changeMembers();
     await pool.membersSettled();
     pool.flush();

@@ -293,6 +293,17 @@ async function nextMagic(window: ZoneWindow, from: number, zoneSize: number): Pr
   return -1;
 }
 
+/**
+ * Groups are counted over the device and tell what was written last. Generations do not, once an index was lost that knew
+ * of a zone whose beginning is gone: they begin anew, below what an earlier use left in the zone.
+ */
+function generationOfNewest(found: readonly Found[]): number {
+  let newest: RecordHeader | undefined;
+  for (const { record } of found)
+    if (newest === undefined || record.group > newest.group) newest = record;
+  return newest?.generation ?? 0;
+}
+
 /** Leaves out other generations and leftovers, and names the bad spots between. */
 function judge(
   scan: {
@@ -304,8 +315,7 @@ function judge(
   found: readonly Found[],
 ): ZoneFindings {
   const { zone, from, checkGeneration, generationKnown } = scan;
-  let generation = generationKnown;
-  for (const { record } of found) generation = Math.max(generation, record.generation);
+  const generation = Math.max(generationKnown, generationOfNewest(found));
   const records: RecordHeader[] = [];
   const kept: Uint8Array[] = [];
   const badGroups: number[] = [];
