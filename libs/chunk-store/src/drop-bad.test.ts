@@ -16,8 +16,10 @@ test(`repair() finds room on a device more than half full whose content is all g
   const disk = pool.disk(1);
   disk.restore(new Uint8Array(disk.size - deviceDataOffset).fill(0xaa), deviceDataOffset);
   expect((await pool.store.scrub()).faults).toBeGreaterThan(0);
-  const { lost, waiting } = await pool.store.repair();
-  expect([lost.length, waiting.length]).toEqual([0, 0]);
+  // A round makes room for some and housekeeping goes on with the rest; while any is made.
+  let outcome = await pool.store.repair();
+  while (outcome.waiting.length > 0 && outcome.repaired > 0) outcome = await pool.store.repair();
+  expect([outcome.lost.length, outcome.waiting.length]).toEqual([0, 0]);
   expect((await pool.store.scrub()).faults).toBe(0);
   pool.disk(0).gone = true;
   for (const chunk of chunks) expect(await pool.get(chunk)).toEqual(chunk.plain);
