@@ -1,7 +1,6 @@
 import { assert } from "@kiseki/base";
 import { type MetricName, type Metrics, metricTable } from "@kiseki/ports";
-import { collectDefaultMetrics, Gauge, type Metric as AnyMetric, Registry } from "prom-client";
-import { CounterTally, HistogramTally } from "./tallies.ts";
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from "prom-client";
 
 export interface MetricsRegistry extends Metrics {
   /** The Prometheus text format, version 0.0.4. */
@@ -10,22 +9,16 @@ export interface MetricsRegistry extends Metrics {
   read(): Promise<ReadonlyMap<string, number>>;
 }
 
-type Metric = CounterTally | Gauge | HistogramTally;
+type Metric = Counter | Gauge | Histogram;
 
 function makeMetric(registry: Registry, name: MetricName): Metric {
   const row = metricTable[name];
-  const labelNames: readonly string[] = "labels" in row ? row.labels : [];
-  const common = { name, help: row.help, labelNames };
-  if (row.kind === "gauge") return new Gauge({ ...common, registers: [registry] });
-  const bounds = "buckets" in row ? row.buckets : [];
-  const tally =
-    row.kind === "counter" ? new CounterTally(common) : new HistogramTally({ ...common, bounds });
-  // The registry asks a metric for its name and its values, no more; the type wants all of a metric of its own.
-  registry.registerMetric(tally as unknown as AnyMetric);
-  return tally;
+  const labelNames = "labels" in row ? [...row.labels] : [];
+  const common = { name, help: row.help, labelNames, registers: [registry] };
+  if (row.kind === "counter") return new Counter(common);
+  if (row.kind === "gauge") return new Gauge(common);
+  return new Histogram({ ...common, buckets: "buckets" in row ? [...row.buckets] : [] });
 }
-
-const none = {};
 
 /** To look at the spaces of another engine's heap, ours stops for a tenth of a second and counts all that lives. */
 const costly = ["total", "used", "available"].map((what) => `nodejs_heap_space_size_${what}_bytes`);
@@ -44,20 +37,20 @@ export function openMetrics(): MetricsRegistry {
     return metric;
   };
   return {
-    add(name, amount, labels = none) {
+    add(name, amount, labels = {}) {
       const metric = find(name);
-      assert(metric instanceof CounterTally, `${name} is a counter`);
-      metric.add(amount, labels);
+      assert(metric instanceof Counter, `${name} is a counter`);
+      metric.inc(labels, amount);
     },
-    set(name, value, labels = none) {
+    set(name, value, labels = {}) {
       const metric = find(name);
       assert(metric instanceof Gauge, `${name} is a gauge`);
       metric.set(labels, value);
     },
-    observe(name, value, labels = none) {
+    observe(name, value, labels = {}) {
       const metric = find(name);
-      assert(metric instanceof HistogramTally, `${name} is a histogram`);
-      metric.observe(value, labels);
+      assert(metric instanceof Histogram, `${name} is a histogram`);
+      metric.observe(labels, value);
     },
     expose: () => registry.metrics(),
     async read() {
