@@ -1,6 +1,7 @@
 /* Goal: reads out of blocks that are lent have the right bytes or are left to JavaScript, and none comes out of what was taken back.
  * Method: blocks in files, requests as the kernel makes them; rules, harm and nonsense by one thread, then several that read while
  * another changes versions, takes blocks back and erases them; built with sanitizers. `lent SEED EVENTS` */
+#include "check.h"
 #include "fuse.h"
 
 #include <sched.h>
@@ -21,13 +22,6 @@ void kiseki_fuse_take_back(struct device *, uint32_t);
 void kiseki_fuse_vouch_reads(struct device *, uint64_t, uint64_t, uint32_t);
 void kiseki_fuse_withdraw_reads(struct device *, uint64_t);
 
-#define CHECK(holds) \
-  do { \
-    if (!(holds)) { \
-      fprintf(stderr, "line %d: %s\n", __LINE__, #holds); \
-      exit(1); \
-    } \
-  } while (0)
 #define ROOM (128 * 1024)
 #define NODES 4
 #define WORKERS 3

@@ -1,6 +1,7 @@
 /* Goal: a request for a lock comes after what was read before it, whoever read that. Method: two threads read from a socket that
  * stands in for the kernel's device; reads of a RELEASE are held up between the kernel and the ring. Linked with --wrap of
  * read, open and ioctl; built with sanitizers. `order ROUNDS` */
+#include "check.h"
 #include "fuse.h"
 
 #include <fcntl.h>
@@ -23,13 +24,6 @@ uint32_t kiseki_fuse_control_size(void);
 uint32_t kiseki_fuse_drain(struct device *device);
 int32_t kiseki_fuse_release(struct device *device, uint32_t slot);
 
-#define CHECK(holds) \
-  do { \
-    if (!(holds)) { \
-      fprintf(stderr, "line %d: %s\n", __LINE__, #holds); \
-      exit(1); \
-    } \
-  } while (0)
 enum { SLOTS = 8, SLOT_SIZE = 8192 };
 
 static sem_t called, held, let_go, lock_read;

@@ -1,5 +1,6 @@
 /* Goal: opens that are answered without JavaScript keep their promises. Method: requests as the kernel makes them, by one thread
  * for each rule, then by several while another vouches, withdraws and takes over; built with sanitizers. `quick SEED EVENTS` */
+#include "check.h"
 #include "fuse.h"
 
 #include <fcntl.h>
@@ -20,13 +21,6 @@ uint32_t kiseki_fuse_take(struct device *, uint64_t, double *);
 uint32_t kiseki_fuse_take_all(struct device *, double *, uint32_t);
 void kiseki_fuse_quiet(struct device *, uint64_t, uint32_t);
 
-#define CHECK(holds) \
-  do { \
-    if (!(holds)) { \
-      fprintf(stderr, "line %d: %s\n", __LINE__, #holds); \
-      exit(1); \
-    } \
-  } while (0)
 #define NODES 24
 #define WORKERS 4
 

@@ -26,10 +26,16 @@ test.each([
     const folder = await mkdtemp(join(tmpdir(), `kiseki-${name}-`));
     await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
     const program = join(folder, name);
-    const native = ["crc32c", "device", "lent", "notify", "quick", "quiet"].map(
+    const native = ["device", "lent", "notify", "quick", "quiet", "segments"].map(
       (each) => `ffi/fuse/native/${each}.c`,
     );
-    const sources = ["-Iffi/fuse/native", `ffi/fuse/native-test/${name}.c`, ...native, "-lpthread"];
+    const sources = [
+      "-Iffi",
+      "-Iffi/fuse/native",
+      `ffi/fuse/native-test/${name}.c`,
+      ...native,
+      "-lpthread",
+    ];
     expect(run("gcc", ...flags, `-fsanitize=${sanitizer}`, "-o", program, ...sources)).toBe("");
     expect(run(program, String(seed), String(events))).toBe("");
   },

@@ -21,10 +21,16 @@ test.each(["address,undefined", "thread"])(
     const folder = await mkdtemp(join(tmpdir(), "kiseki-order-"));
     await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
     const program = join(folder, "order");
-    const native = ["crc32c", "device", "lent", "notify", "quick", "quiet"].map(
+    const native = ["device", "lent", "notify", "quick", "quiet", "segments"].map(
       (each) => `ffi/fuse/native/${each}.c`,
     );
-    const sources = ["-Iffi/fuse/native", "ffi/fuse/native-test/order.c", ...native, "-lpthread"];
+    const sources = [
+      "-Iffi",
+      "-Iffi/fuse/native",
+      "ffi/fuse/native-test/order.c",
+      ...native,
+      "-lpthread",
+    ];
     const words = [...flags, `-fsanitize=${sanitizer}`, ...wrapped, "-o", program];
     expect(run("gcc", ...words, ...sources)).toBe("");
     expect(run("timeout", "15", program, String(rounds))).toBe("");

@@ -6,20 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "check.h"
 #include "sealed-sqlite.h"
 
 enum { databases = 7, running = -1, act_commit = 0, act_checkpoint = 1 };
 
 static _Atomic int told;
 static void done(void) { atomic_fetch_add(&told, 1); }
-
-#define CHECK(holds)                                                  \
-  do {                                                                \
-    if (!(holds)) {                                                   \
-      fprintf(stderr, "line %d: does not hold: %s\n", __LINE__, #holds); \
-      exit(1);                                                        \
-    }                                                                 \
-  } while (0)
 
 static Committer *make(sqlite3 *database) {
   committer_loaded(database);

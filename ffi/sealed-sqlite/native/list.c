@@ -6,15 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "crc32c.h"
 #include "sealed-sqlite.h"
 
 EXPORTED uint32_t kiseki_list_crc32c(uint32_t initial, const uint8_t *source, uint64_t size) {
-  uint32_t crc = ~initial;
-  for (; size > 0; source++, size--) {
-    crc ^= *source;
-    for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (0x82f63b78u & (0u - (crc & 1u)));
-  }
-  return ~crc;
+  return ~crc32c_plain(~initial, source, size);
 }
 
 /* Everything but the last four bytes; `self` (16 bytes at 40) is zero, as in the note. */

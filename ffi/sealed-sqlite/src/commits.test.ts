@@ -21,7 +21,7 @@ test.each(["address,undefined", "thread"])(
     await using _ = { [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
     const program = join(folder, "commits");
     await mkdir(join(folder, "data"));
-    const native = ["-DSQLITE_CORE", "-Iffi/sealed-sqlite/native"];
+    const native = ["-DSQLITE_CORE", "-Iffi", "-Iffi/sealed-sqlite/native"];
     const sources = ["native-test/commits.c", "native/commits.c"].map(
       (each) => `ffi/sealed-sqlite/${each}`,
     );

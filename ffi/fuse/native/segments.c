@@ -1,7 +1,6 @@
-/* Checksums of segments by CRC-32C: the processor's instruction where it has one, else a table. */
+/* Whether segments have their checksums. */
+#include "crc32c.h"
 #include "fuse.h"
-
-#include <string.h>
 
 #define SIDE_BY_SIDE 4
 
@@ -9,24 +8,12 @@ static uint32_t get_big_endian(const uint8_t *at) {
   return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
-static uint32_t table[256];
-__attribute__((constructor)) static void make_table(void) {
-  for (uint32_t byte = 0; byte < 256; byte++) {
-    uint32_t crc = byte;
-    for (int bit = 0; bit < 8; bit++) crc = (crc >> 1) ^ (0x82f63b78u & (0u - (crc & 1u)));
-    table[byte] = crc;
-  }
-}
-static uint32_t crc_plain(uint32_t crc, const uint8_t *source, size_t size) {
-  for (; size > 0; size--) crc = (crc >> 8) ^ table[(crc ^ *source++) & 0xff];
-  return crc;
-}
 int are_right_plain(const struct sums *sums, const uint8_t *bytes, size_t size) {
   for (uint32_t i = 0; size > 0; i++) {
     uint32_t number = sums->number + i;
     uint8_t numbered[4] = {(uint8_t)number, (uint8_t)(number >> 8), (uint8_t)(number >> 16), (uint8_t)(number >> 24)};
     size_t part = size < LENT_SEGMENT ? size : LENT_SEGMENT;
-    uint32_t crc = crc_plain(crc_plain(~sums->seed, numbered, sizeof numbered), bytes, part);
+    uint32_t crc = crc32c_plain(crc32c_plain(~sums->seed, numbered, sizeof numbered), bytes, part);
     if (~crc != get_big_endian(sums->bytes + 4 * (size_t)i)) return 0;
     bytes += part, size -= part;
   }
@@ -34,19 +21,6 @@ int are_right_plain(const struct sums *sums, const uint8_t *bytes, size_t size) 
 }
 
 #if defined(__x86_64__)
-#include <nmmintrin.h>
-
-__attribute__((target("sse4.2"))) static uint32_t crc_of(uint32_t crc, const uint8_t *source, size_t size) {
-  uint64_t wide = crc;
-  for (; size >= 8; source += 8, size -= 8) {
-    uint64_t word;
-    memcpy(&word, source, 8);
-    wide = _mm_crc32_u64(wide, word);
-  }
-  crc = (uint32_t)wide;
-  for (; size > 0; source++, size--) crc = _mm_crc32_u8(crc, *source);
-  return crc;
-}
 /* Several segments at once: one instruction does not wait for that of another segment. */
 __attribute__((target("sse4.2"))) static void crc_side_by_side(uint64_t crc[SIDE_BY_SIDE], const uint8_t *source) {
   uint64_t a = crc[0], b = crc[1], c = crc[2], d = crc[3];
@@ -69,7 +43,7 @@ __attribute__((target("sse4.2"))) static int are_right_quickly(const struct sums
   }
   for (; size > 0; sum += 4) {
     size_t part = size < LENT_SEGMENT ? size : LENT_SEGMENT;
-    if (~crc_of(_mm_crc32_u32(~sums->seed, number++), bytes, part) != get_big_endian(sum)) return 0;
+    if (~crc32c_instruction(_mm_crc32_u32(~sums->seed, number++), bytes, part) != get_big_endian(sum)) return 0;
     bytes += part, size -= part;
   }
   return 1;
